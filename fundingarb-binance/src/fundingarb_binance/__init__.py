@@ -1,0 +1,1 @@
+"""Binance for fundingarb. The entry point is ``fundingarb_binance.plugin``."""

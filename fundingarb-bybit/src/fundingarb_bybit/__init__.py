@@ -1,0 +1,1 @@
+"""Bybit for fundingarb. The entry point is ``fundingarb_bybit.plugin``."""

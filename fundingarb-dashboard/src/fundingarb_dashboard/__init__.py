@@ -1,0 +1,1 @@
+"""The dashboard of fundingarb. The entry point is ``fundingarb_dashboard.plugin``."""

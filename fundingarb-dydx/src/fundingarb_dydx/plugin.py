@@ -1,0 +1,45 @@
+"""Registration of dYdX v4. The adapter is not part of this release: the component is listed and refuses to open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fundingarb.component import Component
+from fundingarb.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from contextlib import AbstractAsyncContextManager
+
+    from fundingarb.ports import ExchangeAdapter, OpenContext
+    from fundingarb_dydx.settings import DydxSettings
+
+NOT_YET = (
+    "the dYdX v4 adapter is not part of this release yet; "
+    "take dydx out of the configuration, or trade it from a release that has the adapter"
+)
+
+
+def open_adapter(
+    settings: DydxSettings, context: OpenContext
+) -> AbstractAsyncContextManager[ExchangeAdapter]:
+    """Refuse, with the sentence that ``fundingarb plugins`` shows."""
+    from fundingarb.errors import PluginError
+
+    raise PluginError(f"fundingarb-dydx: {NOT_YET}")
+
+
+@hookimpl
+def register_exchanges() -> Iterable[Component[ExchangeAdapter]]:
+    """The dYdX v4 exchange, announced but not usable yet."""
+    from fundingarb_dydx.settings import DydxSettings
+
+    return (
+        Component(
+            "dydx",
+            DydxSettings,
+            open_adapter,
+            summary="dYdX v4 perpetuals",
+            unavailable=NOT_YET,
+        ),
+    )

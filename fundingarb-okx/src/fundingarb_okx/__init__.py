@@ -1,0 +1,1 @@
+"""OKX for fundingarb. The entry point is ``fundingarb_okx.plugin``."""

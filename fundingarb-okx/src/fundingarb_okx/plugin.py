@@ -1,0 +1,43 @@
+"""Registration of OKX. The adapter is not part of this release: the component is listed and refuses to open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fundingarb.component import Component
+from fundingarb.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from contextlib import AbstractAsyncContextManager
+
+    from fundingarb.ports import ExchangeAdapter, OpenContext
+    from fundingarb_okx.settings import OkxSettings
+
+NOT_YET = (
+    "the OKX adapter is not part of this release yet; "
+    "take okx out of the configuration, or trade it from a release that has the adapter"
+)
+
+
+def open_adapter(settings: OkxSettings, context: OpenContext) -> AbstractAsyncContextManager[ExchangeAdapter]:
+    """Refuse, with the sentence that ``fundingarb plugins`` shows."""
+    from fundingarb.errors import PluginError
+
+    raise PluginError(f"fundingarb-okx: {NOT_YET}")
+
+
+@hookimpl
+def register_exchanges() -> Iterable[Component[ExchangeAdapter]]:
+    """The OKX exchange, announced but not usable yet."""
+    from fundingarb_okx.settings import OkxSettings
+
+    return (
+        Component(
+            "okx",
+            OkxSettings,
+            open_adapter,
+            summary="OKX linear perpetual swaps",
+            unavailable=NOT_YET,
+        ),
+    )
