@@ -1,0 +1,85 @@
+"""Fixtures that every part of the test suite may use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Async tests run on the backend the program runs on."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Recorded exchange material: ``../shared`` beside the checkout, or where ``FUNDINGARB_SHARED`` points.
+
+    It is not part of the project, so its absence is always a skip.
+    """
+    path = Path(os.environ.get("FUNDINGARB_SHARED") or ROOT.parent / "shared")
+    if not path.is_dir():
+        pytest.skip(
+            "needs the recorded material; point FUNDINGARB_SHARED at the folder that holds wire/ and data/"
+        )
+    return path
+
+
+@pytest.fixture(scope="session")
+def wire_dir(shared_dir: Path) -> Path:
+    """Recorded exchange messages, ``<exchange>/<source>-<name>.json``."""
+    return shared_dir / "wire"
+
+
+@pytest.fixture(scope="session")
+def data_dir(shared_dir: Path) -> Path:
+    """Recorded funding and price history."""
+    return shared_dir / "data"
+
+
+@pytest.fixture(scope="session")
+def fundingarb_script() -> Path:
+    """The installed ``fundingarb`` console script of the interpreter that runs the tests."""
+    name = "fundingarb.exe" if os.name == "nt" else "fundingarb"
+    return Path(sys.executable).with_name(name)
+
+
+@pytest.fixture
+def run_cli(fundingarb_script: Path, tmp_path: Path) -> RunCli:
+    """Run the real console script to its end: ``run_cli("plugins", "--json", env={...})``.
+
+    It starts in an empty directory, with the environment of the test run plus ``env``.
+    """
+    here = tmp_path / "cwd"
+    here.mkdir()
+
+    def run(
+        *args: str, env: Mapping[str, str] | None = None, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(fundingarb_script), *args],
+            cwd=here,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
