@@ -1,0 +1,85 @@
+"""What can be traded: one linear perpetual on one exchange."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from enum import Enum
+
+
+class Side(str, Enum):
+    """The side of a leg."""
+
+    LONG = "LONG"
+    SHORT = "SHORT"
+
+    @property
+    def sign(self) -> int:
+        """+1 for long, -1 for short."""
+        return 1 if self is Side.LONG else -1
+
+    @property
+    def opposite(self) -> Side:
+        return Side.SHORT if self is Side.LONG else Side.LONG
+
+
+def floor_to(value: Decimal, step: Decimal) -> Decimal:
+    """The largest multiple of ``step`` not above ``value``."""
+    return (value / step).to_integral_value(ROUND_FLOOR) * step
+
+
+def ceil_to(value: Decimal, step: Decimal) -> Decimal:
+    """The smallest multiple of ``step`` not below ``value``."""
+    return (value / step).to_integral_value(ROUND_CEILING) * step
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One linear perpetual on one exchange. Quantities are base units, prices settle currency per base unit.
+
+    ``symbol`` is the same on every exchange (``PEPE-USDT`` where the exchange lists ``1000PEPEUSDT``);
+    ``exchange_id`` is the exchange's own name. ``multiplier`` says how many base units one exchange unit is:
+    the adapter has already divided prices and multiplied quantities by it.
+    """
+
+    exchange: str
+    symbol: str
+    exchange_id: str
+    base: str
+    settle: str
+    tick: Decimal
+    lot: Decimal
+    min_quantity: Decimal
+    min_notional: Decimal
+    funding_interval: timedelta
+    max_quantity: Decimal | None = None
+    multiplier: Decimal = Decimal(1)
+    delists_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.tick <= 0 or self.lot <= 0:
+            raise ValueError(f"{self.exchange} {self.symbol}: tick and lot must be positive")
+
+    def floor_quantity(self, quantity: Decimal) -> Decimal:
+        """``quantity`` rounded down to the lot."""
+        return floor_to(quantity, self.lot)
+
+    def price_down(self, price: Decimal) -> Decimal:
+        return floor_to(price, self.tick)
+
+    def price_up(self, price: Decimal) -> Decimal:
+        return ceil_to(price, self.tick)
+
+    def tradable(self, quantity: Decimal, price: Decimal) -> bool:
+        """Whether an opening order of this size passes the exchange's minimum quantity and notional."""
+        return quantity >= self.min_quantity and quantity * price >= self.min_notional
+
+
+def common_lot(one: Instrument, other: Instrument) -> Decimal:
+    """The smallest quantity that both lots divide: the step in which a hedge of the two can be sized."""
+    a, b = one.lot, other.lot
+    (p, q), (r, s) = a.as_integer_ratio(), b.as_integer_ratio()
+    numerator, denominator = math.lcm(p * s, r * q), q * s
+    return Decimal(numerator) / Decimal(denominator)

@@ -1,0 +1,219 @@
+"""Market state: the rate book with its incremental best legs, and order books with depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+
+from fundingarb.domain.funding import FundingRate
+from fundingarb.domain.instrument import Instrument
+
+NAN = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class OrderBook:
+    """Bids (best first) and asks (best first) as (price, base quantity) pairs, seen at ``at``."""
+
+    exchange: str
+    symbol: str
+    bids: tuple[tuple[Decimal, Decimal], ...]
+    asks: tuple[tuple[Decimal, Decimal], ...]
+    at: datetime
+
+    @property
+    def bid(self) -> Decimal | None:
+        return self.bids[0][0] if self.bids else None
+
+    @property
+    def ask(self) -> Decimal | None:
+        return self.asks[0][0] if self.asks else None
+
+    @property
+    def mid(self) -> Decimal | None:
+        """Half-way between best bid and best ask; None when a side is empty or the book is crossed."""
+        if not self.bids or not self.asks or self.bids[0][0] >= self.asks[0][0]:
+            return None
+        return (self.bids[0][0] + self.asks[0][0]) / 2
+
+
+class RateBook:
+    """The newest funding rate of every instrument, kept in columns, and per symbol the best leg to be long and short.
+
+    ``update`` is the hot path: plain floats into lists, no object per tick. The row with the highest hourly rate is the
+    best short, the one with the lowest the best long; both are maintained incrementally. ``take_changed`` hands over
+    the symbols whose rate, settlement or interval moved since it was last called.
+    """
+
+    __slots__ = (
+        "_best_long",
+        "_best_short",
+        "_changed",
+        "_instruments",
+        "_row_symbol",
+        "_rows",
+        "_symbol_rows",
+        "_symbols",
+        "at",
+        "hourly",
+        "index",
+        "interval",
+        "mark",
+        "next_settlement",
+        "rate",
+        "seen",
+    )
+
+    def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
+        self._instruments: list[Instrument] = []
+        self._rows: dict[tuple[str, str], int] = {}
+        self._row_symbol: list[int] = []
+        self._symbols: dict[str, int] = {}
+        self._symbol_rows: list[list[int]] = []
+        self._best_long: list[int] = []
+        self._best_short: list[int] = []
+        self._changed: set[int] = set()
+        self.rate: list[float] = []
+        self.hourly: list[float] = []
+        self.interval: list[float] = []
+        self.next_settlement: list[float] = []
+        self.mark: list[float] = []
+        self.index: list[float] = []
+        self.at: list[float] = []
+        self.seen: dict[str, float] = {}
+        for instrument in instruments:
+            self.add(instrument)
+
+    def add(self, instrument: Instrument) -> int:
+        """The row of ``instrument``; a new row is without a rate until the first ``update``."""
+        key = (instrument.exchange, instrument.symbol)
+        row = self._rows.get(key)
+        if row is not None:
+            self._instruments[row] = instrument
+            return row
+        row = len(self._instruments)
+        self._rows[key] = row
+        self._instruments.append(instrument)
+        symbol = self._symbols.setdefault(instrument.symbol, len(self._symbols))
+        if symbol == len(self._symbol_rows):
+            self._symbol_rows.append([])
+            self._best_long.append(-1)
+            self._best_short.append(-1)
+        self._symbol_rows[symbol].append(row)
+        self._row_symbol.append(symbol)
+        for column in (self.rate, self.hourly, self.next_settlement, self.mark, self.index, self.at):
+            column.append(NAN)
+        self.interval.append(instrument.funding_interval.total_seconds())
+        return row
+
+    def row(self, exchange: str, symbol: str) -> int | None:
+        return self._rows.get((exchange, symbol))
+
+    def update(self, row: int, rate: float, next_settlement: float, at: float, interval: float = 0.0) -> None:
+        """Take a new rate for ``row``: fraction per interval, unix seconds, unix seconds, seconds (0 = unchanged)."""
+        if interval:
+            self.interval[row] = interval
+        hourly = rate / self.interval[row] * 3600.0
+        if hourly != hourly or hourly in (math.inf, -math.inf):
+            return
+        self.rate[row] = rate
+        self.next_settlement[row] = next_settlement
+        self.at[row] = at
+        previous = self.hourly[row]
+        self.hourly[row] = hourly
+        symbol = self._row_symbol[row]
+        self._changed.add(symbol)
+        if previous == hourly:
+            return
+        high, low = self._best_short[symbol], self._best_long[symbol]
+        if high < 0:
+            self._best_short[symbol] = self._best_long[symbol] = row
+        elif (row == high and hourly < previous) or (row == low and hourly > previous):
+            self._rescan(symbol)
+        else:
+            if hourly > self.hourly[high]:
+                self._best_short[symbol] = row
+            if hourly < self.hourly[low]:
+                self._best_long[symbol] = row
+
+    def update_price(self, row: int, mark: float, index: float = NAN) -> None:
+        """Take a new mark price (and index price, where the message has one) per base unit."""
+        if mark == mark:
+            self.mark[row] = mark
+        if index == index:
+            self.index[row] = index
+
+    def frame(self, exchange: str, at: float) -> None:
+        """Note that ``exchange`` was heard at ``at``, whether or not anything changed."""
+        self.seen[exchange] = at
+
+    def forget(self, exchange: str) -> None:
+        """Drop the rates of ``exchange``: they are too old to act on."""
+        for (name, _), row in self._rows.items():
+            if name == exchange and self.hourly[row] == self.hourly[row]:
+                self.rate[row] = self.hourly[row] = self.next_settlement[row] = NAN
+                symbol = self._row_symbol[row]
+                self._changed.add(symbol)
+                self._rescan(symbol)
+
+    def _rescan(self, symbol: int) -> None:
+        hourly = self.hourly
+        live = [row for row in self._symbol_rows[symbol] if hourly[row] == hourly[row]]
+        self._best_short[symbol] = max(live, key=hourly.__getitem__, default=-1)
+        self._best_long[symbol] = min(live, key=hourly.__getitem__, default=-1)
+
+    def best(self, symbol: str) -> tuple[int, int] | None:
+        """(row to be long on, row to be short on), None while fewer than two exchanges have a rate."""
+        number = self._symbols.get(symbol)
+        if number is None:
+            return None
+        long, short = self._best_long[number], self._best_short[number]
+        if long < 0 or long == short:
+            return None
+        return long, short
+
+    def spread(self, long_row: int, short_row: int) -> float:
+        """Short leg's rate minus long leg's rate, per hour; NaN while one is unknown."""
+        return self.hourly[short_row] - self.hourly[long_row]
+
+    def take_changed(self) -> list[str]:
+        """Symbols that changed since the last call, in the order they were added."""
+        if not self._changed:
+            return []
+        names = list(self._symbols)
+        changed = [names[number] for number in sorted(self._changed)]
+        self._changed.clear()
+        return changed
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        return list(self._symbols)
+
+    def instrument(self, row: int) -> Instrument:
+        return self._instruments[row]
+
+    def rows(self, symbol: str) -> Sequence[int]:
+        number = self._symbols.get(symbol)
+        return [] if number is None else list(self._symbol_rows[number])
+
+    def get(self, exchange: str, symbol: str) -> FundingRate | None:
+        """The rate as a value, None while unknown."""
+        row = self._rows.get((exchange, symbol))
+        return None if row is None else self.value(row)
+
+    def value(self, row: int) -> FundingRate | None:
+        if self.rate[row] != self.rate[row] or self.next_settlement[row] != self.next_settlement[row]:
+            return None
+        mark, index = self.mark[row], self.index[row]
+        return FundingRate(
+            instrument=self._instruments[row],
+            rate=Decimal(repr(self.rate[row])),
+            interval=timedelta(seconds=self.interval[row]),
+            next_settlement=datetime.fromtimestamp(self.next_settlement[row], timezone.utc),
+            at=datetime.fromtimestamp(self.at[row], timezone.utc),
+            mark=Decimal(repr(mark)) if mark == mark else None,
+            index=Decimal(repr(index)) if index == index else None,
+        )

@@ -1,0 +1,124 @@
+"""Profit and loss of a hedge: realised = price + funding - fees, all from ledger rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from fundingarb.domain.funding import FundingPayment
+from fundingarb.domain.hedge import Hedge
+from fundingarb.domain.instrument import Side
+from fundingarb.domain.order import ZERO, Fill, OrderSide
+
+
+@dataclass(frozen=True, slots=True)
+class LegPnl:
+    """One leg's money in settle currency. ``fees`` positive = paid; prices are fill averages, None before any fill."""
+
+    side: Side
+    account: str
+    exchange: str
+    quantity: Decimal
+    entry_price: Decimal | None
+    exit_price: Decimal | None
+    price: Decimal
+    funding: Decimal
+    fees: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class HedgePnl:
+    """A hedge's money: ``price`` is what the exchanges' ledgers booked as realised price result on both legs.
+
+    ``slippage`` (fills against the mid each decision saw; negative is a cost) and ``basis`` (the rest) partition
+    ``price``; they are parts of it and are never added to it.
+    """
+
+    long: LegPnl
+    short: LegPnl
+    slippage: Decimal
+
+    @property
+    def price(self) -> Decimal:
+        return self.long.price + self.short.price
+
+    @property
+    def funding(self) -> Decimal:
+        return self.long.funding + self.short.funding
+
+    @property
+    def fees(self) -> Decimal:
+        return self.long.fees + self.short.fees
+
+    @property
+    def realized(self) -> Decimal:
+        return self.price + self.funding - self.fees
+
+    @property
+    def basis(self) -> Decimal:
+        return self.price - self.slippage
+
+
+def average_price(fills: Iterable[Fill]) -> Decimal | None:
+    """Quantity-weighted price of ``fills``."""
+    quantity = value = ZERO
+    for fill in fills:
+        quantity += fill.quantity
+        value += fill.quantity * fill.price
+    return value / quantity if quantity else None
+
+
+def hedge_pnl(hedge: Hedge, fills: Iterable[Fill], payments: Iterable[FundingPayment]) -> HedgePnl:
+    """The account of one hedge from the fills and funding payments booked to it."""
+    fills, payments = list(fills), list(payments)
+    references = {order.client_id: order.reference for order in hedge.orders}
+    return HedgePnl(
+        long=_leg_pnl(hedge, Side.LONG, fills, payments),
+        short=_leg_pnl(hedge, Side.SHORT, fills, payments),
+        slippage=_slippage(fills, references),
+    )
+
+
+def _leg_pnl(hedge: Hedge, side: Side, fills: list[Fill], payments: list[FundingPayment]) -> LegPnl:
+    plan = hedge.intent.leg(side)
+    opening = OrderSide.BUY if side is Side.LONG else OrderSide.SELL
+    own = [
+        fill for fill in fills if fill.account == plan.account and fill.exchange == plan.instrument.exchange
+    ]
+    entries = [fill for fill in own if fill.side is opening]
+    exits = [fill for fill in own if fill.side is not opening]
+    return LegPnl(
+        side=side,
+        account=plan.account,
+        exchange=plan.instrument.exchange,
+        quantity=sum((fill.quantity for fill in entries), ZERO),
+        entry_price=average_price(entries),
+        exit_price=average_price(exits),
+        price=sum((fill.realized_pnl for fill in own), ZERO),
+        funding=sum((row.amount for row in payments if row.account == plan.account), ZERO),
+        fees=sum((fill.fee for fill in own), ZERO),
+    )
+
+
+def _slippage(fills: list[Fill], references: Mapping[str, Decimal | None]) -> Decimal:
+    total = ZERO
+    for fill in fills:
+        reference = references.get(fill.client_id or "")
+        if reference is not None:
+            total += fill.side.sign * (reference - fill.price) * fill.quantity
+    return total
+
+
+def unrealized(
+    hedge: Hedge, pnl: HedgePnl, long_mark: Decimal | None, short_mark: Decimal | None
+) -> Decimal | None:
+    """What closing at the marks would add, before fees; None while a mark or an entry price is unknown."""
+    total = ZERO
+    for leg, money, mark in ((hedge.long, pnl.long, long_mark), (hedge.short, pnl.short, short_mark)):
+        if leg.filled <= 0:
+            continue
+        if mark is None or money.entry_price is None:
+            return None
+        total += leg.plan.side.sign * (mark - money.entry_price) * leg.filled
+    return total

@@ -1,0 +1,90 @@
+"""Everything fundingarb raises on purpose, and what the bot does next when it happens.
+
+FundingArbError                 one line for a person; the program exits with ``exit_status``
+├── ConfigError                 nothing starts
+├── PluginError                 nothing starts
+├── StoreError                  no exposure-increasing order until the database answers again
+│   └── SchemaError             nothing starts
+└── ExchangeError               something an exchange said or failed to say
+    ├── ExchangeUnavailable     reads: back off and try again; entries on it pause
+    ├── RateLimited             as above, not before ``retry_after`` seconds
+    ├── AuthenticationFailed    the account is halted; a person has to act
+    ├── BadMessage              the message is quarantined; the reader goes on
+    ├── OrderRefused            the order does not exist; decide again
+    └── OutcomeUnknown          the order may exist; ask by client order id, never send it again
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AuthenticationFailed",
+    "BadMessage",
+    "ConfigError",
+    "ExchangeError",
+    "ExchangeUnavailable",
+    "FundingArbError",
+    "OrderRefused",
+    "OutcomeUnknown",
+    "PluginError",
+    "RateLimited",
+    "SchemaError",
+    "StoreError",
+]
+
+
+class FundingArbError(Exception):
+    """An expected failure. ``str()`` is one line that says what to do; no traceback is shown."""
+
+    exit_status = 2
+
+
+class ConfigError(FundingArbError):
+    """The configuration cannot be used. Nothing starts."""
+
+
+class PluginError(FundingArbError):
+    """An installed plugin cannot be used; the message names its distribution. Nothing starts."""
+
+
+class StoreError(FundingArbError):
+    """The database refused or cannot be reached. No exposure-increasing order is sent until it answers."""
+
+
+class SchemaError(StoreError):
+    """The database has another schema than this version needs. Nothing starts; ``fundingarb db upgrade`` helps."""
+
+
+class ExchangeError(FundingArbError):
+    """An exchange answered with an error, or not at all. ``code`` is the exchange's own code, where it gave one."""
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ExchangeUnavailable(ExchangeError):
+    """The exchange cannot be reached or is in maintenance. Reads back off and repeat; entries on it pause."""
+
+
+class RateLimited(ExchangeUnavailable):
+    """The exchange asks for fewer requests. Nothing but reductions is sent for ``retry_after`` (real) seconds."""
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after: float = 1.0) -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
+
+
+class AuthenticationFailed(ExchangeError):
+    """Key, signature or permission was refused. Entries on the account halt until a person has acted."""
+
+
+class BadMessage(ExchangeError):
+    """A message does not have the documented form. It is quarantined with the reason; the reader goes on."""
+
+
+class OrderRefused(ExchangeError):
+    """The exchange certainly did not take the order (a code on the adapter's allow-list). Decide again."""
+
+
+class OutcomeUnknown(ExchangeError):
+    """The order may or may not exist. Its leg is frozen until the exchange was asked by client order id."""
