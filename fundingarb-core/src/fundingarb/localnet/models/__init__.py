@@ -1,0 +1,1 @@
+"""What the markets of the offline exchanges do: prices, liquidity and funding as functions of time."""
