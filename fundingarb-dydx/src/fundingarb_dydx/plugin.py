@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fundingarb.component import Component
 from fundingarb.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractAsyncContextManager
 
+    from fundingarb.component import Component
     from fundingarb.ports import ExchangeAdapter, OpenContext
     from fundingarb_dydx.settings import DydxSettings
 
-NOT_YET = (
-    "the dYdX v4 adapter is not part of this release yet; "
-    "take dydx out of the configuration, or trade it from a release that has the adapter"
-)
+NOT_YET = "the dYdX v4 adapter is not part of this release yet; take dydx out of the configuration"
 
 
 def open_adapter(
@@ -32,6 +29,7 @@ def open_adapter(
 @hookimpl
 def register_exchanges() -> Iterable[Component[ExchangeAdapter]]:
     """The dYdX v4 exchange, announced but not usable yet."""
+    from fundingarb.component import Component
     from fundingarb_dydx.settings import DydxSettings
 
     return (

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fundingarb.component import Component
 from fundingarb.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractAsyncContextManager
 
+    from fundingarb.component import Component
     from fundingarb.ports import ExchangeAdapter, OpenContext
     from fundingarb_okx.settings import OkxSettings
 
-NOT_YET = (
-    "the OKX adapter is not part of this release yet; "
-    "take okx out of the configuration, or trade it from a release that has the adapter"
-)
+NOT_YET = "the OKX adapter is not part of this release yet; take okx out of the configuration"
 
 
 def open_adapter(settings: OkxSettings, context: OpenContext) -> AbstractAsyncContextManager[ExchangeAdapter]:
@@ -30,6 +27,7 @@ def open_adapter(settings: OkxSettings, context: OpenContext) -> AbstractAsyncCo
 @hookimpl
 def register_exchanges() -> Iterable[Component[ExchangeAdapter]]:
     """The OKX exchange, announced but not usable yet."""
+    from fundingarb.component import Component
     from fundingarb_okx.settings import OkxSettings
 
     return (
