@@ -14,18 +14,20 @@ if TYPE_CHECKING:
     from fundingarb.hookspecs import hookimpl as hookimpl
     from fundingarb.plugins import Plugins as Plugins
     from fundingarb.plugins import load_plugins as load_plugins
+    from fundingarb.settings import PluginSettings as PluginSettings
 
     __version__: str
 
 _WHERE = {
     "Component": "fundingarb.component",
+    "PluginSettings": "fundingarb.settings",
     "Plugins": "fundingarb.plugins",
     "hookimpl": "fundingarb.hookspecs",
     "load_plugins": "fundingarb.plugins",
 }
 """Public name -> module that defines it."""
 
-__all__ = ["Component", "Plugins", "__version__", "hookimpl", "load_plugins"]
+__all__ = ["Component", "PluginSettings", "Plugins", "__version__", "hookimpl", "load_plugins"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from fundingarb.settings import PluginSettings
 
 
-class DydxSettings(BaseModel):
+class DydxSettings(PluginSettings):
     """Nothing can be set yet: the adapter is not part of this release."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,8 @@ def plugins_command(as_json: bool) -> None:
     plugins = load_plugins()
     components = list(plugins)
     if as_json:
+        import json
+
         click.echo(json.dumps([describe(component) for component in components], indent=2))
         return
     rows = [

@@ -1,0 +1,17 @@
+"""The base of every plugin's settings."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["PluginSettings"]
+
+
+class PluginSettings(BaseModel):
+    """A section of the configuration that belongs to one component.
+
+    An unknown field is refused, so that a misspelt one is never a silent default; instances do not change. The
+    validator is built when it is first used: listing what is installed does not pay for it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
