@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
@@ -15,7 +15,7 @@ from fundingarb.domain.funding import FundingPayment, FundingRate, SettledRate
 from fundingarb.domain.hedge import CloseReason, Hedge, Intent, OrderRecord
 from fundingarb.domain.instrument import Instrument
 from fundingarb.domain.market import OrderBook, RateBook
-from fundingarb.domain.opportunity import HedgePlan, Quote, Refusal
+from fundingarb.domain.opportunity import EntryRules, HedgePlan, Quote, Refusal
 from fundingarb.domain.order import (
     Balance,
     ExchangePosition,
@@ -81,7 +81,8 @@ class OpenContext:
     """What a component is opened with.
 
     ``account`` is None for an adapter that only reads public data. ``endpoints`` (name -> URL) replace the exchange's
-    own hosts on a localnet; ``ssl`` trusts the localnet's certificate authority when it serves TLS.
+    own hosts on a localnet; ``ssl`` trusts the localnet's certificate authority when it serves TLS. The last three
+    are the ``trading`` section's entry rules, no-trade guard around settlements and forecast, for strategies.
     """
 
     name: str
@@ -92,6 +93,9 @@ class OpenContext:
     endpoints: Mapping[str, str] = field(default_factory=dict)
     ssl: ssl.SSLContext | None = None
     ca_file: str | None = None
+    rules: EntryRules = field(default_factory=EntryRules)
+    settlement_guard: timedelta = timedelta(seconds=60)
+    forecast_half_life: timedelta = timedelta(hours=24)
 
 
 class StreamSink(Protocol):

@@ -4,25 +4,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fundingarb.component import Component
 from fundingarb.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fundingarb.component import Component
     from fundingarb.ports import AlertSink, RiskRule, Strategy
 
 
 @hookimpl
 def register_strategies() -> Iterable[Component[Strategy]]:
-    return ()
+    from fundingarb.builtin import components, settings
+
+    yield Component(
+        "funding_spread",
+        settings.FundingSpreadSettings,
+        components.open_funding_spread,
+        summary="short where funding is high, long where it is low, while it pays after every cost",
+    )
 
 
 @hookimpl
 def register_risk_rules() -> Iterable[Component[RiskRule]]:
-    return ()
+    from fundingarb.builtin import components, settings
+
+    yield Component(
+        "pair_cap", settings.RuleSettings, components.open_pair_cap, summary="largest notional per symbol"
+    )
+    yield Component(
+        "margin", settings.RuleSettings, components.open_margin, summary="free margin on both accounts"
+    )
 
 
 @hookimpl
 def register_alert_sinks() -> Iterable[Component[AlertSink]]:
-    return ()
+    from fundingarb.builtin import settings, sinks
+
+    yield Component("log", settings.LogSinkSettings, sinks.open_log, summary="the program's log")
+    yield Component("telegram", settings.TelegramSettings, sinks.open_telegram, summary="one Telegram chat")

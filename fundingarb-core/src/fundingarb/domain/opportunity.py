@@ -350,6 +350,28 @@ def largest_passing(
     return value(long, short, smaller, rules, model, forecast, now) or valuation
 
 
+def plan_of(valuation: Valuation, tolerance: Decimal, origin: str = "strategy") -> HedgePlan:
+    """The plan that a valuation stands for."""
+
+    def leg(side: Side, quote: Quote) -> LegPlan:
+        return LegPlan(side, quote.account, quote.instrument, quote.leverage)
+
+    return HedgePlan(
+        symbol=valuation.symbol,
+        long=leg(Side.LONG, valuation.long),
+        short=leg(Side.SHORT, valuation.short),
+        quantity=valuation.quantity,
+        notional=valuation.notional,
+        first=valuation.first,
+        tolerance=tolerance,
+        entry_spread=valuation.spread_8h,
+        settlement=valuation.settlement,
+        at=valuation.at,
+        origin=origin,
+        valuation=valuation,
+    )
+
+
 def should_exit(spread_8h: Decimal, tolerance: Decimal) -> bool:
     """Whether the spread is below what this hedge tolerates (0 conservative, -0.0001 moderate, -0.0005 aggressive)."""
     return spread_8h < tolerance

@@ -1,0 +1,101 @@
+"""The default strategy: short where the rate is high, long where it is low, while it pays after every cost."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from fundingarb.domain.hedge import CloseReason, Hedge, Mode
+from fundingarb.domain.opportunity import (
+    DecayToMedian,
+    DepthSlippage,
+    EntryRules,
+    HedgePlan,
+    RateForecast,
+    Refusal,
+    SlippageModel,
+    gates,
+    largest_passing,
+    plan_of,
+    should_exit,
+)
+from fundingarb.ports import Exit, MarketView, Proposals
+
+
+@dataclass(frozen=True)
+class FundingSpread:
+    """Enters the best pair of exchanges of a symbol when every gate of ``rules`` passes; exits on inversion.
+
+    ``settlement_guard`` keeps exits away from the settlement itself: a leg has to be held *through* it.
+    """
+
+    rules: EntryRules
+    settlement_guard: timedelta = timedelta(seconds=60)
+    slippage: SlippageModel = field(default_factory=DepthSlippage)
+    forecast: RateForecast = field(default_factory=DecayToMedian)
+
+    def evaluate(self, view: MarketView, symbols: Collection[str], now: datetime) -> Proposals:
+        live = {hedge.symbol: hedge for hedge in view.hedges}
+        exits = [found for hedge in live.values() if (found := self._exit(view, hedge, now)) is not None]
+        plans: list[HedgePlan] = []
+        refusals: list[Refusal] = []
+        for symbol in symbols:
+            if symbol in live:
+                continue
+            candidate = self._candidate(view, symbol, now)
+            if isinstance(candidate, HedgePlan):
+                plans.append(candidate)
+            elif candidate is not None:
+                refusals.append(candidate)
+        plans.sort(key=lambda plan: plan.entry_spread, reverse=True)
+        return Proposals(tuple(plans), tuple(exits), tuple(refusals))
+
+    def _candidate(self, view: MarketView, symbol: str, now: datetime) -> HedgePlan | Refusal | None:
+        best = view.rates.best(symbol)
+        if best is None:
+            return None
+        long_row, short_row = best
+        long_exchange = view.rates.instrument(long_row).exchange
+        short_exchange = view.rates.instrument(short_row).exchange
+        spread_8h = view.rates.spread(long_row, short_row) * 8
+
+        def refuse(gate: str, needed: str, actual: str) -> Refusal:
+            shown = Decimal(repr(spread_8h))
+            return Refusal(symbol, long_exchange, short_exchange, gate, needed, actual, now, shown)
+
+        if spread_8h < float(self.rules.min_spread_base):
+            return refuse("spread", f"{self.rules.min_spread_base:.8f}", f"{spread_8h:.8f}")
+        longs, shorts = view.quotes(long_exchange, symbol), view.quotes(short_exchange, symbol)
+        if not longs or not shorts:
+            missing = long_exchange if not longs else short_exchange
+            return refuse("data", "fresh rate, order book, fee tier and balance", f"missing on {missing}")
+        long = max(longs, key=lambda quote: quote.free_margin * quote.leverage)
+        short = max(shorts, key=lambda quote: quote.free_margin * quote.leverage)
+        valuation = largest_passing(long, short, self.rules, self.slippage, self.forecast, now)
+        if valuation is None:
+            return refuse("depth", f"depth within {self.rules.max_slippage}", "book too thin")
+        refusal = gates(valuation, self.rules, now)
+        return refusal if refusal is not None else plan_of(valuation, view.tolerance(symbol))
+
+    def _exit(self, view: MarketView, hedge: Hedge, now: datetime) -> Exit | None:
+        if hedge.intent.mode is not Mode.HOLDING:
+            return None
+        legs = [
+            view.rates.get(leg.instrument.exchange, hedge.symbol)
+            for leg in (hedge.intent.long, hedge.intent.short)
+        ]
+        long, short = legs
+        if long is None or short is None:
+            return None
+        for rate in (long, short):
+            if abs(rate.next_settlement - now) <= self.settlement_guard or rate.next_settlement <= now:
+                return None
+            if now - (rate.next_settlement - rate.interval) <= self.settlement_guard:
+                return None
+        spread_8h = short.eight_hour - long.eight_hour
+        if not should_exit(spread_8h, hedge.intent.tolerance):
+            return None
+        detail = f"8-hour spread {spread_8h:.6%} below {hedge.intent.tolerance:.6%}"
+        return Exit(hedge.id, CloseReason.SPREAD, detail)

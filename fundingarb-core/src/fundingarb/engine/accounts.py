@@ -1,0 +1,198 @@
+"""Reading accounts: balances, ledger fills, funding payments, positions; and comparing them with the hedges."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import anyio
+
+from fundingarb.domain.events import Alert, FillBooked, PaymentBooked, Severity
+from fundingarb.domain.reconcile import Difference, compare
+from fundingarb.engine.bus import Bus
+from fundingarb.engine.gate import Priority, RequestGate
+from fundingarb.engine.state import Account, BotState
+from fundingarb.errors import ExchangeError
+from fundingarb.ports import Batch, Clock, Store
+
+log = logging.getLogger("fundingarb.accounts")
+T = TypeVar("T")
+
+OVERLAP = timedelta(minutes=10)
+#: A ledger may post a settlement late; this far back it is read again (failure model, fault 24).
+LATE = timedelta(hours=48)
+
+
+class AccountReader:
+    """Keeps one account's figures current and its ledger booked; halts entries while it does not match."""
+
+    def __init__(
+        self,
+        account: Account,
+        state: BotState,
+        gate: RequestGate,
+        store: Store,
+        bus: Bus,
+        clock: Clock,
+        wake: Callable[[], None],
+        started_at: datetime,
+    ) -> None:
+        self.account = account
+        self._state = state
+        self._gate = gate
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._wake = wake
+        self._started_at = started_at
+        self._hint = anyio.Event()
+        self._want_fills = True
+        self._want_payments = True
+        self._want_positions = True
+        self._booking = anyio.Lock()
+        self.differences: list[Difference] = []
+
+    def want(self, *, fills: bool = False, payments: bool = False, positions: bool = False) -> None:
+        """Something happened: read it soon."""
+        self._want_fills |= fills
+        self._want_payments |= payments
+        self._want_positions |= positions
+        self._hint.set()
+
+    async def run(self) -> None:
+        """Read whatever is wanted, and everything from time to time."""
+        rounds = 0
+        while True:
+            every = rounds % 15 == 0
+            if every or self._want_positions:
+                self._want_positions = False
+                await self.reconcile()
+            if every or self._want_fills:
+                self._want_fills = False
+                await self.collect_fills()
+            if every or self._want_payments:
+                self._want_payments = False
+                await self.collect_payments()
+            if rounds % 3 == 0:
+                await self.read_balance()
+            rounds += 1
+            self._hint = anyio.Event()
+            if not (self._want_fills or self._want_payments or self._want_positions):
+                with anyio.move_on_after(2.0):
+                    await self._hint.wait()
+            await anyio.sleep(0.05)
+
+    async def read_balance(self) -> None:
+        self.account.balance = await self._read("get_balance", self.account.adapter.get_balance)
+
+    async def read_fees(self, symbol: str) -> None:
+        tier = await self._read("get_fee_tier", lambda: self.account.adapter.get_fee_tier(symbol))
+        self.account.fees[symbol] = tier
+
+    async def reconcile(self) -> list[Difference]:
+        """Compare open orders and positions with the hedges; entries are on exactly while everything matches."""
+        adapter, name = self.account.adapter, self.account.name
+        before = self._fingerprint()
+        orders = await self._read("get_open_orders", adapter.get_open_orders)
+        positions = await self._read("get_positions", adapter.get_positions)
+        if before is None or before != self._fingerprint():
+            return self.differences  # an order is on its way: what was read may already be old
+        self.differences = compare(name, self._state.hedges.values(), positions, orders)
+        self._set_halt("; ".join(str(difference) for difference in self.differences) or None)
+        if self.differences:
+            self._want_fills = True
+        return self.differences
+
+    def _fingerprint(self) -> tuple[object, ...] | None:
+        """What our side believes of this account; None while an order on it is unresolved."""
+        rows = []
+        for hedge in self._state.hedges.values():
+            for order in hedge.orders:
+                if order.account == self.account.name:
+                    if order.state.unresolved or order.client_id in self._state.in_flight:
+                        return None
+                    rows.append((order.client_id, order.state, order.filled))
+        return tuple(rows)
+
+    def _set_halt(self, reason: str | None) -> None:
+        previous, self.account.halted = self.account.halted, reason
+        if reason == previous:
+            return
+        if reason is not None:
+            self._alert(
+                Severity.CRITICAL, f"Account {self.account.name} does not match", (reason, "Entries are off.")
+            )
+        elif previous != "not read yet":
+            self._alert(Severity.INFO, f"Account {self.account.name} matches again", ("Entries are on.",))
+        self._wake()
+
+    async def collect_fills(self) -> None:
+        """Book the ledger's fills that are new, each to its hedge."""
+        async with self._booking:
+            account = self.account
+            since = account.fills_since or self._started_at - OVERLAP
+            fills = await self._read("get_fills", lambda: account.adapter.get_fills(since))
+            rows = tuple((fill, self._state.hedge_of_fill(fill)) for fill in fills)
+            if not rows:
+                return
+            committed = (await self._store.commit(Batch(fills=rows))).fills
+            for fill, hedge_id in committed:
+                self._state.book_fill(fill, hedge_id)
+                self._bus.publish(FillBooked(fill, hedge_id))
+            account.fills_since = max(fill.at for fill in fills) - OVERLAP
+            if committed:
+                self._wake()
+
+    async def collect_payments(self) -> None:
+        """Book the ledger's funding payments that are new, each to the hedge that held the instrument."""
+        async with self._booking:
+            account = self.account
+            since = account.payments_since or self._started_at - OVERLAP
+            payments = await self._read(
+                "get_funding_payments", lambda: account.adapter.get_funding_payments(since)
+            )
+            rows = tuple((payment, self._state.hedge_of_payment(payment)) for payment in payments)
+            if not rows:
+                return
+            committed = await self._store.commit(Batch(payments=rows))
+            for payment, hedge_id in committed.payments:
+                self._bus.publish(PaymentBooked(payment, hedge_id))
+            newest = max(payment.settlement for payment in payments)
+            account.payments_since = max(newest - LATE, self._started_at - OVERLAP)
+            if committed.payments:
+                self._wake()
+
+    def _alert(self, severity: Severity, title: str, lines: tuple[str, ...]) -> None:
+        self._bus.publish(Alert(severity, title, lines, self._clock.now()))
+
+    async def _read(self, operation: str, request: Callable[[], Awaitable[T]]) -> T:
+        return await self._gate.call(Priority.READ, self.account.adapter.cost(operation), request)
+
+
+async def prepare(account: Account, symbol: str, leverage: int, margin_mode: str, gate: RequestGate) -> None:
+    """Make ``account`` one-way, in ``margin_mode`` and at ``leverage`` for ``symbol``; raises when it cannot be.
+
+    Position mode cannot change while anything is open, so it is checked before the first order, never after.
+    """
+    adapter = account.adapter
+
+    async def call(operation: str, request: Callable[[], Awaitable[T]]) -> T:
+        return await gate.call(Priority.OPEN, adapter.cost(operation), request)
+
+    modes = await call("get_modes", lambda: adapter.get_modes(symbol))
+    if modes.position_mode != "one-way":
+        await call("set_one_way_mode", adapter.set_one_way_mode)
+    if modes.margin_mode != margin_mode:
+        await call("set_margin_mode", lambda: adapter.set_margin_mode(symbol, margin_mode))
+    if modes.leverage != leverage:
+        await call("set_leverage", lambda: adapter.set_leverage(symbol, leverage))
+    modes = await call("get_modes", lambda: adapter.get_modes(symbol))
+    if modes.position_mode != "one-way" or (modes.leverage is not None and modes.leverage != leverage):
+        raise ExchangeError(
+            f"{account.name} {symbol}: position mode {modes.position_mode}, leverage {modes.leverage}; "
+            f"wanted one-way and {leverage}. Set it on the exchange while nothing is open."
+        )
+    account.leverage[symbol] = leverage
+    account.prepared.add(symbol)

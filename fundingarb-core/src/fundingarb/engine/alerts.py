@@ -1,0 +1,110 @@
+"""Turns what happened into alerts a person wants to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from fundingarb.domain.events import Alert, HedgeChanged, PaymentBooked, Severity
+from fundingarb.domain.hedge import CloseReason, Hedge, Mode, Status
+from fundingarb.domain.instrument import Side
+from fundingarb.domain.pnl import HedgePnl
+from fundingarb.engine.bus import Bus
+
+
+def money(amount: Decimal) -> str:
+    """``$1,234.56``; a loss as ``-$1,234.56``."""
+    return f"{'-' if amount < 0 else ''}${abs(amount):,.2f}"
+
+
+def price(value: Decimal | None) -> str:
+    return "unknown" if value is None else f"${value:,.8f}".rstrip("0").rstrip(".")
+
+
+class Announcer:
+    """Publishes alerts on the bus. Every alert says what happened, where, and what the bot does about it."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    def _say(
+        self, severity: Severity, title: str, lines: Sequence[str], now: datetime, hedge: Hedge | None = None
+    ) -> None:
+        self._bus.publish(Alert(severity, title, tuple(lines), now, hedge.id if hedge else None))
+
+    def opened(self, hedge: Hedge, pnl: HedgePnl, expected: Decimal | None, now: datetime) -> None:
+        lines = [f"Pair: {hedge.symbol}"]
+        lines += [
+            f"{leg.side.value.title()}: {leg.account} @ {price(leg.entry_price)}"
+            for leg in (pnl.long, pnl.short)
+        ]
+        size = hedge.hedged * (pnl.long.entry_price or Decimal(0))
+        lines.append(f"Size: {money(size)} | Spread: {hedge.intent.entry_spread:.4%} per 8 h")
+        if expected is not None:
+            lines.append(f"Expected funding: {money(expected)}")
+        self._say(Severity.INFO, "Position Opened", lines, now, hedge)
+
+    def closed(self, hedge: Hedge, pnl: HedgePnl, now: datetime) -> None:
+        reason = (hedge.intent.close_reason or CloseReason.MANUAL).value.lower()
+        lines = [
+            f"Pair: {hedge.symbol}",
+            f"Reason: {reason}",
+            f"Funding: {money(pnl.funding)} | Price: {money(pnl.price)} | Fees: {money(pnl.fees)}",
+            f"Realised: {money(pnl.realized)}",
+        ]
+        liquidated = hedge.status is Status.LIQUIDATED
+        title = "Liquidation Detected" if liquidated else "Position Closed"
+        self._say(Severity.CRITICAL if liquidated else Severity.INFO, title, lines, now, hedge)
+
+    def funding(self, event: PaymentBooked, hedge: Hedge, now: datetime) -> None:
+        payment = event.payment
+        verb = "Received" if payment.amount >= 0 else "Paid"
+        lines = [
+            f"Pair: {hedge.symbol}",
+            f"Account: {payment.account}",
+            f"{verb}: {money(abs(payment.amount))} at {payment.settlement:%Y-%m-%d %H:%M} UTC",
+        ]
+        self._say(Severity.INFO, "Funding Collected", lines, now, hedge)
+
+    def second_leg_failed(self, hedge: Hedge, reason: str, now: datetime) -> None:
+        side = hedge.intent.first.opposite
+        leg = hedge.intent.leg(side)
+        lines = [
+            f"Pair: {hedge.symbol}",
+            f"Failed leg: {side.value} on {leg.account} ({reason})",
+            f"Action: closing the surplus of the {side.opposite.value} leg",
+        ]
+        self._say(Severity.CRITICAL, "Second Leg Failed", lines, now, hedge)
+
+    def liquidated(self, hedge: Hedge, side: Side, pause: str, now: datetime) -> None:
+        leg = hedge.intent.leg(side)
+        lines = [
+            f"Pair: {hedge.symbol}",
+            f"Liquidated: {side.value} on {leg.account}",
+            "Action: closing the surviving leg @ market",
+            f"Entries on {hedge.symbol} pause for {pause}",
+        ]
+        self._say(Severity.CRITICAL, "Liquidation Detected", lines, now, hedge)
+
+    def store_failed(self, reason: str, now: datetime) -> None:
+        lines = (reason, "Action: no new exposure until the database answers")
+        self._say(Severity.CRITICAL, "Database Unavailable", lines, now)
+
+    def breaker(self, exchange: str, is_open: bool, now: datetime) -> None:
+        if is_open:
+            lines = ("5 requests in a row failed.", "Action: entries on it pause, open positions stay")
+            self._say(Severity.WARNING, f"{exchange} Unavailable", lines, now)
+        else:
+            self._say(
+                Severity.INFO, f"{exchange} Reachable Again", ("Entries resume once it is reconciled.",), now
+            )
+
+    def stream(self, name: str, connected: bool, reason: str, now: datetime) -> None:
+        if not connected:
+            self._say(Severity.WARNING, f"Stream {name} Down", (reason, "Action: polling by REST"), now)
+
+
+def became(event: HedgeChanged, previous: Mode | None, mode: Mode) -> bool:
+    """Whether this event is the one that brought its hedge into ``mode``."""
+    return event.hedge.intent.mode is mode and previous is not mode

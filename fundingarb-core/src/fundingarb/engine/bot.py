@@ -1,0 +1,412 @@
+"""The bot: feeds, accounts, loop, alerts and services on one task group."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+
+from fundingarb.domain.events import Alert, FillBooked, HedgeChanged, PaymentBooked, StreamChanged
+from fundingarb.domain.hedge import CloseReason, Hedge, Mode
+from fundingarb.domain.instrument import Side
+from fundingarb.domain.market import RateBook
+from fundingarb.domain.opportunity import Refusal
+from fundingarb.domain.order import Fill, FillKind, OrderReport
+from fundingarb.domain.pnl import HedgePnl, hedge_pnl
+from fundingarb.domain.risk import approve
+from fundingarb.engine.accounts import AccountReader
+from fundingarb.engine.alerts import Announcer
+from fundingarb.engine.bus import Bus
+from fundingarb.engine.executor import Executor
+from fundingarb.engine.gate import RequestGate
+from fundingarb.engine.manual import manual_plan
+from fundingarb.engine.markets import MarketFeed, Markets
+from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.supervisor import keep_running
+from fundingarb.engine.trading import TradingLoop, TradingSettings, View
+from fundingarb.errors import ConfigError, ExchangeError, StoreError
+from fundingarb.ports import (
+    AccountStatus,
+    AlertSink,
+    BotStatus,
+    Clock,
+    ExchangeAdapter,
+    RiskRule,
+    Service,
+    Store,
+    Strategy,
+)
+
+log = logging.getLogger("fundingarb.bot")
+
+
+@dataclass
+class AccountFeed:
+    """Where the events of one account's stream go (``ports.AccountSink``)."""
+
+    account: Account
+    bot: Bot
+
+    @property
+    def _reader(self) -> AccountReader:
+        return self.bot.readers[self.account.name]
+
+    def order(self, report: OrderReport) -> None:
+        record = self.bot.state.observe(report, self.bot.clock.now())
+        if record is not None:
+            self.bot.loop.wake()
+
+    def fill(self, fill: Fill) -> None:
+        self._reader.want(fills=True, positions=fill.kind is not FillKind.TRADE)
+
+    def funding(self, account: str) -> None:
+        self._reader.want(payments=True)
+
+    def position(self, account: str, symbol: str) -> None:
+        self._reader.want(fills=True, positions=True)
+
+    def connected(self, stream: str) -> None:
+        self.bot.markets.connected(stream)
+        self._reader.want(fills=True, payments=True, positions=True)
+
+    def disconnected(self, stream: str, reason: str) -> None:
+        self.bot.markets.disconnected(stream, reason)
+
+    def quarantined(self, stream: str, raw: bytes, reason: str) -> None:
+        self.bot.markets.quarantined(stream, raw, reason)
+
+
+@dataclass
+class BotParts:
+    """Everything a bot is made of, opened. ``market_data`` adapters have no account; ``accounts`` map names."""
+
+    clock: Clock
+    store: Store
+    settings: TradingSettings
+    strategy: Strategy
+    market_data: Mapping[str, ExchangeAdapter]
+    accounts: Mapping[str, ExchangeAdapter]
+    network: str = "localnet"
+    rules: Sequence[RiskRule] = ()
+    sinks: Mapping[str, AlertSink] = field(default_factory=dict)
+    services: Mapping[str, Service] = field(default_factory=dict)
+    new_id: Callable[[], UUID] = uuid4
+
+
+class Bot:
+    """A running bot (``ports.BotHandle``). ``async with bot.running():`` or ``await bot.run()``."""
+
+    def __init__(self, parts: BotParts) -> None:
+        self.parts = parts
+        self.clock = parts.clock
+        self.store = parts.store
+        self.bus = Bus()
+        self.state = BotState()
+        self.markets = Markets(self.clock, self.bus.publish, self._wake)
+        self.settings = parts.settings.for_speed(self.clock.speed)
+        self.announcer = Announcer(self.bus)
+        self.readers: dict[str, AccountReader] = {}
+        self.gates: dict[str, RequestGate] = {}
+        self.started_at = self.clock.now()
+        self.ready = anyio.Event()
+        self.loop: TradingLoop
+        self._stop = anyio.Event()
+        self._last_failure: dict[str, str] = {}
+
+    def _wake(self) -> None:
+        loop = getattr(self, "loop", None)
+        if loop is not None:
+            loop.wake()
+
+    # running
+
+    async def run(self) -> None:
+        """Run until ``stop`` is called or the task is cancelled; resting entries are cancelled on the way out."""
+        checkpoint = await self.store.load()
+        self.state.adopt(checkpoint.hedges)
+        self.state.killed = checkpoint.killed
+        for name, adapter in self.parts.accounts.items():
+            account = Account(name, adapter)
+            account.fills_since = checkpoint.fills_since.get(name)
+            account.payments_since = checkpoint.payments_since.get(name)
+            self.state.accounts[name] = account
+        for exchange, adapter in self.parts.market_data.items():
+            self.gates[exchange] = RequestGate(
+                exchange, adapter.limits, self.clock, on_breaker=self._breaker_handler(exchange)
+            )
+        async with anyio.create_task_group() as tasks:
+            self._compose(tasks)
+            tasks.start_soon(self._watch_events)
+            for name, sink in self.parts.sinks.items():
+                tasks.start_soon(self._deliver, name, sink)
+            await self._start_feeds(tasks)
+            tasks.start_soon(self.loop.run)
+            for name, service in self.parts.services.items():
+                await service.start(self)
+                log.info("%s is up%s", name, f" at {service.url}" if service.url else "")
+            self.ready.set()
+            try:
+                await self._stop.wait()
+            finally:
+                with anyio.CancelScope(shield=True), anyio.move_on_after(10.0):
+                    await self._settle()
+            tasks.cancel_scope.cancel()
+
+    def stop(self) -> None:
+        """Ask for a clean end: entries off, resting entries cancelled, open hedges stay open."""
+        self._stop.set()
+
+    def _compose(self, tasks: anyio.abc.TaskGroup) -> None:
+        for account in self.state.accounts.values():
+            self.readers[account.name] = AccountReader(
+                account, self.state, self.gates[account.exchange], self.store, self.bus, self.clock, self._wake,
+                self.started_at,
+            )  # fmt: skip
+        self.loop = TradingLoop(
+            state=self.state,
+            markets=self.markets,
+            store=self.store,
+            bus=self.bus,
+            clock=self.clock,
+            settings=self.settings,
+            strategy=self.parts.strategy,
+            rules=self.parts.rules,
+            gates=self.gates,
+            readers=self.readers,
+            executor=Executor(self.state, self.gates, self.clock, tasks, self._wake),
+            announcer=self.announcer,
+            tasks=tasks,
+            new_id=self.parts.new_id,
+            period=min(0.5, 20 / self.clock.speed) if self.clock.speed > 1 else 0.5,
+        )
+
+    async def _start_feeds(self, tasks: anyio.abc.TaskGroup) -> None:
+        feeds = [
+            MarketFeed(
+                adapter, self.gates[exchange], self.markets, self.settings.symbols, self.clock, self._failed
+            )
+            for exchange, adapter in self.parts.market_data.items()
+        ]
+        listed: dict[str, Sequence[str]] = {}
+
+        async def load(feed: MarketFeed) -> None:
+            listed[feed.exchange] = await feed.load()
+
+        async with anyio.create_task_group() as loading:
+            for feed in feeds:
+                loading.start_soon(load, feed)
+        self._check_symbols(listed)
+        for feed in feeds:
+            await feed.run(tasks)
+        for account in self.state.accounts.values():
+            tasks.start_soon(self._start_account, account, listed.get(account.exchange, ()), tasks)
+
+    def _check_symbols(self, listed: Mapping[str, Sequence[str]]) -> None:
+        for symbol in self.settings.symbols:
+            if not any(symbol in symbols for symbols in listed.values()):
+                raise ConfigError(
+                    f"trading.symbols: {symbol} is listed on none of {', '.join(sorted(listed))}; "
+                    "write symbols like BTC-USDT, `fundingarb rates` shows those that exist"
+                )
+
+    async def _start_account(
+        self, account: Account, symbols: Sequence[str], tasks: anyio.abc.TaskGroup
+    ) -> None:
+        reader, sink, name = self.readers[account.name], AccountFeed(account, self), account.name
+
+        async def events() -> None:
+            await account.adapter.stream_account(sink)
+
+        async def fees() -> None:
+            while True:
+                for symbol in symbols:
+                    await reader.read_fees(symbol)
+                await self.clock.sleep(24 * 3600)
+
+        async def modes() -> None:
+            busy = {hedge.symbol for hedge in self.state.live()}
+            for symbol in symbols:
+                if symbol not in busy:
+                    self.loop.prepare_soon(name, symbol, self.settings.leverage(name, symbol))
+                await anyio.lowlevel.checkpoint()
+
+        for label, job in (("events", events), ("reader", reader.run), ("fees", fees)):
+            tasks.start_soon(keep_running, f"{name}.{label}", job, self.clock, self._failed)
+        await modes()
+
+    async def _settle(self) -> None:
+        """No resting entry is left behind, and what was filled is on disk."""
+        self.loop.stopping = True
+        while any(order.remaining for hedge in self.state.live() for order in hedge.orders):
+            self.loop.wake()
+            await anyio.sleep(0.05)
+        for reader in self.readers.values():
+            try:
+                await reader.collect_fills()
+                await reader.collect_payments()
+            except (ExchangeError, StoreError) as error:
+                log.info("%s: %s", reader.account.name, error)
+        await self.loop.tick()
+
+    # what happened
+
+    def _breaker_handler(self, exchange: str) -> Callable[[bool], None]:
+        def changed(is_open: bool) -> None:
+            (self.state.down.add if is_open else self.state.down.discard)(exchange)
+            self.announcer.breaker(exchange, is_open, self.clock.now())
+            for account in self.state.accounts.values():
+                if account.exchange == exchange and not is_open:
+                    self.readers[account.name].want(fills=True, payments=True, positions=True)
+            self._wake()
+
+        return changed
+
+    def _failed(self, task: str, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        if self._last_failure.get(task) != text:
+            log.warning("%s: %s", task, text)
+        self._last_failure[task] = text
+
+    async def _watch_events(self) -> None:
+        modes: dict[UUID, Mode] = {hedge.id: hedge.intent.mode for hedge in self.state.hedges.values()}
+        with self.bus.subscribe(5000) as events:
+            while True:
+                event = await events.get()
+                if isinstance(event, HedgeChanged):
+                    hedge, previous = event.hedge, modes.get(event.hedge.id)
+                    modes[hedge.id] = hedge.intent.mode
+                    if previous is not hedge.intent.mode and any(order.filled for order in hedge.orders):
+                        await self._announce(hedge, event.at)
+                elif isinstance(event, PaymentBooked) and event.hedge_id in self.state.hedges:
+                    self.announcer.funding(event, self.state.hedges[event.hedge_id], self.clock.now())
+                elif isinstance(event, FillBooked):
+                    self._closed_by_exchange(event)
+                elif isinstance(event, StreamChanged):
+                    self.announcer.stream(event.stream, event.connected, event.reason, event.at)
+
+    async def _announce(self, hedge: Hedge, at: datetime) -> None:
+        try:
+            pnl = await self.pnl(hedge)
+        except StoreError as error:
+            log.warning("alert without figures: %s", error)
+            return
+        if hedge.intent.mode is Mode.HOLDING:
+            self.announcer.opened(hedge, pnl, None, at)
+        elif hedge.intent.mode is Mode.DONE:
+            self.announcer.closed(hedge, pnl, at)
+
+    def _closed_by_exchange(self, event: FillBooked) -> None:
+        """A liquidation: flatten the other leg at once, pause the symbol. (ADL is evened out by ``decide``.)"""
+        hedge = self.state.hedges.get(event.hedge_id) if event.hedge_id else None
+        if hedge is None or event.fill.kind is not FillKind.LIQUIDATION or not hedge.live:
+            return
+        side = Side.LONG if hedge.intent.long.account == event.fill.account else Side.SHORT
+        if not hedge.intent.liquidated:
+            now = self.clock.now()
+            self.state.cooldowns[hedge.symbol] = now + self.settings.cooldown
+            self.announcer.liquidated(hedge, side, str(self.settings.cooldown), now)
+            intent = hedge.intent.edit(
+                mode=Mode.CLOSING, close_reason=CloseReason.LIQUIDATION, liquidated=True
+            )
+            self.state.put_intent(intent)
+            self._wake()
+
+    async def _deliver(self, name: str, sink: AlertSink) -> None:
+        with self.bus.subscribe(1000) as events:
+            while True:
+                event = await events.get()
+                if not isinstance(event, Alert):
+                    continue
+                try:
+                    await sink.send(event)
+                except Exception as error:  # noqa: BLE001 - a sink that fails must not stop the others
+                    log.warning("alert sink %s: %s: %s", name, type(error).__name__, error)
+
+    # ports.BotHandle
+
+    @property
+    def rates(self) -> RateBook:
+        return self.markets.book
+
+    def live_hedges(self) -> Sequence[Hedge]:
+        return self.state.live()
+
+    async def pnl(self, hedge: Hedge) -> HedgePnl:
+        """The account of ``hedge`` from what is booked."""
+        return hedge_pnl(hedge, await self.store.fills(hedge.id), await self.store.payments(hedge.id))
+
+    def status(self) -> BotStatus:
+        loop = getattr(self, "loop", None)
+        state = "KILLED" if self.state.killed else "PAUSED" if self.state.paused else "RUNNING"
+        if not self.ready.is_set():
+            state = "STARTING"
+        return BotStatus(
+            state=state,
+            network=self.parts.network,
+            started_at=self.started_at,
+            last_scan=loop.last_scan if loop else None,
+            accounts=tuple(
+                AccountStatus(a.name, a.exchange, a.balance, a.halted) for a in self.state.accounts.values()
+            ),
+            streams=dict(self.markets.streams),
+            pending_orders=sum(1 for h in self.state.live() for o in h.orders if not o.state.terminal),
+            waiting_for=self._waiting_for(),
+        )
+
+    def _waiting_for(self) -> str:
+        live = self.state.live()
+        if any(hedge.intent.mode is not Mode.HOLDING for hedge in live):
+            return "orders to fill"
+        loop = getattr(self, "loop", None)
+        if loop is None:
+            return "the exchanges to answer"
+        if loop.entries_off_reason and not live:
+            return f"nothing: {loop.entries_off_reason}"
+        waiting = [refusal for refusal in loop.waiting.values() if refusal.gate == "window"]
+        if waiting and not loop.entries_off_reason:
+            best = max(waiting, key=lambda refusal: refusal.net_usd or Decimal(0))
+            return f"the entry window of {best.symbol}: {best.needed} UTC"
+        if live:
+            return "settlements, or a spread below tolerance"
+        return "a spread that passes every gate"
+
+    async def open_hedge(self, symbol: str, long: str, short: str, size_usd: Decimal) -> UUID:
+        """Open by hand: threshold and window are skipped, risk rules are not. Returns the hedge's id."""
+        view = View(self.state, self.markets, self.settings)
+        plan = manual_plan(
+            view, self.state, symbol, long, short, size_usd, self.settings.rules, self.clock.now()
+        )
+        approved = approve(plan, self.parts.rules, self.state.portfolio(), plan.at)
+        if isinstance(approved, Refusal):
+            raise ConfigError(
+                f"{symbol}: {approved.gate} refuses: needs {approved.needed}, is {approved.actual}"
+            )
+        return await self.loop.open_approved(approved)
+
+    async def close_hedge(self, hedge_id: UUID, reason: CloseReason = CloseReason.MANUAL) -> None:
+        hedge = self.state.hedges.get(hedge_id)
+        if hedge is None or not hedge.live:
+            raise ConfigError(f"hedge {hedge_id} is not open")
+        self.loop.close(hedge_id, reason)
+
+    def pause(self) -> None:
+        self.state.paused = True
+
+    def resume(self) -> None:
+        self.state.paused = False
+        self._wake()
+
+    async def refresh(self) -> None:
+        """Read every account's ledger, positions and balance now."""
+        for reader in self.readers.values():
+            await reader.collect_fills()
+            await reader.collect_payments()
+            await reader.reconcile()
+            await reader.read_balance()

@@ -1,0 +1,53 @@
+"""Events to whoever listens. A listener that is slow loses events and is told so; it never slows the bot."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+
+from fundingarb.domain.events import Event
+
+
+class Subscription:
+    """A bounded queue of events. ``missed`` counts what was dropped: read a snapshot, then go on."""
+
+    def __init__(self, size: int) -> None:
+        self._events: deque[Event] = deque(maxlen=size)
+        self._wake = anyio.Event()
+        self.missed = 0
+
+    def put(self, event: Event) -> None:
+        if len(self._events) == self._events.maxlen:
+            self.missed += 1
+        self._events.append(event)
+        self._wake.set()
+
+    async def get(self) -> Event:
+        """The next event; waits for one."""
+        while not self._events:
+            self._wake = anyio.Event()
+            await self._wake.wait()
+        return self._events.popleft()
+
+
+class Bus:
+    """Publishes committed events to subscriptions."""
+
+    def __init__(self) -> None:
+        self._subscriptions: list[Subscription] = []
+
+    def publish(self, event: Event) -> None:
+        for subscription in self._subscriptions:
+            subscription.put(event)
+
+    @contextmanager
+    def subscribe(self, size: int = 1000) -> Iterator[Subscription]:
+        subscription = Subscription(size)
+        self._subscriptions.append(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.remove(subscription)

@@ -1,0 +1,61 @@
+"""Hedges a person asks for: the same plan, valued the same way, without threshold and window."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from fundingarb.domain.instrument import common_lot, floor_to
+from fundingarb.domain.opportunity import (
+    DecayToMedian,
+    DepthSlippage,
+    EntryRules,
+    HedgePlan,
+    Quote,
+    plan_of,
+    value,
+)
+from fundingarb.engine.state import BotState
+from fundingarb.errors import ConfigError
+from fundingarb.ports import MarketView
+
+
+def manual_plan(
+    view: MarketView,
+    state: BotState,
+    symbol: str,
+    long: str,
+    short: str,
+    size_usd: Decimal,
+    rules: EntryRules,
+    now: datetime,
+) -> HedgePlan:
+    """The plan for ``size_usd`` of ``symbol`` between two accounts; raises ``ConfigError`` with what is in the way."""
+    long_quote, short_quote = _quote(view, state, symbol, long), _quote(view, state, symbol, short)
+    mid = long_quote.book.mid
+    if mid is None:
+        raise ConfigError(f"the order book of {symbol} on {long} is empty or crossed; try again")
+    quantity = floor_to(size_usd / mid, common_lot(long_quote.instrument, short_quote.instrument))
+    valuation = value(long_quote, short_quote, quantity, rules, DepthSlippage(), DecayToMedian(), now)
+    if valuation is None:
+        raise ConfigError(f"{symbol} at {size_usd} USD: less than one lot, or more than the order book holds")
+    plan = plan_of(valuation, view.tolerance(symbol), origin="manual")
+    for leg in (plan.long, plan.short):
+        if not leg.instrument.tradable(plan.quantity, mid):
+            raise ConfigError(
+                f"{size_usd} USD is below the minimum of {leg.instrument.exchange} for {symbol}"
+            )
+    return plan
+
+
+def _quote(view: MarketView, state: BotState, symbol: str, account: str) -> Quote:
+    if account not in state.accounts:
+        raise ConfigError(
+            f"account {account} is not configured; there are {', '.join(sorted(state.accounts))}"
+        )
+    for quote in view.quotes(state.accounts[account].exchange, symbol):
+        if quote.account == account:
+            return quote
+    raise ConfigError(
+        f"{account} has no fresh rate, order book, fee tier or balance for {symbol} yet; try again"
+    )

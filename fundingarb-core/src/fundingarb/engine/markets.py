@@ -1,0 +1,245 @@
+"""What the bot knows of the markets, and the feeds that keep it so: one set of tasks per exchange."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import anyio
+import anyio.abc
+
+from fundingarb.domain.events import Event, IntervalChanged, StreamChanged
+from fundingarb.domain.funding import FundingRate, SettledRate
+from fundingarb.domain.instrument import Instrument
+from fundingarb.domain.market import OrderBook, RateBook
+from fundingarb.domain.order import ZERO
+from fundingarb.engine.gate import Priority, RequestGate
+from fundingarb.engine.supervisor import keep_running
+from fundingarb.errors import ExchangeError
+from fundingarb.ports import Clock, ExchangeAdapter
+
+log = logging.getLogger("fundingarb.markets")
+
+HISTORY = timedelta(days=7)
+
+
+@dataclass
+class Markets:
+    """Rates, order books, instruments and settled-rate medians of every exchange; the sink of every public stream.
+
+    ``stale_after`` is real seconds: what is older is not traded on and is polled by REST instead.
+    """
+
+    clock: Clock
+    publish: Callable[[Event], None]
+    wake: Callable[[], None]
+    stale_after: float = 10.0
+    book: RateBook = field(default_factory=RateBook)
+    instruments: dict[tuple[str, str], Instrument] = field(default_factory=dict)
+    streams: dict[str, bool] = field(default_factory=dict)
+    quarantine: deque[tuple[str, bytes, str]] = field(default_factory=lambda: deque(maxlen=200))
+    _books: dict[tuple[str, str], tuple[OrderBook, float]] = field(default_factory=dict)
+    _heard: dict[str, float] = field(default_factory=dict)
+    _settled: dict[tuple[str, str], dict[datetime, Decimal]] = field(default_factory=dict)
+    _medians: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+
+    # the sink of public streams
+
+    def flush(self, exchange: str) -> None:
+        self._heard[exchange] = self.clock.monotonic()
+        self.wake()
+
+    def update(self, book: OrderBook) -> None:
+        self._books[(book.exchange, book.symbol)] = (book, self.clock.monotonic())
+
+    def interval_changed(self, exchange: str, symbol: str, hours: float) -> None:
+        instrument = self.instruments.get((exchange, symbol))
+        if instrument is None:
+            return
+        before = Decimal(int(instrument.funding_interval.total_seconds())) / 3600
+        self.publish(IntervalChanged(exchange, symbol, before, Decimal(repr(hours)), self.clock.now()))
+
+    def connected(self, stream: str) -> None:
+        self.streams[stream] = True
+        self.publish(StreamChanged(stream.split(".", 1)[0], stream, True, "", self.clock.now()))
+
+    def disconnected(self, stream: str, reason: str) -> None:
+        self.streams[stream] = False
+        self.publish(StreamChanged(stream.split(".", 1)[0], stream, False, reason, self.clock.now()))
+
+    def quarantined(self, stream: str, raw: bytes, reason: str) -> None:
+        log.warning("%s: message quarantined: %s", stream, reason)
+        self.quarantine.append((stream, raw, reason))
+
+    # what the loop reads
+
+    def age(self, exchange: str) -> float:
+        """Real seconds since rates of ``exchange`` were heard, by stream or REST."""
+        return self.clock.monotonic() - self._heard.get(exchange, float("-inf"))
+
+    def fresh_rate(self, exchange: str, symbol: str) -> FundingRate | None:
+        """The rate while the exchange is being heard and its settlement lies ahead."""
+        if self.age(exchange) > self.stale_after:
+            return None
+        rate = self.book.get(exchange, symbol)
+        if rate is None or rate.next_settlement <= self.clock.now():
+            return None
+        return rate
+
+    def fresh_book(self, exchange: str, symbol: str) -> OrderBook | None:
+        entry = self._books.get((exchange, symbol))
+        if entry is None or self.clock.monotonic() - entry[1] > self.stale_after:
+            return None
+        return entry[0]
+
+    def mark(self, exchange: str, symbol: str) -> Decimal | None:
+        row = self.book.row(exchange, symbol)
+        if row is None or self.book.mark[row] != self.book.mark[row]:
+            return None
+        return Decimal(repr(self.book.mark[row]))
+
+    def median_hourly(self, exchange: str, symbol: str) -> Decimal:
+        """Median settled rate per hour of the last week; 0 while unknown."""
+        return self._medians.get((exchange, symbol), ZERO)
+
+    def settled(self, exchange: str, symbol: str) -> Mapping[datetime, Decimal]:
+        """Settled rates per interval of the last week by settlement time."""
+        return self._settled.get((exchange, symbol), {})
+
+    def add_settled(self, rates: Sequence[SettledRate]) -> None:
+        """Take settled rates into the medians."""
+        touched = set()
+        for rate in rates:
+            key = (rate.exchange, rate.symbol)
+            self._settled.setdefault(key, {})[rate.settled_at] = rate.rate
+            touched.add(key)
+        for key in touched:
+            self._recompute(key)
+
+    def _recompute(self, key: tuple[str, str]) -> None:
+        instrument = self.instruments.get(key)
+        rows = self._settled[key]
+        oldest = self.clock.now() - HISTORY
+        for at in [at for at in rows if at < oldest]:
+            del rows[at]
+        if instrument is None or not rows:
+            return
+        times = sorted(rows)
+        default = instrument.funding_interval
+        hourly = []
+        for number, at in enumerate(times):
+            gap = at - times[number - 1] if number else default
+            hours = (gap if gap <= timedelta(hours=8) else default) / timedelta(hours=1)
+            hourly.append(rows[at] / Decimal(repr(hours)))
+        self._medians[key] = Decimal(statistics.median(hourly))
+
+
+@dataclass
+class MarketFeed:
+    """The tasks of one exchange: rate stream, book stream, REST fallback, settled-rate history."""
+
+    adapter: ExchangeAdapter
+    gate: RequestGate
+    markets: Markets
+    symbols: Sequence[str]
+    clock: Clock
+    on_failure: Callable[[str, Exception], None]
+    history_pause: float = 600.0
+
+    @property
+    def exchange(self) -> str:
+        return self.adapter.name
+
+    async def load(self) -> Sequence[str]:
+        """Read the instruments; returns our symbols that this exchange lists."""
+        listed = await self._read("get_instruments", self.adapter.get_instruments)
+        wanted = set(self.symbols)
+        for instrument in listed:
+            if instrument.symbol in wanted:
+                self.markets.instruments[(self.exchange, instrument.symbol)] = instrument
+                self.markets.book.add(instrument)
+        return [s for s in self.symbols if (self.exchange, s) in self.markets.instruments]
+
+    async def run(self, tasks: anyio.abc.TaskGroup) -> None:
+        """Start the tasks in ``tasks``."""
+        symbols = [s for s in self.symbols if (self.exchange, s) in self.markets.instruments]
+        if not symbols:
+            return
+
+        async def rates() -> None:
+            await self.adapter.stream_rates(symbols, self.markets)
+
+        async def books() -> None:
+            await self.adapter.stream_books(symbols, self.markets)
+
+        async def fallback() -> None:
+            await self._fallback(symbols)
+
+        async def history() -> None:
+            await self._history(symbols)
+
+        for name, job in (("rates", rates), ("books", books), ("fallback", fallback), ("history", history)):
+            tasks.start_soon(keep_running, f"{self.exchange}.{name}", job, self.clock, self.on_failure)
+
+    async def _fallback(self, symbols: Sequence[str]) -> None:
+        """Poll rates by REST while the stream is silent."""
+        pause = self.markets.stale_after / 3
+        while True:
+            await anyio.sleep(pause)
+            if self.markets.age(self.exchange) < pause:
+                continue
+            for rate in await self._read(
+                "get_funding_rates", lambda: self.adapter.get_funding_rates(symbols)
+            ):
+                self.take(rate)
+            self.markets.flush(self.exchange)
+
+    def take(self, rate: FundingRate) -> None:
+        """A rate read by REST, into the columns."""
+        book = self.markets.book
+        row = book.row(self.exchange, rate.instrument.symbol)
+        if row is None:
+            return
+        book.update(
+            row,
+            float(rate.rate),
+            rate.next_settlement.timestamp(),
+            rate.at.timestamp(),
+            rate.interval.total_seconds(),
+        )
+        nan = float("nan")
+        book.update_price(
+            row,
+            nan if rate.mark is None else float(rate.mark),
+            nan if rate.index is None else float(rate.index),
+        )
+        book.frame(self.exchange, rate.at.timestamp())
+
+    async def _history(self, symbols: Sequence[str]) -> None:
+        """Load a week of settled rates, then the new ones as they are settled."""
+        known: dict[str, datetime] = {}
+        while True:
+            now = self.clock.now()
+            for symbol in symbols:
+                since = known.get(symbol, now - HISTORY)
+                try:
+                    rows = await self._read_history(symbol, since)
+                except ExchangeError as error:
+                    log.info("%s %s: settled rates not read: %s", self.exchange, symbol, error)
+                    continue
+                self.markets.add_settled(rows)
+                known[symbol] = max((row.settled_at for row in rows), default=since)
+            await self.clock.sleep(max(self.history_pause, self.clock.speed))
+
+    async def _read_history(self, symbol: str, since: datetime) -> Sequence[SettledRate]:
+        return await self._read(
+            "get_funding_history", lambda: self.adapter.get_funding_history(symbol, since)
+        )
+
+    async def _read(self, operation: str, request: Callable[[], object]) -> Sequence:  # type: ignore[type-arg]
+        return await self.gate.call(Priority.READ, self.adapter.cost(operation), request)  # type: ignore[arg-type]

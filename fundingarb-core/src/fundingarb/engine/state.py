@@ -1,0 +1,185 @@
+"""The bot's memory: hedges, accounts, halts. Changed only from the loop's own thread, without awaiting in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from fundingarb.domain.funding import FundingPayment
+from fundingarb.domain.hedge import Hedge, Intent, OrderRecord
+from fundingarb.domain.instrument import Side
+from fundingarb.domain.order import ZERO, Balance, FeeTier, Fill, FillKind, OrderReport
+from fundingarb.domain.risk import Portfolio
+from fundingarb.ports import ExchangeAdapter, RateLimit
+
+TOMBSTONE = timedelta(hours=24)
+
+
+@dataclass
+class Account:
+    """One account: its adapter and what was last read of it. ``halted`` is why entries are off, None when on."""
+
+    name: str
+    adapter: ExchangeAdapter
+    balance: Balance | None = None
+    fees: dict[str, FeeTier] = field(default_factory=dict)
+    leverage: dict[str, int] = field(default_factory=dict)
+    prepared: set[str] = field(default_factory=set)
+    halted: str | None = "not read yet"
+    fills_since: datetime | None = None
+    payments_since: datetime | None = None
+
+    @property
+    def exchange(self) -> str:
+        return self.adapter.name
+
+    @property
+    def limits(self) -> Sequence[RateLimit]:
+        return self.adapter.limits
+
+
+@dataclass
+class BotState:
+    """Everything decisions are made from, apart from the markets.
+
+    ``dirty`` collects registry rows and intents that changed since the last commit; ``in_flight`` are client order ids
+    whose send has not returned.
+    """
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    hedges: dict[UUID, Hedge] = field(default_factory=dict)
+    killed: bool = False
+    paused: bool = False
+    cooldowns: dict[str, datetime] = field(default_factory=dict)
+    down: set[str] = field(default_factory=set)
+    in_flight: set[str] = field(default_factory=set)
+    dirty_orders: dict[str, OrderRecord] = field(default_factory=dict)
+    dirty_intents: dict[UUID, Intent] = field(default_factory=dict)
+    _owner: dict[str, UUID] = field(default_factory=dict)
+
+    def adopt(self, hedges: Iterable[Hedge]) -> None:
+        """Take hedges as the store has them (start-up)."""
+        for hedge in hedges:
+            self.hedges[hedge.id] = hedge
+            for order in hedge.orders:
+                self._owner[order.client_id] = hedge.id
+
+    def live(self) -> list[Hedge]:
+        return [hedge for hedge in self.hedges.values() if hedge.live]
+
+    def owner(self, client_id: str | None) -> Hedge | None:
+        """The hedge an order of ours belongs to."""
+        hedge_id = self._owner.get(client_id or "")
+        return None if hedge_id is None else self.hedges.get(hedge_id)
+
+    def put_order(self, record: OrderRecord) -> Hedge:
+        """Take a new or changed registry row."""
+        hedge = self.hedges[record.hedge_id].with_order(record)
+        self.hedges[hedge.id] = hedge
+        self._owner[record.client_id] = hedge.id
+        self.dirty_orders[record.client_id] = record
+        return hedge
+
+    def drop_order(self, record: OrderRecord) -> None:
+        """Forget a row whose commit failed: it was never sent."""
+        hedge = self.hedges[record.hedge_id]
+        self.hedges[hedge.id] = replace(
+            hedge, orders=tuple(o for o in hedge.orders if o.client_id != record.client_id)
+        )
+        self._owner.pop(record.client_id, None)
+        self.dirty_orders.pop(record.client_id, None)
+
+    def put_intent(self, intent: Intent) -> Hedge:
+        hedge = self.hedges.get(intent.id)
+        hedge = Hedge(intent) if hedge is None else hedge.with_intent(intent)
+        self.hedges[intent.id] = hedge
+        self.dirty_intents[intent.id] = intent
+        return hedge
+
+    def observe(self, report: OrderReport, now: datetime) -> OrderRecord | None:
+        """Take an exchange's report of an order of ours; None when it is not ours or says nothing new."""
+        hedge = self.owner(report.client_id)
+        record = None if hedge is None else hedge.order(report.client_id or "")
+        if record is None:
+            return None
+        observed = record.observe(report, now)
+        if observed == record:
+            return None
+        self.put_order(observed)
+        return observed
+
+    def book_fill(self, fill: Fill, hedge_id: UUID | None) -> None:
+        """A ledger fill was committed for the first time."""
+        hedge = self.hedges.get(hedge_id) if hedge_id else None
+        if hedge is None:
+            return
+        record = hedge.order(fill.client_id or "")
+        if record is not None:
+            booked = record.booked + fill.quantity
+            self.put_order(replace(record, booked=booked, filled=max(record.filled, booked)))
+        elif fill.kind is not FillKind.TRADE:
+            side = next((s for s in Side if hedge.intent.leg(s).account == fill.account), None)
+            if side is not None:
+                taken = {**hedge.taken, side: hedge.taken.get(side, ZERO) + fill.quantity}
+                self.hedges[hedge.id] = replace(hedge, taken=taken)
+
+    def hedge_of_fill(self, fill: Fill) -> UUID | None:
+        """The hedge a fill belongs to: by client order id, or, when the exchange closed by itself, by instrument."""
+        hedge = self.owner(fill.client_id)
+        if hedge is not None:
+            return hedge.id
+        if fill.kind is FillKind.TRADE:
+            return None
+        return self._at(fill.account, fill.symbol, fill.at)
+
+    def hedge_of_payment(self, payment: FundingPayment) -> UUID | None:
+        """The hedge that held the instrument at the settlement."""
+        return self._at(payment.account, payment.symbol, payment.settlement)
+
+    def _at(self, account: str, symbol: str, at: datetime) -> UUID | None:
+        for hedge in reversed(self.hedges.values()):
+            intent = hedge.intent
+            accounts = (intent.long.account, intent.short.account)
+            ended = intent.closed_at
+            if (
+                intent.symbol == symbol
+                and account in accounts
+                and intent.created_at <= at
+                and (not ended or at <= ended)
+            ):
+                return hedge.id
+        return None
+
+    def forget(self, now: datetime) -> None:
+        """Drop hedges that have been over for longer than their orders' tombstones are kept."""
+        old = [
+            h
+            for h in self.hedges.values()
+            if not h.live and h.intent.closed_at and now - h.intent.closed_at > TOMBSTONE
+        ]
+        for hedge in old:
+            del self.hedges[hedge.id]
+            for order in hedge.orders:
+                self._owner.pop(order.client_id, None)
+
+    def portfolio(self) -> Portfolio:
+        return Portfolio(
+            hedges=tuple(self.live()),
+            balances={a.name: a.balance for a in self.accounts.values() if a.balance is not None},
+            halted={a.name: a.halted for a in self.accounts.values() if a.halted is not None},
+            cooldowns=self.cooldowns,
+            killed=self.killed,
+        )
+
+    def committed_margin(self, account: str) -> Mapping[str, Decimal]:
+        """Notional per symbol that live entries on ``account`` may still add, in base units."""
+        adding: dict[str, Decimal] = {}
+        for hedge in self.live():
+            for leg in (hedge.long, hedge.short):
+                if leg.plan.account == account:
+                    missing = max(hedge.intent.quantity - leg.filled, ZERO)
+                    adding[hedge.symbol] = adding.get(hedge.symbol, ZERO) + missing
+        return adding

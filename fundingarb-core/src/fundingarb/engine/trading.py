@@ -1,0 +1,441 @@
+"""The trading loop: look, decide, commit, act. One task; everything that changes a hedge passes through here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+
+from fundingarb.domain.decide import (
+    Action,
+    Cancel,
+    CollectFills,
+    ExecutionPolicy,
+    HedgeMarket,
+    LegMarket,
+    Place,
+    Resolve,
+    Retarget,
+    SetMode,
+    decide,
+)
+from fundingarb.domain.events import CandidateRefused, HedgeChanged, OrderChanged
+from fundingarb.domain.hedge import CloseReason, Hedge, Intent, LegPlan, Mode, OrderRecord
+from fundingarb.domain.market import RateBook
+from fundingarb.domain.opportunity import EntryRules, HedgePlan, Quote, Refusal
+from fundingarb.domain.risk import Approved, approve, refuse
+from fundingarb.engine.accounts import AccountReader, prepare
+from fundingarb.engine.alerts import Announcer
+from fundingarb.engine.bus import Bus
+from fundingarb.engine.executor import Executor
+from fundingarb.engine.gate import RequestGate
+from fundingarb.engine.markets import Markets
+from fundingarb.engine.state import BotState
+from fundingarb.errors import ConfigError, ExchangeError, StoreError
+from fundingarb.ports import Batch, Clock, Exit, Proposals, RiskRule, Store, Strategy
+
+log = logging.getLogger("fundingarb.trading")
+
+
+@dataclass(frozen=True)
+class TradingSettings:
+    """What the loop needs of the configuration; per symbol figures are callables so that a reload is seen at once."""
+
+    symbols: Sequence[str]
+    rules: EntryRules
+    policy: ExecutionPolicy
+    fill_timeout: timedelta
+    settlement_guard: timedelta
+    tolerances: dict[str, Decimal]
+    default_tolerance: Decimal
+    leverages: dict[tuple[str, str], int]
+    default_leverage: int = 5
+    margin_mode: str = "cross"
+    cooldown: timedelta = timedelta(hours=1)
+    retry_pause: timedelta = timedelta(seconds=20)
+    config_revision: int = 0
+    instance: str = "0000"
+    max_new_hedges: int | None = None
+
+    def tolerance(self, symbol: str) -> Decimal:
+        return self.tolerances.get(symbol, self.default_tolerance)
+
+    def leverage(self, account: str, symbol: str) -> int:
+        return self.leverages.get((account, symbol), self.default_leverage)
+
+    def for_speed(self, speed: float) -> TradingSettings:
+        """Patience in this clock's time, never shorter than what a network needs in real time."""
+
+        def at_least(value: timedelta, real: float) -> timedelta:
+            return max(value, timedelta(seconds=real * speed))
+
+        policy = replace(
+            self.policy,
+            reprice_after=at_least(self.policy.reprice_after, 0.05),
+            naked_budget=at_least(self.policy.naked_budget, 5.0),
+        )
+        return replace(
+            self,
+            policy=policy,
+            fill_timeout=at_least(self.fill_timeout, 0.25),
+            retry_pause=at_least(self.retry_pause, 0.1),
+        )
+
+
+@dataclass
+class View:
+    """The strategy's window on the bot (``ports.MarketView``)."""
+
+    state: BotState
+    markets: Markets
+    settings: TradingSettings
+
+    @property
+    def rates(self) -> RateBook:
+        return self.markets.book
+
+    @property
+    def hedges(self) -> Sequence[Hedge]:
+        return self.state.live()
+
+    def quotes(self, exchange: str, symbol: str) -> Sequence[Quote]:
+        rate, book = self.markets.fresh_rate(exchange, symbol), self.markets.fresh_book(exchange, symbol)
+        if rate is None or book is None or exchange in self.state.down:
+            return ()
+        median = self.markets.median_hourly(exchange, symbol)
+        quotes = []
+        for account in self.state.accounts.values():
+            fee, balance = account.fees.get(symbol), account.balance
+            if account.exchange != exchange or fee is None or balance is None or account.halted is not None:
+                continue
+            leverage = self.settings.leverage(account.name, symbol)
+            quotes.append(Quote(account.name, rate, book, fee, balance.available, leverage, median))
+        return quotes
+
+    def tolerance(self, symbol: str) -> Decimal:
+        return self.settings.tolerance(symbol)
+
+
+@dataclass
+class TradingLoop:
+    """Wakes when something happened and at least every ``period`` (real) seconds."""
+
+    state: BotState
+    markets: Markets
+    store: Store
+    bus: Bus
+    clock: Clock
+    settings: TradingSettings
+    strategy: Strategy
+    rules: Sequence[RiskRule]
+    gates: dict[str, RequestGate]
+    readers: dict[str, AccountReader]
+    executor: Executor
+    announcer: Announcer
+    tasks: anyio.abc.TaskGroup
+    new_id: Callable[[], UUID]
+    period: float = 0.5
+    last_scan: datetime | None = None
+    store_error: str | None = None
+    opened: int = 0
+    stopping: bool = False
+    refused: dict[tuple[str, str, str, str], Refusal] = field(default_factory=dict)
+    waiting: dict[str, Refusal] = field(default_factory=dict)
+    _wake: anyio.Event = field(default_factory=anyio.Event)
+    _exits: list[Exit] = field(default_factory=list)
+    _preparing: set[str] = field(default_factory=set)
+    _next_full_scan: float = 0.0
+    _next_refusals: float = 0.0
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        while True:
+            self._wake = anyio.Event()
+            await self.tick()
+            if not self._wake.is_set():
+                due = self.executor.next_due()
+                pause = self.period if due is None else min(max(due, 0.0), self.period)
+                with anyio.move_on_after(pause):
+                    await self._wake.wait()
+            await anyio.lowlevel.checkpoint()
+
+    async def tick(self) -> None:
+        """One round. What it decided is on disk before anything is sent."""
+        now = self.clock.now()
+        self._scan(now)
+        actions = [
+            (hedge.id, action)
+            for hedge in list(self.state.hedges.values())
+            for action in self._decide(hedge, now)
+        ]
+        placed = self._apply(actions, now)
+        try:
+            await self._commit(now)
+        except StoreError as error:
+            self._store_failed(str(error), placed, now)
+            return
+        self.store_error = None
+        for record in placed:
+            self.executor.send(record)
+        for _, action in actions:
+            if isinstance(action, Cancel):
+                self.executor.cancel(action.order)
+            elif isinstance(action, Resolve):
+                self.executor.resolve(action.order)
+            elif isinstance(action, CollectFills):
+                self.readers[action.account].want(fills=True)
+        for hedge in self.state.live():
+            for order in (*hedge.long.live, *hedge.short.live):
+                self.executor.watch(order)
+
+    # looking
+
+    def _scan(self, now: datetime) -> None:
+        """Ask the strategy about what changed (and, twice a second, about everything): entries, exits, refusals."""
+        symbols: Collection[str] = self.markets.book.take_changed()
+        if self.clock.monotonic() >= self._next_full_scan:
+            self._next_full_scan = self.clock.monotonic() + min(0.5, 30 / self.clock.speed)
+            symbols = self.markets.book.symbols
+        if symbols:
+            self.last_scan = now
+            proposals = self.strategy.evaluate(View(self.state, self.markets, self.settings), symbols, now)
+            self._take(proposals, now)
+        for wanted in self._exits:
+            hedge = self.state.hedges.get(wanted.hedge_id)
+            if hedge is not None and hedge.live and hedge.intent.mode is not Mode.CLOSING:
+                self._edit(hedge, mode=Mode.CLOSING, close_reason=wanted.reason)
+        self._exits.clear()
+
+    def _take(self, proposals: Proposals, now: datetime) -> None:
+        for refusal in proposals.refusals:
+            self._refused(refusal)
+        self._exits.extend(proposals.exits)
+        for plan in proposals.plans:
+            if not self.entries_on:
+                self._refused(refuse(plan, "paused", "entries on", self.entries_off_reason, now))
+                continue
+            approved = approve(plan, self.rules, self.state.portfolio(), now)
+            if isinstance(approved, Refusal):
+                self._refused(approved)
+            elif self._prepared(plan):
+                self._open(approved, now)
+
+    @property
+    def entries_on(self) -> bool:
+        return not self.entries_off_reason
+
+    @property
+    def entries_off_reason(self) -> str:
+        """Why no new hedge may be opened; empty when one may."""
+        if self.state.killed:
+            return "kill switch latched"
+        if self.stopping:
+            return "stopping"
+        if self.state.paused:
+            return "paused"
+        if self.store_error:
+            return f"database: {self.store_error}"
+        limit = self.settings.max_new_hedges
+        if limit is not None and self.opened >= limit:
+            return f"{limit} hedges were asked for"
+        return ""
+
+    def _refused(self, refusal: Refusal) -> None:
+        key = (refusal.symbol, refusal.long_exchange, refusal.short_exchange, refusal.gate)
+        self.waiting[refusal.symbol] = refusal
+        if key not in self.refused:
+            self.bus.publish(CandidateRefused(refusal))
+        self.refused[key] = refusal
+
+    def _prepared(self, plan: HedgePlan) -> bool:
+        """Both accounts are set up for the symbol; if not, see to it and come back."""
+        ready = True
+        for leg in (plan.long, plan.short):
+            account = self.state.accounts[leg.account]
+            if plan.symbol in account.prepared and account.leverage.get(plan.symbol) == leg.leverage:
+                continue
+            ready = False
+            name = f"{account.name}/{plan.symbol}"
+            if name not in self._preparing:
+                self._preparing.add(name)
+                self.tasks.start_soon(self._prepare, name, leg, plan)
+        return ready
+
+    async def _prepare(self, name: str, leg: LegPlan, plan: HedgePlan) -> None:
+        account = self.state.accounts[leg.account]
+        try:
+            await prepare(
+                account, plan.symbol, leg.leverage, self.settings.margin_mode, self.gates[account.exchange]
+            )
+        except ExchangeError as error:
+            self._refused(refuse(plan, "preflight", "account ready", str(error), self.clock.now()))
+            await anyio.sleep(2.0)
+        finally:
+            self._preparing.discard(name)
+            self.wake()
+
+    def prepare_soon(self, account: str, symbol: str, leverage: int) -> None:
+        """Set ``account`` up for ``symbol`` before it is needed."""
+        self.tasks.start_soon(self._prepare_early, account, symbol, leverage)
+
+    async def _prepare_early(self, name: str, symbol: str, leverage: int) -> None:
+        account = self.state.accounts[name]
+        try:
+            await prepare(account, symbol, leverage, self.settings.margin_mode, self.gates[account.exchange])
+        except ExchangeError as error:
+            log.info("%s %s not prepared yet: %s", name, symbol, error)
+
+    # commands
+
+    async def open_approved(self, approved: Approved[HedgePlan]) -> UUID:
+        """Open by hand; the plan has passed the risk rules. Sets the accounts up first, returns the hedge's id."""
+        plan = approved.value
+        for leg in (plan.long, plan.short):
+            account = self.state.accounts[leg.account]
+            gate = self.gates[account.exchange]
+            await prepare(account, plan.symbol, leg.leverage, self.settings.margin_mode, gate)
+        hedge_id = self._open(approved, self.clock.now())
+        if hedge_id is None:
+            raise ConfigError(f"{plan.symbol} has a live hedge already; close it first")
+        self.wake()
+        return hedge_id
+
+    def close(self, hedge_id: UUID, reason: CloseReason) -> None:
+        self._exits.append(Exit(hedge_id, reason))
+        self.wake()
+
+    def _open(self, approved: Approved[HedgePlan], now: datetime) -> UUID | None:
+        plan = approved.value
+        if any(hedge.symbol == plan.symbol for hedge in self.state.live()):
+            return None
+        guard = plan.settlement - self.settings.settlement_guard
+        deadline = now + self.settings.fill_timeout
+        intent = Intent(
+            id=self.new_id(),
+            instance=self.settings.instance,
+            symbol=plan.symbol,
+            mode=Mode.OPENING,
+            quantity=plan.quantity,
+            long=plan.long,
+            short=plan.short,
+            first=plan.first,
+            deadline=min(deadline, guard) if now < guard else deadline,
+            tolerance=plan.tolerance,
+            entry_spread=plan.entry_spread,
+            created_at=now,
+            config_revision=self.settings.config_revision,
+            origin=plan.origin,
+        )
+        self.opened += 1
+        self.state.put_intent(intent)
+        self.waiting.pop(plan.symbol, None)
+        return intent.id
+
+    # deciding
+
+    def _decide(self, hedge: Hedge, now: datetime) -> Sequence[Action]:
+        if not hedge.live and not hedge.long.filled and not hedge.short.filled and hedge.complete_fills:
+            return ()
+        market = HedgeMarket(
+            long=self._leg_market(hedge.intent.long),
+            short=self._leg_market(hedge.intent.short),
+            entries=not (self.state.killed or self.stopping or self.store_error),
+        )
+        return decide(hedge, market, self.settings.policy, now)
+
+    def _leg_market(self, leg: LegPlan) -> LegMarket:
+        exchange, symbol = leg.instrument.exchange, leg.instrument.symbol
+        book = self.markets.fresh_book(exchange, symbol)
+        return LegMarket(
+            bid=book.bid if book else None,
+            ask=book.ask if book else None,
+            mark=self.markets.mark(exchange, symbol),
+            reachable=exchange not in self.state.down,
+        )
+
+    def _apply(self, actions: Sequence[tuple[UUID, Action]], now: datetime) -> list[OrderRecord]:
+        """Put decisions into the state (not yet on disk); returns the orders to send once they are."""
+        placed = []
+        for hedge_id, action in actions:
+            hedge = self.state.hedges[hedge_id]
+            if isinstance(action, Place):
+                self.state.put_order(action.order)
+                self.state.in_flight.add(action.order.client_id)
+                placed.append(action.order)
+            elif isinstance(action, Retarget):
+                log.info("%s: %s", hedge.symbol, action.reason)
+                self._edit(hedge, quantity=action.quantity)
+                if hedge.intent.quantity > action.quantity and "second" in action.reason:
+                    self.announcer.second_leg_failed(hedge, action.reason, now)
+            elif isinstance(action, SetMode):
+                self._set_mode(hedge, action, now)
+        return placed
+
+    def _set_mode(self, hedge: Hedge, action: SetMode, now: datetime) -> None:
+        changes: dict[str, object] = {"mode": action.mode}
+        if action.mode is Mode.HOLDING:
+            changes |= {"opened_at": now, "quantity": hedge.hedged}
+        if action.reason is not None:
+            changes["close_reason"] = action.reason
+        if action.mode is Mode.DONE:
+            changes["closed_at"] = now
+            if hedge.intent.opened_at is None:
+                self.opened -= 1
+                self.state.cooldowns[hedge.symbol] = now + self.settings.retry_pause
+        self._edit(hedge, **changes)
+        if action.mode is not Mode.HOLDING and action.mode is not Mode.DONE:
+            return
+        for leg in (hedge.intent.long, hedge.intent.short):
+            self.readers[leg.account].want(fills=True, positions=True)
+
+    def _edit(self, hedge: Hedge, **changes: object) -> None:
+        self.state.put_intent(self.state.hedges[hedge.id].intent.edit(**changes))
+
+    # committing
+
+    async def _commit(self, now: datetime) -> None:
+        """Everything that changed since the last commit, in one transaction; then publish it."""
+        orders, intents = self.state.dirty_orders, self.state.dirty_intents
+        refusals: tuple[Refusal, ...] = ()
+        if self.refused and self.clock.monotonic() >= self._next_refusals:
+            self._next_refusals = self.clock.monotonic() + 2.0
+            refusals = tuple(self.refused.values())
+        batch = Batch(intents=tuple(intents.values()), orders=tuple(orders.values()), refusals=refusals)
+        if not batch:
+            return
+        self.state.dirty_orders, self.state.dirty_intents = {}, {}
+        try:
+            await self.store.commit(batch)
+        except StoreError:
+            self.state.dirty_orders = {**orders, **self.state.dirty_orders}
+            self.state.dirty_intents = {**intents, **self.state.dirty_intents}
+            raise
+        if refusals:
+            self.refused.clear()
+        changed = {intent.id for intent in batch.intents} | {order.hedge_id for order in batch.orders}
+        for order in batch.orders:
+            self.bus.publish(OrderChanged(order, now))
+            if order.filled > order.booked:
+                self.readers[order.account].want(fills=True)
+        for hedge_id in changed:
+            if hedge_id in self.state.hedges:
+                self.bus.publish(HedgeChanged(self.state.hedges[hedge_id], now))
+
+    def _store_failed(self, reason: str, placed: Sequence[OrderRecord], now: datetime) -> None:
+        """Nothing was sent, so the orders do not exist; entries are off until a commit succeeds."""
+        for record in placed:
+            self.state.in_flight.discard(record.client_id)
+            self.state.drop_order(record)
+        if self.store_error is None:
+            self.announcer.store_failed(reason, now)
+        self.store_error = reason
