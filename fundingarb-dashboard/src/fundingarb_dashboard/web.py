@@ -1,0 +1,71 @@
+"""The web application. It runs in the server's thread and only reads what the service hands over."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from typing import TYPE_CHECKING
+
+from quart import Quart
+
+if TYPE_CHECKING:
+    from hypercorn.typing import (
+        ASGIReceiveCallable,
+        ASGISendCallable,
+        HTTPResponseStartEvent,
+        HTTPScope,
+        Scope,
+        WebsocketScope,
+    )
+    from quart.typing import ResponseReturnValue
+
+__all__ = ["KnownHosts", "build"]
+
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+MISDIRECTED = 421
+POLICY = 1008
+
+
+def build(alive: Callable[[], Awaitable[bool]]) -> Quart:
+    """The application; ``alive`` tells whether the bot's own loop moves."""
+    app = Quart("fundingarb_dashboard")
+
+    @app.get("/api/health")
+    async def health() -> ResponseReturnValue:
+        """For process monitors: 200 while the bot's loop moves, 503 when it does not. Says nothing else."""
+        if await alive():
+            return {"status": "ok"}, 200, HEADERS
+        return {"status": "stalled"}, 503, HEADERS
+
+    return app
+
+
+class KnownHosts:
+    """Answers only requests whose Host header is known, so that a page on a rebound name cannot read from here.
+
+    It stands before routing, for HTTP and for websockets, so that no later route can forget it.
+    """
+
+    def __init__(self, app: Quart, hosts: Collection[str]) -> None:
+        self._app = app
+        self._hosts = frozenset(host.encode() for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """One connection, as ASGI hands it over."""
+        if scope["type"] == "lifespan" or self._hosts.issuperset(hosts_of(scope)):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": POLICY, "reason": "unknown host"})
+        else:
+            start: HTTPResponseStartEvent = {
+                "type": "http.response.start",
+                "status": MISDIRECTED,
+                "headers": [(b"content-length", b"0")],
+                "trailers": False,
+            }
+            await send(start)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def hosts_of(scope: HTTPScope | WebsocketScope) -> list[bytes]:
+    """Every Host header of a request; one that has none counts as having an empty one."""
+    return [value for name, value in scope["headers"] if name.lower() == b"host"] or [b""]
