@@ -7,15 +7,28 @@ machine does. Nothing here reads a clock. Call ``advance(now)`` first; every oth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Literal
 
 from fundingarb.localnet.models.base import MarketModel
+from fundingarb.localnet.truth import liquidation, margin, matching, settings
+from fundingarb.localnet.truth.core import Account, Core, Holding
 from fundingarb.localnet.truth.events import Event
+from fundingarb.localnet.truth.fills import account_changed
+from fundingarb.localnet.truth.funding import FundingTrack, tell_interval
+from fundingarb.localnet.truth.market import Market
+from fundingarb.localnet.truth.money import ceil_to, exact
+from fundingarb.localnet.truth.report import account_report, iso
 from fundingarb.localnet.truth.rules import FeeTier, Instrument, VenueRules
+from fundingarb.localnet.truth.tickers import Tickers
+from fundingarb.localnet.truth.timeline import Timeline
 from fundingarb.localnet.truth.types import (
     AccountState,
+    Cause,
     Credentials,
     Fill,
     FundingPayment,
@@ -26,6 +39,9 @@ from fundingarb.localnet.truth.types import (
     OrderRequest,
     Position,
     PositionSide,
+    Reason,
+    Refused,
+    Side,
 )
 from fundingarb.localnet.truth.views import BookView, Candle, FundingView, SettledRate, TickerView, Trade
 
@@ -39,11 +55,6 @@ class Exchange:
     take its native id and raise ``Refused(UNKNOWN_INSTRUMENT)``. ``Refused`` always means that nothing changed.
     """
 
-    name: str
-    rules: VenueRules
-    now: float
-    now_ms: int
-
     def __init__(
         self,
         name: str,
@@ -53,39 +64,69 @@ class Exchange:
         *,
         start: float,
         seed: int = 0,
-    ) -> None: ...
+    ) -> None:
+        self.name = name
+        self.rules = rules
+        self._model = model
+        markets = {one.id: Market(name, one, rules, model, seed) for one in instruments}
+        self._core = Core(name, rules, markets, start)
+        self._tracks = {key: FundingTrack(market, start) for key, market in markets.items()}
+        self._timeline = Timeline(self._core, self._tracks, model.grid)
+        self._tickers = {key: Tickers(market) for key, market in markets.items()}
+        self._instruments = MappingProxyType({key: market.instrument for key, market in markets.items()})
 
     # -- time and events -------------------------------------------------------------------------------------
 
+    @property
+    def now(self) -> float:
+        """Unix seconds of simulated time the exchange has been brought to."""
+        return self._core.now
+
+    @property
+    def now_ms(self) -> int:
+        return self._core.now_ms
+
+    @exact
     def advance(self, now: float) -> None:
         """Bring everything to ``now`` (unix seconds): taker flow, settlements, expiries, liquidations.
 
         Going back is ignored. Work between two calls is done on the model's own time grid, so calling it more or
         less often changes nothing.
         """
+        self._timeline.advance(now)
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call ``listener`` with every event, in order, from inside the call that caused it. Returns the undo."""
+        return self._core.subscribe(listener)
 
     # -- instruments and markets -----------------------------------------------------------------------------
 
     @property
     def instruments(self) -> Mapping[str, Instrument]:
         """By native id, in the order the dialect declared them."""
+        return self._instruments
 
     def instrument(self, name: str) -> Instrument:
         """By native id or by model symbol."""
+        core = self._core
+        return core.market(core.by_symbol.get(name, name)).instrument
 
     def book(self, instrument: str, depth: int = 50) -> BookView:
         """The book, resting orders of the accounts included. ``depth`` levels per side (fewer where it ends)."""
+        return self._core.market(instrument).book(self.now, depth)
 
-    def ticker(self, instrument: str) -> TickerView: ...
+    def ticker(self, instrument: str) -> TickerView:
+        return self._tickers[self._core.market(instrument).instrument.id].view(self.now)
 
-    def mark(self, instrument: str) -> Decimal: ...
+    def mark(self, instrument: str) -> Decimal:
+        return self._core.market(instrument).mark(self.now)
 
-    def index(self, instrument: str) -> Decimal: ...
+    def index(self, instrument: str) -> Decimal:
+        return self._core.market(instrument).index(self.now)
 
-    def funding(self, instrument: str) -> FundingView: ...
+    @exact
+    def funding(self, instrument: str) -> FundingView:
+        return self._track(instrument).view(self.now)
 
     def funding_history(
         self, instrument: str, start_ms: int | None = None, end_ms: int | None = None, limit: int = 100
@@ -95,9 +136,11 @@ class Exchange:
         Without ``start_ms`` the newest ``limit``, otherwise the first ``limit`` from there. Reaches at least 30
         days behind the start of the localnet.
         """
+        return self._track(instrument).history(start_ms, end_ms, limit)
 
     def trades(self, instrument: str, limit: int = 100) -> list[Trade]:
         """The newest public trades, ascending."""
+        return self._core.market(instrument).public_trades(self.now, limit)
 
     def candles(
         self,
@@ -108,25 +151,60 @@ class Exchange:
         kind: Literal["last", "mark", "index"] = "last",
     ) -> list[Candle]:
         """Candles that open in [start, end), ascending, the running one included."""
+        return self._tickers[self._core.market(instrument).instrument.id].candles(
+            seconds, start_ms, min(end_ms, self.now_ms), kind
+        )
 
     # -- accounts --------------------------------------------------------------------------------------------
 
-    def add_account(self, name: str, credentials: Credentials, balance: Decimal) -> None: ...
+    def add_account(self, name: str, credentials: Credentials, balance: Decimal) -> None:
+        """Open an account with ``balance`` of the settle asset; the balance is not a ledger row."""
+        core, rules = self._core, self.rules
+        if name in core.accounts:
+            raise ValueError(f"account {name!r} exists already")
+        core.accounts[name] = Account(
+            name=name,
+            credentials=credentials,
+            asset=rules.settle,
+            starting=balance,
+            wallet=balance,
+            fees=rules.fees,
+            hedge_mode=rules.hedge_mode,
+            margin_mode=rules.default_margin_mode,
+            updated_ms=core.now_ms,
+        )
+        core.keys[credentials.api_key] = name
 
     @property
     def accounts(self) -> Sequence[str]:
         """Names, in the order in which they were added."""
+        return tuple(self._core.accounts)
 
     def account_of_key(self, api_key: str) -> str | None:
         """The account an API key (or address) belongs to."""
+        return self._core.keys.get(api_key)
 
-    def credentials(self, account: str) -> Credentials: ...
+    def credentials(self, account: str) -> Credentials:
+        return self._core.account(account).credentials
 
+    @exact
     def state(self, account: str) -> AccountState:
         """Balance and margin in the settle asset."""
+        return margin.account_state(self._core, self._core.account(account))
 
+    @exact
     def positions(self, account: str, instrument: str | None = None, *, flat: bool = False) -> list[Position]:
         """Open positions; with ``flat`` also the flat ones of every instrument (LONG and SHORT in hedge mode)."""
+        core, owner = self._core, self._core.account(account)
+        wanted = list(core.markets) if instrument is None else [core.market(instrument).instrument.id]
+        sides = (PositionSide.LONG, PositionSide.SHORT) if owner.hedge_mode else (PositionSide.NET,)
+        found = []
+        for key in wanted:
+            for side in sides:
+                holding = owner.holdings.get((key, side))
+                if flat or (holding is not None and holding.quantity):
+                    found.append(margin.position(core, owner, key, side))
+        return found
 
     def ledger(
         self,
@@ -138,6 +216,14 @@ class Exchange:
         end_ms: int | None = None,
     ) -> list[LedgerRow]:
         """Rows with ``start_ms <= time_ms <= end_ms``, ascending."""
+        wanted = set(kinds) if kinds is not None else None
+        return [
+            row
+            for row in self._core.account(account).ledger
+            if (wanted is None or row.kind in wanted)
+            and (instrument is None or row.instrument == instrument)
+            and _within(row.time_ms, start_ms, end_ms)
+        ]
 
     def funding_payments(
         self,
@@ -148,45 +234,75 @@ class Exchange:
         end_ms: int | None = None,
     ) -> list[FundingPayment]:
         """Posted payments, ascending."""
+        return [
+            one
+            for one in self._core.account(account).payments
+            if (instrument is None or one.instrument == instrument) and _within(one.time_ms, start_ms, end_ms)
+        ]
 
-    def starting_balance(self, account: str) -> Decimal: ...
+    def starting_balance(self, account: str) -> Decimal:
+        return self._core.account(account).starting
 
+    @exact
     def transfer(self, account: str, amount: Decimal) -> LedgerRow:
         """Move ``amount`` (negative: out) of the settle asset; refused beyond what is available."""
+        core, owner = self._core, self._core.account(account)
+        amount = core.round_money(amount)
+        if amount < 0 and -amount > margin.available(core, owner):
+            raise Refused(Reason.INSUFFICIENT_MARGIN)
+        row = core.post(owner, LedgerKind.TRANSFER, amount)
+        account_changed(core, owner, Cause.TRANSFER, [row], [])
+        return row
 
     # -- settings --------------------------------------------------------------------------------------------
 
-    def fees(self, account: str, instrument: str | None = None) -> FeeTier: ...
+    def fees(self, account: str, instrument: str | None = None) -> FeeTier:
+        return self._core.account(account).fees
 
-    def set_fees(self, account: str, fees: FeeTier) -> None: ...
+    def set_fees(self, account: str, fees: FeeTier) -> None:
+        self._core.account(account).fees = fees
 
-    def leverage(self, account: str, instrument: str) -> Decimal: ...
+    def leverage(self, account: str, instrument: str) -> Decimal:
+        core = self._core
+        return core.leverage(core.account(account), core.market(instrument).instrument.id)
 
+    @exact
     def set_leverage(self, account: str, instrument: str, leverage: Decimal) -> None:
         """Refused: LEVERAGE_OUT_OF_RANGE, NOT_MODIFIED, LEVERAGE_TOO_LOW_FOR_POSITION, MAX_POSITION."""
+        settings.set_leverage(self._core, self._core.account(account), instrument, leverage)
 
-    def margin_mode(self, account: str, instrument: str) -> MarginMode: ...
+    def margin_mode(self, account: str, instrument: str) -> MarginMode:
+        return self._core.account(account).mode_of(self._core.market(instrument).instrument.id)
 
     def set_margin_mode(self, account: str, mode: MarginMode, instrument: str | None = None) -> None:
         """For one instrument, or the whole account. Refused: NOT_MODIFIED, MARGIN_MODE_LOCKED."""
+        settings.set_margin_mode(self._core, self._core.account(account), mode, instrument)
 
-    def hedge_mode(self, account: str) -> bool: ...
+    def hedge_mode(self, account: str) -> bool:
+        return self._core.account(account).hedge_mode
 
     def set_hedge_mode(self, account: str, hedge: bool) -> None:
         """Refused: NOT_MODIFIED, POSITION_MODE_LOCKED."""
+        settings.set_hedge_mode(self._core, self._core.account(account), hedge)
 
     # -- orders ----------------------------------------------------------------------------------------------
 
+    @exact
     def place(self, account: str, request: OrderRequest) -> Order:
         """Take and match an order; the answer is its state after matching.
 
         Events are emitted before this returns: NEW, then one TRADE per fill, then the end, if any. An IOC or FOK
         order that does not fill is not refused: it comes back EXPIRED with a ``reason``.
         """
+        core, owner = self._core, self._core.account(account)
+        return replace(matching.place(core, owner, request))
 
+    @exact
     def check(self, account: str, request: OrderRequest) -> None:
         """Everything ``place`` would refuse, without placing (test-order endpoints)."""
+        matching.preview(self._core, self._core.account(account), request)
 
+    @exact
     def amend(
         self,
         account: str,
@@ -198,16 +314,36 @@ class Exchange:
         quantity: Decimal | None = None,
     ) -> Order:
         """Change price and/or total quantity of an open order (it loses its place in the queue)."""
+        core, owner = self._core, self._core.account(account)
+        order = matching.find(owner, core.market(instrument).instrument.id, order_id, client_id)
+        matching.amend(core, owner, order, price, quantity)
+        return replace(order)
 
+    @exact
     def cancel(
         self, account: str, instrument: str, *, order_id: str | None = None, client_id: str | None = None
     ) -> Order:
         """Cancel one open order. Refused: UNKNOWN_ORDER, ORDER_NOT_OPEN."""
+        core, owner = self._core, self._core.account(account)
+        order = matching.find(owner, core.market(instrument).instrument.id, order_id, client_id)
+        matching.cancel(core, owner, order)
+        return replace(order)
 
-    def cancel_all(self, account: str, instrument: str | None = None) -> list[Order]: ...
+    @exact
+    def cancel_all(self, account: str, instrument: str | None = None) -> list[Order]:
+        """Cancel every open order (of the instrument); the cancelled ones."""
+        core, owner = self._core, self._core.account(account)
+        orders = [o for o in owner.open.values() if instrument is None or o.instrument == instrument]
+        for order in orders:
+            matching.cancel(core, owner, order)
+        return [replace(order) for order in orders]
 
     def cancel_after(self, account: str, instrument: str | None, seconds: float | None) -> None:
         """Arm the dead-man timer: cancel everything (of the instrument) in ``seconds``. None disarms."""
+        timers = self._core.account(account).dead_man
+        timers.pop(instrument, None)
+        if seconds is not None:
+            timers[instrument] = self.now + seconds
 
     def order(
         self,
@@ -218,9 +354,15 @@ class Exchange:
         instrument: str | None = None,
     ) -> Order | None:
         """Find an order in any state. By client id the newest one that carried it."""
+        owner = self._core.account(account)
+        found = owner.orders.get(order_id) if order_id else owner.by_client.get(client_id or "")
+        if found is None or (instrument is not None and found.instrument != instrument):
+            return None
+        return replace(found)
 
     def open_orders(self, account: str, instrument: str | None = None) -> list[Order]:
         """In order of acceptance."""
+        return [order for order in self.orders(account, instrument) if order.status.open]
 
     def orders(
         self,
@@ -231,6 +373,12 @@ class Exchange:
         end_ms: int | None = None,
     ) -> list[Order]:
         """Every order, in any state, accepted in that time; ascending."""
+        return [
+            replace(order)
+            for order in self._core.account(account).orders.values()
+            if (instrument is None or order.instrument == instrument)
+            and _within(order.created_ms, start_ms, end_ms)
+        ]
 
     def fills(
         self,
@@ -242,6 +390,13 @@ class Exchange:
         end_ms: int | None = None,
     ) -> list[Fill]:
         """Ascending."""
+        return [
+            one
+            for one in self._core.account(account).fills
+            if (instrument is None or one.instrument == instrument)
+            and (order_id is None or one.order_id == order_id)
+            and _within(one.time_ms, start_ms, end_ms)
+        ]
 
     # -- interventions (control API, faults, tests) ------------------------------------------------------------
 
@@ -249,11 +404,23 @@ class Exchange:
         self, instrument: str, *, factor: float | None = None, price: Decimal | None = None
     ) -> None:
         """Shift index, mark and book from now on: by a factor, or so that the mark is at ``price`` now."""
+        market = self._core.market(instrument)
+        if price is not None:
+            factor = float(price) / market.prices(self.now).mark
+        if factor is None or not (math.isfinite(factor) and factor > 0):
+            raise ValueError("a price move needs a positive factor or price")
+        market.scale_price(factor)
 
     def set_liquidity(
         self, instrument: str, *, spread_bps: float | None = None, depth: float | None = None
     ) -> None:
-        """Override the half spread, or scale the depth (1 is the model's own)."""
+        """Override the spread (bid to ask, in basis points), or scale the depth (1 is the model's own)."""
+        market = self._core.market(instrument)
+        if spread_bps is not None:
+            market.spread = spread_bps / 20_000
+        if depth is not None:
+            market.depth = depth
+        market.changed()
 
     def set_book(
         self,
@@ -262,6 +429,9 @@ class Exchange:
         asks: Sequence[tuple[Decimal, Decimal]] | None,
     ) -> None:
         """Freeze a side of the book at these levels; None gives the side back to the model."""
+        market = self._core.market(instrument)
+        market.fix_side(Side.BUY, bids)
+        market.fix_side(Side.SELL, asks)
 
     def set_funding(
         self,
@@ -272,16 +442,33 @@ class Exchange:
         settlements: int | None = None,
     ) -> None:
         """Override the rate (for so many settlements, or for good) and/or change the interval."""
+        track = self._track(instrument)
+        if rate is not None:
+            track.override(rate, settlements)
+        if interval_hours is not None:
+            self._set_interval(track, interval_hours)
 
     def clear_market(self, instrument: str | None = None) -> None:
         """Take back every override of price, liquidity, book, rate and interval."""
+        for key, market in self._core.markets.items():
+            if instrument is None or key == self._core.market(instrument).instrument.id:
+                market.clear()
+                track = self._tracks[key]
+                track.override(None, None)
+                self._set_interval(track, None)
 
     def limit_next_fill(self, account: str, fraction: Decimal) -> None:
-        """The next order of the account fills at most this fraction; an IOC/FOK/market remainder expires."""
+        """The account's next order fills at most this fraction, ever; the rest rests or, if it may not, expires."""
+        self._core.account(account).fill_limit = fraction
 
+    @exact
     def liquidate(self, account: str, instrument: str, side: PositionSide = PositionSide.NET) -> None:
         """Close the position by force as the liquidation engine would."""
+        core, owner = self._core, self._core.account(account)
+        holding = self._held(owner, instrument, side)
+        liquidation.liquidate(core, owner, holding)
 
+    @exact
     def deleverage(
         self,
         account: str,
@@ -290,6 +477,41 @@ class Exchange:
         side: PositionSide = PositionSide.NET,
     ) -> None:
         """Auto-deleverage: close (part of) the position at the mark without a fee."""
+        core, owner = self._core, self._core.account(account)
+        holding = self._held(owner, instrument, side)
+        held = abs(holding.quantity)
+        lot = core.markets[holding.instrument].instrument.lot
+        wanted = held if quantity is None else min(held, ceil_to(quantity, lot))
+        liquidation.deleverage(core, owner, holding, wanted)
 
+    @exact
     def report(self) -> dict[str, Any]:
         """Everything about the accounts, for ``GET /truth``: decimals as strings, times ISO UTC."""
+        core = self._core
+        return {
+            "time": iso(core.now_ms),
+            "accounts": {name: account_report(core, one) for name, one in core.accounts.items()},
+        }
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _track(self, instrument: str) -> FundingTrack:
+        return self._tracks[self._core.market(instrument).instrument.id]
+
+    def _held(self, owner: Account, instrument: str, side: PositionSide) -> Holding:
+        key = self.instrument(instrument).id
+        wanted = [
+            one for one in owner.held() if one.instrument == key and side in (one.side, PositionSide.NET)
+        ]
+        if not wanted:
+            raise Refused(Reason.REDUCE_ONLY, f"{owner.name} has no position in {instrument}")
+        return wanted[0]
+
+    def _set_interval(self, track: FundingTrack, hours: int | None) -> None:
+        if track.set_interval(hours, self.now):
+            self._timeline.reschedule()
+            tell_interval(self._core, track)
+
+
+def _within(time_ms: int, start_ms: int | None, end_ms: int | None) -> bool:
+    return (start_ms is None or time_ms >= start_ms) and (end_ms is None or time_ms <= end_ms)

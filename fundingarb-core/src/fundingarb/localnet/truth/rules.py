@@ -87,6 +87,8 @@ class VenueRules:
     rounding: str = ROUND_HALF_UP
     rate_decimals: int = 8
     """Places of a published funding rate."""
+    mark_decimals: int | None = None
+    """Places of mark and index prices; None: as many as the tick has."""
     funding_interval_hours: int | None = None
     """An interval that every contract of the venue has for good (1 on dYdX); None takes the model's."""
     funding_price: Literal["mark", "index"] = "mark"
