@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,6 +15,27 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
+MakePlugin = Callable[..., str]
+
+PRELUDE = """
+from contextlib import asynccontextmanager
+
+from pydantic import BaseModel
+
+from fundingarb import Component, hookimpl
+
+
+class Settings(BaseModel):
+    key: str
+    limit: int = 3
+
+
+@asynccontextmanager
+async def open_it(settings, context):
+    yield object()
+
+
+"""
 
 
 @pytest.fixture(scope="session")
@@ -83,3 +106,42 @@ def run_cli(fundingarb_script: Path, tmp_path: Path) -> RunCli:
         )
 
     return run
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder that plays site-packages."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def with_site(site: Path) -> dict[str, str]:
+    """Environment of a process that has `site` on its path."""
+    inherited = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join([str(site), *filter(None, [inherited])])}
+
+
+@pytest.fixture
+def make_plugin(site: Path) -> MakePlugin:
+    """Install a distribution with one plugin module; returns the distribution's name.
+
+    ``source`` follows a prelude that defines ``Settings`` and ``open_it``; ``bare`` leaves the prelude out.
+    """
+
+    def make(distribution: str, source: str, *, version: str = "1.2.3", bare: bool = False) -> str:
+        module = re.sub(r"[-_.]+", "_", distribution).lower()
+        body = textwrap.dedent(source)
+        (site / f"{module}.py").write_text(body if bare else PRELUDE + body)
+        info = site / f"{module}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\nSummary: a test\n\nName: decoy\n"
+        )
+        (info / "entry_points.txt").write_text(
+            f"[console_scripts]\nunrelated = {module}:nothing\n\n[fundingarb]\nplugged = {module}\n\n[other]\nx = y\n"
+        )
+        return distribution
+
+    return make

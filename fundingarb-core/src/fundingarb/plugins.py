@@ -139,9 +139,10 @@ def components(host: PluginHost, field: str) -> dict[str, Registered[Any]]:
             registered = accept(entry, field, component)
             taken = found.setdefault(registered.name, registered)
             if taken is not registered:
+                culprits = " or ".join(dict.fromkeys((taken.distribution, entry.distribution)))
                 raise DuplicateComponent(
-                    f"{entry.label} and {taken.label} both register the {registered.kind} {registered.name!r}; "
-                    f"remove one of them, for example with: pip uninstall {entry.distribution}"
+                    f"{taken.label} and {entry.label} both register the {registered.kind} {registered.name!r}; "
+                    f"remove one of them with: pip uninstall {culprits}"
                 )
     return found
 
