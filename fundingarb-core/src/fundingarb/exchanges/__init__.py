@@ -1,0 +1,1 @@
+"""Help for exchange adapters: REST through ccxt, websocket streams, exact parsing, symbol mapping."""

@@ -1,0 +1,310 @@
+"""REST through ccxt: its signing, URLs and HTTP; our parsing, our clock and our reading of failures.
+
+A request ends in the body of a 2xx answer or in ``CallFailed``, which keeps what matters: whether it was sent at all,
+the HTTP status and the exchange's own code from the body (ccxt's classes depend on the URL and lose it). Adapters turn
+a failure into one of ``fundingarb.errors`` with ``read_error`` or, where an order may exist, with ``write_error``.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+import anyio
+import ccxt.async_support as ccxt  # type: ignore[import-untyped]
+import certifi
+
+from fundingarb.errors import (
+    AuthenticationFailed,
+    ExchangeError,
+    ExchangeUnavailable,
+    OrderRefused,
+    OutcomeUnknown,
+    RateLimited,
+)
+from fundingarb.exchanges.parse import excerpt
+from fundingarb.ports import Clock, OpenContext
+
+__all__ = [
+    "CallFailed",
+    "ErrorCodes",
+    "Meaning",
+    "RestClient",
+    "Skew",
+    "new_session",
+    "read_error",
+    "write_error",
+]
+
+
+class Meaning(str, Enum):
+    """What an exchange's error code says about the request that met it. A code not in the table has none."""
+
+    REFUSED = "refused"  # certainly not carried out; the request or the account's state does not allow it
+    AUTHENTICATION = "authentication"  # not carried out; key, signature or permission
+    RATE_LIMITED = "rate limited"  # not carried out; too many requests
+    CLOCK = "clock"  # not carried out; our time stamp is outside the window
+    MISSING = "missing"  # there is no such (open) order
+    DUPLICATE = "duplicate"  # the client order id is taken: the order may well be ours
+    UNCHANGED = "unchanged"  # it is so already
+    UNAVAILABLE = "unavailable"  # maintenance or overload; whether a write was carried out is not known
+
+
+_NOT_CARRIED_OUT = frozenset(
+    {Meaning.REFUSED, Meaning.AUTHENTICATION, Meaning.RATE_LIMITED, Meaning.CLOCK, Meaning.MISSING}
+)
+
+
+@dataclass(frozen=True)
+class ErrorCodes:
+    """An exchange's own codes and what they mean. ``extract`` finds (code, message) in the body of an answer.
+
+    ``statuses`` gives a meaning to HTTP statuses for which the exchange documents one, used when the code has none;
+    ``messages`` to exact texts that come without a usable code. ``in_success``: errors also arrive with HTTP 200,
+    where every code but "0" and "" is one.
+    """
+
+    codes: Mapping[str, Meaning]
+    extract: Callable[[str], tuple[str, str]]
+    statuses: Mapping[int, Meaning] = field(default_factory=dict)
+    messages: Mapping[str, Meaning] = field(default_factory=dict)
+    in_success: bool = False
+
+    def meaning(self, status: int, code: str, message: str) -> Meaning | None:
+        found = self.codes.get(code) or self.messages.get(message)
+        return found or self.statuses.get(status)
+
+
+class CallFailed(Exception):
+    """A request without a usable answer. Stays inside adapters, which translate it.
+
+    ``sent`` is False only when the request certainly never left (no connection). ``status`` is None without an answer.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sent: bool = True,
+        status: int | None = None,
+        code: str = "",
+        meaning: Meaning | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.sent = sent
+        self.status = status
+        self.code = code
+        self.meaning = meaning
+        self.retry_after = retry_after
+
+
+@dataclass
+class Skew:
+    """How far the exchange's clock is ahead of ours, in milliseconds of the shared clock; signing adds it."""
+
+    milliseconds: int = 0
+
+    def measure(self, server: datetime, asked: float, answered: float) -> None:
+        """Note that the exchange read ``server`` somewhere between two readings (unix seconds) of our clock."""
+        self.milliseconds = round((server.timestamp() - (asked + answered) / 2) * 1000)
+
+
+def new_session(context: OpenContext) -> aiohttp.ClientSession:
+    """A session with keep-alive that trusts the usual authorities, or the localnet's own. The caller closes it."""
+    trust: ssl.SSLContext = context.ssl or ssl.create_default_context(
+        cafile=context.ca_file or certifi.where()
+    )
+    connector = aiohttp.TCPConnector(ssl=trust, limit=0, keepalive_timeout=20)
+    return aiohttp.ClientSession(connector=connector)
+
+
+def rebase(url: str, root: str) -> str:
+    """``url`` with the scheme and host of ``root``, its own path kept."""
+    to, path = urlsplit(root), urlsplit(url)
+    return urlunsplit((to.scheme, to.netloc, path.path, path.query, ""))
+
+
+class RestClient:
+    """One ccxt instance, reduced to signing and sending implicit endpoints.
+
+    ``kind`` is ccxt's name of the exchange. Use one client for trading and one for polling. ``roots`` (prefix of
+    ccxt's address names -> scheme and host), where given, replaces hosts, and addresses without one are dropped, so
+    that nothing can reach another network by accident. ccxt's own rate limiter is off: the engine's request gate
+    keeps the budgets.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        context: OpenContext,
+        session: aiohttp.ClientSession,
+        codes: ErrorCodes,
+        skew: Skew,
+        *,
+        roots: Mapping[str, str],
+        options: Mapping[str, Any],
+        timeout: float = 10.0,
+    ) -> None:
+        self._codes = codes
+        credentials = context.account.values if context.account else {}
+        config: dict[str, Any] = {
+            "session": session,
+            "enableRateLimit": False,
+            "timeout": round(timeout * 1000),
+            "options": {"fetchCurrencies": False, "warnOnFetchOpenOrdersWithoutSymbol": False, **options},
+        }
+        for ours, theirs in (("api_key", "apiKey"), ("api_secret", "secret"), ("passphrase", "password")):
+            if ours in credentials:
+                config[theirs] = credentials[ours].reveal()
+        self.ccxt = exchange = getattr(ccxt, kind)(config)
+        self.ccxt.logger = _SILENT
+        _point(exchange, roots)
+        clock: Clock = context.clock
+        exchange.milliseconds = lambda: round(clock.time() * 1000) + skew.milliseconds
+        exchange.parse_json = _unparsed
+        exchange.handle_errors = self._check_status
+        exchange.handle_http_status_code = _no_check
+
+    async def call(self, endpoint: str, params: Mapping[str, Any] | None = None) -> str:
+        """The body of a 2xx answer of ccxt's implicit ``endpoint`` (``fapiPrivatePostOrder``), or ``CallFailed``."""
+        method = getattr(self.ccxt, endpoint)
+        try:
+            body = await method(dict(params or {}))
+        except CallFailed:
+            raise
+        except ccxt.AuthenticationError as error:
+            raise CallFailed(str(error), sent=False, meaning=Meaning.AUTHENTICATION) from None
+        except ccxt.BaseError as error:
+            cause = error.__cause__
+            # Only POST is never repeated by aiohttp on a stale connection; elsewhere a refused connection may be the
+            # second attempt.
+            sent = not (isinstance(cause, _NEVER_LEFT) and "Post" in endpoint)
+            detail = type(cause).__name__ if cause is not None else type(error).__name__
+            reason = "no connection" if not sent else "no answer"
+            raise CallFailed(f"{endpoint}: {reason} ({detail})", sent=sent) from cause
+        except ValueError as error:
+            raise CallFailed(f"{endpoint}: {error}") from error
+        return body if isinstance(body, str) else ""
+
+    async def write(self, endpoint: str, params: Mapping[str, Any] | None = None) -> str:
+        """``call``, finished even when the caller is cancelled: what was sent must not be lost sight of."""
+        body = ""
+        with anyio.CancelScope(shield=True):
+            body = await self.call(endpoint, params)
+        return body  # noqa: RET504 (inside the scope the type checker misses it)
+
+    async def close(self) -> None:
+        """Let go of ccxt's own resources; the session stays the adapter's."""
+        with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+            self.ccxt.timeout_on_exit = 0
+            await self.ccxt.close()
+
+    def failure(self, endpoint: str, status: int, body: str, headers: Mapping[str, str]) -> CallFailed:
+        """What an answer that reports an error amounts to."""
+        code, message = self._codes.extract(body)
+        meaning = self._codes.meaning(status, code, message)
+        said = f"{code} {message}".strip() or excerpt(body) or "no text"
+        return CallFailed(
+            f"{endpoint}: HTTP {status}: {said}",
+            status=status,
+            code=code,
+            meaning=meaning,
+            retry_after=_retry_after(headers),
+        )
+
+    def _check_status(
+        self,
+        status: int,
+        _reason: str,
+        url: str,
+        method: str,
+        headers: Mapping[str, str],
+        body: str,
+        *_: object,
+    ) -> None:
+        if 200 <= status < 300 and not (
+            self._codes.in_success and self._codes.extract(body)[0] not in ("", "0")
+        ):
+            return
+        raise self.failure(f"{method} {urlsplit(url).path}", status, body, headers)
+
+
+_SILENT = logging.Logger("fundingarb.ccxt", level=logging.CRITICAL + 1)
+"""ccxt logs signed requests, key and all, at DEBUG level; its instances here log nowhere."""
+
+_NEVER_LEFT = tuple(
+    kind
+    for name in ("ClientConnectorError", "ConnectionTimeoutError")
+    if (kind := getattr(aiohttp, name, None)) is not None
+)
+
+
+def _unparsed(body: str) -> str:
+    return body
+
+
+def _no_check(*_: object) -> None:
+    return None
+
+
+def _point(exchange: Any, roots: Mapping[str, str]) -> None:
+    """Send the REST addresses whose name starts with a key of ``roots`` to that root, and forget all others."""
+    if not roots:
+        return
+    addresses = exchange.urls["api"]
+    for name, address in list(addresses.items()):
+        root = next((root for prefix, root in roots.items() if name.startswith(prefix)), None)
+        if root is None or not isinstance(address, str):
+            del addresses[name]
+        else:
+            addresses[name] = rebase(exchange.implode_hostname(address), root)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    for name, value in headers.items():
+        if name.lower() == "retry-after":
+            try:
+                return max(0.0, float(value))
+            except ValueError:
+                return None
+    return None
+
+
+def read_error(exchange: str, failure: CallFailed) -> ExchangeError:
+    """What a failed read is to the engine."""
+    text, code = f"{exchange}: {failure}", failure.code or None
+    meaning = failure.meaning
+    if meaning is Meaning.AUTHENTICATION:
+        return AuthenticationFailed(text, code=code)
+    if meaning is Meaning.RATE_LIMITED:
+        return RateLimited(text, code=code, retry_after=failure.retry_after or 1.0)
+    if meaning is Meaning.CLOCK:
+        return ExchangeUnavailable(f"{text} (check this machine's clock)", code=code)
+    if meaning is Meaning.UNAVAILABLE or failure.status is None or failure.status >= 500:
+        return ExchangeUnavailable(text, code=code)
+    if meaning is None and failure.status in (403, 429):
+        return RateLimited(text, code=code, retry_after=failure.retry_after or 10.0)
+    return ExchangeError(text, code=code)
+
+
+def write_error(exchange: str, failure: CallFailed) -> OrderRefused | OutcomeUnknown:
+    """What a failed order or cancel is: refused only when that is certain, otherwise unknown.
+
+    A refusal for authentication or too many requests is raised ``from`` that error, so that the engine can also halt
+    or slow down.
+    """
+    text, code = f"{exchange}: {failure}", failure.code or None
+    if not failure.sent or failure.meaning in _NOT_CARRIED_OUT:
+        refused = OrderRefused(text, code=code)
+        if failure.meaning in (Meaning.AUTHENTICATION, Meaning.RATE_LIMITED, Meaning.CLOCK):
+            refused.__cause__ = read_error(exchange, failure)
+        return refused
+    return OutcomeUnknown(text, code=code)

@@ -1,0 +1,26 @@
+"""What tests of engines, strategies and plugins need: a clock moved by hand, recording sinks, an exchange in memory."""
+
+from __future__ import annotations
+
+from fundingarb.testing.clock import FakeClock
+from fundingarb.testing.exchange import FakeExchange, Script, book, instrument
+from fundingarb.testing.sinks import (
+    RecordingAccountSink,
+    RecordingAlertSink,
+    RecordingBookSink,
+    RecordingRateSink,
+    StreamLog,
+)
+
+__all__ = [
+    "FakeClock",
+    "FakeExchange",
+    "RecordingAccountSink",
+    "RecordingAlertSink",
+    "RecordingBookSink",
+    "RecordingRateSink",
+    "Script",
+    "StreamLog",
+    "book",
+    "instrument",
+]
