@@ -1,0 +1,7 @@
+"""The durable truth: SQLAlchemy Core tables on SQLite or PostgreSQL, one writer, Alembic migrations."""
+
+from __future__ import annotations
+
+from fundingarb.store.store import InlineStore, SqlStore, open_store
+
+__all__ = ["InlineStore", "SqlStore", "open_store"]

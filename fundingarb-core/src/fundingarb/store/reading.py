@@ -1,0 +1,188 @@
+"""What is asked of the database: checkpoint and reports. Free functions on a connection, each one reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Column, Connection, func, or_, select
+from sqlalchemy.sql import Executable
+
+from fundingarb.domain.events import Alert
+from fundingarb.domain.funding import FundingPayment
+from fundingarb.domain.hedge import Hedge, Mode
+from fundingarb.domain.opportunity import Refusal
+from fundingarb.domain.order import ZERO, Fill
+from fundingarb.ports import Checkpoint
+from fundingarb.store import rows, tables
+
+TOMBSTONES = timedelta(hours=24)
+"""How long hedges that are over stay in the checkpoint: a late fill still finds its order."""
+
+FILLS_OVERLAP = timedelta(hours=1)
+PAYMENTS_OVERLAP = timedelta(hours=48)
+"""How far before their newest row ledgers are read again after a restart: rows may be posted late."""
+
+KILLED = "killed"
+INSTANCE = "instance"
+
+PART = 500
+"""Most ids in one query: SQLite limits its parameters."""
+
+
+def checkpoint(connection: Connection, instance: str, now: datetime) -> Checkpoint:
+    """Everything the loop of ``instance`` needs to go on."""
+    table, revisions, funding = tables.positions, tables.config_revisions, tables.funding_events
+    recent = or_(table.c.mode != Mode.DONE.value, table.c.close_timestamp > now - TOMBSTONES)
+    query = select(table).where(table.c.instance == instance, recent).order_by(table.c.created_at, table.c.id)
+    found = hedges_where(connection, query)
+    revision = connection.scalar(
+        select(func.max(revisions.c.revision)).where(revisions.c.instance == instance)
+    )
+    return Checkpoint(
+        hedges=tuple(found),
+        killed=control_value(connection, instance, KILLED) == "1",
+        config_revision=revision or 0,
+        fills_since=_fills_since(connection, found),
+        payments_since=_newest(connection, funding.c.account, funding.c.settlement, PAYMENTS_OVERLAP),
+    )
+
+
+def control_value(connection: Connection, instance: str, name: str) -> str | None:
+    """A switch of ``instance``; None when it was never touched."""
+    table = tables.control
+    value = connection.scalar(select(table.c.value).where(table.c.instance == instance, table.c.name == name))
+    return None if value is None else str(value)
+
+
+def last_sequence(connection: Connection) -> int:
+    """The highest ``sequence`` of the order registry."""
+    return connection.scalar(select(func.max(tables.orders.c.sequence))) or 0
+
+
+def last_config(connection: Connection, instance: str) -> tuple[int, Any] | None:
+    """Number and document of the newest configuration revision of ``instance``."""
+    table = tables.config_revisions
+    query = select(table).where(table.c.instance == instance).order_by(table.c.revision.desc()).limit(1)
+    for row in _fetch(connection, query):
+        return row["revision"], row["document"]
+    return None
+
+
+def next_revision(connection: Connection) -> int:
+    """The number after the newest configuration revision of any instance."""
+    return (connection.scalar(select(func.max(tables.config_revisions.c.revision))) or 0) + 1
+
+
+def hedges(connection: Connection, instance: str, limit: int) -> list[Hedge]:
+    """Newest first."""
+    table = tables.positions
+    query = select(table).where(table.c.instance == instance)
+    return hedges_where(connection, query.order_by(table.c.created_at.desc(), table.c.id).limit(limit))
+
+
+def hedges_by_id(connection: Connection, wanted: Iterable[UUID]) -> dict[UUID, Hedge]:
+    """The hedges of these ids, those that exist."""
+    table = tables.positions
+    found = {}
+    for part in _parts(list(wanted)):
+        for hedge in hedges_where(connection, select(table).where(table.c.id.in_(part))):
+            found[hedge.id] = hedge
+    return found
+
+
+def hedges_where(connection: Connection, query: Executable) -> list[Hedge]:
+    """The hedges of the rows of ``query``, in its order, each with its orders and what its fills add up to."""
+    intents = [rows.intent(row) for row in _fetch(connection, query)]
+    orders, trades = tables.orders, tables.trades
+    order_rows: dict[UUID, list[rows.Row]] = {}
+    fill_rows: dict[UUID, list[rows.Row]] = {}
+    summed = [
+        trades.c[name] for name in ("position_id", "client_id", "account", "order_id", "size", "kind", "side")
+    ]
+    for part in _parts([intent.id for intent in intents]):
+        for row in _fetch(
+            connection, select(orders).where(orders.c.position_id.in_(part)).order_by(orders.c.sequence)
+        ):
+            order_rows.setdefault(row["position_id"], []).append(row)
+        for row in _fetch(connection, select(*summed).where(trades.c.position_id.in_(part))):
+            fill_rows.setdefault(row["position_id"], []).append(row)
+    return [
+        rows.hedge(intent, order_rows.get(intent.id, ()), fill_rows.get(intent.id, ())) for intent in intents
+    ]
+
+
+def fills(connection: Connection, hedge_id: UUID | None = None) -> list[Fill]:
+    """Oldest first; of one hedge, or all of them."""
+    table = tables.trades
+    query = select(table).order_by(table.c.timestamp, table.c.account, table.c.trade_id)
+    if hedge_id is not None:
+        query = query.where(table.c.position_id == hedge_id)
+    return [rows.fill(row) for row in _fetch(connection, query)]
+
+
+def payments(connection: Connection, hedge_id: UUID | None = None) -> list[FundingPayment]:
+    """Oldest first; of one hedge, or all of them."""
+    table = tables.funding_events
+    query = select(table).order_by(table.c.settlement, table.c.account, table.c.pair)
+    if hedge_id is not None:
+        query = query.where(table.c.position_id == hedge_id)
+    return [rows.payment(row) for row in _fetch(connection, query)]
+
+
+def funding_total(connection: Connection, hedge_id: UUID) -> Decimal:
+    """What a hedge's funding payments add up to. Summed here, exactly: SQLite would add binary floats."""
+    table = tables.funding_events
+    return sum(connection.scalars(select(table.c.payment_usd).where(table.c.position_id == hedge_id)), ZERO)
+
+
+def refusals(connection: Connection, limit: int) -> list[Refusal]:
+    """Newest first, each the last of its kind."""
+    table = tables.refusals
+    query = select(table).order_by(table.c.last_at.desc(), *table.primary_key.columns).limit(limit)
+    return [rows.refusal(row) for row in _fetch(connection, query)]
+
+
+def refusal_counts(connection: Connection) -> dict[str, int]:
+    """Gate -> how many candidates it refused."""
+    table = tables.refusals
+    total = func.sum(table.c["count"]).label("total")
+    query = select(table.c.gate, total).group_by(table.c.gate).order_by(table.c.gate)
+    return {row["gate"]: int(row["total"]) for row in _fetch(connection, query)}
+
+
+def alerts(connection: Connection, limit: int) -> list[Alert]:
+    """Newest first."""
+    table = tables.alerts
+    query = select(table).order_by(table.c.at.desc(), table.c.id).limit(limit)
+    return [rows.alert(row) for row in _fetch(connection, query)]
+
+
+def _fills_since(connection: Connection, known: Sequence[Hedge]) -> dict[str, datetime]:
+    """Per account, when to read fills from: an hour before the newest one, or the oldest order that misses some."""
+    since = _newest(connection, tables.trades.c.account, tables.trades.c.timestamp, FILLS_OVERLAP)
+    for hedge in known:
+        for order in hedge.orders:
+            if not order.state.terminal or order.booked < order.filled:
+                since[order.account] = min(since.get(order.account, order.created_at), order.created_at)
+    return since
+
+
+def _newest(
+    connection: Connection, account: Column[str], at: Column[datetime], overlap: timedelta
+) -> dict[str, datetime]:
+    query = select(account.label("account"), func.max(at, type_=at.type).label("newest")).group_by(account)
+    return {row["account"]: row["newest"] - overlap for row in _fetch(connection, query)}
+
+
+def _fetch(connection: Connection, query: Executable) -> list[Mapping[str, Any]]:
+    result = connection.execute(query)
+    names = list(result.keys())
+    return [dict(zip(names, row, strict=True)) for row in result]
+
+
+def _parts(ids: Sequence[UUID]) -> Iterable[Sequence[UUID]]:
+    return (ids[start : start + PART] for start in range(0, len(ids), PART))

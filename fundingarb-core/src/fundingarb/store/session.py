@@ -1,0 +1,197 @@
+"""One connection and what is done on it, synchronously: the part every kind of store shares."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+
+from fundingarb.ports import Batch, Checkpoint, Clock, Committed
+from fundingarb.store import reading, schema
+from fundingarb.store.database import Database, connect, explained, make_engine, prepare_file
+from fundingarb.store.drivers import Driver, PostgresDriver, SqliteDriver
+from fundingarb.store.statements import Statements
+from fundingarb.store.write import Write
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A result that is to be raised."""
+
+    error: BaseException
+
+
+class Link(NamedTuple):
+    """A connection, as SQLAlchemy sees it (reading) and as its driver does (writing)."""
+
+    connection: Connection
+    driver: Driver
+    statements: Statements
+
+
+@dataclass
+class Session:
+    """A connection that is made when it is first needed, and again after it was lost.
+
+    ``instance`` names the bot whose hedges, latch and configuration these are. None means the database's own bot:
+    its name is made up when the database is first used, and kept there.
+    """
+
+    database: Database
+    clock: Clock
+    instance: str | None = None
+    migrate: bool = False
+    read_only: bool = False
+    _engine: Engine | None = None
+    _link: Link | None = None
+    _sequence: int = 0
+    _unconfirmed: set[UUID] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        """The instance, once the session is open."""
+        return self.instance or ""
+
+    def open(self) -> None:
+        """Connect, see to the schema, find out the instance. Raises StoreError."""
+        self._connect()
+
+    def close(self) -> None:
+        """Close the connection. The session may be used again."""
+        self._drop(lost=False)
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+
+    # writing
+
+    def commit(self, batches: Sequence[Batch]) -> list[Committed | Failed]:
+        """Commit all batches in one transaction; when that fails, each in its own, so that only the culprit fails."""
+        try:
+            return list(self._commit(batches))
+        except BaseException as error:  # noqa: BLE001 - handed to whoever asked for the commit
+            if len(batches) == 1 or self._link is None:
+                return [Failed(error) for _ in batches]
+        return [result for batch in batches for result in self.commit((batch,))]
+
+    def _commit(self, batches: Sequence[Batch]) -> list[Committed]:
+        link = self._connect()
+        write = Write(link.connection, link.driver, link.statements, self._sequence, self._unconfirmed)
+        try:
+            result = self._transaction(link, lambda: write.run(batches))
+        except BaseException:
+            if self._link is None:
+                # It may be that the server committed before the connection died. What was new then is still new to
+                # whoever asked, so a replay reports it as new although it finds it stored.
+                self._unconfirmed |= write.new
+            raise
+        self._sequence = write.sequence
+        self._unconfirmed -= write.new
+        return result
+
+    def set_killed(self, killed: bool, actor: str, at: datetime) -> None:
+        """Latch or release the kill switch of this instance."""
+        link = self._connect()
+        self._set(link, self.name, reading.KILLED, "1" if killed else "0", actor, at)
+
+    def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
+        """Store a configuration unless it is the newest one already; returns its number."""
+        plain = json.loads(json.dumps(document, sort_keys=True, default=str))
+        last = self.read(lambda connection: reading.last_config(connection, self.name))
+        if last is not None and last[1] == plain:
+            return last[0]
+        number = self.read(reading.next_revision)
+        link = self._connect()
+        row = {"revision": number, "instance": self.name, "document": plain, "at": at}
+        self._transaction(link, lambda: link.driver.execute(link.statements.revision, row))
+        return number
+
+    def _set(self, link: Link, instance: str, name: str, value: str, actor: str, at: datetime) -> None:
+        row = {"instance": instance, "name": name, "value": value, "actor": actor, "at": at}
+        self._transaction(link, lambda: link.driver.execute(link.statements.control, row))
+
+    def _transaction(self, link: Link, work: Callable[[], T]) -> T:
+        """``work`` in a transaction of its own: all of it on disk, or nothing of it and the reason raised."""
+        with explained(self.database):
+            try:
+                link.driver.begin()
+                result = work()
+                link.driver.commit()
+            except BaseException:
+                try:
+                    link.driver.rollback()
+                except Exception:  # noqa: BLE001 - the error that led here is the one to report
+                    self._drop(lost=True)
+                if link.driver.lost:
+                    self._drop(lost=True)
+                raise
+            return result
+
+    # reading
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` on the connection. Raises StoreError."""
+        link = self._connect()
+        with explained(self.database):
+            try:
+                return work(link.connection)
+            finally:
+                if link.driver.lost:
+                    self._drop(lost=True)
+
+    def load(self) -> Checkpoint:
+        """What is stored of this instance, as the loop needs it after a restart."""
+        return self.read(lambda connection: reading.checkpoint(connection, self.name, self.clock.now()))
+
+    # connection
+
+    def _connect(self) -> Link:
+        if self._link is not None:
+            return self._link
+        if self._engine is None:
+            if not self.read_only:
+                prepare_file(self.database)
+            self._engine = make_engine(self.database, read_only=self.read_only)
+        connection = connect(self._engine, self.database)
+        with explained(self.database):
+            try:
+                raw = connection.connection.driver_connection
+                driver: Driver = SqliteDriver(raw) if self.database.sqlite else PostgresDriver(raw)
+                link = Link(connection, driver, Statements(self._engine.dialect))
+                if not self.read_only:
+                    schema.ensure(connection, self.database, migrate=self.migrate)
+                    self._sequence = reading.last_sequence(connection)
+                if self.instance is None:
+                    self.instance = self._own_name(link)
+            except BaseException:
+                connection.invalidate()
+                connection.close()
+                raise
+        self._link = link
+        return link
+
+    def _own_name(self, link: Link) -> str:
+        known = reading.control_value(link.connection, "", reading.INSTANCE)
+        if known is not None:
+            return known
+        name = "".join(random.SystemRandom().choices("abcdefghijkmnpqrstuvwxyz23456789", k=4))
+        self._set(link, "", reading.INSTANCE, name, "store", self.clock.now())
+        return name
+
+    def _drop(self, *, lost: bool) -> None:
+        """Forget the connection; the next use makes another."""
+        link, self._link = self._link, None
+        if link is None:
+            return
+        with explained(self.database):
+            if lost:
+                link.connection.invalidate()
+            link.connection.close()

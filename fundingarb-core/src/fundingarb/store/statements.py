@@ -1,0 +1,210 @@
+"""The statements that write, compiled once per database.
+
+The tables are the single source: SQLAlchemy makes the SQL and the conversion of every value from them. What runs per
+commit is the driver's own ``execute`` with ready text, because SQLAlchemy's cost per execution is several times that
+of the insert itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import (
+    Dialect,
+    Table,
+    and_,
+    bindparam,
+    case,
+    exists,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import ClauseElement
+
+from fundingarb.domain.order import OrderState
+from fundingarb.store import tables
+
+DERIVED = (
+    "status",
+    "long_entry_price",
+    "short_entry_price",
+    "long_exit_price",
+    "short_exit_price",
+    "size_usd",
+    "price_pnl",
+    "fees_paid",
+    "funding_collected",
+    "realized_pnl",
+)
+"""Columns of ``positions`` that are computed from fills and payments."""
+
+TERMINAL = tuple(state.value for state in OrderState if state.terminal)
+
+
+class Statement:
+    """SQL text and how to turn a row into its parameters."""
+
+    __slots__ = ("_fields", "_named", "sql")
+
+    def __init__(self, clause: ClauseElement, dialect: Dialect, columns: Iterable[str] | None = None) -> None:
+        keys = None if columns is None else list(columns)
+        compiled = clause.compile(dialect=dialect, column_keys=keys)
+        if not isinstance(compiled, SQLCompiler):
+            raise TypeError(f"{clause} is not a statement")
+        self.sql: str = compiled.string
+        self._named = compiled.positiontup is None
+        order = compiled.positiontup if compiled.positiontup is not None else list(compiled.binds)
+        constant = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
+        processors: dict[str, Callable[[Any], Any] | None] = {
+            name: bind.type.dialect_impl(dialect).bind_processor(dialect)
+            for name, bind in compiled.binds.items()
+        }
+        self._fields = [(name, processors[name], constant.get(name)) for name in order]
+
+    def bind(self, row: Mapping[str, Any]) -> Any:
+        """The parameters for ``row``: a tuple for SQLite, a mapping for PostgreSQL."""
+        if self._named:
+            return {
+                name: value if convert is None else convert(value)
+                for name, convert, constant in self._fields
+                for value in (row.get(name, constant),)
+            }
+        return tuple(
+            [
+                value if convert is None else convert(value)
+                for name, convert, constant in self._fields
+                for value in (row.get(name, constant),)
+            ]
+        )
+
+
+class Statements:
+    """Every write of the store for one kind of database. Each is an upsert that a replay leaves as it is."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        insert: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+        positions, orders, trades, funding = (
+            tables.positions,
+            tables.orders,
+            tables.trades,
+            tables.funding_events,
+        )
+
+        def names(table: Table, *without: str) -> list[str]:
+            return [column.name for column in table.columns if column.name not in without]
+
+        # an older version of an intent never replaces a newer one
+        intent_columns = names(positions, *(set(DERIVED) - {"status"}))
+        new = insert(positions)
+        self.intent = Statement(
+            new.on_conflict_do_update(
+                index_elements=["id"],
+                set_={name: new.excluded[name] for name in intent_columns if name != "id"},
+                where=positions.c.version <= new.excluded.version,
+            ),
+            dialect,
+            intent_columns,
+        )
+
+        # an order that is over stays over, whatever is replayed
+        new = insert(orders)
+        self.order = Statement(
+            new.on_conflict_do_update(
+                index_elements=["client_id"],
+                set_={
+                    name: new.excluded[name] for name in names(orders, "client_id", "position_id", "sequence")
+                },
+                where=or_(
+                    orders.c.state.not_in(_inline(TERMINAL)), new.excluded.state.in_(_inline(TERMINAL))
+                ),
+            ),
+            dialect,
+            names(orders),
+        )
+
+        live = tables.live_instruments
+        own = live.alias("own")
+        account, symbol, position = (bindparam(c.name, type_=c.type) for c in live.columns)
+        self.occupy = Statement(
+            insert(live).from_select(
+                names(live),
+                select(account, symbol, position).where(
+                    ~exists(
+                        select(literal(1)).where(
+                            and_(
+                                own.c.account == account,
+                                own.c.symbol == symbol,
+                                own.c.position_id == position,
+                            )
+                        )
+                    )
+                ),
+            ),
+            dialect,
+        )
+        self.release = Statement(
+            live.delete().where(live.c.position_id == bindparam("id", type_=live.c.position_id.type)), dialect
+        )
+
+        # a fill or payment is stored once; one that belonged to no hedge may be adopted by one
+        self.fill = Statement(_adopt(insert(trades), trades, ["account", "symbol", "trade_id"]), dialect)
+        self.payment = Statement(
+            _adopt(insert(funding), funding, ["exchange", "account", "pair", "settlement"]), dialect
+        )
+
+        refused = tables.refusals
+        new = insert(refused)
+        newer = new.excluded.last_at >= refused.c.last_at
+        self.refusal = Statement(
+            new.on_conflict_do_update(
+                index_elements=[column.name for column in refused.primary_key.columns],
+                set_={"count": refused.c.count + new.excluded["count"]}
+                | {
+                    name: case((newer, new.excluded[name]), else_=refused.c[name])
+                    for name in ("last_at", "needed", "actual", "spread_8h", "net_usd")
+                },
+            ),
+            dialect,
+            names(refused),
+        )
+        self.alert = Statement(
+            insert(tables.alerts).on_conflict_do_nothing(index_elements=["id"]), dialect, names(tables.alerts)
+        )
+
+        self.derived = Statement(
+            update(positions)
+            .where(positions.c.id == bindparam("key", type_=positions.c.id.type))
+            .values({name: bindparam(name, type_=positions.c[name].type) for name in DERIVED}),
+            dialect,
+        )
+
+        control = tables.control
+        new = insert(control)
+        self.control = Statement(
+            new.on_conflict_do_update(
+                index_elements=["instance", "name"],
+                set_={name: new.excluded[name] for name in ("value", "actor", "at")},
+            ),
+            dialect,
+            names(control),
+        )
+        self.revision = Statement(insert(tables.config_revisions), dialect, names(tables.config_revisions))
+
+
+def _inline(values: tuple[str, ...]) -> Any:
+    """Constants written into the SQL text: they are part of the statement, not parameters of it."""
+    return [literal_column(f"'{value}'") for value in values]
+
+
+def _adopt(new: Any, table: Table, unique: list[str]) -> Any:
+    return new.on_conflict_do_update(
+        index_elements=unique,
+        set_={"position_id": new.excluded.position_id},
+        where=and_(table.c.position_id.is_(None), new.excluded.position_id.is_not(None)),
+    )

@@ -1,0 +1,159 @@
+"""The two stores: ``SqlStore`` with a writer thread for the program, ``InlineStore`` for the simulation."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import anyio
+
+from fundingarb.domain.events import Alert
+from fundingarb.domain.funding import FundingPayment
+from fundingarb.domain.hedge import Hedge
+from fundingarb.domain.opportunity import Refusal
+from fundingarb.domain.order import Fill
+from fundingarb.ports import Batch, Checkpoint, Clock, Committed
+from fundingarb.store import reading
+from fundingarb.store.database import parse_url
+from fundingarb.store.session import Failed, Session
+from fundingarb.store.writer import SessionThread
+
+CLOSE_SECONDS = 10
+
+
+class SqlStore:
+    """The durable truth in a database. One thread writes; reports are read on another connection.
+
+    ``commit`` returns when the batch is on disk. Batches that wait at the same time share one transaction and one
+    sync to disk; each is still stored whole or not at all, and one that cannot be stored fails alone.
+
+    A commit that raised StoreError may be repeated as it is: rows are found again by client order id, hedge id and
+    version, trade id, settlement. That is harmless also when the connection died while the first attempt was being
+    committed and nobody knows whether it was; what that attempt stored for the first time is reported as new by
+    the repetition. (Only the counts of the why-not ledger may then count a refusal twice.)
+    """
+
+    def __init__(self, writer: SessionThread, reader: SessionThread, instance: str) -> None:
+        self._writer = writer
+        self._reader = reader
+        self.instance = instance
+
+    async def commit(self, batch: Batch) -> Committed:
+        if not batch:
+            return Committed()
+        return await self._writer.commit(batch)
+
+    async def load(self) -> Checkpoint:
+        return await self._writer.run(Session.load)
+
+    async def set_killed(self, killed: bool, actor: str, at: datetime) -> None:
+        await self._writer.run(lambda session: session.set_killed(killed, actor, at))
+
+    async def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
+        return await self._writer.run(lambda session: session.save_config(document, at))
+
+    async def hedges(self, *, limit: int = 1000) -> Sequence[Hedge]:
+        return await self._reader.read(partial(reading.hedges, instance=self.instance, limit=limit))
+
+    async def fills(self, hedge_id: UUID | None = None) -> Sequence[Fill]:
+        return await self._reader.read(partial(reading.fills, hedge_id=hedge_id))
+
+    async def payments(self, hedge_id: UUID | None = None) -> Sequence[FundingPayment]:
+        return await self._reader.read(partial(reading.payments, hedge_id=hedge_id))
+
+    async def refusals(self, *, limit: int = 1000) -> Sequence[Refusal]:
+        return await self._reader.read(partial(reading.refusals, limit=limit))
+
+    async def refusal_counts(self) -> Mapping[str, int]:
+        return await self._reader.read(reading.refusal_counts)
+
+    async def alerts(self, *, limit: int = 100) -> Sequence[Alert]:
+        """Newest first."""
+        return await self._reader.read(partial(reading.alerts, limit=limit))
+
+    async def close(self) -> None:
+        if self._reader is not self._writer:
+            await self._reader.close()
+        await self._writer.close()
+
+
+@asynccontextmanager
+async def open_store(
+    url: str, clock: Clock, instance: str | None = None, *, migrate: bool = False
+) -> AsyncIterator[SqlStore]:
+    """The store at ``url`` (``sqlite:///FILE`` or ``postgresql://...``), closed when the context is left.
+
+    An empty database gets its tables. One with an older schema is refused unless ``migrate`` is true. ``instance``
+    is the four-character name of this bot; None takes the name the database keeps for it.
+
+    Raises StoreError when the database cannot be used and SchemaError when its schema does not fit.
+    """
+    database = parse_url(url)
+    session = Session(database, clock, instance, migrate=migrate)
+    writer = SessionThread(session, "fundingarb-store")
+    reader = writer
+    try:
+        await writer.run(Session.open)
+        name = str(session.instance)
+        if not database.memory:
+            reader = SessionThread(Session(database, clock, name, read_only=True), "fundingarb-store-reader")
+        yield SqlStore(writer, reader, name)
+    finally:
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            try:
+                if reader is not writer:
+                    await reader.close()
+            finally:
+                await writer.close()
+
+
+class InlineStore:
+    """The same store without a thread: every call does its work before it returns. For the deterministic simulation."""
+
+    def __init__(self, url: str, clock: Clock, instance: str = "sim0") -> None:
+        self._session = Session(parse_url(url), clock, instance, migrate=True)
+        self._session.open()
+        self.instance = instance
+
+    async def commit(self, batch: Batch) -> Committed:
+        if not batch:
+            return Committed()
+        (result,) = self._session.commit((batch,))
+        if isinstance(result, Failed):
+            raise result.error
+        return result
+
+    async def load(self) -> Checkpoint:
+        return self._session.load()
+
+    async def set_killed(self, killed: bool, actor: str, at: datetime) -> None:
+        self._session.set_killed(killed, actor, at)
+
+    async def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
+        return self._session.save_config(document, at)
+
+    async def hedges(self, *, limit: int = 1000) -> Sequence[Hedge]:
+        return self._session.read(partial(reading.hedges, instance=self.instance, limit=limit))
+
+    async def fills(self, hedge_id: UUID | None = None) -> Sequence[Fill]:
+        return self._session.read(partial(reading.fills, hedge_id=hedge_id))
+
+    async def payments(self, hedge_id: UUID | None = None) -> Sequence[FundingPayment]:
+        return self._session.read(partial(reading.payments, hedge_id=hedge_id))
+
+    async def refusals(self, *, limit: int = 1000) -> Sequence[Refusal]:
+        return self._session.read(partial(reading.refusals, limit=limit))
+
+    async def refusal_counts(self) -> Mapping[str, int]:
+        return self._session.read(reading.refusal_counts)
+
+    async def alerts(self, *, limit: int = 100) -> Sequence[Alert]:
+        """Newest first."""
+        return self._session.read(partial(reading.alerts, limit=limit))
+
+    async def close(self) -> None:
+        self._session.close()

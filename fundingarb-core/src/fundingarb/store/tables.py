@@ -1,0 +1,248 @@
+"""The tables. Names and columns of the specification's three tables are as given there; the rest is the hedge loop's.
+
+In the specification's words: a row of ``positions`` is a hedge, a row of ``trades`` a fill, a row of
+``funding_events`` a funding payment. Amounts are settle currency, quantities base units.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+from fundingarb.store.columns import Instant, Money, Words, document
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+NAME = 40
+"""Characters of a symbol, an exchange's or an account's name."""
+
+
+def _position(**options: Any) -> Column[Any]:
+    return Column("position_id", Uuid(), ForeignKey("positions.id"), **options)
+
+
+positions = Table(
+    "positions",
+    metadata,
+    # the specification's columns; those marked * are computed from trades and funding_events
+    Column("id", Uuid(), primary_key=True),
+    Column("pair", String(NAME), nullable=False),
+    Column("long_exchange", String(NAME), nullable=False),
+    Column("short_exchange", String(NAME), nullable=False),
+    Column("long_entry_price", Money()),  # *
+    Column("short_entry_price", Money()),  # *
+    Column("size_usd", Money()),  # *
+    Column("leverage_long", Integer, nullable=False),
+    Column("leverage_short", Integer, nullable=False),
+    Column("entry_timestamp", Instant()),
+    Column("entry_funding_spread", Money(), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("close_timestamp", Instant()),
+    Column("realized_pnl", Money()),  # *
+    Column("funding_collected", Money()),  # *
+    # the rest of the intent
+    Column("instance", String(8), nullable=False),
+    Column("mode", String(20), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("quantity", Money(), nullable=False),
+    Column("long_account", String(NAME), nullable=False),
+    Column("short_account", String(NAME), nullable=False),
+    Column("long_instrument", document(), nullable=False),
+    Column("short_instrument", document(), nullable=False),
+    Column("first_side", String(10), nullable=False),
+    Column("deadline", Instant(), nullable=False),
+    Column("tolerance", Money(), nullable=False),
+    Column("close_reason", String(20)),
+    Column("liquidated", Boolean, nullable=False),
+    Column("origin", String(NAME), nullable=False),
+    Column("config_revision", Integer, nullable=False),
+    Column("created_at", Instant(), nullable=False),
+    # more that is computed from trades
+    Column("long_exit_price", Money()),  # *
+    Column("short_exit_price", Money()),  # *
+    Column("price_pnl", Money()),  # *
+    Column("fees_paid", Money()),  # *
+    Index(
+        "uq_positions_live_pair",
+        "instance",
+        "pair",
+        unique=True,
+        sqlite_where=text("mode <> 'DONE'"),
+        postgresql_where=text("mode <> 'DONE'"),
+    ),
+    Index("ix_positions_instance_created_at", "instance", "created_at"),
+)
+"""One row per hedge. ``size_usd`` is the hedged quantity that was entered, at the mean of both entry prices."""
+
+live_instruments = Table(
+    "live_instruments",
+    metadata,
+    Column("account", String(NAME), primary_key=True),
+    Column("symbol", String(NAME), primary_key=True),
+    _position(nullable=False, index=True),
+)
+"""What live hedges occupy: the primary key keeps each (account, symbol) in one hedge."""
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("client_id", String(64), primary_key=True),
+    _position(nullable=False, index=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("leg", String(10), nullable=False),
+    Column("purpose", String(10), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("account", String(NAME), nullable=False),
+    Column("side", String(10), nullable=False),
+    Column("quantity", Money(), nullable=False),
+    Column("price", Money()),
+    Column("time_in_force", String(20), nullable=False),
+    Column("reduce_only", Boolean, nullable=False),
+    Column("created_at", Instant(), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("filled", Money(), nullable=False),
+    Column("average_price", Money()),
+    Column("exchange_order_id", String(100), nullable=False),
+    Column("reference", Money()),
+    Column("reason", Words(), nullable=False),
+    Column("acknowledged_at", Instant()),
+    Column("resolved_at", Instant()),
+    Column("latency_ms", Float(53)),
+    Column("misses", Integer, nullable=False),
+    Column("cancel_requested", Boolean, nullable=False),
+)
+"""The order registry. ``sequence`` is the order in which rows were first committed."""
+
+trades = Table(
+    "trades",
+    metadata,
+    # the specification's columns
+    Column("id", Uuid(), primary_key=True),
+    _position(index=True),
+    Column("exchange", String(NAME), nullable=False),
+    Column("side", String(10), nullable=False),
+    Column("action", String(10), nullable=False),
+    Column("order_type", String(10), nullable=False),
+    Column("price", Money(), nullable=False),
+    Column("size", Money(), nullable=False),
+    Column("fee", Money(), nullable=False),
+    Column("timestamp", Instant(), nullable=False),
+    Column("order_id", String(100), nullable=False),
+    Column("status", String(20), nullable=False),
+    # the rest of the fill
+    Column("account", String(NAME), nullable=False),
+    Column("symbol", String(NAME), nullable=False),
+    Column("trade_id", String(100), nullable=False),
+    Column("client_id", String(64)),
+    Column("order_side", String(10), nullable=False),
+    Column("realized_pnl", Money(), nullable=False),
+    Column("maker", Boolean, nullable=False),
+    Column("kind", String(20), nullable=False),
+    UniqueConstraint("account", "symbol", "trade_id"),
+    Index("ix_trades_account_timestamp", "account", "timestamp"),
+)
+"""One row per fill, booked once. ``position_id`` is null for a fill that belongs to no hedge of ours."""
+
+funding_events = Table(
+    "funding_events",
+    metadata,
+    # the specification's columns
+    Column("id", Uuid(), primary_key=True),
+    _position(index=True),
+    Column("exchange", String(NAME), nullable=False),
+    Column("pair", String(NAME), nullable=False),
+    Column("funding_rate", Money()),
+    Column("payment_usd", Money(), nullable=False),
+    Column("timestamp", Instant(), nullable=False),
+    # the rest of the payment
+    Column("account", String(NAME), nullable=False),
+    Column("settlement", Instant(), nullable=False),
+    Column("currency", String(NAME), nullable=False),
+    Column("ledger_id", String(100), nullable=False),
+    UniqueConstraint("exchange", "account", "pair", "settlement"),
+    Index("ix_funding_events_account_settlement", "account", "settlement"),
+)
+"""One row per funding payment, booked once."""
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("symbol", String(NAME), primary_key=True),
+    Column("long_exchange", String(NAME), primary_key=True),
+    Column("short_exchange", String(NAME), primary_key=True),
+    Column("gate", String(NAME), primary_key=True),
+    Column("first_at", Instant(), nullable=False),
+    Column("last_at", Instant(), nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("needed", Words(), nullable=False),
+    Column("actual", Words(), nullable=False),
+    Column("spread_8h", Money()),
+    Column("net_usd", Money()),
+    Index("ix_refusals_last_at", "last_at"),
+)
+"""The why-not ledger: one row per candidate and gate, with the last numbers, so that it does not grow per tick."""
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Uuid(), primary_key=True),
+    _position(),
+    Column("severity", String(10), nullable=False),
+    Column("title", Words(), nullable=False),
+    Column("lines", document(), nullable=False),
+    Column("at", Instant(), nullable=False, index=True),
+)
+
+config_revisions = Table(
+    "config_revisions",
+    metadata,
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("instance", String(8), nullable=False),
+    Column("document", document(), nullable=False),
+    Column("at", Instant(), nullable=False),
+)
+
+control = Table(
+    "control",
+    metadata,
+    Column("instance", String(8), primary_key=True),
+    Column("name", String(NAME), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("at", Instant(), nullable=False),
+)
+"""Switches that outlive the process: ``killed`` is the kill latch; ``instance`` names the bot of this database."""
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("account", String(NAME), primary_key=True),
+    Column("instance", String(8), nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("expires_at", Instant(), nullable=False),
+)
+"""Which bot trades an account; ``epoch`` grows with every change of hands."""

@@ -1,0 +1,127 @@
+"""What one transaction writes for the batches that share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from fundingarb.domain.hedge import Mode
+from fundingarb.domain.opportunity import Refusal
+from fundingarb.ports import Batch, Committed
+from fundingarb.store import reading, rows
+from fundingarb.store.drivers import Driver
+from fundingarb.store.statements import Statements
+
+
+class Write:
+    """The work of one transaction.
+
+    Afterwards ``new`` has the keys of the fills and payments that were stored for the first time (or that were in
+    ``unconfirmed``: stored by a transaction whose end nobody saw), and ``sequence`` the last number given to an order.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        driver: Driver,
+        statements: Statements,
+        sequence: int,
+        unconfirmed: set[UUID],
+    ) -> None:
+        self._connection = connection
+        self._driver = driver
+        self._statements = statements
+        self._unconfirmed = unconfirmed
+        self.sequence = sequence
+        self.new: set[UUID] = set()
+
+    def run(self, batches: Sequence[Batch]) -> list[Committed]:
+        """Write everything; the transaction is begun and ended by the caller."""
+        finished: set[UUID] = set()
+        booking = False
+        for batch in batches:
+            self._decide(batch)
+            finished |= {intent.id for intent in batch.intents if intent.mode is Mode.DONE}
+            booking = booking or bool(batch.fills or batch.payments)
+        for row in conflate(refusal for batch in batches for refusal in batch.refusals):
+            self._driver.execute(self._statements.refusal, row)
+        if not finished and not booking:
+            return [Committed() for _ in batches]
+        self._driver.sync()
+        results = [self._book(batch) for batch in batches]
+        touched = {hedge for result in results for _, hedge in (*result.fills, *result.payments)}
+        self._derive({hedge for hedge in touched if hedge is not None} | finished)
+        return results
+
+    def _decide(self, batch: Batch) -> None:
+        """Intents with the instruments they occupy, orders, alerts: all that the hot path writes."""
+        execute, statements = self._driver.execute, self._statements
+        for intent in batch.intents:
+            execute(statements.intent, rows.intent_row(intent))
+            if intent.mode is Mode.DONE:
+                execute(statements.release, {"id": intent.id})
+                continue
+            for leg in (intent.long, intent.short):
+                row = {"account": leg.account, "symbol": intent.symbol, "position_id": intent.id}
+                execute(statements.occupy, row)
+        for order in batch.orders:
+            self.sequence += 1
+            execute(statements.order, rows.order_row(order, self.sequence))
+        for alert in batch.alerts:
+            execute(statements.alert, rows.alert_row(alert))
+
+    def _book(self, batch: Batch) -> Committed:
+        """Fills and payments; which of them were not booked before."""
+        execute, statements = self._driver.execute, self._statements
+        self._driver.sync()
+        hedges = reading.hedges_by_id(
+            self._connection, {hedge for _, hedge in batch.fills if hedge is not None}
+        )
+        fills = []
+        for fill, hedge_id in batch.fills:
+            row = rows.fill_row(fill, hedge_id, hedges.get(hedge_id) if hedge_id is not None else None)
+            fills.append(((fill, hedge_id), row["id"], execute(statements.fill, row)))
+        payments = []
+        for payment, hedge_id in batch.payments:
+            row = rows.payment_row(payment, hedge_id)
+            payments.append(((payment, hedge_id), row["id"], execute(statements.payment, row)))
+        self._driver.sync()
+        return Committed(
+            fills=tuple(item for item, key, cursor in fills if self._is_new(key, cursor)),
+            payments=tuple(item for item, key, cursor in payments if self._is_new(key, cursor)),
+        )
+
+    def _is_new(self, key: UUID, cursor: Any) -> bool:
+        if cursor.rowcount != 1 and (key not in self._unconfirmed or key in self.new):
+            return False
+        self.new.add(key)
+        return True
+
+    def _derive(self, wanted: Iterable[UUID]) -> None:
+        """Bring the computed columns of these hedges up to date."""
+        self._driver.sync()
+        for hedge_id, hedge in reading.hedges_by_id(self._connection, wanted).items():
+            fills = reading.fills(self._connection, hedge_id)
+            funding = reading.funding_total(self._connection, hedge_id)
+            row = rows.derived_row(hedge, fills, funding)
+            self._driver.execute(self._statements.derived, {**row, "key": hedge_id})
+            self._driver.sync()
+
+
+def conflate(refusals: Iterable[Refusal]) -> list[dict[str, Any]]:
+    """One row per candidate and gate: how many there were, when the first was, and the last one's numbers."""
+    merged: dict[tuple[str, str, str, str], dict[str, Any]] = {}
+    for refusal in refusals:
+        identity = (refusal.symbol, refusal.long_exchange, refusal.short_exchange, refusal.gate)
+        before = merged.get(identity)
+        if before is None:
+            merged[identity] = rows.refusal_row(refusal)
+        elif refusal.at >= before["last_at"]:
+            merged[identity] = rows.refusal_row(refusal, before["count"] + 1, before["first_at"])
+        else:
+            before["count"] += 1
+            before["first_at"] = min(before["first_at"], refusal.at)
+    return list(merged.values())
