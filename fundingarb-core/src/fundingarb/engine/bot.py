@@ -27,7 +27,7 @@ from fundingarb.engine.bus import Bus
 from fundingarb.engine.executor import Executor
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.manual import manual_plan
-from fundingarb.engine.markets import MarketFeed, Markets
+from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
 from fundingarb.engine.state import Account, BotState
 from fundingarb.engine.supervisor import keep_running
 from fundingarb.engine.trading import TradingLoop, TradingSettings, View
@@ -184,6 +184,7 @@ class Bot:
             announcer=self.announcer,
             tasks=tasks,
             new_id=self.parts.new_id,
+            entries_left=self.settings.max_new_hedges,
             period=min(0.5, 20 / self.clock.speed) if self.clock.speed > 1 else 0.5,
         )
 
@@ -194,27 +195,11 @@ class Bot:
             )
             for exchange, adapter in self.parts.market_data.items()
         ]
-        listed: dict[str, Sequence[str]] = {}
-
-        async def load(feed: MarketFeed) -> None:
-            listed[feed.exchange] = await feed.load()
-
-        async with anyio.create_task_group() as loading:
-            for feed in feeds:
-                loading.start_soon(load, feed)
-        self._check_symbols(listed)
+        listed = await load_feeds(feeds, self.settings.symbols)
         for feed in feeds:
             await feed.run(tasks)
         for account in self.state.accounts.values():
             tasks.start_soon(self._start_account, account, listed.get(account.exchange, ()), tasks)
-
-    def _check_symbols(self, listed: Mapping[str, Sequence[str]]) -> None:
-        for symbol in self.settings.symbols:
-            if not any(symbol in symbols for symbols in listed.values()):
-                raise ConfigError(
-                    f"trading.symbols: {symbol} is listed on none of {', '.join(sorted(listed))}; "
-                    "write symbols like BTC-USDT, `fundingarb rates` shows those that exist"
-                )
 
     async def _start_account(
         self, account: Account, symbols: Sequence[str], tasks: anyio.abc.TaskGroup
@@ -401,6 +386,11 @@ class Bot:
 
     def resume(self) -> None:
         self.state.paused = False
+        self._wake()
+
+    def allow_hedges(self, more: int) -> None:
+        """Raise the number of hedges that may still be opened, where it is limited."""
+        self.loop.count_entry(more)
         self._wake()
 
     async def refresh(self) -> None:

@@ -20,7 +20,7 @@ from fundingarb.domain.market import OrderBook, RateBook
 from fundingarb.domain.order import ZERO
 from fundingarb.engine.gate import Priority, RequestGate
 from fundingarb.engine.supervisor import keep_running
-from fundingarb.errors import ExchangeError
+from fundingarb.errors import ConfigError, ExchangeError, ExchangeUnavailable
 from fundingarb.ports import Clock, ExchangeAdapter
 
 log = logging.getLogger("fundingarb.markets")
@@ -82,6 +82,17 @@ class Markets:
         """Real seconds since rates of ``exchange`` were heard, by stream or REST."""
         return self.clock.monotonic() - self._heard.get(exchange, float("-inf"))
 
+    async def heard_all(self, exchanges: Sequence[str], timeout: float) -> None:
+        """Wait until every exchange was heard. Raises ``ExchangeUnavailable`` naming those that were not."""
+        with anyio.move_on_after(timeout):
+            while not all(self.age(exchange) < float("inf") for exchange in exchanges):
+                await anyio.sleep(0.05)
+        silent = [exchange for exchange in exchanges if self.age(exchange) == float("inf")]
+        if silent:
+            raise ExchangeUnavailable(
+                f"{', '.join(silent)} sent no rates within {timeout:.0f} s; is it reachable?"
+            )
+
     def fresh_rate(self, exchange: str, symbol: str) -> FundingRate | None:
         """The rate while the exchange is being heard and its settlement lies ahead."""
         if self.age(exchange) > self.stale_after:
@@ -137,6 +148,28 @@ class Markets:
             hours = (gap if gap <= timedelta(hours=8) else default) / timedelta(hours=1)
             hourly.append(rows[at] / Decimal(repr(hours)))
         self._medians[key] = Decimal(statistics.median(hourly))
+
+
+async def load_feeds(feeds: Sequence[MarketFeed], symbols: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Read every exchange's instruments; returns exchange -> our symbols it lists.
+
+    Raises ``ConfigError`` for a symbol that no exchange lists.
+    """
+    listed: dict[str, Sequence[str]] = {}
+
+    async def load(feed: MarketFeed) -> None:
+        listed[feed.exchange] = await feed.load()
+
+    async with anyio.create_task_group() as loading:
+        for feed in feeds:
+            loading.start_soon(load, feed)
+    for symbol in symbols:
+        if not any(symbol in names for names in listed.values()):
+            raise ConfigError(
+                f"trading.symbols: {symbol} is listed on none of {', '.join(sorted(listed))}; "
+                "symbols are written like BTC-USDT"
+            )
+    return listed
 
 
 @dataclass

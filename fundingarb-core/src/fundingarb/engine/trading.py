@@ -144,7 +144,7 @@ class TradingLoop:
     period: float = 0.5
     last_scan: datetime | None = None
     store_error: str | None = None
-    opened: int = 0
+    entries_left: int | None = None
     stopping: bool = False
     refused: dict[tuple[str, str, str, str], Refusal] = field(default_factory=dict)
     waiting: dict[str, Refusal] = field(default_factory=dict)
@@ -245,10 +245,14 @@ class TradingLoop:
             return "paused"
         if self.store_error:
             return f"database: {self.store_error}"
-        limit = self.settings.max_new_hedges
-        if limit is not None and self.opened >= limit:
-            return f"{limit} hedges were asked for"
+        if self.entries_left is not None and self.entries_left <= 0:
+            return "as many hedges as were asked for are open or done"
         return ""
+
+    def count_entry(self, change: int) -> None:
+        """Adjust how many more hedges may be opened, where that is limited."""
+        if self.entries_left is not None:
+            self.entries_left += change
 
     def _refused(self, refusal: Refusal) -> None:
         key = (refusal.symbol, refusal.long_exchange, refusal.short_exchange, refusal.gate)
@@ -336,7 +340,7 @@ class TradingLoop:
             config_revision=self.settings.config_revision,
             origin=plan.origin,
         )
-        self.opened += 1
+        self.count_entry(-1)
         self.state.put_intent(intent)
         self.waiting.pop(plan.symbol, None)
         return intent.id
@@ -390,7 +394,7 @@ class TradingLoop:
         if action.mode is Mode.DONE:
             changes["closed_at"] = now
             if hedge.intent.opened_at is None:
-                self.opened -= 1
+                self.count_entry(1)
                 self.state.cooldowns[hedge.symbol] = now + self.settings.retry_pause
         self._edit(hedge, **changes)
         if action.mode is not Mode.HOLDING and action.mode is not Mode.DONE:

@@ -1,0 +1,338 @@
+"""The composition root: the one place that wires plugins, configuration, store, exchanges and engine into a bot."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+
+from fundingarb.config import Config, load_config
+from fundingarb.engine.bot import Bot, BotParts
+from fundingarb.engine.clock import ScaledClock, SystemClock
+from fundingarb.engine.gate import RequestGate
+from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
+from fundingarb.engine.trading import TradingSettings
+from fundingarb.errors import ConfigError
+from fundingarb.plugins import Plugins, Registered, load_plugins, validate_settings
+from fundingarb.ports import (
+    AccountCredentials,
+    AlertSink,
+    Clock,
+    ExchangeAdapter,
+    OpenContext,
+    RiskRule,
+    Secret,
+    Service,
+    Strategy,
+)
+from fundingarb.store import open_store
+
+log = logging.getLogger("fundingarb.app")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Venue:
+    """Where one exchange is: endpoint overrides (empty: its own hosts) and the credentials of its accounts."""
+
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    accounts: Mapping[str, AccountCredentials] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the configuration does not say: the clock, where the exchanges are, whom to trust.
+
+    On a localnet it is read from the ready file that ``fundingarb localnet`` writes.
+    """
+
+    clock: Clock = field(default_factory=SystemClock)
+    venues: Mapping[str, Venue] = field(default_factory=dict)
+    ca_file: str | None = None
+
+    @property
+    def ssl(self) -> ssl.SSLContext | None:
+        return ssl.create_default_context(cafile=self.ca_file) if self.ca_file else None
+
+
+def read_ready_file(path: Path) -> Surroundings:
+    """The localnet that wrote ``path``. Raises ``ConfigError`` when there is none to be found there."""
+    try:
+        document = json.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(
+            f"ready file {path}: {error.strerror}; start `fundingarb localnet --ready-file {path}` first"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f"ready file {path} is not JSON; start `fundingarb localnet` again") from error
+    try:
+        return surroundings(document)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"ready file {path} lacks {error}; start `fundingarb localnet` again") from error
+
+
+def surroundings(document: Mapping[str, Any]) -> Surroundings:
+    """A ready document, read."""
+    clock = document["clock"]
+    venues = {
+        name: Venue(
+            endpoints=venue["endpoints"],
+            accounts={account["name"]: _credentials(account) for account in venue["accounts"]},
+        )
+        for name, venue in document["exchanges"].items()
+    }
+    return Surroundings(
+        ScaledClock(clock["epoch"], clock["monotonic"], clock["speed"]), venues, document.get("ca")
+    )
+
+
+def _credentials(account: Mapping[str, Any]) -> AccountCredentials:
+    values = {
+        "api_key": account["api_key"],
+        "api_secret": account["api_secret"],
+        **account.get("credentials", {}),
+    }
+    return AccountCredentials(account["name"], {key: Secret(str(value)) for key, value in values.items()})
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What an embedding program puts in place of, or beside, what the configuration names."""
+
+    strategy: Strategy | None = None
+    risk_rules: Sequence[RiskRule] = ()
+    alert_sinks: Mapping[str, AlertSink] = field(default_factory=dict)
+    services: bool = True
+    max_new_hedges: int | None = None
+
+
+@asynccontextmanager
+async def open_bot(
+    config: Config, around: Surroundings, plugins: Plugins | None = None, extras: Extras | None = None
+) -> AsyncIterator[Bot]:
+    """A bot, wired and with its store open; ``await bot.run()`` trades. Everything is closed on the way out."""
+    extras = extras or Extras()
+    plugins = plugins or load_plugins(config.plugins.allow)
+    if config.network != "localnet":
+        raise ConfigError(
+            f"network {config.network} needs the credentials vault, which this release does not have yet; "
+            "set network: localnet and start `fundingarb localnet`"
+        )
+    accounts = configured_accounts(config, around, plugins)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(config.database.url, around.clock))
+        revision = await store.save_config(config.document(), around.clock.now())
+        opener = _Opener(config, around, plugins, stack)
+        adapters = {name: await opener.exchange(exchange, name) for name, exchange in accounts.items()}
+        market_data = {
+            exchange: await opener.exchange(exchange, None) for exchange in sorted(set(accounts.values()))
+        }
+        parts = BotParts(
+            clock=around.clock,
+            store=store,
+            settings=trading_settings(config, accounts, revision, extras.max_new_hedges),
+            strategy=extras.strategy or await opener.strategy(),
+            market_data=market_data,
+            accounts=adapters,
+            network=config.network,
+            rules=[*await opener.risk_rules(), *extras.risk_rules],
+            sinks={**await opener.sinks(), **extras.alert_sinks},
+            services=await opener.services() if extras.services else {},
+        )
+        yield Bot(parts)
+
+
+@asynccontextmanager
+async def open_market_data(
+    config: Config, around: Surroundings, plugins: Plugins | None = None
+) -> AsyncIterator[Markets]:
+    """Live rates and books of every exchange, without accounts: those of the localnet, else all that are installed."""
+    plugins = plugins or load_plugins(config.plugins.allow)
+    usable = [
+        name for name, found in sorted(plugins.exchanges.items()) if found.component.unavailable is None
+    ]
+    exchanges = [name for name in usable if name in around.venues] if around.venues else usable
+    if not exchanges:
+        raise ConfigError("no exchange plugin is installed; install one, such as fundingarb-binance")
+    async with AsyncExitStack() as stack:
+        opener = _Opener(config, around, plugins, stack)
+        markets = Markets(around.clock, lambda _event: None, lambda: None)
+        feeds = []
+        for exchange in exchanges:
+            adapter = await opener.exchange(exchange, None)
+            gate = RequestGate(exchange, adapter.limits, around.clock)
+            feeds.append(
+                MarketFeed(adapter, gate, markets, config.trading.symbols, around.clock, _log_failure)
+            )
+        await load_feeds(feeds, config.trading.symbols)
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        for feed in feeds:
+            await feed.run(tasks)
+        yield markets
+        tasks.cancel_scope.cancel()
+
+
+def _log_failure(task: str, error: Exception) -> None:
+    log.warning("%s: %s: %s", task, type(error).__name__, error)
+
+
+def configured_accounts(config: Config, around: Surroundings, plugins: Plugins) -> dict[str, str]:
+    """Account name -> exchange: what the configuration names, or else the first account of every exchange there is."""
+    if not plugins.exchanges:
+        raise ConfigError(
+            "no exchange plugin is installed; install two, such as fundingarb-binance and fundingarb-bybit"
+        )
+    accounts = {name: section.exchange for name, section in config.accounts.items()}
+    if not accounts:
+        accounts = {
+            next(iter(venue.accounts)): exchange
+            for exchange, venue in around.venues.items()
+            if exchange in plugins.exchanges and venue.accounts
+        }
+    for name, exchange in accounts.items():
+        if exchange not in plugins.exchanges:
+            known = ", ".join(sorted(plugins.exchanges)) or "none"
+            raise ConfigError(
+                f"accounts.{name}: no plugin for exchange {exchange} is installed; installed: {known}"
+            )
+        if exchange not in around.venues or name not in around.venues[exchange].accounts:
+            raise ConfigError(f"accounts.{name}: there are no credentials of that name for {exchange}")
+    if len(set(accounts.values())) < 2 and len(accounts) < 2:
+        raise ConfigError("a hedge needs accounts on two exchanges; configure another one under accounts")
+    return accounts
+
+
+def trading_settings(
+    config: Config, accounts: Mapping[str, str], revision: int, max_new_hedges: int | None = None
+) -> TradingSettings:
+    """The ``trading`` section as the loop wants it."""
+    trading = config.trading
+    return TradingSettings(
+        symbols=list(trading.symbols),
+        rules=config.entry_rules(),
+        policy=config.execution_policy(),
+        fill_timeout=timedelta(seconds=float(trading.order_fill_timeout_seconds)),
+        settlement_guard=timedelta(seconds=float(trading.settlement_guard_seconds)),
+        tolerances={symbol: config.tolerance_for(symbol) for symbol in trading.symbols},
+        default_tolerance=config.tolerance_for(None),
+        leverages={
+            (account, symbol): config.leverage_for(account, exchange, symbol)
+            for account, exchange in accounts.items()
+            for symbol in trading.symbols
+        },
+        cooldown=timedelta(minutes=float(trading.cooldown_minutes)),
+        config_revision=revision,
+        instance=instance_id(config, accounts),
+        max_new_hedges=max_new_hedges,
+    )
+
+
+def instance_id(config: Config, accounts: Mapping[str, str]) -> str:
+    """Four characters that name this bot in its order ids: the same after every restart on the same database."""
+    digest = hashlib.sha256("\n".join((config.database.url, *sorted(accounts))).encode()).digest()
+    return base64.b32encode(digest)[:4].decode().lower()
+
+
+class _Opener:
+    """Opens components with their settings on one exit stack."""
+
+    def __init__(self, config: Config, around: Surroundings, plugins: Plugins, stack: AsyncExitStack) -> None:
+        self._config = config
+        self._around = around
+        self._plugins = plugins
+        self._stack = stack
+        self._context = OpenContext(
+            name="",
+            clock=around.clock,
+            network=config.network,
+            symbols=tuple(config.trading.symbols),
+            ssl=around.ssl,
+            ca_file=around.ca_file,
+            rules=config.entry_rules(),
+            settlement_guard=timedelta(seconds=float(config.trading.settlement_guard_seconds)),
+            forecast_half_life=timedelta(hours=float(config.trading.forecast_half_life_hours)),
+        )
+
+    async def _open(self, registered: Registered[T], section: Mapping[str, Any], **context: Any) -> T:
+        settings = validate_settings(registered, section)
+        component = registered.component
+        opened = component.open(settings, replace(self._context, name=component.name, **context))
+        return await self._stack.enter_async_context(opened)
+
+    async def exchange(self, exchange: str, account: str | None) -> ExchangeAdapter:
+        """An adapter for one account, or (None) for public data only."""
+        venue = self._around.venues.get(exchange, Venue())
+        credentials = venue.accounts[account] if account else None
+        section = self._config.exchanges.get(exchange, {})
+        registered = self._plugins.exchanges[exchange]
+        return await self._open(registered, section, account=credentials, endpoints=venue.endpoints)
+
+    async def strategy(self) -> Strategy:
+        name = self._config.strategy.name
+        if name not in self._plugins.strategies:
+            known = ", ".join(sorted(self._plugins.strategies))
+            raise ConfigError(f"strategy.name: there is no strategy {name}; installed: {known}")
+        return await self._open(self._plugins.strategies[name], self._config.strategy.settings)
+
+    async def risk_rules(self) -> list[RiskRule]:
+        """Every installed rule: a rule is switched off in its own section, not by being forgotten."""
+        _refuse_unknown("risk", self._config.risk, self._plugins.risk_rules)
+        return [
+            await self._open(rule, self._config.risk.get(name, {}))
+            for name, rule in self._plugins.risk_rules.items()
+        ]
+
+    async def sinks(self) -> dict[str, AlertSink]:
+        """The sinks that the ``alerts`` section names, and the log."""
+        _refuse_unknown("alerts", self._config.alerts, self._plugins.alert_sinks)
+        wanted = {"log": {}, **self._config.alerts}
+        return {
+            name: await self._open(self._plugins.alert_sinks[name], section)
+            for name, section in wanted.items()
+        }
+
+    async def services(self) -> dict[str, Service]:
+        sections: Mapping[str, Mapping[str, Any]] = self._config.services
+        return {
+            name: await self._open(service, sections.get(name, {}))
+            for name, service in self._plugins.services.items()
+        }
+
+
+def _refuse_unknown(section: str, wanted: Mapping[str, Any], installed: Mapping[str, Any]) -> None:
+    for name in wanted:
+        if name not in installed:
+            known = ", ".join(sorted(installed)) or "none"
+            raise ConfigError(f"{section}.{name}: no plugin of that name is installed; installed: {known}")
+
+
+async def run(
+    config: Config, around: Surroundings, plugins: Plugins | None = None, extras: Extras | None = None
+) -> None:
+    """Open a bot and run it until it is stopped or cancelled."""
+    async with open_bot(config, around, plugins, extras) as bot:
+        await bot.run()
+
+
+__all__ = [
+    "Config",
+    "Extras",
+    "Surroundings",
+    "Venue",
+    "load_config",
+    "open_bot",
+    "open_market_data",
+    "read_ready_file",
+    "run",
+    "surroundings",
+]

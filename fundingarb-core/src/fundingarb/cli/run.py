@@ -1,0 +1,92 @@
+"""``fundingarb run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from fundingarb.app import Surroundings
+    from fundingarb.config import Config
+
+CONFIG = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Configuration file (YAML).",
+)
+READY_FILE = click.option(
+    "--ready-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What `fundingarb localnet --ready-file` wrote: where the offline exchanges are, and their keys.",
+)
+
+
+def load_surroundings(config: Config, ready_file: Path | None) -> Surroundings:
+    """The localnet that the command line or the configuration names. Raises ``ConfigError`` when neither does."""
+    from fundingarb.app import read_ready_file
+    from fundingarb.errors import ConfigError
+
+    path = ready_file or config.ready_file
+    if path is None:
+        raise ConfigError(
+            "network localnet needs a ready file: start `fundingarb localnet --exchange binance --exchange bybit "
+            "--ready-file FILE`, then add --ready-file FILE or `ready_file: FILE` in the configuration"
+        )
+    return read_ready_file(path)
+
+
+@click.command("run")
+@CONFIG
+@READY_FILE
+def run_command(config_file: Path | None, ready_file: Path | None) -> None:
+    """Trade until interrupted.
+
+    Ctrl-C (or SIGTERM) ends it: resting orders are cancelled, open hedges stay open and are taken up again by the
+    next start.
+    """
+    import anyio
+
+    from fundingarb.cli.logs import configure_logging
+
+    configure_logging()
+    anyio.run(_run, config_file, ready_file)
+
+
+async def _run(config_file: Path | None, ready_file: Path | None) -> None:
+    import signal
+
+    import anyio
+
+    from fundingarb.app import load_config, open_bot
+    from fundingarb.engine.bot import Bot
+    from fundingarb.errors import ConfigError
+
+    async def stop_on_signal(bot: Bot, scope: anyio.CancelScope) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                click.echo(f"{signal.Signals(number).name}: stopping; open hedges stay open", err=True)
+                bot.stop()
+                break
+            async for _ in signals:
+                scope.cancel()
+
+    config = load_config(config_file)
+    if config.network != "localnet":
+        raise ConfigError(
+            f"network {config.network} needs the credentials vault, which this release does not have yet; "
+            "set network: localnet and start `fundingarb localnet`"
+        )
+    async with open_bot(config, load_surroundings(config, ready_file)) as bot:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stop_on_signal, bot, tasks.cancel_scope)
+            await bot.run()
+            tasks.cancel_scope.cancel()
+        for hedge in bot.live_hedges():
+            click.echo(
+                f"still open: {hedge.symbol} {hedge.long.filled} long on {hedge.intent.long.account}, "
+                f"{hedge.short.filled} short on {hedge.intent.short.account}; the next start goes on with it",
+                err=True,
+            )

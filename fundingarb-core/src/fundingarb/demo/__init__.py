@@ -1,0 +1,1 @@
+"""``fundingarb demo``: the bot on offline exchanges, from nothing to a report that has to add up."""
