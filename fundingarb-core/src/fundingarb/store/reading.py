@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, func, or_, select, true
 from sqlalchemy.sql import Executable
 
 from fundingarb.domain.events import Alert
@@ -27,34 +27,33 @@ PAYMENTS_OVERLAP = timedelta(hours=48)
 """How far before their newest row ledgers are read again after a restart: rows may be posted late."""
 
 KILLED = "killed"
-INSTANCE = "instance"
 
 PART = 500
 """Most ids in one query: SQLite limits its parameters."""
 
 
-def checkpoint(connection: Connection, instance: str, now: datetime) -> Checkpoint:
-    """Everything the loop of ``instance`` needs to go on."""
-    table, revisions, funding = tables.positions, tables.config_revisions, tables.funding_events
-    recent = or_(table.c.mode != Mode.DONE.value, table.c.close_timestamp > now - TOMBSTONES)
-    query = select(table).where(table.c.instance == instance, recent).order_by(table.c.created_at, table.c.id)
+def checkpoint(connection: Connection, instance: str | None, now: datetime) -> Checkpoint:
+    """Everything the loop of ``instance`` (None: the database's only bot) needs to go on."""
+    table, funding = tables.positions, tables.funding_events
+    ended = func.coalesce(table.c.close_timestamp, table.c.created_at)
+    recent = or_(table.c.mode != Mode.DONE.value, ended > now - TOMBSTONES)
+    query = select(table).where(_of(table, instance), recent).order_by(table.c.created_at, table.c.id)
     found = hedges_where(connection, query)
-    revision = connection.scalar(
-        select(func.max(revisions.c.revision)).where(revisions.c.instance == instance)
-    )
+    last = last_config(connection, instance)
     return Checkpoint(
         hedges=tuple(found),
         killed=control_value(connection, instance, KILLED) == "1",
-        config_revision=revision or 0,
+        config_revision=0 if last is None else last[0],
         fills_since=_fills_since(connection, found),
         payments_since=_newest(connection, funding.c.account, funding.c.settlement, PAYMENTS_OVERLAP),
     )
 
 
-def control_value(connection: Connection, instance: str, name: str) -> str | None:
+def control_value(connection: Connection, instance: str | None, name: str) -> str | None:
     """A switch of ``instance``; None when it was never touched."""
     table = tables.control
-    value = connection.scalar(select(table.c.value).where(table.c.instance == instance, table.c.name == name))
+    query = select(table.c.value).where(table.c.instance == (instance or ""), table.c.name == name)
+    value = connection.scalar(query)
     return None if value is None else str(value)
 
 
@@ -63,10 +62,12 @@ def last_sequence(connection: Connection) -> int:
     return connection.scalar(select(func.max(tables.orders.c.sequence))) or 0
 
 
-def last_config(connection: Connection, instance: str) -> tuple[int, Any] | None:
+def last_config(connection: Connection, instance: str | None) -> tuple[int, Any] | None:
     """Number and document of the newest configuration revision of ``instance``."""
     table = tables.config_revisions
-    query = select(table).where(table.c.instance == instance).order_by(table.c.revision.desc()).limit(1)
+    query = (
+        select(table).where(table.c.instance == (instance or "")).order_by(table.c.revision.desc()).limit(1)
+    )
     for row in _fetch(connection, query):
         return row["revision"], row["document"]
     return None
@@ -77,10 +78,10 @@ def next_revision(connection: Connection) -> int:
     return (connection.scalar(select(func.max(tables.config_revisions.c.revision))) or 0) + 1
 
 
-def hedges(connection: Connection, instance: str, limit: int) -> list[Hedge]:
+def hedges(connection: Connection, instance: str | None, limit: int) -> list[Hedge]:
     """Newest first."""
     table = tables.positions
-    query = select(table).where(table.c.instance == instance)
+    query = select(table).where(_of(table, instance))
     return hedges_where(connection, query.order_by(table.c.created_at.desc(), table.c.id).limit(limit))
 
 
@@ -159,6 +160,10 @@ def alerts(connection: Connection, limit: int) -> list[Alert]:
     table = tables.alerts
     query = select(table).order_by(table.c.at.desc(), table.c.id).limit(limit)
     return [rows.alert(row) for row in _fetch(connection, query)]
+
+
+def _of(table: Table, instance: str | None) -> ColumnElement[bool]:
+    return true() if instance is None else table.c.instance == instance
 
 
 def _fills_since(connection: Connection, known: Sequence[Hedge]) -> dict[str, datetime]:

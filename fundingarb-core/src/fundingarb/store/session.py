@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -41,8 +40,8 @@ class Link(NamedTuple):
 class Session:
     """A connection that is made when it is first needed, and again after it was lost.
 
-    ``instance`` names the bot whose hedges, latch and configuration these are. None means the database's own bot:
-    its name is made up when the database is first used, and kept there.
+    ``instance`` names the bot whose hedges, latch and configuration these are; None means that the database belongs
+    to one bot, whatever it calls itself.
     """
 
     database: Database
@@ -55,13 +54,8 @@ class Session:
     _sequence: int = 0
     _unconfirmed: set[UUID] = field(default_factory=set)
 
-    @property
-    def name(self) -> str:
-        """The instance, once the session is open."""
-        return self.instance or ""
-
     def open(self) -> None:
-        """Connect, see to the schema, find out the instance. Raises StoreError."""
+        """Connect and see to the schema. Raises StoreError."""
         self._connect()
 
     def close(self) -> None:
@@ -100,23 +94,27 @@ class Session:
     def set_killed(self, killed: bool, actor: str, at: datetime) -> None:
         """Latch or release the kill switch of this instance."""
         link = self._connect()
-        self._set(link, self.name, reading.KILLED, "1" if killed else "0", actor, at)
+        value = "1" if killed else "0"
+        row = {
+            "instance": self.instance or "",
+            "name": reading.KILLED,
+            "value": value,
+            "actor": actor,
+            "at": at,
+        }
+        self._transaction(link, lambda: link.driver.execute(link.statements.control, row))
 
     def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
         """Store a configuration unless it is the newest one already; returns its number."""
         plain = json.loads(json.dumps(document, sort_keys=True, default=str))
-        last = self.read(lambda connection: reading.last_config(connection, self.name))
+        last = self.read(lambda connection: reading.last_config(connection, self.instance))
         if last is not None and last[1] == plain:
             return last[0]
         number = self.read(reading.next_revision)
         link = self._connect()
-        row = {"revision": number, "instance": self.name, "document": plain, "at": at}
+        row = {"revision": number, "instance": self.instance or "", "document": plain, "at": at}
         self._transaction(link, lambda: link.driver.execute(link.statements.revision, row))
         return number
-
-    def _set(self, link: Link, instance: str, name: str, value: str, actor: str, at: datetime) -> None:
-        row = {"instance": instance, "name": name, "value": value, "actor": actor, "at": at}
-        self._transaction(link, lambda: link.driver.execute(link.statements.control, row))
 
     def _transaction(self, link: Link, work: Callable[[], T]) -> T:
         """``work`` in a transaction of its own: all of it on disk, or nothing of it and the reason raised."""
@@ -149,7 +147,7 @@ class Session:
 
     def load(self) -> Checkpoint:
         """What is stored of this instance, as the loop needs it after a restart."""
-        return self.read(lambda connection: reading.checkpoint(connection, self.name, self.clock.now()))
+        return self.read(lambda connection: reading.checkpoint(connection, self.instance, self.clock.now()))
 
     # connection
 
@@ -169,22 +167,12 @@ class Session:
                 if not self.read_only:
                     schema.ensure(connection, self.database, migrate=self.migrate)
                     self._sequence = reading.last_sequence(connection)
-                if self.instance is None:
-                    self.instance = self._own_name(link)
             except BaseException:
                 connection.invalidate()
                 connection.close()
                 raise
         self._link = link
         return link
-
-    def _own_name(self, link: Link) -> str:
-        known = reading.control_value(link.connection, "", reading.INSTANCE)
-        if known is not None:
-            return known
-        name = "".join(random.SystemRandom().choices("abcdefghijkmnpqrstuvwxyz23456789", k=4))
-        self._set(link, "", reading.INSTANCE, name, "store", self.clock.now())
-        return name
 
     def _drop(self, *, lost: bool) -> None:
         """Forget the connection; the next use makes another."""

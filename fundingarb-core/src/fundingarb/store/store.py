@@ -37,7 +37,7 @@ class SqlStore:
     the repetition. (Only the counts of the why-not ledger may then count a refusal twice.)
     """
 
-    def __init__(self, writer: SessionThread, reader: SessionThread, instance: str) -> None:
+    def __init__(self, writer: SessionThread, reader: SessionThread, instance: str | None) -> None:
         self._writer = writer
         self._reader = reader
         self.instance = instance
@@ -88,7 +88,7 @@ async def open_store(
     """The store at ``url`` (``sqlite:///FILE`` or ``postgresql://...``), closed when the context is left.
 
     An empty database gets its tables. One with an older schema is refused unless ``migrate`` is true. ``instance``
-    is the four-character name of this bot; None takes the name the database keeps for it.
+    is the four-character name of this bot where several share the database; None means it belongs to one bot.
 
     Raises StoreError when the database cannot be used and SchemaError when its schema does not fit.
     """
@@ -114,7 +114,7 @@ async def open_store(
 class InlineStore:
     """The same store without a thread: every call does its work before it returns. For the deterministic simulation."""
 
-    def __init__(self, url: str, clock: Clock, instance: str = "sim0") -> None:
+    def __init__(self, url: str, clock: Clock, instance: str | None = None) -> None:
         self._session = Session(parse_url(url), clock, instance, migrate=True)
         self._session.open()
         self.instance = instance

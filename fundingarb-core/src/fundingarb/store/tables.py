@@ -234,7 +234,7 @@ control = Table(
     Column("actor", Text, nullable=False),
     Column("at", Instant(), nullable=False),
 )
-"""Switches that outlive the process: ``killed`` is the kill latch; ``instance`` names the bot of this database."""
+"""Switches that outlive the process: ``killed`` is the kill latch."""
 
 leases = Table(
     "leases",
