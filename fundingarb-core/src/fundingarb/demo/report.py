@@ -1,4 +1,4 @@
-"""What a demo did: every hedge from the bot's books, every account from the exchanges' truth, and whether they agree."""
+"""What a demo did: hedges from the bot's books, accounts from the exchanges' truth, and whether they agree."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ async def localnet_process(
         )
     try:
         with anyio.move_on_after(STARTUP) as scope:
-            while not ready.exists():
+            while not await anyio.Path(ready).exists():
                 if process.returncode is not None:
                     raise ConfigError(_last_line(log) or "the localnet ended without a word")
                 await anyio.sleep(0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -22,6 +23,13 @@ from fundingarb.engine.bot import Bot
 from fundingarb.terminal import rates_table
 
 STYLES = {Severity.INFO: "green", Severity.WARNING: "yellow", Severity.CRITICAL: "bold red"}
+
+COLUMNS: tuple[Callable[[HedgePnl], Decimal], ...] = (
+    lambda pnl: pnl.funding,
+    lambda pnl: pnl.fees,
+    lambda pnl: pnl.price,
+    lambda pnl: pnl.realized,
+)
 
 
 @dataclass
@@ -71,7 +79,8 @@ class DemoView:
             pnl = self.books.pnl.get(str(hedge.id)) if self.books else None
             table.add_row(*self._row(current, pnl))
         if self.books and self.books.hedges:
-            total = [sum((getattr(p, name) for p in self.books.pnl.values()), ZERO) for name in ("funding", "fees", "price", "realized")]  # fmt: skip
+            rows = list(self.books.pnl.values())
+            total = [sum((amount(pnl) for pnl in rows), ZERO) for amount in COLUMNS]
             table.add_section()
             table.add_row("total", "", "", "", "", "", *(money(amount) for amount in total))
         return table
