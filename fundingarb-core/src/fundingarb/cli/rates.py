@@ -51,7 +51,7 @@ async def _watch(
     around = load_surroundings(config, ready_file) if config.network == "localnet" else Surroundings()
     async with open_market_data(config, around) as markets:
         exchanges = sorted({exchange for exchange, _ in markets.instruments})
-        await markets.heard_all(exchanges, timeout=15.0)
+        await markets.heard_all(exchanges, within=15.0)
         if as_json:
             click.echo(json.dumps(document(markets.book), indent=2))
             return

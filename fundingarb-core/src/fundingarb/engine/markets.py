@@ -82,16 +82,15 @@ class Markets:
         """Real seconds since rates of ``exchange`` were heard, by stream or REST."""
         return self.clock.monotonic() - self._heard.get(exchange, float("-inf"))
 
-    async def heard_all(self, exchanges: Sequence[str], timeout: float) -> None:
-        """Wait until every exchange was heard. Raises ``ExchangeUnavailable`` naming those that were not."""
-        with anyio.move_on_after(timeout):
-            while not all(self.age(exchange) < float("inf") for exchange in exchanges):
-                await anyio.sleep(0.05)
-        silent = [exchange for exchange in exchanges if self.age(exchange) == float("inf")]
-        if silent:
-            raise ExchangeUnavailable(
-                f"{', '.join(silent)} sent no rates within {timeout:.0f} s; is it reachable?"
-            )
+    async def heard_all(self, exchanges: Sequence[str], within: float) -> None:
+        """Wait (real seconds) until every exchange was heard; ``ExchangeUnavailable`` names those that were not."""
+        until = self.clock.monotonic() + within
+        while silent := [exchange for exchange in exchanges if exchange not in self._heard]:
+            if self.clock.monotonic() > until:
+                raise ExchangeUnavailable(
+                    f"{', '.join(silent)} sent no rates in {within:.0f} s; is it reachable?"
+                )
+            await anyio.sleep(0.05)
 
     def fresh_rate(self, exchange: str, symbol: str) -> FundingRate | None:
         """The rate while the exchange is being heard and its settlement lies ahead."""
