@@ -95,7 +95,7 @@ class OpenContext:
     ca_file: str | None = None
     rules: EntryRules = field(default_factory=EntryRules)
     settlement_guard: timedelta = timedelta(seconds=60)
-    forecast_half_life: timedelta = timedelta(hours=24)
+    forecast_half_life: timedelta = timedelta(hours=8)
 
 
 class StreamSink(Protocol):

@@ -120,7 +120,7 @@ class DepthSlippage:
 class DecayToMedian:
     """Today's rate for the coming settlement, then decaying to the trailing median with ``half_life``."""
 
-    half_life: timedelta = timedelta(hours=24)
+    half_life: timedelta = timedelta(hours=8)
 
     def expected(self, rate: FundingRate, median_hourly: Decimal, settlement: datetime) -> Decimal:
         ahead = (settlement - rate.next_settlement) / self.half_life
