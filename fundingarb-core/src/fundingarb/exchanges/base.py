@@ -77,6 +77,11 @@ class RestAdapter(ABC):
     @abstractmethod
     async def get_instruments(self) -> Sequence[Instrument]: ...
 
+    @property
+    def known(self) -> InstrumentMap:
+        """The instruments as last read; empty before."""
+        return self._instruments
+
     async def instruments(self) -> InstrumentMap:
         """The known instruments; read once, on first need."""
         if not len(self._instruments):

@@ -1,0 +1,390 @@
+"""Binance USD-M perpetuals as an ``ExchangeAdapter``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from fundingarb.domain.funding import FundingPayment, FundingRate, SettledRate
+from fundingarb.domain.instrument import Instrument
+from fundingarb.domain.market import OrderBook
+from fundingarb.domain.order import (
+    Balance,
+    ExchangePosition,
+    FeeTier,
+    Fill,
+    NewOrder,
+    OrderReport,
+    TimeInForce,
+)
+from fundingarb.errors import ConfigError, ExchangeError, OrderRefused, OutcomeUnknown
+from fundingarb.exchanges.base import RestAdapter
+from fundingarb.exchanges.parse import moment, plain, to_ms
+from fundingarb.exchanges.rest import CallFailed, Meaning
+from fundingarb.exchanges.symbols import InstrumentMap
+from fundingarb.ports import (
+    AccountModes,
+    AccountSink,
+    BookSink,
+    KeyPermissions,
+    OpenContext,
+    RateLimit,
+    RateSink,
+)
+from fundingarb_binance import feeds, ledger, messages
+from fundingarb_binance.errors import CODES
+from fundingarb_binance.settings import BinanceSettings
+
+_TIME_IN_FORCE = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.POST_ONLY: "GTX"}
+_DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
+_MARGIN = {"CROSSED": "cross", "ISOLATED": "isolated"}
+
+_COSTS: Mapping[str, Mapping[str, float]] = {
+    "get_server_time": {"ip": 1},
+    "get_instruments": {"ip": 1, "funding": 1},
+    "get_funding_rate": {"ip": 1},
+    "get_funding_rates": {"ip": 10},
+    "get_funding_history": {"funding": 1},
+    "get_orderbook": {"ip": 5},
+    "place_order": {"orders": 1, "orders-minute": 1},
+    "cancel_order": {"ip": 1},
+    "find_order": {"ip": 1},
+    "get_open_orders": {"ip": 40},
+    "get_positions": {"ip": 5},
+    "get_balance": {"ip": 5},
+    "get_fills": {"ip": 7},
+    "get_funding_payments": {"ip": 30},
+    "get_fee_tier": {"ip": 20},
+    "get_modes": {"ip": 35},
+    "get_key_permissions": {},
+}
+
+
+def roots(context: OpenContext, settings: BinanceSettings) -> Mapping[str, str]:
+    """Prefix of ccxt's address names -> scheme and host; empty for the real exchange."""
+    if context.network == "mainnet":
+        return {}
+    if context.network == "testnet":
+        return {"fapi": settings.testnet_rest_url}
+    rest = context.endpoints.get("fapi") or context.endpoints.get("rest")
+    if not rest:
+        raise ConfigError(
+            "binance: the localnet's ready file names no `fapi` or `rest` endpoint; start it again"
+        )
+    return {"fapi": rest, "sapi": context.endpoints.get("sapi") or rest}
+
+
+def stream_root(context: OpenContext, settings: BinanceSettings) -> str:
+    """Scheme and host of the streams."""
+    if context.network == "mainnet":
+        return "wss://fstream.binance.com"
+    if context.network == "testnet":
+        return settings.testnet_stream_url
+    found = context.endpoints.get("ws")
+    if not found:
+        raise ConfigError("binance: the localnet's ready file names no `ws` endpoint; start it again")
+    return found
+
+
+@asynccontextmanager
+async def open_adapter(settings: BinanceSettings, context: OpenContext) -> AsyncIterator[BinanceAdapter]:
+    """An adapter for one account (or for public data), closed on leaving."""
+    adapter = BinanceAdapter(settings, context)
+    try:
+        yield adapter
+    finally:
+        await adapter.close()
+
+
+class BinanceAdapter(RestAdapter):
+    """One Binance account; see ``fundingarb.ports.ExchangeAdapter`` for what the methods promise."""
+
+    name = messages.EXCHANGE
+    limits: Sequence[RateLimit] = (
+        RateLimit("ip", 2400, 60),
+        RateLimit("orders", 300, 10),
+        RateLimit("orders-minute", 1200, 60),
+        RateLimit("funding", 500, 300),
+    )
+
+    def __init__(self, settings: BinanceSettings, context: OpenContext) -> None:
+        super().__init__(
+            context,
+            "binanceusdm",
+            CODES,
+            roots=roots(context, settings),
+            options={"recvWindow": settings.recv_window_ms, "timeDifference": 0},
+            timeout=settings.request_timeout_seconds,
+        )
+        self.settings = settings
+        self.stream_root = stream_root(context, settings)
+        self._client_ids: dict[str, str] = {}
+
+    def cost(self, operation: str) -> Mapping[str, float]:
+        return _COSTS.get(operation, {"ip": 1})
+
+    # public data
+    async def get_server_time(self) -> datetime:
+        asked = self.clock.time()
+        answer = await self.read("fapiPublicGetTime", messages.ServerTime)
+        server = moment(answer.serverTime, "serverTime")
+        self.skew.measure(server, asked, self.clock.time())
+        return server
+
+    async def get_intervals(self) -> dict[str, timedelta]:
+        """Exchange id -> interval of the symbols whose interval was adjusted; all others have eight hours."""
+        return messages.intervals(await self.read("fapiPublicGetFundingInfo", list[messages.FundingInfo]))
+
+    async def get_instruments(self) -> Sequence[Instrument]:
+        info = await self.read("fapiPublicGetExchangeInfo", messages.ExchangeInfo)
+        self._instruments = InstrumentMap(messages.instruments(info, await self.get_intervals()))
+        return list(self._instruments)
+
+    def note_interval(self, instrument: Instrument, interval: timedelta) -> None:
+        """From now on ``instrument`` settles every ``interval``."""
+        self._instruments.replace(replace(instrument, funding_interval=interval))
+
+    async def get_funding_rate(self, symbol: str) -> FundingRate:
+        instrument = await self.instrument(symbol)
+        row = await self.read(
+            "fapiPublicGetPremiumIndex", messages.PremiumIndex, {"symbol": instrument.exchange_id}
+        )
+        return messages.funding_rate(row, instrument, self.clock.now())
+
+    async def get_funding_rates(self, symbols: Collection[str]) -> Sequence[FundingRate]:
+        wanted = {(await self.instrument(symbol)).exchange_id for symbol in symbols}
+        rows = await self.read("fapiPublicGetPremiumIndex", list[messages.PremiumIndex])
+        now = self.clock.now()
+        known = self._instruments
+        return [
+            messages.funding_rate(row, instrument, now)
+            for row in rows
+            if row.symbol in wanted and (instrument := known.by_id(row.symbol)) is not None
+        ]
+
+    async def get_funding_history(self, symbol: str, since: datetime) -> Sequence[SettledRate]:
+        instrument = await self.instrument(symbol)
+        found: list[SettledRate] = []
+        start = to_ms(since)
+        while True:
+            rows = await self.read(
+                "fapiPublicGetFundingRate",
+                list[messages.SettledFunding],
+                {"symbol": instrument.exchange_id, "startTime": start, "limit": 1000},
+            )
+            found.extend(messages.settled(rows, instrument.symbol))
+            if len(rows) < 1000:
+                return found
+            start = max(row.fundingTime for row in rows) + 1
+
+    async def get_orderbook(self, symbol: str, depth: int) -> OrderBook:
+        instrument = await self.instrument(symbol)
+        limit = next((each for each in _DEPTHS if each >= depth), _DEPTHS[-1])
+        book = await self.read(
+            "fapiPublicGetDepth", messages.Depth, {"symbol": instrument.exchange_id, "limit": limit}
+        )
+        return messages.order_book(book, instrument, depth, self.clock.now())
+
+    # orders
+    async def place_order(self, order: NewOrder) -> OrderReport:
+        try:
+            instrument = await self.instrument(order.symbol)
+        except ExchangeError as error:
+            raise OrderRefused(f"not sent: {error}", code=error.code) from error
+        params: dict[str, Any] = {
+            "symbol": instrument.exchange_id,
+            "side": order.side.value,
+            "type": "MARKET" if order.price is None else "LIMIT",
+            "quantity": plain(order.quantity / instrument.multiplier),
+            "newClientOrderId": order.client_id,
+            "newOrderRespType": "RESULT",
+        }
+        if order.price is not None:
+            params["price"] = plain(order.price * instrument.multiplier)
+            params["timeInForce"] = _TIME_IN_FORCE[order.time_in_force]
+        if order.reduce_only:
+            params["reduceOnly"] = "true"
+        try:
+            answer = await self.write("fapiPrivatePostOrder", messages.Order, params)
+        except CallFailed as failure:
+            if failure.meaning is Meaning.DUPLICATE:
+                return await self._adopt(order, failure)
+            outcome = self.outcome(failure)
+            raise outcome from (outcome.__cause__ or failure)
+        return self.report(answer)
+
+    async def _adopt(self, order: NewOrder, failure: CallFailed) -> OrderReport:
+        """The order that already has our client order id: it is ours, sent before."""
+        try:
+            existing = await self.find_order(order.symbol, order.client_id)
+        except ExchangeError as error:
+            raise OutcomeUnknown(f"binance: {failure}; looking it up: {error}", code=failure.code) from error
+        if existing is None:
+            raise OutcomeUnknown(f"binance: {failure}; but no such order is found", code=failure.code)
+        return existing
+
+    async def cancel_order(self, symbol: str, client_id: str) -> bool:
+        instrument = await self.instrument(symbol)
+        params = {"symbol": instrument.exchange_id, "origClientOrderId": client_id}
+        try:
+            await self.write("fapiPrivateDeleteOrder", messages.Order, params)
+        except CallFailed as failure:
+            if failure.meaning is Meaning.MISSING:
+                return False
+            outcome = self.outcome(failure)
+            raise outcome from (outcome.__cause__ or failure)
+        return True
+
+    async def find_order(self, symbol: str, client_id: str) -> OrderReport | None:
+        instrument = await self.instrument(symbol)
+        params = {"symbol": instrument.exchange_id, "origClientOrderId": client_id}
+        try:
+            return self.report(await self.read("fapiPrivateGetOrder", messages.Order, params))
+        except ExchangeError as error:
+            if error.code in ("-2013", "-2011"):
+                return None
+            raise
+
+    async def get_open_orders(self) -> Sequence[OrderReport]:
+        await self.instruments()
+        return [self.report(row) for row in await self.read("fapiPrivateGetOpenOrders", list[messages.Order])]
+
+    def report(self, order: messages.Order) -> OrderReport:
+        """``order`` as ours; remembers which client order id its number belongs to, for the trade ledger."""
+        self.note_order(str(order.orderId), order.clientOrderId)
+        return messages.order_report(order, self.account, self._instruments.by_id(order.symbol))
+
+    def note_order(self, exchange_order_id: str, client_id: str) -> None:
+        """Remember an order's name: the trade ledger gives only numbers."""
+        self._client_ids[exchange_order_id] = client_id
+        if len(self._client_ids) > 10_000:
+            for key in list(self._client_ids)[:5_000]:
+                del self._client_ids[key]
+
+    # account
+    async def get_positions(self) -> Sequence[ExchangePosition]:
+        known = await self.instruments()
+        rows = await self.read("fapiPrivateV3GetPositionRisk", list[messages.Position])
+        found = (messages.position(row, self.account, known) for row in rows)
+        return [position for position in found if position.quantity]
+
+    async def get_balance(self) -> Balance:
+        answer = await self.read("fapiPrivateV3GetAccount", messages.Account)
+        return messages.balance(answer, self.account)
+
+    async def get_fills(self, since: datetime, symbol: str | None = None) -> Sequence[Fill]:
+        known = await self.instruments()
+        if symbol is not None:
+            instruments = [await self.instrument(symbol)]
+        else:
+            ids = await self._traded_ids(since)
+            instruments = [each for name in ids if (each := known.by_id(name)) is not None]
+        fills: list[Fill] = []
+        for instrument in instruments:
+            rows = await ledger.trades_since(
+                lambda params: self.read("fapiPrivateGetUserTrades", list[messages.UserTrade], params),
+                instrument.exchange_id,
+                since,
+                self.clock.now(),
+            )
+            fills.extend([await self._fill(row, instrument) for row in rows])
+        return sorted(fills, key=lambda fill: fill.at)
+
+    async def _traded_ids(self, since: datetime) -> list[str]:
+        """Symbols with a trade since: every trade posts a commission row, and a result when it closes."""
+        rows = await self._income(since, None)
+        return list(dict.fromkeys(row.symbol for row in rows if row.symbol and row.tradeId))
+
+    async def _income(self, since: datetime, kind: str | None) -> list[messages.Income]:
+        return await ledger.income_since(
+            lambda params: self.read("fapiPrivateGetIncome", list[messages.Income], params),
+            since,
+            kind,
+            self.clock.now,
+        )
+
+    async def _fill(self, row: messages.UserTrade, instrument: Instrument) -> Fill:
+        client_id = self._client_ids.get(str(row.orderId)) or await self._client_id(row, instrument)
+        fee = (
+            None
+            if row.commissionAsset == messages.SETTLE
+            else await self.fee_in_usdt(row.commission, row.commissionAsset)
+        )
+        return messages.fill(row, self.account, instrument, client_id, fee)
+
+    async def _client_id(self, row: messages.UserTrade, instrument: Instrument) -> str | None:
+        """The name of the order of a trade; None once Binance has forgotten the order."""
+        try:
+            order = await self.read(
+                "fapiPrivateGetOrder",
+                messages.Order,
+                {"symbol": instrument.exchange_id, "orderId": row.orderId},
+            )
+        except ExchangeError as error:
+            if error.code == "-2013":
+                return None
+            raise
+        self.note_order(str(row.orderId), order.clientOrderId)
+        return order.clientOrderId or None
+
+    async def fee_in_usdt(self, amount: Decimal, asset: str) -> Decimal:
+        """A commission charged in another asset (BNB), at that asset's mark; it did not come out of the USDT wallet."""
+        row = await self.read(
+            "fapiPublicGetPremiumIndex", messages.PremiumIndex, {"symbol": f"{asset}{messages.SETTLE}"}
+        )
+        return amount * Decimal(row.markPrice)
+
+    async def get_funding_payments(self, since: datetime) -> Sequence[FundingPayment]:
+        await self.instruments()
+        rows = await self._income(since, "FUNDING_FEE")
+        return [messages.payment(row, self.account, self.symbol_of(row.symbol)) for row in rows]
+
+    async def get_fee_tier(self, symbol: str) -> FeeTier:
+        params = {"symbol": (await self.instrument(symbol)).exchange_id}
+        return messages.fee_tier(
+            await self.read("fapiPrivateGetCommissionRate", messages.CommissionRate, params)
+        )
+
+    async def get_modes(self, symbol: str) -> AccountModes:
+        params = {"symbol": (await self.instrument(symbol)).exchange_id}
+        configs = await self.read("fapiPrivateGetSymbolConfig", list[messages.SymbolConfig], params)
+        mode = await self.read("fapiPrivateGetPositionSideDual", messages.PositionMode)
+        config = next((each for each in configs if each.symbol == params["symbol"]), None)
+        return AccountModes(
+            position_mode="hedge" if mode.dualSidePosition else "one-way",
+            margin_mode=_MARGIN.get(config.marginType) if config else None,
+            leverage=Decimal(config.leverage) if config else None,
+        )
+
+    async def set_leverage(self, symbol: str, leverage: int) -> None:
+        params = {"symbol": (await self.instrument(symbol)).exchange_id, "leverage": leverage}
+        await self.change("fapiPrivatePostLeverage", params)
+
+    async def set_margin_mode(self, symbol: str, mode: str) -> None:
+        wanted = {ours: theirs for theirs, ours in _MARGIN.items()}[mode]
+        params = {"symbol": (await self.instrument(symbol)).exchange_id, "marginType": wanted}
+        await self.change("fapiPrivatePostMarginType", params)
+
+    async def set_one_way_mode(self) -> None:
+        await self.change("fapiPrivatePostPositionSideDual", {"dualSidePosition": "false"})
+
+    async def get_key_permissions(self) -> KeyPermissions:
+        if self.context.network == "testnet":
+            return KeyPermissions(trade=None, withdraw=None, ip_restricted=None)
+        return messages.permissions(
+            await self.read("sapiGetAccountApiRestrictions", messages.ApiRestrictions)
+        )
+
+    # streams
+    async def stream_rates(self, symbols: Sequence[str], sink: RateSink) -> None:
+        await feeds.rates(self, symbols, sink)
+
+    async def stream_books(self, symbols: Sequence[str], sink: BookSink) -> None:
+        await feeds.books(self, symbols, sink)
+
+    async def stream_account(self, sink: AccountSink) -> None:
+        await feeds.account(self, sink)

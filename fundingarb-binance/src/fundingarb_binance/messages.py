@@ -1,0 +1,437 @@
+"""What Binance USD-M answers over REST, and how it becomes ours. Pure functions; a surprise is a ``BadMessage``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import msgspec
+
+from fundingarb.domain.funding import FundingPayment, FundingRate, SettledRate, snap
+from fundingarb.domain.instrument import Instrument
+from fundingarb.domain.market import OrderBook
+from fundingarb.domain.order import (
+    Balance,
+    ExchangePosition,
+    FeeTier,
+    Fill,
+    FillKind,
+    OrderReport,
+    OrderSide,
+    OrderState,
+)
+from fundingarb.errors import BadMessage
+from fundingarb.exchanges.parse import decode, moment, number, optional_positive, positive
+from fundingarb.exchanges.symbols import InstrumentMap, in_base_units
+from fundingarb.ports import KeyPermissions
+
+EXCHANGE = "binance"
+DEFAULT_INTERVAL = timedelta(hours=8)
+SETTLE = "USDT"
+_PERPETUAL_DELIVERY = (
+    4_000_000_000_000  # deliveryDate of a contract that is not going to be delivered lies beyond this
+)
+
+
+class ServerTime(msgspec.Struct):
+    serverTime: int  # noqa: N815
+
+
+class _Filter(msgspec.Struct):
+    filterType: str  # noqa: N815
+    tickSize: str = ""  # noqa: N815
+    stepSize: str = ""  # noqa: N815
+    minQty: str = ""  # noqa: N815
+    maxQty: str = ""  # noqa: N815
+    notional: str = ""
+
+
+class _Symbol(msgspec.Struct):
+    symbol: str
+    baseAsset: str  # noqa: N815
+    quoteAsset: str  # noqa: N815
+    marginAsset: str  # noqa: N815
+    contractType: str  # noqa: N815
+    status: str
+    filters: list[_Filter]
+    deliveryDate: int = 0  # noqa: N815
+
+
+class ExchangeInfo(msgspec.Struct):
+    """``symbols`` stay raw so that one that cannot be understood spoils no other."""
+
+    symbols: list[msgspec.Raw]
+
+
+class FundingInfo(msgspec.Struct):
+    symbol: str
+    fundingIntervalHours: int  # noqa: N815
+
+
+class PremiumIndex(msgspec.Struct):
+    symbol: str
+    lastFundingRate: str  # noqa: N815
+    nextFundingTime: int  # noqa: N815
+    markPrice: str = ""  # noqa: N815
+    indexPrice: str = ""  # noqa: N815
+
+
+class SettledFunding(msgspec.Struct):
+    symbol: str
+    fundingTime: int  # noqa: N815
+    fundingRate: str  # noqa: N815
+
+
+class Depth(msgspec.Struct):
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
+
+
+class Order(msgspec.Struct):
+    symbol: str
+    orderId: int  # noqa: N815
+    clientOrderId: str  # noqa: N815
+    status: str
+    side: str
+    origQty: Decimal  # noqa: N815
+    executedQty: Decimal  # noqa: N815
+    price: Decimal = Decimal(0)
+    avgPrice: str = ""  # noqa: N815
+    reduceOnly: bool = False  # noqa: N815
+    updateTime: int = 0  # noqa: N815
+
+
+class Position(msgspec.Struct):
+    symbol: str
+    positionAmt: Decimal  # noqa: N815
+    entryPrice: Decimal  # noqa: N815
+    markPrice: str = ""  # noqa: N815
+    liquidationPrice: str = ""  # noqa: N815
+    unRealizedProfit: Decimal = Decimal(0)  # noqa: N815
+    leverage: str = ""
+    adl: int | None = None
+
+
+class _Asset(msgspec.Struct):
+    asset: str
+    walletBalance: Decimal  # noqa: N815
+    marginBalance: Decimal  # noqa: N815
+    availableBalance: Decimal  # noqa: N815
+    maintMargin: Decimal  # noqa: N815
+
+
+class Account(msgspec.Struct):
+    assets: list[_Asset]
+
+
+class UserTrade(msgspec.Struct):
+    symbol: str
+    id: int
+    orderId: int  # noqa: N815
+    side: str
+    price: Decimal
+    qty: Decimal
+    realizedPnl: Decimal  # noqa: N815
+    commission: Decimal
+    commissionAsset: str  # noqa: N815
+    time: int
+    maker: bool = False
+
+
+class Income(msgspec.Struct):
+    incomeType: str  # noqa: N815
+    income: Decimal
+    asset: str
+    time: int
+    tranId: int | str  # noqa: N815
+    symbol: str = ""
+    tradeId: int | str | None = None  # noqa: N815
+
+
+class CommissionRate(msgspec.Struct):
+    makerCommissionRate: Decimal  # noqa: N815
+    takerCommissionRate: Decimal  # noqa: N815
+
+
+class SymbolConfig(msgspec.Struct):
+    symbol: str
+    marginType: str  # noqa: N815
+    leverage: int
+
+
+class PositionMode(msgspec.Struct):
+    dualSidePosition: bool  # noqa: N815
+
+
+class ListenKey(msgspec.Struct):
+    listenKey: str  # noqa: N815
+
+
+class ApiRestrictions(msgspec.Struct):
+    ipRestrict: bool | None = None  # noqa: N815
+    enableWithdrawals: bool | None = None  # noqa: N815
+    enableFutures: bool | None = None  # noqa: N815
+
+
+_STATES = {
+    "NEW": OrderState.OPEN,
+    "PARTIALLY_FILLED": OrderState.OPEN,
+    "PENDING_CANCEL": OrderState.OPEN,
+    "FILLED": OrderState.FILLED,
+    "CANCELED": OrderState.CANCELLED,
+    "EXPIRED": OrderState.CANCELLED,
+    "EXPIRED_IN_MATCH": OrderState.CANCELLED,
+    "REJECTED": OrderState.REFUSED,
+    "NEW_INSURANCE": OrderState.OPEN,
+    "NEW_ADL": OrderState.OPEN,
+}
+
+
+def order_state(status: str) -> OrderState:
+    try:
+        return _STATES[status]
+    except KeyError:
+        raise BadMessage(f"binance: order status {status!r} is not a documented one") from None
+
+
+def side_of(text: str) -> OrderSide:
+    try:
+        return OrderSide(text)
+    except ValueError:
+        raise BadMessage(f"binance: order side {text!r} is not BUY or SELL") from None
+
+
+def kind_of(client_id: str) -> FillKind:
+    """Whose order a fill belongs to; Binance names its own: ``autoclose-...`` liquidates, ``adl_autoclose`` is ADL."""
+    if client_id.startswith("adl_autoclose"):
+        return FillKind.ADL
+    return FillKind.LIQUIDATION if client_id.startswith("autoclose-") else FillKind.TRADE
+
+
+def instruments(
+    info: ExchangeInfo,
+    intervals: Mapping[str, timedelta],
+    rejected: Callable[[str, bytes], None] | None = None,
+) -> list[Instrument]:
+    """The USDT perpetuals that can be traded. ``rejected`` hears of entries that cannot be understood."""
+    found: list[Instrument] = []
+    for raw in info.symbols:
+        body = bytes(raw)
+        try:
+            instrument = _instrument(body, intervals)
+        except (BadMessage, ValueError) as error:
+            if rejected is not None:
+                rejected(str(error), body)
+            continue
+        if instrument is not None:
+            found.append(instrument)
+    return found
+
+
+def _instrument(body: bytes, intervals: Mapping[str, timedelta]) -> Instrument | None:
+    symbol = decode(_Symbol, body, "binance exchangeInfo symbol")
+    if (symbol.contractType, symbol.status) != ("PERPETUAL", "TRADING"):
+        return None
+    if symbol.quoteAsset != SETTLE or symbol.marginAsset != SETTLE:
+        return None
+    filters = {each.filterType: each for each in symbol.filters}
+    try:
+        price, lot = filters["PRICE_FILTER"], filters["LOT_SIZE"]
+    except KeyError as error:
+        raise BadMessage(f"binance {symbol.symbol}: no filter {error}") from error
+    notional = filters.get("MIN_NOTIONAL")
+    delivery = symbol.deliveryDate
+    return in_base_units(
+        Instrument(
+            exchange=EXCHANGE,
+            symbol=f"{symbol.baseAsset}-{SETTLE}",
+            exchange_id=symbol.symbol,
+            base=symbol.baseAsset,
+            settle=SETTLE,
+            tick=positive(price.tickSize, f"{symbol.symbol} tickSize"),
+            lot=positive(lot.stepSize, f"{symbol.symbol} stepSize"),
+            min_quantity=positive(lot.minQty, f"{symbol.symbol} minQty"),
+            min_notional=number(notional.notional, f"{symbol.symbol} notional") if notional else Decimal(0),
+            funding_interval=intervals.get(symbol.symbol, DEFAULT_INTERVAL),
+            max_quantity=optional_positive(lot.maxQty, f"{symbol.symbol} maxQty"),
+            delists_at=moment(delivery, "deliveryDate") if 0 < delivery < _PERPETUAL_DELIVERY else None,
+        )
+    )
+
+
+def intervals(rows: Iterable[FundingInfo]) -> dict[str, timedelta]:
+    """Exchange id -> funding interval, for the adjusted symbols (the only ones Binance lists)."""
+    found: dict[str, timedelta] = {}
+    for row in rows:
+        if not 0 < row.fundingIntervalHours <= 24:
+            raise BadMessage(f"binance {row.symbol}: funding interval of {row.fundingIntervalHours} hours")
+        found[row.symbol] = timedelta(hours=row.fundingIntervalHours)
+    return found
+
+
+def funding_rate(row: PremiumIndex, instrument: Instrument, at: datetime) -> FundingRate:
+    """``lastFundingRate`` is, despite its name, the running estimate for the coming settlement."""
+    mark = optional_positive(row.markPrice, f"{row.symbol} markPrice")
+    index = optional_positive(row.indexPrice, f"{row.symbol} indexPrice")
+    return FundingRate(
+        instrument=instrument,
+        rate=fraction(row.lastFundingRate, f"{row.symbol} lastFundingRate"),
+        interval=instrument.funding_interval,
+        next_settlement=moment(row.nextFundingTime, f"{row.symbol} nextFundingTime"),
+        at=at,
+        mark=None if mark is None else mark / instrument.multiplier,
+        index=None if index is None else index / instrument.multiplier,
+    )
+
+
+def fraction(text: str, what: str) -> Decimal:
+    """A funding rate or fee: a number between -1 and 1."""
+    value = number(text, what)
+    if abs(value) >= 1:
+        raise BadMessage(f"{what}: {value} is not a plausible rate")
+    return value
+
+
+def settled(rows: Iterable[SettledFunding], symbol: str) -> list[SettledRate]:
+    found = [
+        SettledRate(
+            exchange=EXCHANGE,
+            symbol=symbol,
+            rate=fraction(row.fundingRate, "fundingRate"),
+            settled_at=snap(moment(row.fundingTime, "fundingTime")),
+        )
+        for row in rows
+    ]
+    return sorted(found, key=lambda row: row.settled_at)
+
+
+def levels(
+    rows: Iterable[tuple[str, str]], multiplier: Decimal, depth: int | None = None
+) -> tuple[tuple[Decimal, Decimal], ...]:
+    """(price, quantity) pairs per base unit; empty levels are left out."""
+    found: list[tuple[Decimal, Decimal]] = []
+    for price, quantity in rows:
+        size = number(quantity, "book quantity")
+        if size > 0:
+            found.append((positive(price, "book price") / multiplier, size * multiplier))
+            if depth is not None and len(found) == depth:
+                break
+    return tuple(found)
+
+
+def order_book(book: Depth, instrument: Instrument, depth: int, at: datetime) -> OrderBook:
+    return OrderBook(
+        exchange=EXCHANGE,
+        symbol=instrument.symbol,
+        bids=levels(book.bids, instrument.multiplier, depth),
+        asks=levels(book.asks, instrument.multiplier, depth),
+        at=at,
+    )
+
+
+def order_report(order: Order, account: str, instrument: Instrument | None) -> OrderReport:
+    multiplier = Decimal(1) if instrument is None else instrument.multiplier
+    average = optional_positive(order.avgPrice, "avgPrice")
+    price = number(order.price, "price")
+    return OrderReport(
+        account=account,
+        symbol=order.symbol if instrument is None else instrument.symbol,
+        client_id=order.clientOrderId or None,
+        exchange_order_id=str(order.orderId),
+        state=order_state(order.status),
+        side=side_of(order.side),
+        quantity=number(order.origQty, "origQty") * multiplier,
+        filled=number(order.executedQty, "executedQty") * multiplier,
+        price=price / multiplier if price else None,
+        average_price=None if average is None else average / multiplier,
+        reduce_only=order.reduceOnly,
+        at=moment(order.updateTime, "updateTime") if order.updateTime else None,
+        reason=order.status if order_state(order.status) is OrderState.CANCELLED else "",
+    )
+
+
+def position(row: Position, account: str, known: InstrumentMap) -> ExchangePosition:
+    """One position; of a contract we do not trade it carries Binance's own id as its symbol."""
+    instrument = known.by_id(row.symbol)
+    multiplier = Decimal(1) if instrument is None else instrument.multiplier
+    mark = optional_positive(row.markPrice, "markPrice")
+    liquidation = optional_positive(row.liquidationPrice, "liquidationPrice")
+    return ExchangePosition(
+        exchange=EXCHANGE,
+        account=account,
+        symbol=row.symbol if instrument is None else instrument.symbol,
+        quantity=number(row.positionAmt, "positionAmt") * multiplier,
+        entry_price=number(row.entryPrice, "entryPrice") / multiplier,
+        mark=None if mark is None else mark / multiplier,
+        liquidation_price=None if liquidation is None else liquidation / multiplier,
+        unrealized_pnl=number(row.unRealizedProfit, "unRealizedProfit"),
+        leverage=optional_positive(row.leverage, "leverage"),
+        adl_rank=row.adl,
+    )
+
+
+def balance(answer: Account, account: str) -> Balance:
+    """The USDT part of the account; an account that never held any has none."""
+    for asset in answer.assets:
+        if asset.asset == SETTLE:
+            return Balance(
+                account=account,
+                currency=SETTLE,
+                wallet=number(asset.walletBalance, "walletBalance"),
+                equity=number(asset.marginBalance, "marginBalance"),
+                available=number(asset.availableBalance, "availableBalance"),
+                maintenance_margin=number(asset.maintMargin, "maintMargin"),
+            )
+    return Balance(account, SETTLE, Decimal(0), Decimal(0), Decimal(0), Decimal(0))
+
+
+def fill(
+    trade: UserTrade, account: str, instrument: Instrument, client_id: str | None, fee: Decimal | None = None
+) -> Fill:
+    """One row of the trade ledger. ``fee`` is given where the commission was charged in another asset than USDT."""
+    multiplier = instrument.multiplier
+    return Fill(
+        exchange=EXCHANGE,
+        account=account,
+        symbol=instrument.symbol,
+        trade_id=str(trade.id),
+        exchange_order_id=str(trade.orderId),
+        client_id=client_id,
+        side=side_of(trade.side),
+        quantity=positive(trade.qty, "qty") * multiplier,
+        price=positive(trade.price, "price") / multiplier,
+        fee=number(trade.commission, "commission") if fee is None else fee,
+        realized_pnl=number(trade.realizedPnl, "realizedPnl"),
+        at=moment(trade.time, "time"),
+        maker=trade.maker,
+        kind=kind_of(client_id or ""),
+    )
+
+
+def payment(row: Income, account: str, symbol: str) -> FundingPayment:
+    """One FUNDING_FEE row: ``income`` is what the balance changed by, so negative means paid."""
+    at = moment(row.time, "time")
+    return FundingPayment(
+        exchange=EXCHANGE,
+        account=account,
+        symbol=symbol,
+        settlement=snap(at),
+        amount=number(row.income, "income"),
+        currency=row.asset,
+        at=at,
+        ledger_id=str(row.tranId),
+    )
+
+
+def fee_tier(row: CommissionRate) -> FeeTier:
+    return FeeTier(
+        maker=fraction(str(row.makerCommissionRate), "makerCommissionRate"),
+        taker=fraction(str(row.takerCommissionRate), "takerCommissionRate"),
+    )
+
+
+def permissions(row: ApiRestrictions) -> KeyPermissions:
+    return KeyPermissions(
+        trade=row.enableFutures, withdraw=row.enableWithdrawals, ip_restricted=row.ipRestrict
+    )

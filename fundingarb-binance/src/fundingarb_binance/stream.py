@@ -1,0 +1,396 @@
+"""Decoders of Binance's stream frames. Whole frames in, columns and values out; nothing is awaited.
+
+``MarkPriceDecoder`` is the hot path (about 500 instruments every second): typed structs, strings compared before they
+are parsed, prices written straight into the columns of the rate book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from fundingarb.domain.market import OrderBook, RateBook
+from fundingarb.domain.order import Fill, FillKind, OrderReport, OrderState
+from fundingarb.errors import BadMessage
+from fundingarb.exchanges.parse import moment, number, optional_positive, positive
+from fundingarb.exchanges.stream import StreamEnded
+from fundingarb.exchanges.symbols import InstrumentMap
+from fundingarb.ports import AccountSink
+from fundingarb_binance.messages import EXCHANGE, SETTLE, kind_of, levels, order_state, side_of
+
+_LARGEST_PRICE = 1e12
+_LAST_SECOND = 4_102_444_800.0  # the year 2100
+_FIRST_SECOND = 1_500_000_000.0
+
+Moved = Callable[[int, float, float], None]
+"""(row, settlement before, settlement now) in unix seconds: called when an instrument's next settlement changes."""
+
+
+class _Mark(msgspec.Struct, gc=False):
+    """``markPriceUpdate``: s symbol, p mark, i index, r rate (empty for dated futures), T next settlement in ms."""
+
+    s: str
+    r: str
+    T: int
+    p: float
+    i: float = 0.0
+
+
+class _LooseMark(msgspec.Struct, gc=False):
+    s: str
+    r: str = ""
+    T: int = 0
+    p: str = ""
+    i: str = ""
+
+
+class _Reply(msgspec.Struct):
+    error: Any = None
+    e: str = ""
+
+
+class MarkPriceDecoder:
+    """Takes frames of ``!markPrice@arr`` into a rate book.
+
+    ``rows`` maps Binance's symbols to rows of ``book``. ``now`` gives unix seconds of the shared clock. An instrument
+    with an entry that cannot be used keeps its old rate; ``bad`` hears of it.
+    """
+
+    __slots__ = (
+        "_anchor",
+        "_bad",
+        "_book",
+        "_fast",
+        "_index",
+        "_loose",
+        "_moved",
+        "_now",
+        "_one",
+        "_rates",
+        "_rows",
+        "_scale",
+        "_times",
+    )
+
+    def __init__(
+        self,
+        book: RateBook,
+        rows: Mapping[str, int],
+        *,
+        now: Callable[[], float],
+        moved: Moved | None = None,
+        bad: Callable[[bytes, str], None] | None = None,
+    ) -> None:
+        self._book = book
+        self._now = now
+        self._moved = moved
+        self._bad = bad
+        self._fast = msgspec.json.Decoder(list[_Mark], strict=False)
+        self._loose = msgspec.json.Decoder(list[msgspec.Raw])
+        self._one = msgspec.json.Decoder(_LooseMark)
+        self._index = {symbol: number for number, symbol in enumerate(rows)}
+        self._rows = list(rows.values())
+        self._rates = [""] * len(rows)
+        self._times = [0] * len(rows)
+        self._scale = [1.0 / float(book.instrument(row).multiplier) for row in self._rows]
+        self._anchor = -1
+
+    def reset(self) -> None:
+        """Forget what was seen, so that the next frame is taken whole."""
+        self._rates = [""] * len(self._rows)
+        self._anchor = -1
+
+    def _forgotten(self) -> bool:
+        """Whether the book has dropped our rates (it drops an exchange's all at once) since they were written."""
+        if self._anchor < 0:
+            return False
+        rate = self._book.rate[self._rows[self._anchor]]
+        return rate != rate
+
+    def decode(self, frame: bytes) -> None:
+        """Take one frame: an array of updates, or a reply to a command (a refusal is a ``BadMessage``)."""
+        if frame[:1] != b"[":
+            _check_reply(frame)
+            return
+        try:
+            updates = self._fast.decode(frame)
+        except msgspec.ValidationError:
+            self._decode_loosely(frame)
+            return
+        if self._forgotten():
+            self.reset()
+        book = self._book
+        marks, indexes, seen = book.mark, book.index, book.at
+        find, rows, scale, rates, times = self._index.get, self._rows, self._scale, self._rates, self._times
+        at = self._now()
+        for update in updates:
+            number = find(update.s)
+            if number is None:
+                continue
+            row = rows[number]
+            mark = update.p
+            if 0.0 < mark < _LARGEST_PRICE:
+                marks[row] = mark * scale[number]
+            index = update.i
+            if 0.0 < index < _LARGEST_PRICE:
+                indexes[row] = index * scale[number]
+            if update.r == rates[number] and times[number] == update.T:
+                seen[row] = at
+            else:
+                self._take(number, update.r, update.T, at)
+        book.frame(EXCHANGE, at)
+
+    def _take(self, number: int, text: str, time: int, at: float) -> None:
+        """A rate or a settlement that changed. Kept apart so that the unchanged path stays short."""
+        try:
+            rate = float(text)
+        except ValueError:
+            rate = 2.0
+        settlement = time / 1000.0
+        if not -1.0 < rate < 1.0 or not _FIRST_SECOND < settlement < _LAST_SECOND:
+            if self._bad is not None:
+                name = self._book.instrument(self._rows[number]).exchange_id
+                self._bad(text.encode(), f"{name}: rate {text!r} for {time} is not usable")
+            return
+        row = self._rows[number]
+        before = self._times[number]
+        if before and before != time and self._moved is not None:
+            self._moved(row, before / 1000.0, settlement)
+        self._rates[number] = text
+        self._times[number] = time
+        self._anchor = number
+        self._book.update(row, rate, settlement, at)
+
+    def _decode_loosely(self, frame: bytes) -> None:
+        """A frame with an entry of another form: entry by entry, so that one spoils no other."""
+        at = self._now()
+        for raw in self._loose.decode(frame):
+            body = bytes(raw)
+            try:
+                update = self._one.decode(body)
+            except ValueError as error:
+                if self._bad is not None:
+                    self._bad(body, str(error))
+                continue
+            number = self._index.get(update.s)
+            if number is None:
+                continue
+            self._prices(number, update)
+            if update.r != self._rates[number] or self._times[number] != update.T:
+                self._take(number, update.r, update.T, at)
+        self._book.frame(EXCHANGE, at)
+
+    def _prices(self, number: int, update: _LooseMark) -> None:
+        row, scale = self._rows[number], self._scale[number]
+        for text, column in ((update.p, self._book.mark), (update.i, self._book.index)):
+            try:
+                price = float(text)
+            except ValueError:
+                continue
+            if 0.0 < price < _LARGEST_PRICE:
+                column[row] = price * scale
+
+
+def _check_reply(frame: bytes) -> None:
+    reply = msgspec.json.decode(frame, type=_Reply)
+    if reply.error is not None:
+        raise BadMessage(f"binance refused a command: {reply.error}")
+
+
+class _Depth(msgspec.Struct):
+    s: str
+    b: list[tuple[str, str]]
+    a: list[tuple[str, str]]
+
+
+class _Combined(msgspec.Struct):
+    stream: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"")
+    error: Any = None
+
+
+class PartialBookDecoder:
+    """Frames of ``<symbol>@depth20``: the top of the book, whole in every frame, so nothing to piece together."""
+
+    def __init__(
+        self, known: InstrumentMap, update: Callable[[OrderBook], None], now: Callable[[], datetime]
+    ) -> None:
+        self._known = known
+        self._update = update
+        self._now = now
+        self._frame = msgspec.json.Decoder(_Combined)
+        self._depth = msgspec.json.Decoder(_Depth)
+
+    def decode(self, frame: bytes) -> None:
+        message = self._frame.decode(frame)
+        if message.error is not None:
+            raise BadMessage(f"binance refused a command: {message.error}")
+        if not message.stream:
+            return
+        depth = self._depth.decode(message.data)
+        instrument = self._known.by_id(depth.s)
+        if instrument is None:
+            raise BadMessage(f"binance: a book of {depth.s}, which is not a known instrument")
+        multiplier = instrument.multiplier
+        self._update(
+            OrderBook(
+                EXCHANGE,
+                instrument.symbol,
+                levels(depth.b, multiplier),
+                levels(depth.a, multiplier),
+                self._now(),
+            )
+        )
+
+
+class _StreamOrder(msgspec.Struct):
+    """``o`` of ORDER_TRADE_UPDATE; see the documentation of that event for the letters."""
+
+    s: str
+    c: str
+    S: str
+    q: str
+    x: str
+    X: str
+    i: int
+    l: str  # noqa: E741
+    z: str
+    L: str
+    T: int
+    t: int
+    p: str = "0"
+    ap: str = "0"
+    n: str = "0"
+    N: str = SETTLE
+    m: bool = False
+    R: bool = False
+    rp: str = "0"
+
+
+class _OrderEvent(msgspec.Struct):
+    o: _StreamOrder
+
+
+class _ChangedPosition(msgspec.Struct):
+    s: str
+
+
+class _Change(msgspec.Struct):
+    m: str
+    P: list[_ChangedPosition] = []
+
+
+class _AccountEvent(msgspec.Struct):
+    a: _Change
+
+
+class _MarginCall(msgspec.Struct):
+    p: list[_ChangedPosition]
+
+
+class _Event(msgspec.Struct):
+    e: str = ""
+    data: msgspec.Raw | None = None
+    error: Any = None
+
+
+class AccountDecoder:
+    """Frames of a user-data stream: orders, fills, funding, and positions that the exchange changed by itself."""
+
+    def __init__(
+        self,
+        account: str,
+        known: InstrumentMap,
+        sink: AccountSink,
+        note_order: Callable[[str, str], None] = lambda number, name: None,
+    ) -> None:
+        self._account = account
+        self._known = known
+        self._sink = sink
+        self._note_order = note_order
+        self._event = msgspec.json.Decoder(_Event)
+        self._order = msgspec.json.Decoder(_OrderEvent)
+        self._change = msgspec.json.Decoder(_AccountEvent)
+        self._call = msgspec.json.Decoder(_MarginCall)
+
+    def decode(self, frame: bytes) -> None:
+        """Take one event; events that say nothing about orders, money or positions are passed over."""
+        event = self._event.decode(frame)
+        if event.error is not None:
+            raise BadMessage(f"binance refused a command: {event.error}")
+        if not event.e and event.data is not None:
+            frame = bytes(event.data)
+            event = self._event.decode(frame)
+        if event.e == "ORDER_TRADE_UPDATE":
+            self._take_order(self._order.decode(frame).o)
+        elif event.e == "ACCOUNT_UPDATE":
+            self._take_change(self._change.decode(frame).a)
+        elif event.e == "MARGIN_CALL":
+            for position in self._call.decode(frame).p:
+                self._sink.position(self._account, self._symbol(position.s))
+        elif event.e == "listenKeyExpired":
+            raise StreamEnded("the listen key expired")
+
+    def _symbol(self, exchange_id: str) -> str:
+        instrument = self._known.by_id(exchange_id)
+        return exchange_id if instrument is None else instrument.symbol
+
+    def _take_change(self, change: _Change) -> None:
+        if change.m == "FUNDING_FEE":
+            self._sink.funding(self._account)
+        elif change.m not in ("ORDER", "DEPOSIT", "WITHDRAW"):
+            for position in change.P:
+                self._sink.position(self._account, self._symbol(position.s))
+
+    def _take_order(self, order: _StreamOrder) -> None:
+        instrument = self._known.by_id(order.s)
+        multiplier = Decimal(1) if instrument is None else instrument.multiplier
+        symbol = order.s if instrument is None else instrument.symbol
+        state, side = order_state(order.X), side_of(order.S)
+        average = optional_positive(order.ap, "ap")
+        price = optional_positive(order.p, "p")
+        at = moment(order.T, "T")
+        report = OrderReport(
+            account=self._account,
+            symbol=symbol,
+            client_id=order.c or None,
+            exchange_order_id=str(order.i),
+            state=state,
+            side=side,
+            quantity=number(order.q, "q") * multiplier,
+            filled=number(order.z, "z") * multiplier,
+            price=None if price is None else price / multiplier,
+            average_price=None if average is None else average / multiplier,
+            reduce_only=order.R,
+            at=at,
+            reason=order.X if state is OrderState.CANCELLED else "",
+        )
+        fill = None
+        executed = number(order.l, "l")
+        if order.x in ("TRADE", "CALCULATED") and executed > 0 and order.N == SETTLE:
+            fill = Fill(
+                exchange=EXCHANGE,
+                account=self._account,
+                symbol=symbol,
+                trade_id=str(order.t),
+                exchange_order_id=str(order.i),
+                client_id=order.c or None,
+                side=side,
+                quantity=executed * multiplier,
+                price=positive(order.L, "L") / multiplier,
+                fee=number(order.n, "n"),
+                realized_pnl=number(order.rp, "rp"),
+                at=at,
+                maker=order.m,
+                kind=kind_of(order.c),
+            )
+        self._note_order(str(order.i), order.c)
+        self._sink.order(report)
+        if fill is not None:
+            self._sink.fill(fill)
+        if kind_of(order.c) is not FillKind.TRADE:
+            self._sink.position(self._account, symbol)

@@ -1,0 +1,249 @@
+"""A thin websocket client that stays connected: one reader, one watchdog, reconnects with jittered back-off.
+
+``run_stream`` owns the connection. A ``Subscription`` says where to connect, what to send after connecting and what to
+do with a frame; a frame that cannot be understood is quarantined and the reader goes on. All times are real seconds.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import anyio
+
+from fundingarb.errors import ExchangeError
+from fundingarb.ports import StreamSink
+
+__all__ = ["Backoff", "Connection", "StreamEnded", "Subscription", "run_stream"]
+
+_MISUNDERSTOOD = (ExchangeError, ValueError, ArithmeticError, LookupError)
+"""What a decoder may raise over a malformed frame (msgspec's errors are ValueErrors)."""
+
+_NOT_CONNECTED = (aiohttp.ClientError, OSError, TimeoutError, ExchangeError, ValueError)
+
+_BYTES: dict[str, Any] = (
+    {"decode_text": False}
+    if "decode_text" in inspect.signature(aiohttp.ClientSession.ws_connect).parameters
+    else {}
+)
+
+
+class StreamEnded(Exception):
+    """Raised by a frame handler when this connection is of no more use (key expired, gap): connect anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Waits between attempts: doubling from ``first`` to ``longest`` seconds, each shortened by up to a half.
+
+    A connection that lasted ``settled`` seconds and delivered something starts the count again.
+    """
+
+    first: float = 0.25
+    longest: float = 30.0
+    settled: float = 5.0
+
+    def delay(self, attempt: int, chance: float) -> float:
+        """Seconds before attempt number ``attempt`` (from 0), ``chance`` in [0, 1) being the jitter."""
+        return min(self.longest, self.first * 2.0 ** min(attempt, 20)) * (1 - chance / 2)
+
+
+class Connection:
+    """An open connection as handlers see it."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+        self._socket = socket
+
+    async def send(self, text: str) -> None:
+        await self._socket.send_str(text)
+
+    async def receive(self, timeout: float = 10.0) -> bytes:  # noqa: ASYNC109 (a handshake step, not a scope)
+        """The next frame, for handshakes before the reader starts; ``TimeoutError`` or ``StreamEnded``."""
+        with anyio.fail_after(timeout):
+            message = await self._socket.receive()
+        frame = _payload(message)
+        if frame is None:
+            raise StreamEnded(f"closed during the handshake ({self._socket.close_code})")
+        return frame
+
+
+async def _nothing(connection: Connection) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """One connection's worth of a stream.
+
+    ``url`` is asked before each attempt (it may cost a request). ``opened`` runs after connecting, before the stream
+    counts as connected: log in, subscribe, drop state that a fresh snapshot will replace. ``frame`` gets every data
+    frame. ``beside`` runs while connected (keep-alives). ``ping`` is (text, seconds): an application-level ping.
+    ``heartbeat`` is the protocol-level ping in seconds. ``stale_after`` ends a connection that is silent for so long.
+    """
+
+    name: str
+    url: Callable[[], Awaitable[str]]
+    frame: Callable[[bytes], None]
+    opened: Callable[[Connection], Awaitable[None]] = _nothing
+    beside: Callable[[Connection], Awaitable[None]] | None = None
+    ping: tuple[str, float] | None = None
+    heartbeat: float | None = 20.0
+    stale_after: float | None = 30.0
+    connect_timeout: float = 10.0
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+async def run_stream(
+    session: aiohttp.ClientSession,
+    subscription: Subscription,
+    sink: StreamSink,
+    chance: Callable[[], float] = random.random,
+) -> None:
+    """Keep ``subscription`` connected until cancelled."""
+    attempt = 0
+    backoff = subscription.backoff
+    while True:
+        state = _State()
+        started = anyio.current_time()
+        reason = await _connect(session, subscription, sink, state)
+        if state.open:
+            sink.disconnected(subscription.name, reason)
+        elif attempt == 0:
+            sink.disconnected(subscription.name, f"cannot connect: {reason}")
+        lasted = anyio.current_time() - started
+        attempt = 0 if state.frames and lasted >= backoff.settled else attempt + 1
+        await anyio.sleep(backoff.delay(attempt, chance()))
+
+
+@dataclass(slots=True)
+class _State:
+    open: bool = False
+    frames: int = 0
+    reason: str = ""
+
+
+async def _connect(
+    session: aiohttp.ClientSession, subscription: Subscription, sink: StreamSink, state: _State
+) -> str:
+    """One connection, from opening to its end; returns why it ended."""
+    socket: aiohttp.ClientWebSocketResponse[bool] | None = None
+    try:
+        with anyio.fail_after(subscription.connect_timeout):
+            url = await subscription.url()
+            socket = await session.ws_connect(
+                url,
+                heartbeat=subscription.heartbeat,
+                max_msg_size=0,
+                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+                **_BYTES,
+            )
+            connection = Connection(socket)
+            await subscription.opened(connection)
+        state.open = True
+        sink.connected(subscription.name)
+        return await _serve(socket, connection, subscription, sink, state)
+    except StreamEnded as ended:
+        return str(ended)
+    except _NOT_CONNECTED as error:
+        return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    finally:
+        if socket is not None:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(2):
+                await socket.close()
+
+
+async def _serve(
+    socket: aiohttp.ClientWebSocketResponse[bool],
+    connection: Connection,
+    subscription: Subscription,
+    sink: StreamSink,
+    state: _State,
+) -> str:
+    async with anyio.create_task_group() as tasks:
+        if subscription.stale_after is not None:
+            tasks.start_soon(_watch, subscription.stale_after, state, tasks.cancel_scope)
+        if subscription.ping is not None:
+            tasks.start_soon(_ping, connection, subscription.ping, state, tasks.cancel_scope)
+        if subscription.beside is not None:
+            tasks.start_soon(_beside, connection, subscription, state, tasks.cancel_scope)
+        state.reason = await _read(socket, subscription, sink, state) or state.reason
+        tasks.cancel_scope.cancel()
+    return state.reason
+
+
+async def _read(
+    socket: aiohttp.ClientWebSocketResponse[bool], subscription: Subscription, sink: StreamSink, state: _State
+) -> str:
+    receive, handle = socket.receive, subscription.frame
+    while True:
+        message = await receive()
+        frame = _payload(message)
+        if frame is None:
+            return f"closed by the exchange ({_close_reason(socket, message)})"
+        state.frames += 1
+        try:
+            handle(frame)
+        except StreamEnded as ended:
+            return str(ended)
+        except _MISUNDERSTOOD as error:
+            sink.quarantined(subscription.name, frame, f"{type(error).__name__}: {error}")
+
+
+def _payload(message: object) -> bytes | None:
+    """The bytes of a data frame; None when the connection is over."""
+    kind = message.type  # type: ignore[attr-defined]
+    if kind is aiohttp.WSMsgType.TEXT or kind is aiohttp.WSMsgType.BINARY:
+        data = message.data  # type: ignore[attr-defined]
+        return data.encode() if isinstance(data, str) else bytes(data)
+    return None
+
+
+def _close_reason(socket: aiohttp.ClientWebSocketResponse[bool], message: object) -> str:
+    error = socket.exception()
+    if error is not None:
+        return f"{type(error).__name__}: {error}"
+    extra = getattr(message, "extra", None)
+    return f"code {socket.close_code}" + (f", {extra}" if extra else "")
+
+
+async def _watch(stale_after: float, state: _State, scope: anyio.CancelScope) -> None:
+    """End the connection after ``stale_after`` seconds without a frame (noticed within a quarter of that)."""
+    seen, quiet = state.frames, 0
+    while True:
+        await anyio.sleep(stale_after / 4)
+        quiet = quiet + 1 if state.frames == seen else 0
+        seen = state.frames
+        if quiet >= 4:
+            state.reason = f"silent for {stale_after:g} s"
+            scope.cancel()
+
+
+async def _ping(
+    connection: Connection, ping: tuple[str, float], state: _State, scope: anyio.CancelScope
+) -> None:
+    text, seconds = ping
+    try:
+        while True:
+            await anyio.sleep(seconds)
+            await connection.send(text)
+    except _NOT_CONNECTED as error:
+        state.reason = f"ping failed: {error}"
+        scope.cancel()
+
+
+async def _beside(
+    connection: Connection, subscription: Subscription, state: _State, scope: anyio.CancelScope
+) -> None:
+    assert subscription.beside is not None  # noqa: S101 (started only then)
+    try:
+        await subscription.beside(connection)
+    except StreamEnded as ended:
+        state.reason = str(ended)
+        scope.cancel()
+    except _NOT_CONNECTED as error:
+        state.reason = f"{type(error).__name__}: {error}"
+        scope.cancel()
