@@ -19,7 +19,10 @@ UNEXPECTED = 1
 COMMANDS = {
     "db": Lazy("fundingarb.cli.db:db_command", "Look after the database."),
     "demo": Lazy("fundingarb.cli.demo:demo_command", "Trade on offline exchanges, with nothing to set up."),
-    "localnet": Lazy("fundingarb.localnet.command:localnet_command", "Serve offline exchanges on loopback."),
+    "localnet": Lazy(
+        "fundingarb.localnet.command:localnet_command",
+        "Serve offline exchanges on loopback until interrupted.",
+    ),
     "plugins": Lazy("fundingarb.cli.plugins:plugins_command", "List what is installed."),
     "rates": Lazy("fundingarb.cli.rates:rates_command", "Watch funding rates and spreads."),
     "run": Lazy("fundingarb.cli.run:run_command", "Trade until interrupted."),
