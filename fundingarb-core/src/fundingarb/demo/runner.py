@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -84,8 +85,7 @@ async def localnet_process(
     command += [argument for exchange in exchanges for argument in ("--exchange", exchange)]
     command += ["--speed", str(options.speed)] if options.speed else []
     command += ["--replay", str(options.replay)] if options.replay else []
-    command += ["--from", options.start.isoformat()] if options.start else []
-    command += [argument for symbol in options.symbols for argument in ("--symbol", symbol)]
+    command += ["--start", options.start.isoformat()] if options.start else []
     log = ready.with_suffix(".log")
     with log.open("wb") as output:
         process = await anyio.open_process(
@@ -124,14 +124,18 @@ class Truth:
 
     async def accounts(self, names: set[str]) -> dict[str, dict[str, Any]]:
         """Account -> fills, funding, fees, positions, starting and final balance, as the exchanges have them."""
-        async with aiohttp.ClientSession() as session, session.get(f"{self._url}/truth") as response:
-            document = await response.json()
-        return {
-            account["name"]: account_truth(account)
-            for exchange in document["exchanges"].values()
-            for account in exchange["accounts"]
-            if account["name"] in names
-        }
+        document = await self._get("/truth")
+        return {name: account_truth(document["accounts"][name]) for name in sorted(names)}
+
+    async def symbols(self) -> list[str]:
+        """Symbols that at least two exchanges list."""
+        document = await self._get("/markets")
+        counts = Counter(symbol for listed in document["exchanges"].values() for symbol in listed)
+        return [symbol for symbol, count in counts.items() if count > 1]
+
+    async def _get(self, path: str) -> Any:
+        async with aiohttp.ClientSession() as session, session.get(f"{self._url}{path}") as response:
+            return await response.json()
 
 
 def account_truth(account: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,10 +143,10 @@ def account_truth(account: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "starting_balance": account["starting_balance"],
         "final_balance": account["balance"],
-        "funding": text(sum((Decimal(row["amount"]) for row in account["funding_payments"]), Decimal(0))),
+        "funding": text(sum((Decimal(row["amount"]) for row in account["funding"]), Decimal(0))),
         "fees": text(sum((Decimal(fill["fee"]) for fill in account["fills"]), Decimal(0))),
         "fills": account["fills"],
-        "funding_payments": account["funding_payments"],
+        "funding_payments": account["funding"],
         "positions": account["positions"],
     }
 
@@ -232,21 +236,22 @@ async def run_demo(options: DemoOptions) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="fundingarb-demo-") as folder:
         ready = Path(folder) / "ready.json"
         async with localnet_process(exchanges, options, ready) as around:
-            document = json.loads(ready.read_text())
-            config = load_config(None, demo_config(options, folder, plugins, document), env={})
+            truth = Truth(json.loads(ready.read_text())["control"])
+            symbols = options.symbols or await truth.symbols()
+            config = load_config(None, demo_config(options, folder, plugins, symbols), env={})
             extras = Extras(services=not options.headless, max_new_hedges=options.cycles)
             async with open_bot(config, around, plugins, extras) as bot:
-                return await _drive(bot, Truth(document["control"]), options, exchanges)
+                return await _drive(bot, truth, options, exchanges)
 
 
 def demo_config(
-    options: DemoOptions, folder: str, plugins: Plugins, document: Mapping[str, Any]
+    options: DemoOptions, folder: str, plugins: Plugins, symbols: Sequence[str]
 ) -> dict[str, Any]:
     """Default settings on a throw-away database, for every symbol that the localnet lists."""
     config: dict[str, Any] = {
         "network": "localnet",
         "database": {"url": f"sqlite:///{folder}/demo.db"},
-        "trading": {"symbols": list(options.symbols or document["symbols"])},
+        "trading": {"symbols": list(symbols)},
     }
     if "dashboard" in plugins.services and not options.headless:
         config["services"] = {"dashboard": {"port": options.port}}
