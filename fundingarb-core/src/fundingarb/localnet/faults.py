@@ -204,6 +204,8 @@ class Outcome:
         )
 
 
+_IDS = itertools.count(1)
+
 CLEAN = Outcome()
 """Shared answer for the usual case; never changed."""
 
@@ -215,7 +217,6 @@ class FaultBook:
         self.exchange = exchange
         self._random = random.Random(f"faults/{seed}/{exchange}")
         self._faults: list[Fault] = []
-        self._ids = itertools.count(1)
         self._same_symbol = same_symbol
 
     @property
@@ -224,7 +225,7 @@ class FaultBook:
 
     def install(self, fault: Fault) -> Fault:
         """Add a fault; the caller has dealt with the immediate kinds."""
-        fault.id = next(self._ids)
+        fault.id = next(_IDS)
         self._faults.append(fault)
         return fault
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import TypeVar
 
 import anyio
+from anyio.abc import TaskGroup
 
 from fundingarb.localnet.clock import Clock, milliseconds
 from fundingarb.localnet.faults import Failure, FaultBook, Outcome
@@ -47,7 +49,10 @@ class Venue:
         self.faults = faults
         self.hub = hub
         self.publishers: list[Publisher] = []
-        self.background: list[Callable[[], Awaitable[None]]] = []
+        self.problems: list[BaseException] = []
+        """What handlers, publishers and tasks raised that nobody expected; tests look at it."""
+        self._waiting: list[Callable[[], Awaitable[None]]] = []
+        self._tasks: TaskGroup | None = None
 
     @property
     def name(self) -> str:
@@ -87,8 +92,31 @@ class Venue:
         self.publishers.append(Publisher(seconds, publish))
 
     def spawn(self, task: Callable[[], Awaitable[None]]) -> None:
-        """Run ``task`` as long as the exchange runs; cancelled at the end. To be called from ``open``."""
-        self.background.append(task)
+        """Run ``task`` beside the server; cancelled with it. Before the server runs, it waits until then."""
+        if self._tasks is None:
+            self._waiting.append(task)
+        else:
+            self._tasks.start_soon(self._guarded, task)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """While entered, spawned tasks run. For the server."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            for task in self._waiting:
+                tasks.start_soon(self._guarded, task)
+            self._waiting.clear()
+            try:
+                yield
+            finally:
+                self._tasks = None
+                tasks.cancel_scope.cancel()
+
+    async def _guarded(self, task: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await task()
+        except Exception as error:  # noqa: BLE001 - one exchange's task must not end the others
+            self.problems.append(error)
 
     # -- faults on operations that are not HTTP requests -----------------------------------------------------
 
@@ -139,4 +167,11 @@ class Venue:
         return failed(outcome.failure) if outcome.failure is not None else reply
 
     def _late(self, seconds: float, execute: Callable[[], Awaitable[T]]) -> None:
-        raise RuntimeError("the server replaces this")
+        """Execute in so many simulated seconds; nobody gets the answer."""
+
+        async def later() -> None:
+            await anyio.sleep(seconds / self.clock.speed)
+            self.sync()
+            await execute()
+
+        self.spawn(later)

@@ -236,6 +236,12 @@ class Market:
 
     def best(self, side: Side, time: float) -> int | None:
         """Ticks of the best level of the market itself."""
+        self._refill(time)
+        if not self._taken and not self.fixed:
+            # the common case needs no book
+            at = self.grid_time(time)
+            shape = self.model.liquidity(self.exchange, self._symbol, at)
+            return self._touch(self.prices(at).mid, shape)[side is Side.SELL]
         levels = self.levels(side, time)
         return levels[0].ticks if levels else None
 

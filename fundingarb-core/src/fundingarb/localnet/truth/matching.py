@@ -314,16 +314,17 @@ def _resting(market: Market, side: Side) -> list[Order]:
 
 def _swept(core: Core, market: Market, side: Side) -> None:
     """The market's book has moved through a resting order: it trades as maker at its own price."""
+    other = side.opposite
     for order in _resting(market, side):
         if order.price is None or not order.status.open:
             continue
         limit = market.ticks(order.price)
-        other = side.opposite
+        best = market.best(other, core.now)
+        if best is None or (best - limit) * side.sign > 0:
+            return
         crossing = [
             level for level in market.levels(other, core.now) if (level.ticks - limit) * side.sign <= 0
         ]
-        if not crossing:
-            return
         for level in crossing:
             lots = min(level.lots, market.lots(_executable(core, order)))
             if lots <= 0 or not order.status.open:
