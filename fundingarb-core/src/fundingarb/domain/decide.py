@@ -91,10 +91,11 @@ class CollectFills:
 
 @dataclass(frozen=True, slots=True)
 class Retarget:
-    """Lower the intent's quantity: the second leg cannot be completed."""
+    """Lower the intent's quantity. ``second_failed``: because the second leg cannot be completed."""
 
     quantity: Decimal
     reason: str
+    second_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +220,9 @@ def _hedge_surplus(
     refused = bool(tries) and tries[-1].state is OrderState.REFUSED
     started = tries[-failed].created_at if failed else now
     if refused or failed >= policy.hedge_attempts or (failed and now - started > policy.naked_budget):
-        return [Retarget(second.filled, "second leg refused" if refused else "second leg not filled")]
+        return [Retarget(second.filled, "second leg refused" if refused else "second leg not filled", True)]
     if price is None:
-        return [] if quote.reachable else [Retarget(second.filled, "second exchange unreachable")]
+        return [] if quote.reachable else [Retarget(second.filled, "second exchange unreachable", True)]
     if not instrument.tradable(quantity, price):
         done = first.idle and (first.filled >= hedge.intent.quantity or now >= hedge.intent.deadline)
         return [Retarget(second.filled, "residual below the second exchange's minimum")] if done else []

@@ -23,6 +23,8 @@ T = TypeVar("T")
 OVERLAP = timedelta(minutes=10)
 #: A ledger may post a settlement late; this far back it is read again (failure model, fault 24).
 LATE = timedelta(hours=48)
+#: Real seconds between the two looks that a difference has to survive.
+SECOND_LOOK = 0.3
 
 
 class AccountReader:
@@ -92,18 +94,30 @@ class AccountReader:
         self.account.fees[symbol] = tier
 
     async def reconcile(self) -> list[Difference]:
-        """Compare open orders and positions with the hedges; entries are on exactly while everything matches."""
-        adapter, name = self.account.adapter, self.account.name
+        """Compare open orders and positions with the hedges; entries are on exactly while everything matches.
+
+        A difference counts when it is still there after the ledger was read and a moment has passed: a fill is often
+        in the position before it is reported.
+        """
+        differences = await self._compare()
+        if differences:
+            await self.collect_fills()
+            await anyio.sleep(SECOND_LOOK)
+            differences = await self._compare()
+        if differences is not None:
+            self.differences = differences
+            self._set_halt("; ".join(str(difference) for difference in differences) or None)
+        return self.differences
+
+    async def _compare(self) -> list[Difference] | None:
+        """The differences; None while something is under way that what was read may predate."""
+        adapter = self.account.adapter
         before = self._fingerprint()
         orders = await self._read("get_open_orders", adapter.get_open_orders)
         positions = await self._read("get_positions", adapter.get_positions)
         if before is None or before != self._fingerprint():
-            return self.differences  # an order is on its way: what was read may already be old
-        self.differences = compare(name, self._state.hedges.values(), positions, orders)
-        self._set_halt("; ".join(str(difference) for difference in self.differences) or None)
-        if self.differences:
-            self._want_fills = True
-        return self.differences
+            return None
+        return compare(self.account.name, self._state.hedges.values(), positions, orders)
 
     def _fingerprint(self) -> tuple[object, ...] | None:
         """What our side believes of this account; None while an order on it is unresolved."""

@@ -35,6 +35,7 @@ from fundingarb.errors import ConfigError, ExchangeError, StoreError
 from fundingarb.ports import (
     AccountStatus,
     AlertSink,
+    Batch,
     BotStatus,
     Clock,
     ExchangeAdapter,
@@ -128,7 +129,8 @@ class Bot:
     # running
 
     async def run(self) -> None:
-        """Run until ``stop`` is called or the task is cancelled; resting entries are cancelled on the way out."""
+        """Run until ``stop`` is called, which cancels resting entries first. Being cancelled is like a crash: the
+        next start resolves what was under way."""
         checkpoint = await self.store.load()
         self.state.adopt(checkpoint.hedges)
         self.state.killed = checkpoint.killed
@@ -144,6 +146,7 @@ class Bot:
         async with anyio.create_task_group() as tasks:
             self._compose(tasks)
             tasks.start_soon(self._watch_events)
+            tasks.start_soon(self._journal_alerts)
             for name, sink in self.parts.sinks.items():
                 tasks.start_soon(self._deliver, name, sink)
             await self._start_feeds(tasks)
@@ -152,11 +155,9 @@ class Bot:
                 await service.start(self)
                 log.info("%s is up%s", name, f" at {service.url}" if service.url else "")
             self.ready.set()
-            try:
-                await self._stop.wait()
-            finally:
-                with anyio.CancelScope(shield=True), anyio.move_on_after(10.0):
-                    await self._settle()
+            await self._stop.wait()
+            with anyio.move_on_after(10.0):
+                await self._settle()
             tasks.cancel_scope.cancel()
 
     def stop(self) -> None:
@@ -275,6 +276,16 @@ class Bot:
                     self._closed_by_exchange(event)
                 elif isinstance(event, StreamChanged):
                     self.announcer.stream(event.stream, event.connected, event.reason, event.at)
+
+    async def _journal_alerts(self) -> None:
+        with self.bus.subscribe(1000) as events:
+            while True:
+                event = await events.get()
+                if isinstance(event, Alert):
+                    try:
+                        await self.store.commit(Batch(alerts=(event,)))
+                    except StoreError as error:
+                        log.warning("alert not journalled: %s", error)
 
     async def _announce(self, hedge: Hedge, at: datetime) -> None:
         try:

@@ -379,7 +379,7 @@ class TradingLoop:
             elif isinstance(action, Retarget):
                 log.info("%s: %s", hedge.symbol, action.reason)
                 self._edit(hedge, quantity=action.quantity)
-                if hedge.intent.quantity > action.quantity and "second" in action.reason:
+                if action.second_failed and hedge.intent.quantity > action.quantity:
                     self.announcer.second_leg_failed(hedge, action.reason, now)
             elif isinstance(action, SetMode):
                 self._set_mode(hedge, action, now)
