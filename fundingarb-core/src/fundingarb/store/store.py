@@ -98,10 +98,11 @@ async def open_store(
     reader = writer
     try:
         await writer.run(Session.open)
-        name = str(session.instance)
         if not database.memory:
-            reader = SessionThread(Session(database, clock, name, read_only=True), "fundingarb-store-reader")
-        yield SqlStore(writer, reader, name)
+            reader = SessionThread(
+                Session(database, clock, instance, read_only=True), "fundingarb-store-reader"
+            )
+        yield SqlStore(writer, reader, instance)
     finally:
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             try:
