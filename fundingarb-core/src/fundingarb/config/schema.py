@@ -203,7 +203,7 @@ class TradingSection(Section):
         default=Decimal(60), description="no new hedge of a symbol for this long after a liquidation"
     )
     forecast_half_life_hours: Annotated[Decimal, Field(gt=0, le=8760)] = Field(
-        default=Decimal(24),
+        default=Decimal(8),
         description="today's rate is expected to come half-way to its usual level in this time",
     )
     leverage: LeverageTable = Field(
