@@ -1,0 +1,419 @@
+"""What the market streams say, and when: prices each second, books and trades as they change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from fundingarb.localnet.truth.events import Event, IntervalChanged, Liquidated
+from fundingarb.localnet.truth.views import BookView, Candle, Level, Trade
+from fundingarb_binance.localnet.answers import encode
+from fundingarb_binance.localnet.context import Context
+from fundingarb_binance.localnet.contracts import Listing
+from fundingarb_binance.localnet.exchange_info import PERPETUAL_DELIVERY_MS
+from fundingarb_binance.localnet.market import INTERVALS, Market, update_id
+from fundingarb_binance.localnet.numbers import fixed, money
+from fundingarb_binance.localnet.streams import COMBINED
+
+__all__ = ["Feeds"]
+
+_WHOLE_BOOK = 1000
+_DEPTH = re.compile(r"^(?P<symbol>[^@]+)@depth(?P<levels>5|10|20)?(@(?P<speed>100|250|500)ms)?$")
+_KLINE = re.compile(r"^(?P<symbol>[^@]+)@kline_(?P<interval>\w+)$")
+_DAY_MS = 86_400_000
+
+
+class Feeds:
+    """Publishers of the market streams."""
+
+    def __init__(self, context: Context, market: Market) -> None:
+        self.context = context
+        self.market = market
+        self._by_stream_name = {name.lower(): listing for name, listing in context.listings.items()}
+        self._quotes: dict[str, tuple[Level | None, Level | None]] = {}
+        self._chains: dict[str, BookView] = {}
+        self._partials: dict[str, int] = {}
+        self._trades: dict[str, tuple[int, int]] = {}
+        self._candles: dict[str, Candle] = {}
+
+    def schedule(self) -> None:
+        """Register everything that is sent at an interval."""
+        every = self.context.venue.every
+        every(1.0, lambda: self.mark_prices("@1s"))
+        every(3.0, lambda: self.mark_prices(""))
+        every(0.1, lambda: self.books(100))
+        every(0.25, lambda: self.books(250))
+        every(0.5, lambda: self.books(500))
+        every(0.05, self.quotes)
+        every(0.1, self.trades)
+        every(0.5, self.tickers)
+        every(0.25, self.candles)
+
+    # -- sending ---------------------------------------------------------------------------------------------
+
+    def _wanted(self, stream: str) -> bool:
+        hub = self.context.venue.hub
+        return hub.wanted(stream) or hub.wanted(stream + COMBINED)
+
+    def _send(self, stream: str, data: Any) -> None:
+        hub = self.context.venue.hub
+        if hub.wanted(stream):
+            hub.publish(stream, encode(data))
+        if hub.wanted(stream + COMBINED):
+            hub.publish(stream + COMBINED, encode({"stream": stream, "data": data}))
+
+    def _listened(self, suffix: str) -> Iterable[tuple[str, Listing]]:
+        """Streams of single contracts that somebody listens to and that end so."""
+        for name, listing in self._by_stream_name.items():
+            if self._wanted(name + suffix):
+                yield name + suffix, listing
+
+    def _streams(self, pattern: re.Pattern[str]) -> list[tuple[str, re.Match[str]]]:
+        names = {topic.removesuffix(COMBINED) for topic in self.context.venue.hub.topics()}
+        found = [(name, match) for name in sorted(names) if (match := pattern.match(name))]
+        return [(name, match) for name, match in found if match["symbol"] in self._by_stream_name]
+
+    # -- mark prices -----------------------------------------------------------------------------------------
+
+    def mark_prices(self, speed: str) -> None:
+        everything = f"!markPrice@arr{speed}"
+        if self._wanted(everything):
+            self._send(everything, [self._mark_price(one) for one in self.context.listings.values()])
+        for stream, listing in self._listened(f"@markPrice{speed}"):
+            self._send(stream, self._mark_price(listing))
+
+    def _mark_price(self, listing: Listing) -> dict[str, Any]:
+        funding = self.context.truth.funding(listing.id)
+        mark, index = self.market.mark(listing), self.market.index(listing)
+        return {
+            "e": "markPriceUpdate",
+            "E": self.context.venue.server_ms(),
+            "s": listing.id,
+            "p": mark,
+            "ap": mark,
+            "i": index,
+            "P": index,
+            "r": money(funding.rate),
+            "T": funding.next_ms,
+            "st": 1,
+        }
+
+    # -- books -----------------------------------------------------------------------------------------------
+
+    def quotes(self) -> None:
+        """``bookTicker``: sent when the best bid or ask changed."""
+        everything = self._wanted("!bookTicker")
+        for name, listing in self._by_stream_name.items():
+            if not (everything or self._wanted(f"{name}@bookTicker")):
+                self._quotes.pop(name, None)
+                continue
+            book = self.context.truth.book(listing.id, 1)
+            best = (book.bids[0] if book.bids else None, book.asks[0] if book.asks else None)
+            if self._quotes.get(name) != best:
+                self._quotes[name] = best
+                message = self._quote(listing, book)
+                self._send(f"{name}@bookTicker", message)
+                self._send("!bookTicker", message)
+
+    def _quote(self, listing: Listing, book: BookView) -> dict[str, Any]:
+        nothing = (Decimal(0), Decimal(0))
+        bid = book.bids[0] if book.bids else nothing
+        ask = book.asks[0] if book.asks else nothing
+        return {
+            "e": "bookTicker",
+            "u": update_id(book.version),
+            "s": listing.id,
+            "ps": listing.id,
+            "b": self.context.price(listing, bid[0]),
+            "B": self.context.quantity(listing, bid[1]),
+            "a": self.context.price(listing, ask[0]),
+            "A": self.context.quantity(listing, ask[1]),
+            "T": book.time_ms,
+            "E": self.context.venue.server_ms(),
+            "st": 1,
+        }
+
+    def subscribed(self, stream: str) -> None:
+        """Somebody begins to listen: a chain of book changes starts from the book as it is now."""
+        match = _DEPTH.match(stream)
+        if match and match["levels"] is None and match["symbol"] in self._by_stream_name:
+            if not self._wanted(stream):
+                self._chains.pop(stream, None)
+            self._chain(stream, self._by_stream_name[match["symbol"]])
+        self._partials.pop(stream, None)
+        self._quotes.pop(stream.partition("@")[0], None)
+
+    def _chain(self, stream: str, listing: Listing) -> BookView:
+        known = self._chains.get(stream)
+        if known is None:
+            self.context.venue.sync()
+            known = self._chains[stream] = self.context.truth.book(listing.id, _WHOLE_BOOK)
+        return known
+
+    def books(self, speed: int) -> None:
+        """Changes (``@depth``) and tops (``@depth20``) of the streams of one speed; 250 ms has no name of its own."""
+        for stream, match in self._streams(_DEPTH):
+            if int(match["speed"] or 250) != speed:
+                continue
+            listing = self._by_stream_name[match["symbol"]]
+            if match["levels"] is None:
+                self._changes(stream, listing)
+            else:
+                self._top(stream, listing, int(match["levels"]))
+
+    def _changes(self, stream: str, listing: Listing) -> None:
+        before = self._chain(stream, listing)
+        book = self.context.truth.book(listing.id, _WHOLE_BOOK)
+        if book.version == before.version:
+            return
+        self._chains[stream] = book
+        bids, asks = _difference(before.bids, book.bids), _difference(before.asks, book.asks)
+        self._send(stream, self._update(listing, before.version, book, bids, asks))
+
+    def _top(self, stream: str, listing: Listing, levels: int) -> None:
+        book = self.context.truth.book(listing.id, levels)
+        before = self._partials.get(stream)
+        if before == book.version:
+            return
+        self._partials[stream] = book.version
+        previous = before if before is not None else book.version - 1
+        self._send(stream, self._update(listing, previous, book, book.bids, book.asks))
+
+    def _update(
+        self, listing: Listing, previous: int, book: BookView, bids: Iterable[Level], asks: Iterable[Level]
+    ) -> dict[str, Any]:
+        return {
+            "e": "depthUpdate",
+            "E": self.context.venue.server_ms(),
+            "T": book.time_ms,
+            "s": listing.id,
+            "ps": listing.id,
+            "U": update_id(previous) + 1,
+            "u": update_id(book.version),
+            "pu": update_id(previous),
+            "b": self.market.levels(listing, tuple(bids)),
+            "a": self.market.levels(listing, tuple(asks)),
+            "st": 1,
+        }
+
+    # -- trades ----------------------------------------------------------------------------------------------
+
+    def trades(self) -> None:
+        for suffix, render in (("@aggTrade", self._agg_trade), ("@trade", self._trade)):
+            for stream, listing in self._listened(suffix):
+                for trade in self._new_trades(stream, listing):
+                    self._send(stream, render(listing, trade))
+        for stream in [stream for stream in self._trades if not self._wanted(stream)]:
+            del self._trades[stream]
+
+    def _new_trades(self, stream: str, listing: Listing) -> list[Trade]:
+        found = self.context.truth.trades(listing.id, 100)
+        found.sort(key=lambda trade: (trade.time_ms, int(trade.id)))
+        last = self._trades.get(stream)
+        if found:
+            self._trades[stream] = (found[-1].time_ms, int(found[-1].id))
+        if last is None:
+            return found[-1:]
+        return [trade for trade in found if (trade.time_ms, int(trade.id)) > last]
+
+    def _agg_trade(self, listing: Listing, trade: Trade) -> dict[str, Any]:
+        size = self.context.quantity(listing, trade.quantity)
+        return {
+            "e": "aggTrade",
+            "E": self.context.venue.server_ms(),
+            "a": int(trade.id),
+            "s": listing.id,
+            "p": self.context.price(listing, trade.price),
+            "q": size,
+            "nq": size,
+            "f": int(trade.id),
+            "l": int(trade.id),
+            "T": trade.time_ms,
+            "m": trade.side.value == "SELL",
+            "st": 1,
+        }
+
+    def _trade(self, listing: Listing, trade: Trade) -> dict[str, Any]:
+        return {
+            "e": "trade",
+            "E": self.context.venue.server_ms(),
+            "T": trade.time_ms,
+            "s": listing.id,
+            "t": int(trade.id),
+            "p": self.context.price(listing, trade.price),
+            "q": self.context.quantity(listing, trade.quantity),
+            "X": "MARKET",
+            "m": trade.side.value == "SELL",
+        }
+
+    # -- tickers and candles ---------------------------------------------------------------------------------
+
+    def tickers(self) -> None:
+        for suffix, everything, render in (
+            ("@miniTicker", "!miniTicker@arr", self._mini_ticker),
+            ("@ticker", "!ticker@arr", self._ticker),
+        ):
+            if self._wanted(everything):
+                self._send(everything, [render(listing) for listing in self.context.listings.values()])
+            for stream, listing in self._listened(suffix):
+                self._send(stream, render(listing))
+
+    def _mini_ticker(self, listing: Listing) -> dict[str, Any]:
+        ticker = self.context.truth.ticker(listing.id)
+        price = self.context.price
+        return {
+            "e": "24hrMiniTicker",
+            "E": self.context.venue.server_ms(),
+            "s": listing.id,
+            "ps": listing.id,
+            "c": price(listing, ticker.last),
+            "o": price(listing, ticker.open_24h),
+            "h": price(listing, ticker.high_24h),
+            "l": price(listing, ticker.low_24h),
+            "v": self.context.quantity(listing, ticker.volume_24h),
+            "q": fixed(ticker.turnover_24h, 2),
+            "st": 1,
+        }
+
+    def _ticker(self, listing: Listing) -> dict[str, Any]:
+        ticker = self.context.truth.ticker(listing.id)
+        price = self.context.price
+        change = ticker.last - ticker.open_24h
+        first, last = self.market.trade_ids(listing)
+        average = ticker.turnover_24h / ticker.volume_24h if ticker.volume_24h else ticker.last
+        return {
+            **self._mini_ticker(listing),
+            "e": "24hrTicker",
+            "p": price(listing, change),
+            "P": fixed(change / ticker.open_24h * 100 if ticker.open_24h else Decimal(0), 3),
+            "w": price(listing, average),
+            "Q": self.context.quantity(listing, ticker.last_quantity),
+            "O": ticker.time_ms - _DAY_MS,
+            "C": ticker.time_ms,
+            "F": first,
+            "L": last,
+            "n": max(0, last - first + 1),
+        }
+
+    def candles(self) -> None:
+        now = self.context.truth.now_ms
+        for stream, match in self._streams(_KLINE):
+            seconds = INTERVALS.get(match["interval"])
+            if seconds is None:
+                continue
+            listing = self._by_stream_name[match["symbol"]]
+            step = seconds * 1000
+            known = self._candles.get(stream)
+            start = known.open_ms if known is not None else now // step * step
+            for candle in self.context.truth.candles(listing.id, seconds, start, now + 1):
+                if candle != known:
+                    closed = candle.open_ms + step <= now
+                    self._send(stream, self._candle(listing, candle, match["interval"], closed))
+                    self._candles[stream] = candle
+        for stream in [stream for stream in self._candles if not self._wanted(stream)]:
+            del self._candles[stream]
+
+    def _candle(self, listing: Listing, candle: Candle, interval: str, closed: bool) -> dict[str, Any]:
+        row = self.market.kline(listing, candle, INTERVALS[interval] * 1000, "last")
+        return {
+            "e": "kline",
+            "E": self.context.venue.server_ms(),
+            "s": listing.id,
+            "k": {
+                "t": row[0],
+                "T": row[6],
+                "s": listing.id,
+                "i": interval,
+                "f": 0,
+                "L": 0,
+                "o": row[1],
+                "c": row[4],
+                "h": row[2],
+                "l": row[3],
+                "v": row[5],
+                "n": row[8],
+                "x": closed,
+                "q": row[7],
+                "V": row[9],
+                "Q": row[10],
+                "B": row[11],
+            },
+        }
+
+    # -- events ----------------------------------------------------------------------------------------------
+
+    def on_event(self, event: Event) -> None:
+        """Public messages that one event of the truth makes."""
+        if isinstance(event, Liquidated) and event.kind == "liquidation":
+            message = self._force_order(event)
+            self._send(f"{event.instrument.lower()}@forceOrder", message)
+            self._send("!forceOrder@arr", message)
+        elif isinstance(event, IntervalChanged):
+            self.market.adjusted.add(event.instrument)
+            self._send("!contractInfo", self._contract_info(self.context.listings[event.instrument]))
+
+    def _force_order(self, event: Liquidated) -> dict[str, Any]:
+        listing = self.context.listings[event.instrument]
+        price = self.context.price(listing, event.price)
+        quantity = self.context.quantity(listing, event.quantity)
+        body = {
+            "s": event.instrument,
+            "S": event.side.value,
+            "o": "LIMIT",
+            "f": "IOC",
+            "q": quantity,
+            "p": price,
+            "ap": price,
+            "X": "FILLED",
+            "l": quantity,
+            "z": quantity,
+            "T": event.time_ms,
+        }
+        return {
+            "e": "forceOrder",
+            "E": self.context.venue.server_ms(),
+            "o": body,
+            "ps": event.instrument,
+            "st": 1,
+        }
+
+    def _contract_info(self, listing: Listing) -> dict[str, Any]:
+        brackets: list[dict[str, Any]] = []
+        floor = 0
+        tiers = listing.instrument.tiers
+        for number, tier in enumerate(tiers, start=1):
+            after = tiers[number].max_leverage + 1 if number < len(tiers) else 1
+            brackets.append(
+                {
+                    "bs": number,
+                    "bnf": floor,
+                    "bnc": int(tier.max_value),
+                    "mmr": float(tier.maintenance_rate),
+                    "cf": float(tier.deduction),
+                    "mi": after,
+                    "ma": tier.max_leverage,
+                }
+            )
+            floor = int(tier.max_value)
+        return {
+            "e": "contractInfo",
+            "E": self.context.venue.server_ms(),
+            "s": listing.id,
+            "ps": listing.id,
+            "ct": "PERPETUAL",
+            "dt": PERPETUAL_DELIVERY_MS,
+            "ot": listing.instrument.listed_ms,
+            "cs": "TRADING",
+            "bks": brackets,
+            "st": 1,
+        }
+
+
+def _difference(before: tuple[Level, ...], after: tuple[Level, ...]) -> list[Level]:
+    """New quantities of the prices that changed; 0 where a price is gone."""
+    old, new = dict(before), dict(after)
+    gone = [(price, Decimal(0)) for price in old if price not in new]
+    changed = [(price, quantity) for price, quantity in new.items() if old.get(price) != quantity]
+    return sorted(gone + changed)
