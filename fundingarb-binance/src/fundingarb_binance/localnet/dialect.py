@@ -18,7 +18,7 @@ from fundingarb.localnet.truth.rules import Instrument, VenueRules
 from fundingarb.localnet.truth.types import Refused
 from fundingarb_binance.localnet import contracts
 from fundingarb_binance.localnet.accounts import Accounts
-from fundingarb_binance.localnet.answers import failed, refusal
+from fundingarb_binance.localnet.answers import BinanceError, failed, refusal
 from fundingarb_binance.localnet.context import Context
 from fundingarb_binance.localnet.contracts import Listing
 from fundingarb_binance.localnet.feeds import Feeds
@@ -33,6 +33,7 @@ from fundingarb_binance.localnet.settings import BinanceLocalnetSettings
 from fundingarb_binance.localnet.streams import Streams
 from fundingarb_binance.localnet.user_data import UserData
 from fundingarb_binance.localnet.wallet import Wallet
+from fundingarb_binance.localnet.ws_api import WebsocketApi
 
 if TYPE_CHECKING:
     from fundingarb.ports import OpenContext
@@ -89,7 +90,9 @@ class BinanceLocalnet(LocalnetDialect):
         venue.every(_MARGIN_WATCH_SECONDS, user_data.watch_margin)
         parts = (market, orders, accounts, Modes(context), History(context), Wallet(context), user_data)
         endpoints = [endpoint for part in parts for endpoint in part.endpoints()]
-        return [*gateway.routes(endpoints), *streams.routes()]
+        ws_api = WebsocketApi(context, gateway, market, orders, accounts, user_data)
+        nowhere = Route("*", "/{path:.*}", _unknown_path, "account.read")
+        return [*gateway.routes(endpoints), *ws_api.routes(), *streams.routes(), nowhere]
 
     def endpoints(self, rest: str, ws: str) -> Endpoints:
         return Endpoints(
@@ -122,6 +125,10 @@ class BinanceLocalnet(LocalnetDialect):
     def on_event(self, event: Event) -> None:
         for listener in self._listeners:
             listener(event)
+
+
+async def _unknown_path(request: web.Request) -> web.StreamResponse:
+    return BinanceError(-5000, f"Path {request.path}, Method {request.method} is invalid", 404).response()
 
 
 @asynccontextmanager

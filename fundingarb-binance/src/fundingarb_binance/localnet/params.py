@@ -96,7 +96,7 @@ class Params(Mapping[str, str]):
 
 async def read(request: web.Request) -> Params:
     """Query and body together; the query wins where both name a parameter."""
-    values = dict(parse_qsl(await request.text(), keep_blank_values=True)) if request.can_read_body else {}
+    values = dict(parse_qsl(await request.text(), keep_blank_values=True))
     values |= parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=True)
     return Params(values)
 
@@ -104,5 +104,4 @@ async def read(request: web.Request) -> Params:
 async def signed_payload(request: web.Request) -> str:
     """What a client signs: the query string and the body, as they were sent, without the signature."""
     query = request.raw_path.partition("?")[2]
-    body = await request.text() if request.can_read_body else ""
-    return "".join(_SIGNATURE.sub("", part).lstrip("&") for part in (query, body))
+    return "".join(_SIGNATURE.sub("", part).lstrip("&") for part in (query, await request.text()))
