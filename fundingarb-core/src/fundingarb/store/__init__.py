@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fundingarb.store.schema import revision_of, upgrade
 from fundingarb.store.store import InlineStore, SqlStore, open_store
 
-__all__ = ["InlineStore", "SqlStore", "open_store"]
+__all__ = ["InlineStore", "SqlStore", "open_store", "revision_of", "upgrade"]

@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 from fundingarb.errors import StoreError
 
 POSTGRES_EXTRA = "pip install 'fundingarb-core[postgresql]'"
+SQLITE_HEADER = b"SQLite format 3\0"
 BUSY_SECONDS = 5
 CONNECT_SECONDS = 5
 
@@ -136,7 +137,8 @@ def prepare_file(database: Database) -> None:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            if stat.S_IMODE(os.fstat(handle).st_mode) & 0o077:
+            loose = stat.S_IMODE(os.fstat(handle).st_mode) & 0o077
+            if loose and os.read(handle, len(SQLITE_HEADER)) in (b"", SQLITE_HEADER):
                 os.fchmod(handle, 0o600)
         finally:
             os.close(handle)

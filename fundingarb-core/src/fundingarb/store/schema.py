@@ -2,16 +2,57 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sqlalchemy import Connection, inspect, text
 
 from fundingarb.errors import SchemaError
-from fundingarb.store.database import Database
-from fundingarb.store.tables import metadata
+from fundingarb.store.database import Database, connect, explained, make_engine, parse_url, prepare_file
 
 REVISIONS = ("0001",)
 """Every schema there has been, oldest first; the last is the one this version works with."""
 
 VERSION_TABLE = "alembic_version"
+LOCK = 0x66756E64
+"""Number of the advisory lock that two processes upgrading one PostgreSQL database take."""
+
+
+def upgrade(url: str) -> tuple[str | None, str]:
+    """Bring the database at ``url`` to this version's schema, creating it where it is empty.
+
+    Returns the revision before and after. All of it happens in one transaction, or none of it. Raises StoreError, and
+    SchemaError when the database is of a newer version.
+    """
+    database = parse_url(url)
+    prepare_file(database)
+    engine = make_engine(database)
+    connection = connect(engine, database)
+    try:
+        with explained(database):
+            before = current(connection)
+            ensure(connection, database, migrate=True)
+        return before, REVISIONS[-1]
+    finally:
+        connection.close()
+        engine.dispose()
+
+
+def revision_of(url: str) -> str | None:
+    """The revision of the database at ``url``; None when it is empty or a file that does not exist yet.
+
+    Raises StoreError.
+    """
+    database = parse_url(url)
+    if database.file is not None and not database.file.exists():
+        return None
+    engine = make_engine(database)
+    connection = connect(engine, database)
+    try:
+        with explained(database):
+            return current(connection)
+    finally:
+        connection.close()
+        engine.dispose()
 
 
 def current(connection: Connection) -> str | None:
@@ -27,13 +68,43 @@ def ensure(connection: Connection, database: Database, *, migrate: bool) -> None
     revision = current(connection)
     if revision == REVISIONS[-1]:
         return
-    if revision is None:
-        metadata.create_all(connection)
-        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
-        connection.execute(text("INSERT INTO alembic_version VALUES (:v)"), {"v": REVISIONS[-1]})
-        return
-    if revision in REVISIONS:
-        raise SchemaError(f"{database} has the older schema {revision}; run fundingarb db upgrade")
-    raise SchemaError(
-        f"{database} has schema {revision}, which this version does not know; use the version that made it, or newer"
-    )
+    if revision is not None and revision not in REVISIONS:
+        raise SchemaError(
+            f"{database} has schema {revision}, which this version does not know; "
+            "use the version of fundingarb that made it, or a newer one"
+        )
+    if revision is not None and not migrate:
+        raise SchemaError(
+            f"{database} has schema {revision}, this version needs {REVISIONS[-1]}; run fundingarb db upgrade"
+        )
+    _migrate(connection, database)
+
+
+def _migrate(connection: Connection, database: Database) -> None:
+    """Run the missing migrations in one transaction that no other process can run beside."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    config.attributes["connection"] = connection
+
+    run = connection.exec_driver_sql
+    if database.sqlite:
+        run("PRAGMA foreign_keys = OFF")  # tables that are altered by copying them are dropped in between
+    try:
+        run("BEGIN IMMEDIATE" if database.sqlite else "BEGIN")
+        try:
+            if not database.sqlite:
+                run(f"SELECT pg_advisory_xact_lock({LOCK})")
+            command.upgrade(config, REVISIONS[-1])
+            if database.sqlite and run("PRAGMA foreign_key_check").first() is not None:
+                raise SchemaError(f"{database} holds rows that refer to nothing; restore it from a backup")
+            run("COMMIT")
+        except BaseException:
+            if not connection.invalidated:
+                run("ROLLBACK")
+            raise
+    finally:
+        if database.sqlite:
+            run("PRAGMA foreign_keys = ON")

@@ -1,0 +1,70 @@
+"""``fundingarb db``: the schema of the database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+CONFIG = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The configuration whose database.url is meant.",
+)
+URL = click.option("--url", help="The database itself: sqlite:///FILE or postgresql://USER@HOST/NAME.")
+
+
+@click.group("db")
+def db_command() -> None:
+    """Look after the database."""
+
+
+@db_command.command("upgrade")
+@CONFIG
+@URL
+def upgrade_command(config_file: Path | None, url: str | None) -> None:
+    """Create the tables in an empty database, or bring older ones to what this version needs.
+
+    All of it happens or none of it. Stop the bot before, and make a backup.
+    """
+    from fundingarb.store import upgrade
+
+    database = _database(config_file, url)
+    before, after = upgrade(database)
+    name = _name(database)
+    if before == after:
+        click.echo(f"{name}: schema {after}, nothing to do")
+    elif before is None:
+        click.echo(f"{name}: created with schema {after}")
+    else:
+        click.echo(f"{name}: upgraded from schema {before} to {after}")
+
+
+@db_command.command("current")
+@CONFIG
+@URL
+def current_command(config_file: Path | None, url: str | None) -> None:
+    """Say which schema the database has, and which one this version needs."""
+    from fundingarb.store import revision_of
+    from fundingarb.store.schema import REVISIONS
+
+    database = _database(config_file, url)
+    revision = revision_of(database)
+    have = "no schema yet" if revision is None else f"schema {revision}"
+    advice = "" if revision == REVISIONS[-1] else "; run fundingarb db upgrade"
+    click.echo(f"{_name(database)}: {have}, this version needs {REVISIONS[-1]}{advice}")
+
+
+def _database(config_file: Path | None, url: str | None) -> str:
+    if url is not None:
+        return url
+    from fundingarb.config import load_config
+
+    return load_config(config_file).database.url
+
+
+def _name(url: str) -> str:
+    from fundingarb.store.database import parse_url
+
+    return str(parse_url(url))

@@ -1,0 +1,1 @@
+"""Schema migrations, run by Alembic. One module per revision in ``versions``."""

@@ -1,0 +1,1 @@
+"""The revisions, oldest first. What is released is never edited."""
