@@ -39,6 +39,8 @@ class Caller:
     account: str | None = None
     symbol: str | None = None
     """Native id or model symbol."""
+    operation: str | None = None
+    """More exact than the route's, where one path serves several purposes; None takes the route's."""
 
 
 @dataclass(frozen=True, slots=True)

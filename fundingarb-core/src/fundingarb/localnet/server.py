@@ -100,7 +100,7 @@ class Guard:
         await request.read()
         caller = await self._caller(request)
         outcome = venue.faults.plan(
-            operation, account=caller.account, symbol=caller.symbol, real=venue.real()
+            caller.operation or operation, account=caller.account, symbol=caller.symbol, real=venue.real()
         )
         try:
             return await venue.carry_out(
