@@ -26,7 +26,6 @@ from uuid import uuid4
 
 import aiohttp
 from aiohttp import web
-from fundingarb_binance.stream import MarkPriceDecoder
 
 from fundingarb.domain.hedge import Hedge, Intent, LegPlan, Mode, OrderRecord, next_order
 from fundingarb.domain.instrument import Instrument, Side
@@ -36,6 +35,7 @@ from fundingarb.engine.clock import SystemClock
 from fundingarb.plugins import load_plugins
 from fundingarb.ports import AccountCredentials, Batch, OpenContext, Secret
 from fundingarb.store import open_store
+from fundingarb_binance.stream import MarkPriceDecoder
 
 ROUNDS = 60
 BATCH = 5
@@ -122,7 +122,13 @@ def both_orders(hedge: Hedge) -> tuple[OrderRecord, OrderRecord]:
 
 def wire(record: OrderRecord) -> NewOrder:
     return NewOrder(
-        record.client_id, "BTC-USDT", record.side, record.quantity, record.price, record.time_in_force, record.reduce_only
+        record.client_id,
+        "BTC-USDT",
+        record.side,
+        record.quantity,
+        record.price,
+        record.time_in_force,
+        record.reduce_only,
     )
 
 
@@ -142,7 +148,14 @@ async def measure(**paths: Callable[[], Awaitable[None]]) -> dict[str, float]:
 async def run(port: int, folder: Path) -> list[dict[str, Any]]:
     base = f"http://127.0.0.1:{port}"
     adapters = load_plugins().exchanges["binance"].component
-    endpoints = {"fapi": base, "sapi": base, "spot": base, "stream": "ws://x", "ws": "ws://x", "ws_api": "ws://x"}
+    endpoints = {
+        "fapi": base,
+        "sapi": base,
+        "spot": base,
+        "stream": "ws://x",
+        "ws": "ws://x",
+        "ws_api": "ws://x",
+    }
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         store = await stack.enter_async_context(open_store(f"sqlite:///{folder}/bench.db", CLOCK))

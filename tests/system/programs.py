@@ -111,7 +111,9 @@ def localnet(folder: Path, *arguments: str) -> Iterator[tuple[Path, Control]]:
     """Binance and Bybit on loopback; yields the ready file and the control API."""
     ready = folder / "ready.json"
     exchanges = ("--exchange", "binance", "--exchange", "bybit")
-    with program(folder, "localnet", "localnet", *exchanges, "--ready-file", str(ready), *arguments) as running:
+    with program(
+        folder, "localnet", "localnet", *exchanges, "--ready-file", str(ready), *arguments
+    ) as running:
 
         def up() -> bool:
             assert running.process.poll() is None, running.output

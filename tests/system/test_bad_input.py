@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import RunCli
-
 from tests.system.programs import localnet
 
 

@@ -34,7 +34,10 @@ def check_report(report: dict[str, Any], cycles: int) -> None:
     for name, account in report["truth"].items():
         legs = [leg for hedge in hedges for leg in hedge["legs"] if leg["account"] == name]
         booked = sum(
-            (Decimal(leg["price_pnl_usd"]) + Decimal(leg["funding_usd"]) - Decimal(leg["fees_usd"]) for leg in legs),
+            (
+                Decimal(leg["price_pnl_usd"]) + Decimal(leg["funding_usd"]) - Decimal(leg["fees_usd"])
+                for leg in legs
+            ),
             ZERO,
         )
         change = Decimal(account["final_balance"]) - Decimal(account["starting_balance"])

@@ -6,7 +6,6 @@ import signal
 from pathlib import Path
 
 import pytest
-
 from tests.system.programs import Control, localnet, program, wait_for
 
 CONFIG = """\

@@ -71,7 +71,7 @@ def demo_command(
     from fundingarb.cli.logs import configure_logging
     from fundingarb.demo.runner import DemoOptions, run_demo
 
-    configure_logging(quiet=True)
+    configure_logging("ERROR")
     options = DemoOptions(cycles, speed, replay, start, days, seed, headless, port, report, symbols)
     result = anyio.run(run_demo, options)
     if not result["reconciled"]:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
+from pathlib import Path
+
+from fundingarb.errors import ConfigError
 
 
-def configure_logging(*, quiet: bool = False) -> None:
-    """Log to standard error: everything from INFO on, or (``quiet``) only what a person has to know.
+def configure_logging(level: str = "INFO", file: Path | None = None) -> None:
+    """Log what is at least ``level`` to ``file`` or, without one, to standard error.
 
-    ``FUNDINGARB_LOG`` (a level name) overrides the level.
+    Raises ``ConfigError`` when the file cannot be written.
     """
-    level = os.environ.get("FUNDINGARB_LOG", "ERROR" if quiet else "INFO").upper()
+    try:
+        handler = logging.FileHandler(file) if file else logging.StreamHandler(sys.stderr)
+    except OSError as error:
+        raise ConfigError(
+            f"logging.file: {file}: {error.strerror}; name a file that can be written"
+        ) from error
     logging.basicConfig(
-        level=getattr(logging, level, logging.INFO),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-        force=True,
+        level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[handler], force=True
     )
     for noisy in ("httpx", "aiohttp.access", "hypercorn.access", "ccxt"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

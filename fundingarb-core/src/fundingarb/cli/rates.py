@@ -30,7 +30,7 @@ def rates_command(
 
     from fundingarb.cli.logs import configure_logging
 
-    configure_logging(quiet=True)
+    configure_logging("ERROR")
     anyio.run(_watch, config_file, ready_file, symbols, once or as_json, as_json)
 
 

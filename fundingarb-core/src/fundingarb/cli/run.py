@@ -49,18 +49,20 @@ def run_command(config_file: Path | None, ready_file: Path | None) -> None:
     """
     import anyio
 
+    from fundingarb.app import load_config
     from fundingarb.cli.logs import configure_logging
 
-    configure_logging()
-    anyio.run(_run, config_file, ready_file)
+    config = load_config(config_file)
+    configure_logging(config.logging.level, config.logging.file)
+    anyio.run(_run, config, ready_file)
 
 
-async def _run(config_file: Path | None, ready_file: Path | None) -> None:
+async def _run(config: Config, ready_file: Path | None) -> None:
     import signal
 
     import anyio
 
-    from fundingarb.app import load_config, open_bot
+    from fundingarb.app import open_bot
     from fundingarb.engine.bot import Bot
     from fundingarb.errors import ConfigError
 
@@ -73,7 +75,6 @@ async def _run(config_file: Path | None, ready_file: Path | None) -> None:
             async for _ in signals:
                 scope.cancel()
 
-    config = load_config(config_file)
     if config.network != "localnet":
         raise ConfigError(
             f"network {config.network} needs the credentials vault, which this release does not have yet; "
