@@ -7,12 +7,13 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from tests import postgres
+from tests.postgres import postgres_server, postgres_url
+
+__all__ = ["postgres_server", "postgres_url"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -76,21 +77,6 @@ def wire_dir(shared_dir: Path) -> Path:
 def data_dir(shared_dir: Path) -> Path:
     """Recorded funding and price history."""
     return shared_dir / "data"
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """Address of a throw-away PostgreSQL server, ``postgresql://bot@127.0.0.1:PORT``; skips where there is none."""
-    with postgres.server() as address:
-        yield address
-
-
-@pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """URL of an empty PostgreSQL database of this test's own."""
-    name = f"test_{uuid4().hex}"
-    yield postgres.create_database(postgres_server, name)
-    postgres.drop_database(postgres_server, name)
 
 
 @pytest.fixture(scope="session")

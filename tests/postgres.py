@@ -1,6 +1,6 @@
 """A private PostgreSQL server for tests: ``postgres_url`` is an empty database on it.
 
-Import the fixtures where they are used (``from tests.postgres import postgres_server, postgres_url``). The server is
+``tests/conftest.py`` hands the fixtures to every test; ``running_server`` is for programs of their own. The server is
 started from the machine's own binaries on a free loopback port, in a folder of its own, and stopped at the end; as
 root it runs as the user ``postgres``, because PostgreSQL refuses to run as root.
 """
@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.needs import need
 
 USER = "fundingarb"

@@ -6,12 +6,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
-from fundingarb.store import SqlStore, open_store
-from tests.postgres import postgres_server, postgres_url
 from tests.store.samples import StillClock
 
-__all__ = ["postgres_server", "postgres_url"]
+from fundingarb.store import SqlStore, open_store
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -102,7 +102,9 @@ def filled(record: OrderRecord, exchange_order_id: str = "") -> OrderRecord:
     )
 
 
-def fill(record: OrderRecord, exchange: str, symbol: str = "BTC-USDT", number: int = 1, **changes: Any) -> Fill:
+def fill(
+    record: OrderRecord, exchange: str, symbol: str = "BTC-USDT", number: int = 1, **changes: Any
+) -> Fill:
     plain = Fill(
         exchange=exchange,
         account=record.account,
@@ -120,7 +122,9 @@ def fill(record: OrderRecord, exchange: str, symbol: str = "BTC-USDT", number: i
     return replace(plain, **changes)
 
 
-def liquidation(account: str, exchange: str, side: OrderSide, quantity: str, symbol: str = "BTC-USDT") -> Fill:
+def liquidation(
+    account: str, exchange: str, side: OrderSide, quantity: str, symbol: str = "BTC-USDT"
+) -> Fill:
     return Fill(
         exchange=exchange,
         account=account,
@@ -138,7 +142,9 @@ def liquidation(account: str, exchange: str, side: OrderSide, quantity: str, sym
     )
 
 
-def payment(account: str, exchange: str, amount: str, hours: int = 0, symbol: str = "BTC-USDT") -> FundingPayment:
+def payment(
+    account: str, exchange: str, amount: str, hours: int = 0, symbol: str = "BTC-USDT"
+) -> FundingPayment:
     settlement = datetime(2026, 3, 1, 8, tzinfo=timezone.utc) + timedelta(hours=hours)
     return FundingPayment(
         exchange=exchange,
