@@ -26,47 +26,41 @@ def extract(body: str) -> tuple[str, str]:
 
 # A request that was not well formed, or that the state of account or symbol forbids: nothing was carried out.
 _REFUSED = (
-    *range(-1136, -1099),  # parameters
+    -1008,  # throttled by system-level protection: documented as not carried out
     -1013,  # filter failure
     -1014, -1020, -1023,
-    -1008,  # request throttled by system-level protection (documented as not carried out)
+    *range(-1136, -1099),  # parameters
     -2010,  # new order rejected
-    -2012, -2016,
     -2018, -2019,  # balance, margin not sufficient
     -2020,  # unable to fill
     -2021,  # would trigger at once
     -2022,  # reduce-only rejected
     -2023,  # user in liquidation
-    -2024, -2025, -2026, -2027, -2028,
-    *range(-4014, -3999),  # price, quantity, tick and step filters
-    *range(-4032, -4014),  # client id, leverage, symbol settings
-    -4037, -4044, -4045, -4047, -4048, -4055, -4060, -4061, -4062, -4063, -4064, -4067, -4068, -4069,
-    -4082, -4083, -4084, -4086, -4087, -4088, -4109, -4118,
-    -4131,  # the best price of the counterparty breaks the price filter
-    -4136, -4137, -4138, -4139, -4140, -4141, -4142, -4144,
-    -4161, -4162, -4164,  # notional below the minimum
-    -4168, -4169, -4170, -4171, -4172,
-    -4183, -4184, -4192, -4202, -4203, -4205, -4206, -4208,
-    -5013, -5014, -5021, -5022, -5024, -5025, -5026, -5027, -5037, -5038, -5039, -5040, -5041,
+    -2024, -2025, -2026, -2027, -2028,  # position, open orders, leverage
+    *range(-4031, -3999),  # price, quantity, tick, step and client id filters; leverage
+    -4044, -4045, -4047, -4048, -4050, -4051,
+    -4060, -4061, -4062, -4067, -4068,  # position side and its change
+    -4084, -4087, -4088, -4108, -4109,
+    -4118,  # reduce-only margin check
+    -4120, -4131, -4140, -4141, -4144,
+    -4161, -4164,  # notional below the minimum
+    -4168, -4183, -4184, -4192,
+    -4202, -4203, -4205, -4206, -4208, -4209,
+    -4400, -4401, -4402, -4403, -4531,
+    -5021, -5022, -5024, -5025, -5026, -5027, -5037, -5038, -5039, -5040, -5041,
 )  # fmt: skip
+_AUTHENTICATION = (-1002, -1005, -1011, -1022, -1099, -1109, -2014, -2015, -2017, -4056, -4057)
 
 CODES = ErrorCodes(
     codes={
         **{str(code): Meaning.REFUSED for code in _REFUSED},
-        "-1002": Meaning.AUTHENTICATION,
-        "-1022": Meaning.AUTHENTICATION,
-        "-2014": Meaning.AUTHENTICATION,
-        "-2015": Meaning.AUTHENTICATION,
-        "-2017": Meaning.AUTHENTICATION,
-        "-4056": Meaning.AUTHENTICATION,  # trading permission
-        "-4057": Meaning.AUTHENTICATION,
+        **{str(code): Meaning.AUTHENTICATION for code in _AUTHENTICATION},
         "-1003": Meaning.RATE_LIMITED,
         "-1015": Meaning.RATE_LIMITED,
         "-1021": Meaning.CLOCK,
         "-5028": Meaning.CLOCK,
         "-2011": Meaning.MISSING,
         "-2013": Meaning.MISSING,
-        "-4111": Meaning.DUPLICATE,
         "-4116": Meaning.DUPLICATE,
         "-4046": Meaning.UNCHANGED,
         "-4059": Meaning.UNCHANGED,

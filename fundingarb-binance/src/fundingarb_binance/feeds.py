@@ -68,7 +68,6 @@ class Intervals:
             return
         instrument = book.instrument(row)
         book.update(row, book.rate[row], book.next_settlement[row], book.at[row], hours * _HOUR)
-        book.interval[row] = hours * _HOUR
         self._adapter.note_interval(instrument, timedelta(hours=hours))
         self._sink.interval_changed(messages.EXCHANGE, instrument.symbol, hours)
 

@@ -203,10 +203,12 @@ def side_of(text: str) -> OrderSide:
 
 
 def kind_of(client_id: str) -> FillKind:
-    """Whose order a fill belongs to; Binance names its own: ``autoclose-...`` liquidates, ``adl_autoclose`` is ADL."""
+    """Whose order a fill belongs to. Binance names its own: ``autoclose-...`` liquidates, ``adl_autoclose`` is ADL,
+    ``settlement_autoclose-...`` closes a contract that is delisted (the position is gone as after a liquidation)."""
     if client_id.startswith("adl_autoclose"):
         return FillKind.ADL
-    return FillKind.LIQUIDATION if client_id.startswith("autoclose-") else FillKind.TRADE
+    closed = client_id.startswith(("autoclose-", "settlement_autoclose-"))
+    return FillKind.LIQUIDATION if closed else FillKind.TRADE
 
 
 def instruments(

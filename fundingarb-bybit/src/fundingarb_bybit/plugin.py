@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fundingarb.component import Component
 from fundingarb.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractAsyncContextManager
 
-    from fundingarb.component import Component
-    from fundingarb.ports import ExchangeAdapter
+    from fundingarb.ports import ExchangeAdapter, OpenContext
+    from fundingarb_bybit.settings import BybitSettings
+
+
+def open_adapter(
+    settings: BybitSettings, context: OpenContext
+) -> AbstractAsyncContextManager[ExchangeAdapter]:
+    """Open the adapter for the account of ``context``."""
+    from fundingarb_bybit.adapter import open_adapter
+
+    return open_adapter(settings, context)
 
 
 @hookimpl
 def register_exchanges() -> Iterable[Component[ExchangeAdapter]]:
-    return ()
+    """Bybit linear perpetuals."""
+    from fundingarb_bybit.settings import BybitSettings
+
+    return (Component("bybit", BybitSettings, open_adapter, summary="Bybit linear perpetuals"),)

@@ -1,0 +1,393 @@
+"""Bybit linear perpetuals (unified account) as an ``ExchangeAdapter``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+
+from fundingarb.domain.funding import FundingPayment, FundingRate, SettledRate
+from fundingarb.domain.instrument import Instrument
+from fundingarb.domain.market import OrderBook
+from fundingarb.domain.order import (
+    Balance,
+    ExchangePosition,
+    FeeTier,
+    Fill,
+    NewOrder,
+    OrderReport,
+    OrderSide,
+    TimeInForce,
+)
+from fundingarb.errors import BadMessage, ConfigError, ExchangeError, OrderRefused, OutcomeUnknown
+from fundingarb.exchanges.base import RestAdapter
+from fundingarb.exchanges.parse import moment, plain, to_ms
+from fundingarb.exchanges.rest import CallFailed, Meaning
+from fundingarb.exchanges.symbols import InstrumentMap
+from fundingarb.ports import (
+    AccountModes,
+    AccountSink,
+    BookSink,
+    KeyPermissions,
+    OpenContext,
+    RateLimit,
+    RateSink,
+)
+from fundingarb_bybit import feeds, ledger, messages
+from fundingarb_bybit.errors import CODES
+from fundingarb_bybit.messages import Answer, Page
+from fundingarb_bybit.settings import BybitSettings
+
+T = TypeVar("T")
+
+_TIME_IN_FORCE = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.POST_ONLY: "PostOnly"}
+_MARGIN = {"REGULAR_MARGIN": "cross", "ISOLATED_MARGIN": "isolated", "PORTFOLIO_MARGIN": "portfolio"}
+_LINEAR = {"category": "linear"}
+
+_COSTS: Mapping[str, Mapping[str, float]] = {
+    "get_instruments": {"ip": 2},
+    "place_order": {"ip": 1, "orders": 1},
+    "cancel_order": {"ip": 1, "cancels": 1},
+    "find_order": {"ip": 3, "queries": 3},
+    "get_open_orders": {"ip": 1, "queries": 1},
+    "get_positions": {"ip": 1, "positions": 1},
+    "get_balance": {"ip": 1, "wallet": 1},
+    "get_fills": {"ip": 2, "ledger": 2},
+    "get_funding_payments": {"ip": 1, "ledger": 1},
+    "get_fee_tier": {"ip": 1, "fees": 1},
+    "get_modes": {"ip": 2, "positions": 1},
+    "set_leverage": {"ip": 1, "settings": 1},
+    "set_margin_mode": {"ip": 2, "settings": 1},
+    "set_one_way_mode": {"ip": 1, "settings": 1},
+    "get_key_permissions": {"ip": 1, "fees": 1},
+}
+
+
+def roots(context: OpenContext, settings: BybitSettings) -> Mapping[str, str]:
+    """Prefix of ccxt's address names -> scheme and host; empty for the real exchange."""
+    if context.network == "mainnet":
+        return {}
+    rest: str | None = settings.testnet_rest_url
+    if context.network != "testnet":
+        rest = context.endpoints.get("rest")
+        if not rest:
+            raise ConfigError("bybit: the localnet's ready file names no `rest` endpoint; start it again")
+    assert rest is not None  # noqa: S101 (either the setting, or checked above)
+    return {"public": rest, "private": rest}
+
+
+def stream_root(context: OpenContext, settings: BybitSettings) -> str:
+    """Scheme and host of the streams."""
+    if context.network == "mainnet":
+        return "wss://stream.bybit.com"
+    if context.network == "testnet":
+        return settings.testnet_stream_url
+    found = context.endpoints.get("ws")
+    if not found:
+        raise ConfigError("bybit: the localnet's ready file names no `ws` endpoint; start it again")
+    return found
+
+
+@asynccontextmanager
+async def open_adapter(settings: BybitSettings, context: OpenContext) -> AsyncIterator[BybitAdapter]:
+    """An adapter for one account (or for public data), closed on leaving."""
+    adapter = BybitAdapter(settings, context)
+    try:
+        yield adapter
+    finally:
+        await adapter.close()
+
+
+class BybitAdapter(RestAdapter):
+    """One Bybit unified account; see ``fundingarb.ports.ExchangeAdapter`` for what the methods promise."""
+
+    name = messages.EXCHANGE
+    limits: Sequence[RateLimit] = (
+        RateLimit("ip", 600, 5),
+        RateLimit("orders", 10, 1),
+        RateLimit("cancels", 10, 1),
+        RateLimit("queries", 50, 1),
+        RateLimit("positions", 50, 1),
+        RateLimit("wallet", 50, 1),
+        RateLimit("ledger", 30, 1),
+        RateLimit("fees", 10, 1),
+        RateLimit("settings", 10, 1),
+    )
+
+    def __init__(self, settings: BybitSettings, context: OpenContext) -> None:
+        super().__init__(
+            context,
+            "bybit",
+            CODES,
+            roots=roots(context, settings),
+            options={
+                "recvWindow": settings.recv_window_ms,
+                "timeDifference": 0,
+                "enableUnifiedMargin": False,
+                "enableUnifiedAccount": True,
+                "unifiedMarginStatus": 6,
+            },
+            timeout=settings.request_timeout_seconds,
+        )
+        self.settings = settings
+        self.stream_root = stream_root(context, settings)
+
+    def cost(self, operation: str) -> Mapping[str, float]:
+        return _COSTS.get(operation, {"ip": 1})
+
+    async def _page(self, endpoint: str, kind: type[T], params: Mapping[str, Any]) -> Page[T]:
+        answer: Answer[Page[T]] = await self.read(endpoint, Answer[Page[kind]], {**_LINEAR, **params})  # type: ignore[valid-type]
+        return answer.result
+
+    async def _pages(self, endpoint: str, kind: type[T], params: Mapping[str, Any]) -> list[T]:
+        """The entries of all pages."""
+        found: list[T] = []
+        cursor = ""
+        while True:
+            page = await self._page(endpoint, kind, {**params, "cursor": cursor} if cursor else params)
+            found.extend(page.list)
+            if not page.nextPageCursor or page.nextPageCursor == cursor or not page.list:
+                return found
+            cursor = page.nextPageCursor
+
+    # public data
+    async def get_server_time(self) -> datetime:
+        asked = self.clock.time()
+        answer = await self.read("publicGetV5MarketTime", Answer[messages.ServerTime])
+        server = moment(answer.result.timeNano[:-6], "timeNano")
+        self.skew.measure(server, asked, self.clock.time())
+        return server
+
+    async def get_instruments(self) -> Sequence[Instrument]:
+        rows = await self._pages("publicGetV5MarketInstrumentsInfo", msgspec.Raw, {"limit": 1000})
+        self._instruments = InstrumentMap(messages.instruments(rows))
+        return list(self._instruments)
+
+    def note_interval(self, instrument: Instrument, interval: timedelta) -> None:
+        """From now on ``instrument`` settles every ``interval``."""
+        self._instruments.replace(replace(instrument, funding_interval=interval))
+
+    async def get_funding_rate(self, symbol: str) -> FundingRate:
+        instrument = await self.instrument(symbol)
+        page = await self._page(
+            "publicGetV5MarketTickers", messages.Ticker, {"symbol": instrument.exchange_id}
+        )
+        for row in page.list:
+            if row.symbol == instrument.exchange_id:
+                return messages.funding_rate(row, instrument, self.clock.now())
+        raise BadMessage(f"bybit: asked for the ticker of {instrument.exchange_id}, got none")
+
+    async def get_funding_rates(self, symbols: Collection[str]) -> Sequence[FundingRate]:
+        wanted = {(await self.instrument(symbol)).exchange_id for symbol in symbols}
+        page = await self._page("publicGetV5MarketTickers", messages.Ticker, {})
+        now = self.clock.now()
+        return [
+            messages.funding_rate(row, instrument, now)
+            for row in page.list
+            if row.symbol in wanted and (instrument := self._instruments.by_id(row.symbol)) is not None
+        ]
+
+    async def get_funding_history(self, symbol: str, since: datetime) -> Sequence[SettledRate]:
+        instrument = await self.instrument(symbol)
+        rows: dict[str, messages.SettledFunding] = {}
+        end = to_ms(self.clock.now())
+        while end >= to_ms(since):
+            params = {
+                "symbol": instrument.exchange_id,
+                "startTime": to_ms(since),
+                "endTime": end,
+                "limit": 200,
+            }
+            page = await self._page("publicGetV5MarketFundingHistory", messages.SettledFunding, params)
+            rows.update({row.fundingRateTimestamp: row for row in page.list})
+            if len(page.list) < 200:
+                break
+            end = min(int(row.fundingRateTimestamp) for row in page.list) - 1
+        return messages.settled(rows.values(), instrument.symbol)
+
+    async def get_orderbook(self, symbol: str, depth: int) -> OrderBook:
+        instrument = await self.instrument(symbol)
+        params = {**_LINEAR, "symbol": instrument.exchange_id, "limit": max(1, min(depth, 500))}
+        answer = await self.read("publicGetV5MarketOrderbook", Answer[messages.Depth], params)
+        return messages.order_book(answer.result, instrument, depth, self.clock.now())
+
+    # orders
+    async def place_order(self, order: NewOrder) -> OrderReport:
+        try:
+            instrument = await self.instrument(order.symbol)
+        except ExchangeError as error:
+            raise OrderRefused(f"not sent: {error}", code=error.code) from error
+        params: dict[str, Any] = {
+            **_LINEAR,
+            "symbol": instrument.exchange_id,
+            "side": "Buy" if order.side is OrderSide.BUY else "Sell",
+            "orderType": "Market" if order.price is None else "Limit",
+            "qty": plain(order.quantity / instrument.multiplier),
+            "positionIdx": 0,
+            "orderLinkId": order.client_id,
+        }
+        if order.price is not None:
+            params["price"] = plain(order.price * instrument.multiplier)
+            params["timeInForce"] = _TIME_IN_FORCE[order.time_in_force]
+        if order.reduce_only:
+            params["reduceOnly"] = True
+        try:
+            answer = await self.write("privatePostV5OrderCreate", Answer[messages.Created], params)
+        except CallFailed as failure:
+            if failure.meaning is Meaning.DUPLICATE:
+                return await self._adopt(order, failure)
+            outcome = self.outcome(failure)
+            raise outcome from (outcome.__cause__ or failure)
+        try:
+            return messages.created(answer.result, order, self.account, self.clock.now())
+        except BadMessage as error:
+            raise OutcomeUnknown(str(error)) from error
+
+    async def _adopt(self, order: NewOrder, failure: CallFailed) -> OrderReport:
+        """The order that already has our client order id: it is ours, sent before."""
+        try:
+            existing = await self.find_order(order.symbol, order.client_id)
+        except ExchangeError as error:
+            raise OutcomeUnknown(f"bybit: {failure}; looking it up: {error}", code=failure.code) from error
+        if existing is None:
+            raise OutcomeUnknown(f"bybit: {failure}; but no such order is found", code=failure.code)
+        return existing
+
+    async def cancel_order(self, symbol: str, client_id: str) -> bool:
+        instrument = await self.instrument(symbol)
+        params = {**_LINEAR, "symbol": instrument.exchange_id, "orderLinkId": client_id}
+        try:
+            await self.write("privatePostV5OrderCancel", Answer[messages.Created], params)
+        except CallFailed as failure:
+            if failure.meaning is Meaning.MISSING:
+                return False
+            outcome = self.outcome(failure)
+            raise outcome from (outcome.__cause__ or failure)
+        return True
+
+    async def find_order(self, symbol: str, client_id: str) -> OrderReport | None:
+        """Open orders first, then the recent ones that are over, then history (which lags behind)."""
+        instrument = await self.instrument(symbol)
+        params = {"symbol": instrument.exchange_id, "orderLinkId": client_id}
+        for endpoint, extra in (
+            ("privateGetV5OrderRealtime", {}),
+            ("privateGetV5OrderRealtime", {"openOnly": 1}),
+            ("privateGetV5OrderHistory", {}),
+        ):
+            try:
+                page = await self._page(endpoint, messages.Order, {**params, **extra})
+            except ExchangeError as error:
+                if error.code == "110001":
+                    continue
+                raise
+            for row in page.list:
+                if row.orderLinkId == client_id:
+                    return messages.order_report(row, self.account, self._instruments)
+        return None
+
+    async def get_open_orders(self) -> Sequence[OrderReport]:
+        known = await self.instruments()
+        params = {"settleCoin": messages.SETTLE, "limit": 50}
+        rows = await self._pages("privateGetV5OrderRealtime", messages.Order, params)
+        return [messages.order_report(row, self.account, known) for row in rows]
+
+    # account
+    async def get_positions(self) -> Sequence[ExchangePosition]:
+        known = await self.instruments()
+        params = {"settleCoin": messages.SETTLE, "limit": 200}
+        rows = await self._pages("privateGetV5PositionList", messages.Position, params)
+        found = (messages.position(row, self.account, known) for row in rows)
+        return [position for position in found if position.quantity]
+
+    async def get_balance(self) -> Balance:
+        params = {"accountType": "UNIFIED", "coin": messages.SETTLE}
+        answer = await self.read("privateGetV5AccountWalletBalance", Answer[Page[messages.Wallet]], params)
+        return messages.balance(answer.result.list, self.account)
+
+    async def _ledger(self, since: datetime, kind: str | None) -> list[messages.LedgerRow]:
+        async def read(params: dict[str, Any]) -> Page[messages.LedgerRow]:
+            return await self._page("privateGetV5AccountTransactionLog", messages.LedgerRow, params)
+
+        return await ledger.rows_since(read, since, self.clock.now() + timedelta(seconds=1), kind)
+
+    async def get_fills(self, since: datetime, symbol: str | None = None) -> Sequence[Fill]:
+        known = await self.instruments()
+        fills: list[Fill] = []
+        for row in await self._ledger(since, None):
+            instrument = known.by_id(row.symbol)
+            if instrument is not None and symbol in (None, instrument.symbol) and messages.is_fill(row):
+                fills.append(messages.fill(row, self.account, instrument))
+        return fills
+
+    async def get_funding_payments(self, since: datetime) -> Sequence[FundingPayment]:
+        await self.instruments()
+        rows = await self._ledger(since, "SETTLEMENT")
+        return [
+            messages.payment(row, self.account, self.symbol_of(row.symbol))
+            for row in rows
+            if row.type == "SETTLEMENT"
+        ]
+
+    async def get_fee_tier(self, symbol: str) -> FeeTier:
+        instrument = await self.instrument(symbol)
+        page = await self._page(
+            "privateGetV5AccountFeeRate", messages.FeeRate, {"symbol": instrument.exchange_id}
+        )
+        for row in page.list:
+            if row.symbol == instrument.exchange_id:
+                return messages.fee_tier(row)
+        raise BadMessage(f"bybit: asked for the fees of {instrument.exchange_id}, got none")
+
+    async def _margin_mode(self) -> str | None:
+        answer = await self.read("privateGetV5AccountInfo", Answer[messages.AccountInfo])
+        return _MARGIN.get(answer.result.marginMode)
+
+    async def get_modes(self, symbol: str) -> AccountModes:
+        """Margin mode is the account's; an instrument with two position slots is in hedge mode."""
+        instrument = await self.instrument(symbol)
+        page = await self._page(
+            "privateGetV5PositionList", messages.Position, {"symbol": instrument.exchange_id}
+        )
+        slots = {row.positionIdx for row in page.list}
+        leverages = [row.leverage for row in page.list if row.leverage]
+        return AccountModes(
+            position_mode=None if not slots else "hedge" if slots & {1, 2} else "one-way",
+            margin_mode=await self._margin_mode(),
+            leverage=Decimal(leverages[0]) if leverages else None,
+        )
+
+    async def set_leverage(self, symbol: str, leverage: int) -> None:
+        instrument = await self.instrument(symbol)
+        both = {"buyLeverage": str(leverage), "sellLeverage": str(leverage)}
+        await self.change(
+            "privatePostV5PositionSetLeverage", {**_LINEAR, "symbol": instrument.exchange_id, **both}
+        )
+
+    async def set_margin_mode(self, symbol: str, mode: str) -> None:
+        """Account-wide on a unified account: it changes every symbol's mode."""
+        if await self._margin_mode() == mode:
+            return
+        wanted = {ours: theirs for theirs, ours in _MARGIN.items()}[mode]
+        await self.change("privatePostV5AccountSetMarginMode", {"setMarginMode": wanted})
+
+    async def set_one_way_mode(self) -> None:
+        await self.change("privatePostV5PositionSwitchMode", {**_LINEAR, "coin": messages.SETTLE, "mode": 0})
+
+    async def get_key_permissions(self) -> KeyPermissions:
+        answer = await self.read("privateGetV5UserQueryApi", Answer[messages.ApiKey])
+        return messages.permissions(answer.result)
+
+    # streams
+    async def stream_rates(self, symbols: Sequence[str], sink: RateSink) -> None:
+        await feeds.rates(self, symbols, sink)
+
+    async def stream_books(self, symbols: Sequence[str], sink: BookSink) -> None:
+        await feeds.books(self, symbols, sink)
+
+    async def stream_account(self, sink: AccountSink) -> None:
+        await feeds.account(self, sink)

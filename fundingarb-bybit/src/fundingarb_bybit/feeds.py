@@ -1,0 +1,187 @@
+"""Bybit's streams: public linear (tickers, books) and private (orders, executions, positions, wallet)."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import anyio
+
+from fundingarb.errors import AuthenticationFailed
+from fundingarb.exchanges.parse import excerpt
+from fundingarb.exchanges.stream import Connection, Subscription, run_stream
+from fundingarb.ports import AccountSink, BookSink, RateSink
+from fundingarb_bybit import messages
+from fundingarb_bybit.stream import AccountDecoder, BookDecoder, TickerDecoder
+
+if TYPE_CHECKING:
+    from fundingarb_bybit.adapter import BybitAdapter
+
+TOPICS_PER_COMMAND = 100
+TOPICS_PER_CONNECTION = 300
+PING = '{"op":"ping"}'
+PING_SECONDS = 10.0
+PRIVATE_TOPICS = ("order", "execution", "position", "wallet")
+
+
+def _fixed(url: str) -> Callable[[], Awaitable[str]]:
+    async def answer() -> str:
+        return url
+
+    return answer
+
+
+async def _subscribe(connection: Connection, topics: Sequence[str], operation: str = "subscribe") -> None:
+    for start in range(0, len(topics), TOPICS_PER_COMMAND):
+        await connection.send(
+            json.dumps({"op": operation, "args": topics[start : start + TOPICS_PER_COMMAND]})
+        )
+
+
+def _chunks(ids: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """(suffix of the stream's name, symbols) per connection."""
+    starts = range(0, len(ids), TOPICS_PER_CONNECTION)
+    return [
+        ("" if number == 0 else f"-{number + 1}", list(ids[start : start + TOPICS_PER_CONNECTION]))
+        for number, start in enumerate(starts)
+    ]
+
+
+async def rates(adapter: BybitAdapter, symbols: Sequence[str], sink: RateSink) -> None:
+    """Tickers: rate, next settlement, interval, mark and index price."""
+    known = await adapter.instruments()
+    rows = {
+        instrument.exchange_id: sink.book.add(instrument)
+        for symbol in symbols
+        if (instrument := known.get(symbol)) is not None
+    }
+
+    def changed(row: int, hours: float) -> None:
+        instrument = sink.book.instrument(row)
+        adapter.note_interval(instrument, timedelta(hours=hours))
+        sink.interval_changed(messages.EXCHANGE, instrument.symbol, hours)
+
+    async with anyio.create_task_group() as tasks:
+        for suffix, ids in _chunks(list(rows)):
+            part = {name: rows[name] for name in ids}
+            decoder = TickerDecoder(sink.book, part, now=adapter.clock.time, changed=changed)
+            subscription = _tickers(adapter, sink, decoder, f"rates{suffix}", ids)
+            tasks.start_soon(run_stream, adapter.session, subscription, sink)
+        await anyio.sleep_forever()
+
+
+def _tickers(
+    adapter: BybitAdapter, sink: RateSink, decoder: TickerDecoder, name: str, ids: Sequence[str]
+) -> Subscription:
+    def take(frame: bytes) -> None:
+        if decoder.decode(frame):
+            sink.flush(messages.EXCHANGE)
+
+    async def opened(connection: Connection) -> None:
+        decoder.reset()
+        await _subscribe(connection, [f"tickers.{each}" for each in ids])
+
+    return Subscription(
+        name=name,
+        url=_fixed(f"{adapter.stream_root}/v5/public/linear"),
+        opened=opened,
+        frame=take,
+        ping=(PING, PING_SECONDS),
+        stale_after=adapter.settings.stream_stale_seconds,
+    )
+
+
+async def books(adapter: BybitAdapter, symbols: Sequence[str], sink: BookSink) -> None:
+    """The top fifty levels of each symbol, as snapshot and changes."""
+    known = await adapter.instruments()
+    ids = [found.exchange_id for symbol in symbols if (found := known.get(symbol)) is not None]
+    async with anyio.create_task_group() as tasks:
+        for suffix, part in _chunks(ids):
+            tasks.start_soon(_books, adapter, sink, f"books{suffix}", part)
+        await anyio.sleep_forever()
+
+
+async def _books(adapter: BybitAdapter, sink: BookSink, name: str, ids: Sequence[str]) -> None:
+    gaps: set[str] = set()
+    noticed = anyio.Event()
+
+    def gap(exchange_id: str) -> None:
+        gaps.add(exchange_id)
+        noticed.set()
+
+    decoder = BookDecoder(adapter.known, sink.update, adapter.clock.now, gap)
+
+    async def opened(connection: Connection) -> None:
+        decoder.reset()
+        gaps.clear()
+        await _subscribe(connection, [f"orderbook.50.{each}" for each in ids])
+
+    async def resubscribe(connection: Connection) -> None:
+        """A subscription starts with a snapshot, so taking it anew is how a gap is mended."""
+        nonlocal noticed
+        while True:
+            await noticed.wait()
+            noticed = anyio.Event()
+            topics = [f"orderbook.50.{each}" for each in sorted(gaps)]
+            gaps.clear()
+            await _subscribe(connection, topics, "unsubscribe")
+            await _subscribe(connection, topics)
+
+    subscription = Subscription(
+        name=name,
+        url=_fixed(f"{adapter.stream_root}/v5/public/linear"),
+        opened=opened,
+        frame=decoder.decode,
+        beside=resubscribe,
+        ping=(PING, PING_SECONDS),
+        stale_after=adapter.settings.stream_stale_seconds,
+    )
+    await run_stream(adapter.session, subscription, sink)
+
+
+async def account(adapter: BybitAdapter, sink: AccountSink) -> None:
+    """The private stream of the adapter's account."""
+    known = await adapter.instruments()
+    decoder = AccountDecoder(adapter.account, known, sink)
+
+    async def opened(connection: Connection) -> None:
+        await connection.send(login(adapter))
+        await _logged_in(connection)
+        await _subscribe(connection, PRIVATE_TOPICS)
+
+    subscription = Subscription(
+        name="account",
+        url=_fixed(f"{adapter.stream_root}/v5/private"),
+        opened=opened,
+        frame=decoder.decode,
+        ping=(PING, PING_SECONDS),
+        stale_after=3 * PING_SECONDS,
+    )
+    await run_stream(adapter.session, subscription, sink)
+
+
+def login(adapter: BybitAdapter) -> str:
+    """The command that logs a connection in: HMAC-SHA256 of ``GET/realtime`` and an expiry a few real seconds ahead."""
+    context = adapter.context
+    if context.account is None:
+        raise AuthenticationFailed("bybit: the account stream needs credentials")
+    key = context.account.values["api_key"].reveal()
+    secret = context.account.values["api_secret"].reveal()
+    window = adapter.settings.recv_window_ms * max(1.0, adapter.clock.speed)
+    expires = round(adapter.clock.time() * 1000 + adapter.skew.milliseconds + window)
+    signature = hmac.new(secret.encode(), f"GET/realtime{expires}".encode(), "sha256").hexdigest()
+    return json.dumps({"op": "auth", "args": [key, expires, signature]})
+
+
+async def _logged_in(connection: Connection) -> None:
+    """Wait for the answer to the login; ``AuthenticationFailed`` when it says no."""
+    while True:
+        frame = await connection.receive()
+        answer = json.loads(frame)
+        if answer.get("op") == "auth" or "success" in answer:
+            if answer.get("success") is not True:
+                raise AuthenticationFailed(f"bybit: the account stream refused the key: {excerpt(frame)}")
+            return

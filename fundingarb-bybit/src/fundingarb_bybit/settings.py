@@ -1,0 +1,25 @@
+"""The Bybit section of the configuration."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class BybitSettings(BaseModel):
+    """How to talk to Bybit; the defaults suit everybody. Times are real seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recv_window_ms: int = Field(
+        3000, ge=500, le=60000, description="how long Bybit may take a request after its time"
+    )
+    request_timeout_seconds: float = Field(10.0, gt=0, le=60)
+    stream_stale_seconds: float = Field(
+        15.0, gt=0, description="reconnect a market stream that is silent for so long"
+    )
+    testnet_rest_url: str = Field(
+        "https://api-testnet.bybit.com", description="REST host of `network: testnet`"
+    )
+    testnet_stream_url: str = Field(
+        "wss://stream-testnet.bybit.com", description="stream host of `network: testnet`"
+    )

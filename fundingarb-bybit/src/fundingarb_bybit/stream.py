@@ -1,0 +1,393 @@
+"""Decoders of Bybit's stream frames. Whole frames in, columns and values out; nothing is awaited.
+
+``TickerDecoder`` is the hot path: most deltas touch neither rate nor mark price and are dropped by a search in the
+bytes; the rest are decoded as typed structs, with strings compared before they are parsed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from fundingarb.domain.market import OrderBook, RateBook
+from fundingarb.domain.order import Fill, FillKind
+from fundingarb.errors import BadMessage
+from fundingarb.exchanges.parse import moment, number, positive
+from fundingarb.exchanges.symbols import InstrumentMap
+from fundingarb.ports import AccountSink
+from fundingarb_bybit.messages import EXCHANGE, Order, Position, order_report, side_of
+
+_LARGEST_PRICE = 1e12
+_FIRST_SECOND = 1_500_000_000.0
+_LAST_SECOND = 4_102_444_800.0  # the year 2100
+
+
+class _Ticker(msgspec.Struct, gc=False):
+    symbol: str
+    fundingRate: str = ""  # noqa: N815
+    nextFundingTime: str = ""  # noqa: N815
+    fundingIntervalHour: str = ""  # noqa: N815
+    markPrice: str = ""  # noqa: N815
+    indexPrice: str = ""  # noqa: N815
+
+
+class _TickerFrame(msgspec.Struct, gc=False):
+    data: _Ticker
+
+
+class _Reply(msgspec.Struct):
+    """An answer to a command: ``success`` is absent from data frames and from pongs of the private stream."""
+
+    success: bool | None = None
+    ret_msg: str = ""
+    op: str = ""
+    topic: str = ""
+
+
+_REPLY = msgspec.json.Decoder(_Reply)
+
+
+def check_reply(frame: bytes) -> None:
+    """Pass over an answer that says yes; a refusal is a ``BadMessage``."""
+    reply = _REPLY.decode(frame)
+    if reply.success is False:
+        raise BadMessage(f"bybit refused {reply.op or 'a command'}: {reply.ret_msg}")
+
+
+class TickerDecoder:
+    """Takes frames of ``tickers.X`` into a rate book.
+
+    A snapshot carries all fields, a delta those that changed; what a delta leaves out is kept. ``rows`` maps Bybit's
+    symbols to rows of ``book``. ``now`` gives unix seconds of the shared clock. ``changed`` hears of a new funding
+    interval (row, hours).
+    """
+
+    __slots__ = ("_book", "_changed", "_frame", "_now", "_rates", "_rows", "_scale", "_times")
+
+    def __init__(
+        self,
+        book: RateBook,
+        rows: Mapping[str, int],
+        *,
+        now: Callable[[], float],
+        changed: Callable[[int, float], None] | None = None,
+    ) -> None:
+        self._book = book
+        self._rows = dict(rows)
+        self._now = now
+        self._changed = changed
+        self._frame = msgspec.json.Decoder(_TickerFrame)
+        self._rates: dict[int, tuple[str, float]] = {}
+        self._times: dict[int, tuple[str, float]] = {}
+        self._scale = {row: 1.0 / float(book.instrument(row).multiplier) for row in rows.values()}
+
+    def reset(self) -> None:
+        """Forget what was seen: a fresh snapshot comes first."""
+        self._rates.clear()
+        self._times.clear()
+
+    def decode(self, frame: bytes) -> bool:
+        """Take one frame; True when it touched the book."""
+        if (
+            b'"markPrice"' not in frame
+            and b'"funding' not in frame
+            and b'"indexPrice"' not in frame
+            and b'"nextFundingTime"' not in frame
+        ):
+            if b'"tickers.' not in frame:
+                check_reply(frame)
+            return False
+        ticker = self._frame.decode(frame).data
+        row = self._rows.get(ticker.symbol)
+        if row is None:
+            return False
+        book = self._book
+        at = self._now()
+        if ticker.markPrice:
+            mark = float(ticker.markPrice)
+            if 0.0 < mark < _LARGEST_PRICE:
+                book.mark[row] = mark * self._scale[row]
+        if ticker.indexPrice:
+            index = float(ticker.indexPrice)
+            if 0.0 < index < _LARGEST_PRICE:
+                book.index[row] = index * self._scale[row]
+        interval = bool(ticker.fundingIntervalHour) and self._take_interval(row, ticker.fundingIntervalHour)
+        self._take_rate(row, ticker, at, fresh=interval)
+        book.frame(EXCHANGE, at)
+        return True
+
+    def _take_interval(self, row: int, text: str) -> bool:
+        """Note the interval; True when it is another than before."""
+        hours = float(text)
+        if not 0.0 < hours <= 24.0:
+            raise BadMessage(f"bybit: a funding interval of {text} hours")
+        if self._book.interval[row] == hours * 3600.0:
+            return False
+        self._book.interval[row] = hours * 3600.0
+        if self._changed is not None:
+            self._changed(row, hours)
+        return True
+
+    def _take_rate(self, row: int, ticker: _Ticker, at: float, *, fresh: bool) -> None:
+        book = self._book
+        rate = self._rates.get(row)
+        time = self._times.get(row)
+        if ticker.fundingRate and (rate is None or rate[0] != ticker.fundingRate):
+            value = float(ticker.fundingRate)
+            if not -1.0 < value < 1.0:
+                raise BadMessage(f"bybit {ticker.symbol}: a funding rate of {ticker.fundingRate}")
+            rate = self._rates[row] = (ticker.fundingRate, value)
+            fresh = True
+        if ticker.nextFundingTime and (time is None or time[0] != ticker.nextFundingTime):
+            settlement = int(ticker.nextFundingTime) / 1000.0
+            if not _FIRST_SECOND < settlement < _LAST_SECOND:
+                raise BadMessage(f"bybit {ticker.symbol}: next funding at {ticker.nextFundingTime}")
+            time = self._times[row] = (ticker.nextFundingTime, settlement)
+            fresh = True
+        if rate is None or time is None:
+            return
+        if fresh or book.rate[row] != book.rate[row]:
+            book.update(row, rate[1], time[1], at)
+        else:
+            book.at[row] = at
+
+
+Level = tuple[Decimal, Decimal]
+
+
+class _Side:
+    """One side of a book, kept sorted best first by a sign that makes the best price the smallest key."""
+
+    __slots__ = ("_keys", "_levels", "_sign")
+
+    def __init__(self, sign: int) -> None:
+        self._sign = sign
+        self._keys: list[Decimal] = []
+        self._levels: list[Level] = []
+
+    def replace(self, price: Decimal, quantity: Decimal, multiplier: Decimal) -> None:
+        """Set the quantity at a price; zero takes the level away."""
+        key = self._sign * price
+        place = bisect_left(self._keys, key)
+        known = place < len(self._keys) and self._keys[place] == key
+        if quantity > 0:
+            level = (price / multiplier, quantity * multiplier)
+            if known:
+                self._levels[place] = level
+            else:
+                self._keys.insert(place, key)
+                self._levels.insert(place, level)
+        elif known:
+            del self._keys[place]
+            del self._levels[place]
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        return tuple(self._levels)
+
+
+class _Changes(msgspec.Struct):
+    s: str
+    b: list[tuple[str, str]]
+    a: list[tuple[str, str]]
+    u: int
+
+
+class _BookFrame(msgspec.Struct):
+    topic: str = ""
+    type: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"")
+    success: bool | None = None
+    ret_msg: str = ""
+    op: str = ""
+
+
+class _Book:
+    __slots__ = ("asks", "bids", "update")
+
+    def __init__(self) -> None:
+        self.bids, self.asks, self.update = _Side(-1), _Side(1), 0
+
+
+class BookDecoder:
+    """Frames of ``orderbook.50.X``: snapshots, and deltas pieced together.
+
+    Deltas are numbered (``u``). One that does not follow its predecessor, or that cannot be understood, or that crosses
+    the book, makes it unusable: it is dropped and ``gap`` is called with Bybit's symbol, to subscribe anew; until the
+    snapshot comes, deltas are passed over. A snapshot may come at any time (``u`` 1 after a restart) and starts over.
+    """
+
+    def __init__(
+        self,
+        known: InstrumentMap,
+        update: Callable[[OrderBook], None],
+        now: Callable[[], datetime],
+        gap: Callable[[str], None],
+    ) -> None:
+        self._known = known
+        self._update = update
+        self._now = now
+        self._gap = gap
+        self._frame = msgspec.json.Decoder(_BookFrame)
+        self._changes = msgspec.json.Decoder(_Changes)
+        self._books: dict[str, _Book] = {}
+
+    def reset(self) -> None:
+        """Drop all books: snapshots come first on a new connection."""
+        self._books.clear()
+
+    def decode(self, frame: bytes) -> None:
+        message = self._frame.decode(frame)
+        if message.success is False:
+            raise BadMessage(f"bybit refused {message.op or 'a command'}: {message.ret_msg}")
+        if not message.topic.startswith("orderbook."):
+            return
+        data = self._changes.decode(message.data)
+        instrument = self._known.by_id(data.s)
+        if instrument is None:
+            raise BadMessage(f"bybit: a book of {data.s}, which is not a known instrument")
+        book = self._books.get(data.s)
+        if message.type == "snapshot":
+            book = self._books[data.s] = _Book()
+        elif book is None:
+            return
+        elif data.u != book.update + 1:
+            self._drop(data.s)
+            return
+        self._apply(book, data, instrument.multiplier)
+        bids, asks = book.bids.levels, book.asks.levels
+        if bids and asks and bids[0][0] >= asks[0][0]:
+            self._drop(data.s)
+            raise BadMessage(f"bybit {data.s}: a crossed book, {bids[0][0]} over {asks[0][0]}")
+        self._update(OrderBook(EXCHANGE, instrument.symbol, bids, asks, self._now()))
+
+    def _drop(self, exchange_id: str) -> None:
+        del self._books[exchange_id]
+        self._gap(exchange_id)
+
+    def _apply(self, book: _Book, data: _Changes, multiplier: Decimal) -> None:
+        try:
+            for rows, side in ((data.b, book.bids), (data.a, book.asks)):
+                for price, quantity in rows:
+                    side.replace(positive(price, "price"), number(quantity, "quantity"), multiplier)
+        except BadMessage:
+            self._drop(data.s)
+            raise
+        book.update = data.u
+
+
+class _Execution(msgspec.Struct):
+    symbol: str
+    category: str
+    execId: str  # noqa: N815
+    execType: str  # noqa: N815
+    side: str
+    orderId: str  # noqa: N815
+    execTime: str  # noqa: N815
+    execPrice: str  # noqa: N815
+    execQty: str  # noqa: N815
+    execFee: str  # noqa: N815
+    execPnl: str = ""  # noqa: N815
+    orderLinkId: str = ""  # noqa: N815
+    isMaker: bool = False  # noqa: N815
+    extraFees: Any = None  # noqa: N815
+
+
+class _Linear(msgspec.Struct):
+    category: str = "linear"
+
+
+class _PrivateFrame(msgspec.Struct):
+    topic: str = ""
+    data: list[msgspec.Raw] = []
+    success: bool | None = None
+    ret_msg: str = ""
+    op: str = ""
+
+
+_EXECUTIONS = {"Trade": FillKind.TRADE, "AdlTrade": FillKind.ADL, "BustTrade": FillKind.LIQUIDATION}
+_CLOSED_BY_EXCHANGE = {"AdlTrade", "BustTrade", "Delivery", "Settle", "MovePosition"}
+
+
+class AccountDecoder:
+    """Frames of the private stream: orders, executions, positions, wallet.
+
+    One bad entry spoils no other of its frame: the others are taken, then ``BadMessage`` is raised for it.
+    """
+
+    def __init__(self, account: str, known: InstrumentMap, sink: AccountSink) -> None:
+        self._account = account
+        self._known = known
+        self._sink = sink
+        self._frame = msgspec.json.Decoder(_PrivateFrame)
+        self._category = msgspec.json.Decoder(_Linear)
+        self._order = msgspec.json.Decoder(Order)
+        self._execution = msgspec.json.Decoder(_Execution)
+        self._position = msgspec.json.Decoder(Position)
+
+    def decode(self, frame: bytes) -> None:
+        message = self._frame.decode(frame)
+        if message.success is False:
+            raise BadMessage(f"bybit refused {message.op or 'a command'}: {message.ret_msg}")
+        topic = message.topic.partition(".")[0]
+        take = {
+            "order": self._take_order,
+            "execution": self._take_execution,
+            "position": self._take_position,
+        }.get(topic)
+        if take is None:
+            return
+        problem: ValueError | BadMessage | None = None
+        for raw in message.data:
+            try:
+                if self._category.decode(raw).category == "linear":
+                    take(raw)
+            except (ValueError, BadMessage) as error:
+                problem = error
+        if problem is not None:
+            raise BadMessage(f"bybit {topic}: {problem}") from problem
+
+    def _symbol(self, exchange_id: str) -> str:
+        instrument = self._known.by_id(exchange_id)
+        return exchange_id if instrument is None else instrument.symbol
+
+    def _take_order(self, raw: msgspec.Raw) -> None:
+        self._sink.order(order_report(self._order.decode(raw), self._account, self._known))
+
+    def _take_position(self, raw: msgspec.Raw) -> None:
+        position = self._position.decode(raw)
+        self._sink.position(self._account, self._symbol(position.symbol))
+
+    def _take_execution(self, raw: msgspec.Raw) -> None:
+        row = self._execution.decode(raw)
+        if row.execType == "Funding":
+            self._sink.funding(self._account)
+            return
+        instrument = self._known.by_id(row.symbol)
+        kind = _EXECUTIONS.get(row.execType)
+        if kind is not None and instrument is not None and row.execPnl and not row.extraFees:
+            self._sink.fill(
+                Fill(
+                    exchange=EXCHANGE,
+                    account=self._account,
+                    symbol=instrument.symbol,
+                    trade_id=row.execId,
+                    exchange_order_id=row.orderId,
+                    client_id=row.orderLinkId or None,
+                    side=side_of(row.side),
+                    quantity=positive(row.execQty, "execQty") * instrument.multiplier,
+                    price=positive(row.execPrice, "execPrice") / instrument.multiplier,
+                    fee=number(row.execFee, "execFee"),
+                    realized_pnl=number(row.execPnl, "execPnl"),
+                    at=moment(row.execTime, "execTime"),
+                    maker=row.isMaker,
+                    kind=kind,
+                )
+            )
+        if row.execType in _CLOSED_BY_EXCHANGE:
+            self._sink.position(self._account, self._symbol(row.symbol))
