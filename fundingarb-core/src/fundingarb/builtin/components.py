@@ -1,30 +1,30 @@
-"""How the builtin strategy and risk rules are opened."""
+"""How the builtin components are opened. What they are made of is imported then: listing them costs nothing."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from typing import TYPE_CHECKING
 
-from fundingarb.builtin.risk import MarginAvailable, PairCap
-from fundingarb.builtin.settings import FundingSpreadSettings, RuleSettings
-from fundingarb.builtin.strategy import FundingSpread
-from fundingarb.domain.opportunity import DecayToMedian, HedgePlan, Refusal
-from fundingarb.domain.risk import Portfolio
-from fundingarb.ports import OpenContext, RiskRule, Strategy
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
-
-class Always:
-    """A rule that was switched off."""
-
-    def check(self, plan: HedgePlan, portfolio: Portfolio, now: datetime) -> Refusal | None:
-        return None
+    from fundingarb.builtin.settings import (
+        FundingSpreadSettings,
+        LogSinkSettings,
+        RuleSettings,
+        TelegramSettings,
+    )
+    from fundingarb.ports import AlertSink, OpenContext, RiskRule, Strategy
 
 
 @asynccontextmanager
 async def open_funding_spread(
     _settings: FundingSpreadSettings, context: OpenContext
 ) -> AsyncIterator[Strategy]:
+    from fundingarb.builtin.strategy import FundingSpread
+    from fundingarb.domain.opportunity import DecayToMedian
+
     yield FundingSpread(
         context.rules, context.settlement_guard, forecast=DecayToMedian(context.forecast_half_life)
     )
@@ -32,9 +32,25 @@ async def open_funding_spread(
 
 @asynccontextmanager
 async def open_pair_cap(settings: RuleSettings, context: OpenContext) -> AsyncIterator[RiskRule]:
+    from fundingarb.builtin.risk import Always, PairCap
+
     yield PairCap(context.rules.max_position_per_pair_usd) if settings.enabled else Always()
 
 
 @asynccontextmanager
 async def open_margin(settings: RuleSettings, context: OpenContext) -> AsyncIterator[RiskRule]:
+    from fundingarb.builtin.risk import Always, MarginAvailable
+
     yield MarginAvailable(context.rules.margin_use) if settings.enabled else Always()
+
+
+def open_log(settings: LogSinkSettings, context: OpenContext) -> AbstractAsyncContextManager[AlertSink]:
+    from fundingarb.builtin import sinks
+
+    return sinks.open_log(settings, context)
+
+
+def open_telegram(settings: TelegramSettings, context: OpenContext) -> AbstractAsyncContextManager[AlertSink]:
+    from fundingarb.builtin import sinks
+
+    return sinks.open_telegram(settings, context)

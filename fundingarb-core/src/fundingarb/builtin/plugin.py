@@ -39,7 +39,9 @@ def register_risk_rules() -> Iterable[Component[RiskRule]]:
 
 @hookimpl
 def register_alert_sinks() -> Iterable[Component[AlertSink]]:
-    from fundingarb.builtin import settings, sinks
+    from fundingarb.builtin import components, settings
 
-    yield Component("log", settings.LogSinkSettings, sinks.open_log, summary="the program's log")
-    yield Component("telegram", settings.TelegramSettings, sinks.open_telegram, summary="one Telegram chat")
+    yield Component("log", settings.LogSinkSettings, components.open_log, summary="the program's log")
+    yield Component(
+        "telegram", settings.TelegramSettings, components.open_telegram, summary="one Telegram chat"
+    )

@@ -11,6 +11,13 @@ from fundingarb.domain.order import ZERO
 from fundingarb.domain.risk import Portfolio, refuse
 
 
+class Always:
+    """A rule that was switched off."""
+
+    def check(self, plan: HedgePlan, portfolio: Portfolio, now: datetime) -> Refusal | None:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class PairCap:
     """At most ``limit`` USD notional per symbol (specification 4.1)."""
