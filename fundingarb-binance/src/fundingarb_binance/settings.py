@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from fundingarb.settings import PluginSettings
 
 
-class BinanceSettings(BaseModel):
+class BinanceSettings(PluginSettings):
     """How to talk to Binance; the defaults suit everybody. Times are real seconds."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     recv_window_ms: int = Field(
         3000, ge=500, le=60000, description="how long Binance may take a request after its time"

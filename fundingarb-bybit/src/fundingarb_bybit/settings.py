@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from fundingarb.settings import PluginSettings
 
 
-class BybitSettings(BaseModel):
+class BybitSettings(PluginSettings):
     """How to talk to Bybit; the defaults suit everybody. Times are real seconds."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     recv_window_ms: int = Field(
         3000, ge=500, le=60000, description="how long Bybit may take a request after its time"
