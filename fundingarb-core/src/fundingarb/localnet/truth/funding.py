@@ -38,6 +38,7 @@ class FundingTrack:
         self.interval_override: int | None = market.rules.funding_interval_hours
         self.settled: list[SettledRate] = []
         self.interval_hours, self.next_time = self._schedule(start)
+        self._newest_before: list[SettledRate] | None = None
 
     def _schedule(self, time: float) -> tuple[int, float]:
         """Interval and the first settlement strictly after ``time``."""
@@ -137,8 +138,14 @@ class FundingTrack:
         prices = self.market.raw_prices(at)
         return self.market.as_mark(prices.mark if self.market.rules.funding_price == "mark" else prices.index)
 
+    def _last_before(self) -> SettledRate | None:
+        """The model's last settlement before the localnet started; looked up once, views are frequent."""
+        if self._newest_before is None:
+            self._newest_before = self._before(self.start - 2 * 86_400, self.start)[-1:]
+        return next(iter(self._newest_before), None)
+
     def view(self, now: float) -> FundingView:
-        last = self.settled[-1] if self.settled else next(iter(self.history(None, None, 1)), None)
+        last = self.settled[-1] if self.settled else self._last_before()
         instrument = self.market.instrument
         return FundingView(
             instrument=instrument.id,
