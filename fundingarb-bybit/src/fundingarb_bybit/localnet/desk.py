@@ -102,6 +102,11 @@ class Desk:
         if self.category(params) != CATEGORY:
             raise ApiError(10001, "params error: this account trades linear contracts only")
 
+    @staticmethod
+    def nothing(category: str) -> dict[str, Any]:
+        """An empty page: what an account that trades linear contracts has elsewhere."""
+        return {"category": category, "list": [], "nextPageCursor": ""}
+
     def charge(self, rule: str, key: str) -> LimitState:
         """Count a request."""
         return self.limiter.charge(rule, key, 1, self.venue.real())

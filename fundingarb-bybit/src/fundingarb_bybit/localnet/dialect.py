@@ -26,7 +26,7 @@ from fundingarb.localnet.truth.events import (
 from fundingarb.localnet.truth.rules import Instrument, VenueRules
 from fundingarb.localnet.truth.types import Credentials, Refused
 from fundingarb.localnet.venue import Venue
-from fundingarb_bybit.localnet import account, market, trade
+from fundingarb_bybit.localnet import account, ledger, market, positions, trade
 from fundingarb_bybit.localnet.auth import authenticate, new_credentials
 from fundingarb_bybit.localnet.codes import failure_outcome, refusal
 from fundingarb_bybit.localnet.contracts import RULES, list_instruments
@@ -88,15 +88,15 @@ _PRIVATE = (
     _PrivatePath(
         "POST", "/v5/order/disconnected-cancel-all", "dead_man", "setting", trade.disconnected_cancel_all
     ),
-    _PrivatePath("GET", "/v5/execution/list", "fills.read", "order_read", account.execution_list),
-    _PrivatePath("GET", "/v5/position/list", "positions.read", "position_read", account.position_list),
-    _PrivatePath("GET", "/v5/position/closed-pnl", "ledger.read", "position_read", account.closed_pnl),
-    _PrivatePath("POST", "/v5/position/set-leverage", "leverage.set", "setting", account.set_leverage),
+    _PrivatePath("GET", "/v5/execution/list", "fills.read", "order_read", ledger.execution_list),
+    _PrivatePath("GET", "/v5/position/list", "positions.read", "position_read", positions.position_list),
+    _PrivatePath("GET", "/v5/position/closed-pnl", "ledger.read", "position_read", positions.closed_pnl),
+    _PrivatePath("POST", "/v5/position/set-leverage", "leverage.set", "setting", positions.set_leverage),
     _PrivatePath(
-        "POST", "/v5/position/switch-isolated", "margin_mode.set", "setting", account.switch_isolated
+        "POST", "/v5/position/switch-isolated", "margin_mode.set", "setting", positions.switch_isolated
     ),
-    _PrivatePath("POST", "/v5/position/switch-mode", "position_mode.set", "setting", account.switch_mode),
-    _PrivatePath("POST", "/v5/position/trading-stop", "order.place", "setting", account.trading_stop),
+    _PrivatePath("POST", "/v5/position/switch-mode", "position_mode.set", "setting", positions.switch_mode),
+    _PrivatePath("POST", "/v5/position/trading-stop", "order.place", "setting", positions.trading_stop),
     _PrivatePath("GET", "/v5/account/wallet-balance", "balance.read", "account_read", account.wallet_balance),
     _PrivatePath("GET", "/v5/account/withdrawal", "balance.read", "account_read", account.withdrawal),
     _PrivatePath("GET", "/v5/account/info", "account.read", "account_read", account.account_info),
@@ -104,9 +104,7 @@ _PRIVATE = (
     _PrivatePath(
         "GET", "/v5/account/instruments-info", "instruments.read", "account_read", account.account_instruments
     ),
-    _PrivatePath(
-        "GET", "/v5/account/transaction-log", "ledger.read", "account_read", account.transaction_log
-    ),
+    _PrivatePath("GET", "/v5/account/transaction-log", "ledger.read", "account_read", ledger.transaction_log),
     _PrivatePath("GET", "/v5/account/query-dcp-info", "dead_man", "account_read", account.dcp_info),
     _PrivatePath(
         "POST", "/v5/account/set-margin-mode", "margin_mode.set", "setting", account.set_margin_mode
@@ -216,6 +214,8 @@ class BybitDialect(LocalnetDialect):
             headers = self._limit_headers(state)
             if state.exceeded:
                 raise ApiError(10006, "Too many visits. Exceeded the API Rate Limit.")
+            if entry.method == "POST" and _read_only(desk.truth.credentials(account)):
+                raise ApiError(10005, "Permission denied, please check your API key permissions.")
             params = dict(request.query) if entry.method == "GET" else _parse(body)
             result = entry.run(desk, account, params)
         except ApiError as error:
@@ -263,6 +263,8 @@ class BybitDialect(LocalnetDialect):
     def failure(self, failure: Failure, request: web.Request) -> web.StreamResponse:
         desk = self._opened()
         outcome = failure_outcome(failure)
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return web.Response(status=503 if outcome.status == 200 else outcome.status, text=outcome.message)
         if failure.body is not None:
             return web.Response(status=outcome.status, body=failure.body)
         if outcome.page is not None:
@@ -287,7 +289,7 @@ class BybitDialect(LocalnetDialect):
             return
         if isinstance(event, OrderChanged):
             if event.fill is not None:
-                desk.journal.saw(event.fill)
+                desk.journal.saw(event.order, event.fill)
             private.order_changed(event)
         elif isinstance(event, AccountChanged):
             private.account_changed(event)
@@ -310,6 +312,11 @@ def _parse(body: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ApiError(10001, "Request parameter error: body is not an object.")
     return found
+
+
+def _read_only(credentials: Credentials) -> bool:
+    """Whether a key may only read; ``extra`` of the account's credentials says so."""
+    return credentials.extra.get("read_only") == "true"
 
 
 def _operation(path: str, params: Mapping[str, Any]) -> str | None:

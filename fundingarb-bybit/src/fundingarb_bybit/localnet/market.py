@@ -57,10 +57,6 @@ def server_time(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
     return {"timeSecond": str(now // 1000), "timeNano": str(now * 1_000_000)}
 
 
-def _empty(category: str) -> dict[str, Any]:
-    return {"category": category, "list": [], "nextPageCursor": ""}
-
-
 def _instrument_row(desk: Desk, instrument: Instrument) -> dict[str, Any]:
     scale, places = price_decimals(instrument), quantity_decimals(instrument)
     funding = desk.truth.funding(instrument.id)
@@ -116,7 +112,7 @@ def instruments_info(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
     category = desk.category(params)
     status = text(params, "status") or "Trading"
     if category != CATEGORY or status != "Trading":
-        return _empty(category)
+        return desk.nothing(category)
     base, symbol = text(params, "baseCoin"), text(params, "symbol")
     found = [
         instrument
@@ -351,7 +347,7 @@ def risk_limit(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
     """Margin tiers, of one contract or of pages of fifteen."""
     category = desk.category(params)
     if category != CATEGORY:
-        return _empty(category)
+        return desk.nothing(category)
     if text(params, "symbol"):
         chosen, following = [desk.instrument(params)], ""
     else:

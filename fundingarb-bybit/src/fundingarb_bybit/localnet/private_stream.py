@@ -25,7 +25,6 @@ from fundingarb_bybit.localnet.render import (
     funding_execution,
     order_row,
     position_row,
-    sequence_of,
     side_name,
     user_id,
     wallet_row,
@@ -240,7 +239,7 @@ class PrivateStream:
             position_row(
                 self._desk.truth.instruments[position.instrument],
                 position,
-                sequence_of(self._desk.journal, account, position.instrument, position.side),
+                self._desk.journal.sequence(account, position.instrument, position.side),
                 stream=True,
             )
             for position in positions

@@ -27,7 +27,7 @@ from fundingarb.localnet.truth.types import (
     TimeInForce,
 )
 from fundingarb_bybit.localnet.contracts import price_decimals, quantity_decimals
-from fundingarb_bybit.localnet.journal import Journal, Record
+from fundingarb_bybit.localnet.journal import Record
 from fundingarb_bybit.localnet.wire import fixed, identifier, money, plain
 
 __all__ = [
@@ -189,7 +189,7 @@ def execution(instrument: Instrument, record: Record, *, stream: bool) -> dict[s
         "side": side_name(fill.side),
         "orderPrice": plain(order_price(order)),
         "orderQty": plain(order.quantity),
-        "leavesQty": plain(record.leaves),
+        "leavesQty": plain(order.remaining),
         "createType": _create_type(order),
         "orderType": "Market" if order.type is OrderType.MARKET else "Limit",
         "stopOrderType": "UNKNOWN",
@@ -400,11 +400,3 @@ def any_isolated(truth: Exchange, account: str) -> bool:
     """Whether the account is in isolated margin mode (account-wide in a unified account)."""
     first = next(iter(truth.instruments), None)
     return first is not None and truth.margin_mode(account, first) is MarginMode.ISOLATED
-
-
-def sequence_of(journal: Journal, account: str, instrument: str, side: PositionSide) -> int:
-    """Cross sequence of the last trade that touched a position; -1 when there was none."""
-    for record in reversed(journal.records(account)):
-        if record.fill.instrument == instrument and record.fill.position_side is side:
-            return record.fill.sequence
-    return -1

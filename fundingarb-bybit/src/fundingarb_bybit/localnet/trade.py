@@ -267,7 +267,9 @@ def _order_page(desk: Desk, orders: list[Order], params: Mapping[str, Any]) -> d
 
 def realtime(desk: Desk, account: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """Open orders; with ``openOnly`` 1 the newest closed ones; by id an order in any state."""
-    desk.linear(params)
+    category = desk.category(params)
+    if category != CATEGORY:
+        return desk.nothing(category)
     chosen = _chosen(desk, params)
     orders = _named(desk, account, params)
     if orders is None:
@@ -281,7 +283,9 @@ def realtime(desk: Desk, account: str, params: Mapping[str, Any]) -> dict[str, A
 
 def history(desk: Desk, account: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """Closed orders of up to seven days."""
-    desk.linear(params)
+    category = desk.category(params)
+    if category != CATEGORY:
+        return desk.nothing(category)
     orders = _named(desk, account, params)
     if orders is None:
         start, end = desk.window(params, default=7 * DAY, longest=7 * DAY)
