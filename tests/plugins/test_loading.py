@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 from tests.conftest import MakePlugin
 
-from fundingarb import Plugins, load_plugins
+from fundingarb import Plugins, PluginSettings, load_plugins
 from fundingarb.component import Component
 from fundingarb.discovery import CORE, PluginNotAllowed, glance, installed
 from fundingarb.errors import FundingArbError, PluginError
@@ -51,8 +51,9 @@ def test_everything_of_ours_is_an_ordinary_plugin() -> None:
     assert distributions(plugins) >= OURS
     assert plugins.exchanges["okx"].distribution == "fundingarb-okx"
     assert plugins.services["dashboard"].distribution == "fundingarb-dashboard"
-    for component in plugins:
-        assert component.component.summary, f"{component.kind} {component.name} has no summary"
+    for ours in plugins:
+        assert ours.component.summary, f"{ours.kind} {ours.name} has no summary"
+        assert issubclass(ours.component.settings, PluginSettings), f"{ours.kind} {ours.name} is slow to list"
 
 
 def test_a_strangers_plugin_loads_like_ours(make_plugin: MakePlugin, on_path: Path) -> None:
