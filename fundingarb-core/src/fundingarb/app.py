@@ -86,7 +86,7 @@ def surroundings(document: Mapping[str, Any]) -> Surroundings:
     clock = document["clock"]
     venues = {
         name: Venue(
-            endpoints=venue["endpoints"],
+            endpoints={"rest": venue["rest"], "ws": venue["ws"], **venue["endpoints"]},
             accounts={account["name"]: _credentials(account) for account in venue["accounts"]},
         )
         for name, venue in document["exchanges"].items()
