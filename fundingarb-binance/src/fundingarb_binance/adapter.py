@@ -84,9 +84,9 @@ def stream_root(context: OpenContext, settings: BinanceSettings) -> str:
         return "wss://fstream.binance.com"
     if context.network == "testnet":
         return settings.testnet_stream_url
-    found = context.endpoints.get("ws")
+    found = context.endpoints.get("stream")
     if not found:
-        raise ConfigError("binance: the localnet's ready file names no `ws` endpoint; start it again")
+        raise ConfigError("binance: the localnet's ready file names no `stream` endpoint; start it again")
     return found
 
 

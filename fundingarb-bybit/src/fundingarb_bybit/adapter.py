@@ -72,25 +72,25 @@ def roots(context: OpenContext, settings: BybitSettings) -> Mapping[str, str]:
     """Prefix of ccxt's address names -> scheme and host; empty for the real exchange."""
     if context.network == "mainnet":
         return {}
-    rest: str | None = settings.testnet_rest_url
-    if context.network != "testnet":
-        rest = context.endpoints.get("rest")
-        if not rest:
-            raise ConfigError("bybit: the localnet's ready file names no `rest` endpoint; start it again")
-    assert rest is not None  # noqa: S101 (either the setting, or checked above)
+    rest = settings.testnet_rest_url if context.network == "testnet" else _endpoint(context, "rest")
     return {"public": rest, "private": rest}
 
 
-def stream_root(context: OpenContext, settings: BybitSettings) -> str:
-    """Scheme and host of the streams."""
-    if context.network == "mainnet":
-        return "wss://stream.bybit.com"
-    if context.network == "testnet":
-        return settings.testnet_stream_url
-    found = context.endpoints.get("ws")
-    if not found:
-        raise ConfigError("bybit: the localnet's ready file names no `ws` endpoint; start it again")
-    return found
+def stream_urls(context: OpenContext, settings: BybitSettings) -> tuple[str, str]:
+    """Addresses of the public stream of linear contracts and of the private stream."""
+    if context.network == "localnet":
+        return _endpoint(context, "public"), _endpoint(context, "private")
+    root = "wss://stream.bybit.com" if context.network == "mainnet" else settings.testnet_stream_url
+    return f"{root}/v5/public/linear", f"{root}/v5/private"
+
+
+def _endpoint(context: OpenContext, name: str) -> str:
+    try:
+        return context.endpoints[name]
+    except KeyError:
+        raise ConfigError(
+            f"bybit: the localnet's ready file names no `{name}` endpoint; start it again"
+        ) from None
 
 
 @asynccontextmanager
@@ -135,7 +135,7 @@ class BybitAdapter(RestAdapter):
             timeout=settings.request_timeout_seconds,
         )
         self.settings = settings
-        self.stream_root = stream_root(context, settings)
+        self.public_stream, self.private_stream = stream_urls(context, settings)
 
     def cost(self, operation: str) -> Mapping[str, float]:
         return _COSTS.get(operation, {"ip": 1})
@@ -150,8 +150,8 @@ class BybitAdapter(RestAdapter):
         cursor = ""
         while True:
             page = await self._page(endpoint, kind, {**params, "cursor": cursor} if cursor else params)
-            found.extend(page.list)
-            if not page.nextPageCursor or page.nextPageCursor == cursor or not page.list:
+            found.extend(page.rows)
+            if not page.nextPageCursor or page.nextPageCursor == cursor or not page.rows:
                 return found
             cursor = page.nextPageCursor
 
@@ -177,7 +177,7 @@ class BybitAdapter(RestAdapter):
         page = await self._page(
             "publicGetV5MarketTickers", messages.Ticker, {"symbol": instrument.exchange_id}
         )
-        for row in page.list:
+        for row in page.rows:
             if row.symbol == instrument.exchange_id:
                 return messages.funding_rate(row, instrument, self.clock.now())
         raise BadMessage(f"bybit: asked for the ticker of {instrument.exchange_id}, got none")
@@ -188,7 +188,7 @@ class BybitAdapter(RestAdapter):
         now = self.clock.now()
         return [
             messages.funding_rate(row, instrument, now)
-            for row in page.list
+            for row in page.rows
             if row.symbol in wanted and (instrument := self._instruments.by_id(row.symbol)) is not None
         ]
 
@@ -204,10 +204,10 @@ class BybitAdapter(RestAdapter):
                 "limit": 200,
             }
             page = await self._page("publicGetV5MarketFundingHistory", messages.SettledFunding, params)
-            rows.update({row.fundingRateTimestamp: row for row in page.list})
-            if len(page.list) < 200:
+            rows.update({row.fundingRateTimestamp: row for row in page.rows})
+            if len(page.rows) < 200:
                 break
-            end = min(int(row.fundingRateTimestamp) for row in page.list) - 1
+            end = min(int(row.fundingRateTimestamp) for row in page.rows) - 1
         return messages.settled(rows.values(), instrument.symbol)
 
     async def get_orderbook(self, symbol: str, depth: int) -> OrderBook:
@@ -285,7 +285,7 @@ class BybitAdapter(RestAdapter):
                 if error.code == "110001":
                     continue
                 raise
-            for row in page.list:
+            for row in page.rows:
                 if row.orderLinkId == client_id:
                     return messages.order_report(row, self.account, self._instruments)
         return None
@@ -307,7 +307,7 @@ class BybitAdapter(RestAdapter):
     async def get_balance(self) -> Balance:
         params = {"accountType": "UNIFIED", "coin": messages.SETTLE}
         answer = await self.read("privateGetV5AccountWalletBalance", Answer[Page[messages.Wallet]], params)
-        return messages.balance(answer.result.list, self.account)
+        return messages.balance(answer.result.rows, self.account)
 
     async def _ledger(self, since: datetime, kind: str | None) -> list[messages.LedgerRow]:
         async def read(params: dict[str, Any]) -> Page[messages.LedgerRow]:
@@ -338,7 +338,7 @@ class BybitAdapter(RestAdapter):
         page = await self._page(
             "privateGetV5AccountFeeRate", messages.FeeRate, {"symbol": instrument.exchange_id}
         )
-        for row in page.list:
+        for row in page.rows:
             if row.symbol == instrument.exchange_id:
                 return messages.fee_tier(row)
         raise BadMessage(f"bybit: asked for the fees of {instrument.exchange_id}, got none")
@@ -353,8 +353,8 @@ class BybitAdapter(RestAdapter):
         page = await self._page(
             "privateGetV5PositionList", messages.Position, {"symbol": instrument.exchange_id}
         )
-        slots = {row.positionIdx for row in page.list}
-        leverages = [row.leverage for row in page.list if row.leverage]
+        slots = {row.positionIdx for row in page.rows}
+        leverages = [row.leverage for row in page.rows if row.leverage]
         return AccountModes(
             position_mode=None if not slots else "hedge" if slots & {1, 2} else "one-way",
             margin_mode=await self._margin_mode(),

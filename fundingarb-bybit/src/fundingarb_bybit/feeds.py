@@ -86,7 +86,7 @@ def _tickers(
 
     return Subscription(
         name=name,
-        url=_fixed(f"{adapter.stream_root}/v5/public/linear"),
+        url=_fixed(adapter.public_stream),
         opened=opened,
         frame=take,
         ping=(PING, PING_SECONDS),
@@ -132,7 +132,7 @@ async def _books(adapter: BybitAdapter, sink: BookSink, name: str, ids: Sequence
 
     subscription = Subscription(
         name=name,
-        url=_fixed(f"{adapter.stream_root}/v5/public/linear"),
+        url=_fixed(adapter.public_stream),
         opened=opened,
         frame=decoder.decode,
         beside=resubscribe,
@@ -154,7 +154,7 @@ async def account(adapter: BybitAdapter, sink: AccountSink) -> None:
 
     subscription = Subscription(
         name="account",
-        url=_fixed(f"{adapter.stream_root}/v5/private"),
+        url=_fixed(adapter.private_stream),
         opened=opened,
         frame=decoder.decode,
         ping=(PING, PING_SECONDS),

@@ -43,9 +43,9 @@ async def rows_since(
             if cursor:
                 params["cursor"] = cursor
             page = await read(params)
-            for row in page.list:
+            for row in page.rows:
                 found[row.type, row.symbol, row.side, row.tradeId or row.id, row.transactionTime] = row
-            if not page.nextPageCursor or page.nextPageCursor == cursor or not page.list:
+            if not page.nextPageCursor or page.nextPageCursor == cursor or not page.rows:
                 break
             cursor = page.nextPageCursor
         start = end + timedelta(milliseconds=1)

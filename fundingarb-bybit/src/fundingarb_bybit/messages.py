@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Generic, TypeVar
+from typing import List, Generic, TypeVar
 
 import msgspec
 
@@ -44,7 +44,7 @@ class Answer(msgspec.Struct, Generic[T]):
 class Page(msgspec.Struct, Generic[T]):
     """A list with the cursor of its next page (empty on the last)."""
 
-    list: list[T]
+    rows: list[T] = msgspec.field(name="list")
     nextPageCursor: str = ""  # noqa: N815
 
 
