@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import List, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
