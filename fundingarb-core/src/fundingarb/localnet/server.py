@@ -71,7 +71,7 @@ async def serve_exchange(
     app = web.Application(client_max_size=4 * 1024 * 1024)
     undo = venue.truth.subscribe(dialect.on_event)
     for route in dialect.open(venue):
-        app.router.add_route(route.method, route.path, Guard(venue, dialect, route))
+        app.router.add_route(route.method, route.path, Guard(venue, dialect, route).handle)
     try:
         async with serve_app(app, sock, context) as address, venue.running(), dialect.serve(venue) as extra:
             secure = "s" if context is not None else ""
@@ -91,7 +91,7 @@ class Guard:
         self._dialect = dialect
         self._route = route
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         venue, operation = self._venue, self._route.operation
         execute: Callable[[], Awaitable[web.StreamResponse]] = partial(self._execute, request)
         if not venue.faults.faults:
