@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from aiohttp import web
@@ -65,7 +65,7 @@ class ToyDialect(LocalnetDialect):
     """``POST /order``, ``DELETE /order``, ``GET /order``, ``GET /account``, ``GET /book``, ``/ws``."""
 
     name = "toy"
-    hostnames = ("api.toy.example", "stream.toy.example")
+    hostnames: ClassVar[tuple[str, ...]] = ("api.toy.example", "stream.toy.example")
 
     def __init__(self, rules: VenueRules = RULES) -> None:
         self._rules = rules

@@ -121,7 +121,10 @@ class FundingTrack:
         market = self.market
         hours = market.rules.funding_interval_hours
         rows = []
-        for one in market.model.settlements(market.exchange, market.instrument.symbol, start - 1e-3, end):
+        # a venue with shorter intervals than the model has had part of the model's coming interval already
+        until = end + 8 * 3600.0 if hours else end
+        found = market.model.settlements(market.exchange, market.instrument.symbol, start - 1e-3, until)
+        for one in found:
             pieces = one.interval_hours // hours if hours and one.interval_hours > hours else 1
             length = hours if hours is not None else one.interval_hours
             for number in range(pieces):
