@@ -13,8 +13,11 @@ from decimal import Decimal
 from typing import TypeAlias
 
 from fundingarb.domain.hedge import CloseReason, Hedge, LegState, Mode, OrderRecord, next_order
-from fundingarb.domain.instrument import Side
+from fundingarb.domain.instrument import Side, floor_to
 from fundingarb.domain.order import ZERO, OrderState, Purpose, TimeInForce
+
+#: Reasons that do not wait for an exchange that cannot be reached: the other leg is flattened all the same.
+URGENT = frozenset({CloseReason.LIQUIDATION, CloseReason.KILL, CloseReason.INCOMPLETE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,10 @@ class LegMarket:
 
     @property
     def mid(self) -> Decimal | None:
-        return None if self.bid is None or self.ask is None else (self.bid + self.ask) / 2
+        """Half-way between bid and ask; None while one is unknown or the book is crossed."""
+        if self.bid is None or self.ask is None or self.bid >= self.ask:
+            return None
+        return (self.bid + self.ask) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,8 @@ class ExecutionPolicy:
 
     ``slippage`` caps a marketable order beyond the touch, ``reprice`` is how far the mid may leave a resting order,
     ``reprice_after`` how long an order rests at least, ``hedge_attempts`` how often the second leg is tried without
-    a fill before the first is unwound, ``naked_budget`` how long a surplus may wait for its hedge.
+    a fill before the first is unwound, ``naked_budget`` how long a surplus may wait for its hedge, ``retry_after``
+    the first pause between reductions that come to nothing.
     """
 
     slippage: Decimal = Decimal("0.002")
@@ -58,6 +65,7 @@ class ExecutionPolicy:
     hedge_attempts: int = 3
     entry_attempts: int = 20
     naked_budget: timedelta = timedelta(seconds=5)
+    retry_after: timedelta = timedelta(milliseconds=250)
     post_only: bool = False
 
 
@@ -91,7 +99,7 @@ class CollectFills:
 
 @dataclass(frozen=True, slots=True)
 class Retarget:
-    """Lower the intent's quantity. ``second_failed``: because the second leg cannot be completed."""
+    """Lower the intent's quantity (it is never raised). ``second_failed``: the second leg cannot be completed."""
 
     quantity: Decimal
     reason: str
@@ -126,49 +134,54 @@ def _open(hedge: Hedge, market: HedgeMarket, policy: ExecutionPolicy, now: datet
     """Fill the first leg, hedge every fill of it at once, give up at the deadline or when hedging fails."""
     first, second = hedge.leg(hedge.intent.first), hedge.leg(hedge.intent.first.opposite)
     target = hedge.intent.quantity
-    actions: list[Action] = []
-
     given_up = now >= hedge.intent.deadline or not market.entries
     if given_up and target > first.filled + first.adding:
         return [Retarget(first.filled + first.adding, "entry deadline passed")]
 
-    wanted = min(first.filled, target)
-    missing = wanted - second.filled - second.adding
-    if missing > 0 and not second.frozen:
+    actions: list[Action] = []
+    missing = min(first.filled, target) - second.filled
+    if missing > 0 and second.idle:
         actions += _hedge_surplus(hedge, first, second, missing, market, policy, now)
-    if any(isinstance(action, Retarget) for action in actions):
-        return actions
+        if any(isinstance(action, Retarget) for action in actions):
+            return actions
 
-    if first.live and (given_up or first.filled >= target):
-        actions += _cancel_all(first)
+    hedgeable = _hedgeable(second, market, policy)
+    if first.live and (given_up or first.filled >= target or not hedgeable):
+        actions += _cancel_resting(first)
     elif first.live:
         actions += [Cancel(order) for order in first.live if _should_reprice(order, market, policy, now)]
-    elif not first.frozen:
-        actions += _fill_first(hedge, first, second, market, policy, now)
+    elif first.idle and second.idle and not actions:
+        return _advance(hedge, first, second, hedgeable, market, policy, now)
     return actions
 
 
-def _fill_first(
+def _advance(
     hedge: Hedge,
     first: LegState,
     second: LegState,
+    hedgeable: bool,
     market: HedgeMarket,
     policy: ExecutionPolicy,
     now: datetime,
 ) -> list[Action]:
+    """Both legs are quiet: even out what will not be hedged, enter what is left of the target, or be done."""
     target = hedge.intent.quantity
-    if first.filled > max(target, second.filled + second.adding):
-        return _reduce(
-            hedge, first, first.filled - max(target, second.filled), Purpose.UNWIND, market, policy, now
-        )
-    if second.filled > first.filled and second.idle:
-        return _reduce(hedge, second, second.filled - first.filled, Purpose.UNWIND, market, policy, now)
+    if second.filled > first.filled or first.filled > max(target, second.filled):
+        return _even_out(hedge, market, policy, now)
     remaining = target - first.filled
-    if remaining >= first.plan.instrument.lot and market.entries:
-        return _enter(hedge, first, remaining, market, policy, now)
-    if not second.idle or first.filled != second.filled:
+    if remaining >= first.plan.instrument.lot:
+        return _enter(hedge, first, remaining, market, policy, now) if hedgeable else []
+    if first.filled != second.filled:
         return []
     return [SetMode(Mode.HOLDING)] if hedge.hedged > 0 else [SetMode(Mode.CLOSING, CloseReason.INCOMPLETE)]
+
+
+def _hedgeable(second: LegState, market: HedgeMarket, policy: ExecutionPolicy) -> bool:
+    """Whether a fill of the first leg could be hedged now: otherwise none is asked for, and none is waited for."""
+    quote = market.leg(second.plan.side)
+    if any(order.state is OrderState.UNKNOWN for order in second.unresolved):
+        return False
+    return quote.reachable and _marketable(second, Purpose.HEDGE, quote, policy.slippage) is not None
 
 
 def _enter(
@@ -180,13 +193,15 @@ def _enter(
     now: datetime,
 ) -> list[Action]:
     """A limit at mid, rounded passively to the tick; nothing while the book is not fresh."""
-    side, instrument = leg.plan.side, leg.plan.instrument
-    mid = market.leg(side).mid
+    side, instrument, quote = leg.plan.side, leg.plan.instrument, market.leg(leg.plan.side)
     entries = [order for order in hedge.orders if order.leg is side and order.purpose is Purpose.ENTRY]
-    refused = any(order.state is OrderState.REFUSED for order in entries)
+    refused = bool(entries) and entries[-1].state is OrderState.REFUSED
     if (refused and not policy.post_only) or len(entries) >= policy.entry_attempts:
         return [Retarget(leg.filled, "first leg refused" if refused else "first leg not filled")]
-    if mid is None:
+    if refused and now - entries[-1].created_at < policy.reprice_after:
+        return []
+    mid = quote.mid
+    if mid is None or not quote.reachable:
         return []
     price = instrument.price_down(mid) if side is Side.LONG else instrument.price_up(mid)
     if not instrument.tradable(quantity, price):
@@ -204,28 +219,28 @@ def _hedge_surplus(
     policy: ExecutionPolicy,
     now: datetime,
 ) -> list[Action]:
-    """A marketable capped limit for what the first leg has filled and the second has not; else unwind the surplus."""
-    instrument = second.plan.instrument
+    """A marketable capped limit for what the first leg has filled and the second has not; else give the surplus up."""
+    instrument, quote = second.plan.instrument, market.leg(second.plan.side)
     quantity = instrument.floor_quantity(missing)
-    quote = market.leg(second.plan.side)
     price = _marketable(second, Purpose.HEDGE, quote, policy.slippage)
-    tries = [
-        order for order in hedge.orders if order.leg is second.plan.side and order.purpose is Purpose.HEDGE
-    ]
-    failed = 0
-    for order in reversed(tries):
-        if order.filled > 0 or not order.state.terminal:
-            break
-        failed += 1
-    refused = bool(tries) and tries[-1].state is OrderState.REFUSED
-    started = tries[-failed].created_at if failed else now
-    if refused or failed >= policy.hedge_attempts or (failed and now - started > policy.naked_budget):
-        return [Retarget(second.filled, "second leg refused" if refused else "second leg not filled", True)]
+
+    def give_up(reason: str, *, failed: bool = True) -> list[Action]:
+        """The surplus is evened out next, to a size that both legs can have."""
+        return [Retarget(floor_to(max(second.filled, ZERO), hedge.lot), reason, failed)]
+
+    tries = _fruitless(hedge, second.plan.side, reduces=False)
+    if tries and tries[0].state is OrderState.REFUSED:
+        return give_up("second leg refused")
+    if len(tries) >= policy.hedge_attempts or (tries and now - tries[-1].created_at > policy.naked_budget):
+        return give_up("second leg not filled")
+    if not quote.reachable:
+        return give_up("second exchange unreachable")
     if price is None:
-        return [] if quote.reachable else [Retarget(second.filled, "second exchange unreachable", True)]
+        waited = now - _last_fill(hedge, first, now)
+        return give_up("second exchange without a price") if waited > policy.naked_budget else []
     if not instrument.tradable(quantity, price):
-        done = first.idle and (first.filled >= hedge.intent.quantity or now >= hedge.intent.deadline)
-        return [Retarget(second.filled, "residual below the second exchange's minimum")] if done else []
+        over = first.idle and hedge.intent.quantity - first.filled < first.plan.instrument.lot
+        return give_up("residual below the second exchange's minimum", failed=False) if over else []
     order = next_order(
         hedge, second.plan.side, Purpose.HEDGE, quantity, price, TimeInForce.IOC, quote.mid, now
     )
@@ -233,25 +248,39 @@ def _hedge_surplus(
 
 
 def _hold(hedge: Hedge, market: HedgeMarket, policy: ExecutionPolicy, now: datetime) -> list[Action]:
-    """Keep both legs equal: whatever made one heavier (late fill, ADL), the heavier one is reduced."""
-    actions: list[Action] = [*_cancel_all(hedge.long), *_cancel_all(hedge.short)]
-    surplus = hedge.unhedged
-    if surplus == 0 or actions or hedge.long.frozen or hedge.short.frozen:
-        return actions
-    heavier = hedge.long if surplus > 0 else hedge.short
+    """Keep both legs equal, whatever made one heavier (late fill, ADL); a hedge that holds nothing is over."""
+    if not (hedge.long.idle and hedge.short.idle):
+        return [*_cancel_resting(hedge.long), *_cancel_resting(hedge.short)]
     if hedge.hedged <= 0:
         return [SetMode(Mode.CLOSING, CloseReason.INCOMPLETE)]
-    return _reduce(hedge, heavier, abs(surplus), Purpose.UNWIND, market, policy, now)
+    return _even_out(hedge, market, policy, now) if hedge.unhedged else []
+
+
+def _even_out(hedge: Hedge, market: HedgeMarket, policy: ExecutionPolicy, now: datetime) -> list[Action]:
+    """Reduce to the largest size both legs can have: where lots differ that may be less than the lighter leg."""
+    level = floor_to(max(hedge.hedged, ZERO), hedge.lot)
+    actions: list[Action] = []
+    for leg in (hedge.long, hedge.short):
+        actions += _reduce(hedge, leg, leg.filled - level, Purpose.UNWIND, market, policy, now)
+    return actions
 
 
 def _close(hedge: Hedge, market: HedgeMarket, policy: ExecutionPolicy, now: datetime) -> list[Action]:
-    """Drive each leg to flat on its own, reduce-only; finished when both are and every fill has been booked."""
+    """Drive each leg to flat on its own, reduce-only; finished when both are and every fill has been booked.
+
+    Unless it is urgent, a leg whose partner cannot be reached is reduced to the partner's size and no further.
+    """
     actions: list[Action] = []
-    for leg in (hedge.long, hedge.short):
+    urgent = hedge.intent.close_reason in URGENT
+    for leg, partner in ((hedge.long, hedge.short), (hedge.short, hedge.long)):
         adding = [order for order in leg.live if not order.reduce_only]
         actions += [Cancel(order) for order in adding if not order.cancel_requested]
-        if not adding and leg.idle and leg.filled > 0:
-            actions += _reduce(hedge, leg, leg.filled, Purpose.CLOSE, market, policy, now)
+        if not leg.idle:
+            continue
+        quantity = leg.filled
+        if not urgent and not market.leg(partner.plan.side).reachable:
+            quantity = leg.plan.instrument.floor_quantity(leg.filled - max(partner.filled, ZERO))
+        actions += _reduce(hedge, leg, quantity, Purpose.CLOSE, market, policy, now)
     if actions or not (hedge.long.idle and hedge.short.idle):
         return actions
     if hedge.long.filled > 0 or hedge.short.filled > 0:
@@ -271,21 +300,50 @@ def _reduce(
     policy: ExecutionPolicy,
     now: datetime,
 ) -> list[Action]:
-    """A reduce-only marketable order; its price cap doubles with every attempt that filled nothing."""
+    """A reduce-only marketable order; its price cap doubles with every attempt that filled nothing.
+
+    From the third on there is a pause that doubles up to 8-fold; after refusals at once and up to 64-fold, and the
+    ledger is read meanwhile: perhaps the exchange has closed the position itself.
+    """
     quote = market.leg(leg.plan.side)
     if not leg.idle or quantity <= 0 or not quote.reachable:
         return []
-    failed = 0
-    for order in reversed(hedge.orders):
-        if order.leg is leg.plan.side and order.purpose.reduces:
-            if order.filled > 0:
-                break
-            failed += 1
-    cap = min(policy.slippage * (2 ** min(failed, 5)), Decimal("0.05"))
+    tries = _fruitless(hedge, leg.plan.side, reduces=True)
+    refused = bool(tries) and tries[0].state is OrderState.REFUSED
+    doublings = min(len(tries) - 1, 6) if refused else min(len(tries) - 3, 3)
+    if doublings >= 0:
+        over = tries[0].resolved_at or tries[0].created_at
+        if now - over < policy.retry_after * 2**doublings:
+            return [CollectFills(leg.plan.account)] if refused else []
+    unfilled = sum(1 for order in tries if order.state is not OrderState.REFUSED)
+    cap = min(policy.slippage * (2 ** min(unfilled, 5)), Decimal("0.05"))
     price = _marketable(leg, purpose, quote, cap)
-    return [
-        Place(next_order(hedge, leg.plan.side, purpose, quantity, price, TimeInForce.IOC, quote.mid, now))
-    ]
+    order = next_order(hedge, leg.plan.side, purpose, quantity, price, TimeInForce.IOC, quote.mid, now)
+    return [Place(order)]
+
+
+def _fruitless(hedge: Hedge, side: Side, *, reduces: bool) -> list[OrderRecord]:
+    """The newest orders of a leg that are over without a fill, newest first, up to the last one that had any."""
+    kinds = (Purpose.UNWIND, Purpose.CLOSE) if reduces else (Purpose.HEDGE,)
+    found: list[OrderRecord] = []
+    for order in reversed(hedge.orders):
+        if order.leg is side and order.purpose in kinds:
+            if order.filled > 0 or not order.state.terminal:
+                break
+            found.append(order)
+    return found
+
+
+def _last_fill(hedge: Hedge, leg: LegState, now: datetime) -> datetime:
+    """The latest moment an order of this leg that has filled is known to have changed."""
+    return max(
+        (
+            order.resolved_at or order.acknowledged_at or order.created_at
+            for order in hedge.orders
+            if order.leg is leg.plan.side and order.filled > 0
+        ),
+        default=now,
+    )
 
 
 def _marketable(leg: LegState, purpose: Purpose, quote: LegMarket, cap: Decimal) -> Decimal | None:
@@ -298,7 +356,8 @@ def _marketable(leg: LegState, purpose: Purpose, quote: LegMarket, cap: Decimal)
         return None
     if buying:
         return leg.plan.instrument.price_up(touch * (1 + cap))
-    return leg.plan.instrument.price_down(touch * (1 - cap))
+    price = leg.plan.instrument.price_down(touch * (1 - cap))
+    return price if price > ZERO else None
 
 
 def _should_reprice(order: OrderRecord, market: HedgeMarket, policy: ExecutionPolicy, now: datetime) -> bool:
@@ -310,5 +369,10 @@ def _should_reprice(order: OrderRecord, market: HedgeMarket, policy: ExecutionPo
     return abs(mid - order.price) > policy.reprice * mid
 
 
-def _cancel_all(leg: LegState) -> list[Action]:
-    return [Cancel(order) for order in leg.live if not order.cancel_requested]
+def _cancel_resting(leg: LegState) -> list[Action]:
+    """Cancels for what rests; an immediate-or-cancel order ends by itself."""
+    return [
+        Cancel(order)
+        for order in leg.live
+        if not order.cancel_requested and order.time_in_force is not TimeInForce.IOC
+    ]
