@@ -81,8 +81,15 @@ class Executor:
         self._tasks.start_soon(self._query, record)
 
     def next_due(self) -> float | None:
-        """Real seconds until an order wants to be looked at."""
+        """Real seconds until an order that is not over wants to be looked at; None when there is none."""
+        for name in [name for name in self._not_before if self._over(name)]:
+            del self._not_before[name]
         return min(self._not_before.values()) - self._clock.monotonic() if self._not_before else None
+
+    def _over(self, name: str) -> bool:
+        hedge = self._state.owner(name)
+        record = None if hedge is None else hedge.order(name)
+        return record is None or record.state.terminal
 
     async def _send(self, record: OrderRecord) -> None:
         account = self._state.accounts[record.account]
