@@ -35,7 +35,7 @@ class Feeds:
         self._quotes: dict[str, tuple[Level | None, Level | None]] = {}
         self._chains: dict[str, BookView] = {}
         self._partials: dict[str, int] = {}
-        self._trades: dict[str, tuple[int, int]] = {}
+        self._trades: dict[str, int] = {}
         self._candles: dict[str, Candle] = {}
 
     def schedule(self) -> None:
@@ -203,45 +203,44 @@ class Feeds:
     def trades(self) -> None:
         for suffix, render in (("@aggTrade", self._agg_trade), ("@trade", self._trade)):
             for stream, listing in self._listened(suffix):
-                for trade in self._new_trades(stream, listing):
-                    self._send(stream, render(listing, trade))
+                for number, trade in self._new_trades(stream, listing):
+                    self._send(stream, render(listing, number, trade))
         for stream in [stream for stream in self._trades if not self._wanted(stream)]:
             del self._trades[stream]
 
-    def _new_trades(self, stream: str, listing: Listing) -> list[Trade]:
-        found = self.context.truth.trades(listing.id, 100)
-        found.sort(key=lambda trade: (trade.time_ms, int(trade.id)))
+    def _new_trades(self, stream: str, listing: Listing) -> list[tuple[int, Trade]]:
+        found = self.market.numbered_trades(listing, 100)
         last = self._trades.get(stream)
         if found:
-            self._trades[stream] = (found[-1].time_ms, int(found[-1].id))
+            self._trades[stream] = found[-1][0]
         if last is None:
             return found[-1:]
-        return [trade for trade in found if (trade.time_ms, int(trade.id)) > last]
+        return [(number, trade) for number, trade in found if number > last]
 
-    def _agg_trade(self, listing: Listing, trade: Trade) -> dict[str, Any]:
+    def _agg_trade(self, listing: Listing, number: int, trade: Trade) -> dict[str, Any]:
         size = self.context.quantity(listing, trade.quantity)
         return {
             "e": "aggTrade",
             "E": self.context.venue.server_ms(),
-            "a": int(trade.id),
+            "a": number,
             "s": listing.id,
             "p": self.context.price(listing, trade.price),
             "q": size,
             "nq": size,
-            "f": int(trade.id),
-            "l": int(trade.id),
+            "f": number,
+            "l": number,
             "T": trade.time_ms,
             "m": trade.side.value == "SELL",
             "st": 1,
         }
 
-    def _trade(self, listing: Listing, trade: Trade) -> dict[str, Any]:
+    def _trade(self, listing: Listing, number: int, trade: Trade) -> dict[str, Any]:
         return {
             "e": "trade",
             "E": self.context.venue.server_ms(),
             "T": trade.time_ms,
             "s": listing.id,
-            "t": int(trade.id),
+            "t": number,
             "p": self.context.price(listing, trade.price),
             "q": self.context.quantity(listing, trade.quantity),
             "X": "MARKET",
@@ -281,7 +280,7 @@ class Feeds:
         ticker = self.context.truth.ticker(listing.id)
         price = self.context.price
         change = ticker.last - ticker.open_24h
-        first, last = self.market.trade_ids(listing)
+        first, last, count = self.market.trade_ids(listing)
         average = ticker.turnover_24h / ticker.volume_24h if ticker.volume_24h else ticker.last
         return {
             **self._mini_ticker(listing),
@@ -294,7 +293,7 @@ class Feeds:
             "C": ticker.time_ms,
             "F": first,
             "L": last,
-            "n": max(0, last - first + 1),
+            "n": count,
         }
 
     def candles(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Literal
 
-from fundingarb.localnet.truth.views import Candle, Level
+from fundingarb.localnet.truth.views import Candle, Level, Trade
 from fundingarb_binance.localnet.answers import BinanceError
 from fundingarb_binance.localnet.context import Call, Context
 from fundingarb_binance.localnet.contracts import FUNDING_HOURS, Listing
@@ -14,7 +14,7 @@ from fundingarb_binance.localnet.gateway import Endpoint
 from fundingarb_binance.localnet.numbers import fixed, money
 from fundingarb_binance.localnet.params import Params
 
-__all__ = ["INTERVALS", "Market", "snapshot_id", "update_id"]
+__all__ = ["INTERVALS", "Market", "snapshot_id", "trade_id", "update_id"]
 
 INTERVALS = {
     "1m": 60,
@@ -33,6 +33,8 @@ INTERVALS = {
     "1w": 604800,
 }
 """Seconds by name; months are left out."""
+_FIRST_OF_ACCOUNTS = 9_000_000_000_000
+"""From here on the truth numbers trades in which an account took part."""
 _DEPTHS = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
 """Weight by allowed depth."""
 
@@ -48,6 +50,12 @@ def snapshot_id(version: int) -> int:
     Ids count for the whole exchange, so a snapshot's lies past the last change of its own book and before the next.
     """
     return version * 10 + 5
+
+
+def trade_id(trade: Trade) -> int:
+    """A public trade's id: by time, and apart within a millisecond. The truth's own ids do not rise with time."""
+    own = int(trade.id)
+    return trade.time_ms * 1000 + (own % 2 if own < _FIRST_OF_ACCOUNTS else 2 + own % 998)
 
 
 class Market:
@@ -227,7 +235,7 @@ class Market:
         percent = change / ticker.open_24h * 100 if ticker.open_24h else Decimal(0)
         average = ticker.turnover_24h / ticker.volume_24h if ticker.volume_24h else ticker.last
         price, quantity = self.context.price, self.context.quantity
-        first, last = self.trade_ids(listing)
+        first, last, count = self.trade_ids(listing)
         return {
             "symbol": listing.id,
             "priceChange": price(listing, change),
@@ -244,13 +252,17 @@ class Market:
             "closeTime": ticker.time_ms,
             "firstId": first,
             "lastId": last,
-            "count": max(0, last - first + 1),
+            "count": count,
         }
 
-    def trade_ids(self, listing: Listing) -> tuple[int, int]:
-        """Ids of the first and last public trade at hand; (0, 0) before the first."""
-        ids = [int(trade.id) for trade in self.context.truth.trades(listing.id, 100)]
-        return (min(ids), max(ids)) if ids else (0, 0)
+    def trade_ids(self, listing: Listing) -> tuple[int, int, int]:
+        """Ids of the first and last public trade at hand, and how many they are."""
+        ids = [number for number, _ in self.numbered_trades(listing, 100)]
+        return (ids[0], ids[-1], len(ids)) if ids else (0, 0, 0)
+
+    def numbered_trades(self, listing: Listing, limit: int) -> list[tuple[int, Trade]]:
+        """The newest public trades with ids that rise with time."""
+        return sorted((trade_id(trade), trade) for trade in self.context.truth.trades(listing.id, limit))
 
     def open_interest(self, call: Call) -> dict[str, Any]:
         listing = self.context.required(call.params)
@@ -268,7 +280,7 @@ class Market:
         places = listing.price_precision + listing.quantity_precision
         return [
             {
-                "id": int(trade.id),
+                "id": number,
                 "price": self.context.price(listing, trade.price),
                 "qty": self.context.quantity(listing, trade.quantity),
                 "quoteQty": fixed(trade.price * trade.quantity, places),
@@ -276,7 +288,7 @@ class Market:
                 "isBuyerMaker": trade.side.value == "SELL",
                 "isRPITrade": False,
             }
-            for trade in self.context.truth.trades(listing.id, call.params.limit(500, 1000))
+            for number, trade in self.numbered_trades(listing, call.params.limit(500, 1000))
         ]
 
     def agg_trades(self, call: Call) -> list[dict[str, Any]]:
@@ -285,19 +297,19 @@ class Market:
         first = call.params.integer("fromId")
         rows = [
             {
-                "a": int(trade.id),
+                "a": number,
                 "p": self.context.price(listing, trade.price),
                 "q": self.context.quantity(listing, trade.quantity),
                 "nq": self.context.quantity(listing, trade.quantity),
-                "f": int(trade.id),
-                "l": int(trade.id),
+                "f": number,
+                "l": number,
                 "T": trade.time_ms,
                 "m": trade.side.value == "SELL",
             }
-            for trade in self.context.truth.trades(listing.id, 1000)
+            for number, trade in self.numbered_trades(listing, 1000)
             if (start is None or trade.time_ms >= start)
             and (end is None or trade.time_ms <= end)
-            and (first is None or int(trade.id) >= first)
+            and (first is None or number >= first)
         ]
         limit = call.params.limit(500, 1000)
         return rows[:limit] if start is not None or first is not None else rows[-limit:]
