@@ -45,7 +45,7 @@ class Octaves:
     __slots__ = ("_cells", "_layers")
 
     def __init__(
-        self, key: int, *, fastest: float, slowest: float, amplitude: float, ratio: float = 3.0
+        self, key: int, *, fastest: float, slowest: float, amplitude: float, ratio: float = 4.0
     ) -> None:
         count = max(1, round(math.log(slowest / fastest) / math.log(ratio)) + 1)
         periods = [slowest / ratio**n for n in range(count)]

@@ -116,6 +116,8 @@ class Core:
         self.now_ms = round(now * 1000)
         self.pending: list[PendingFunding] = []
         self.fill_caps: dict[str, Decimal] = {}
+        self.margin_stale = True
+        """Something changed since margin was last checked: a position, a balance, or prices at a stroke."""
         self._listeners: list[Callable[[Event], None]] = []
         self._sequence = 0
         self._orders = rules.first_id
@@ -181,6 +183,7 @@ class Core:
     ) -> LedgerRow:
         """Write a row. The only place where a wallet balance changes."""
         self._rows += 1
+        self.margin_stale = True
         account.wallet += amount
         account.updated_ms = self.now_ms
         row = LedgerRow(

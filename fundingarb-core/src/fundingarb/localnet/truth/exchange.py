@@ -410,6 +410,7 @@ class Exchange:
         if factor is None or not (math.isfinite(factor) and factor > 0):
             raise ValueError("a price move needs a positive factor or price")
         market.scale_price(factor)
+        self._core.margin_stale = True
 
     def set_liquidity(
         self, instrument: str, *, spread_bps: float | None = None, depth: float | None = None
@@ -453,6 +454,7 @@ class Exchange:
         for key, market in self._core.markets.items():
             if instrument is None or key == self._core.market(instrument).instrument.id:
                 market.clear()
+                self._core.margin_stale = True
                 track = self._tracks[key]
                 track.override(None, None)
                 self._set_interval(track, None)

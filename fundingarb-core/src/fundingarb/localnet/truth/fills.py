@@ -69,6 +69,7 @@ def fill(
     if quantity > closing:
         _open(core, account, holding, order.side, quantity - closing, price * (quantity - closing) * size)
     holding.updated_ms = core.now_ms
+    core.margin_stale = True
     number, fill_id = core.next_fill_id()
     rows = []
     names = {"instrument": order.instrument, "order_id": order.id, "fill_id": fill_id}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
 from fundingarb.localnet.truth import margin
@@ -25,11 +26,20 @@ from fundingarb.localnet.truth.types import (
 __all__ = ["check", "deleverage", "liquidate"]
 
 
-def check(core: Core) -> None:
-    """Liquidate whatever has fallen below its maintenance margin at the current marks."""
+def check(core: Core) -> float:
+    """Liquidate whatever has fallen below its maintenance margin at the current marks.
+
+    Returns by what fraction all marks at once may move against every position before any account gets near.
+    """
+    core.margin_stale = False
+    closest = math.inf
     for account in core.accounts.values():
         held = account.held()
-        if not held or _clearly_safe(core, account, held):
+        if not held:
+            continue
+        room = _room(core, account, held)
+        closest = min(closest, room)
+        if room > 0:
             continue
         cross = [h for h in held if account.mode_of(h.instrument) is MarginMode.CROSS]
         for holding in held:
@@ -40,11 +50,15 @@ def check(core: Core) -> None:
             worst = max(cross, key=lambda h: _maintenance(core, h))
             liquidate(core, account, worst)
             cross = [h for h in cross if h.quantity]
+    return closest
 
 
-def _clearly_safe(core: Core, account: Account, held: list[Holding]) -> bool:
-    """In floats, with a fifth to spare: almost every check ends here."""
-    equity, needed = float(account.wallet), 0.0
+def _room(core: Core, account: Account, held: list[Holding]) -> float:
+    """What ``check`` returns, for one account, in floats and with a fifth of the maintenance margin to spare.
+
+    Not above 0: look exactly.
+    """
+    equity, needed, value_all, room = float(account.wallet), 0.0, 0.0, math.inf
     for holding in held:
         market = core.markets[holding.instrument]
         instrument = market.instrument
@@ -54,15 +68,16 @@ def _clearly_safe(core: Core, account: Account, held: list[Holding]) -> bool:
         profit = value - cost if quantity > 0 else cost - value
         rate = next((t.maintenance_rate for t in instrument.tiers if value <= t.max_value), None)
         if rate is None:
-            return False
+            return 0.0
         if account.mode_of(holding.instrument) is MarginMode.ISOLATED:
-            if float(holding.isolated) + profit <= 1.2 * value * float(rate):
-                return False
-            equity -= float(holding.isolated)
+            own = float(holding.isolated)
+            room = min(room, (own + profit) / value - 1.2 * float(rate))
+            equity -= own
         else:
             equity += profit
             needed += value * float(rate)
-    return equity > 1.2 * needed
+            value_all += value
+    return min(room, (equity - 1.2 * needed) / value_all) if value_all else room
 
 
 def _maintenance(core: Core, holding: Holding) -> Decimal:

@@ -11,7 +11,10 @@ from fundingarb.localnet.truth.funding import FundingTrack
 __all__ = ["Timeline"]
 
 MARGIN_STEPS = 5
-"""Margin is checked every so many grid steps."""
+"""Margin is checked every so many grid steps ..."""
+RARE_STEPS = 60
+"""... or only every so many, while no account is within ``FAR`` of liquidation and nothing but time passes."""
+FAR = 0.04
 
 
 class Timeline:
@@ -25,6 +28,7 @@ class Timeline:
         self._core = core
         self._tracks = tracks
         self._grid = grid
+        self._margin_steps = MARGIN_STEPS
         self.reschedule()
 
     def reschedule(self) -> None:
@@ -59,7 +63,8 @@ class Timeline:
         if resting:
             at = min(at, self._point_after(core.now, self._grid))
         if holding:
-            at = min(at, self._point_after(core.now, self._grid * MARGIN_STEPS))
+            steps = MARGIN_STEPS if core.margin_stale else self._margin_steps
+            at = min(at, self._point_after(core.now, self._grid * steps))
         return at
 
     @staticmethod
@@ -83,5 +88,5 @@ class Timeline:
         for market in core.markets.values():
             if market.resting:
                 matching.flow_step(core, market, step)
-        if step % MARGIN_STEPS == 0:
-            liquidation.check(core)
+        if step % (MARGIN_STEPS if core.margin_stale else self._margin_steps) == 0:
+            self._margin_steps = RARE_STEPS if liquidation.check(core) > FAR else MARGIN_STEPS
