@@ -90,7 +90,7 @@ def fundingarb_script() -> Path:
 def run_cli(fundingarb_script: Path, tmp_path: Path) -> RunCli:
     """Run the real console script to its end: ``run_cli("plugins", "--json", env={...})``.
 
-    It starts in an empty directory, with the environment of the test run plus ``env``.
+    It starts in an empty directory that is also its home, with the environment of the test run plus ``env``.
     """
     here = tmp_path / "cwd"
     here.mkdir()
@@ -101,7 +101,7 @@ def run_cli(fundingarb_script: Path, tmp_path: Path) -> RunCli:
         return subprocess.run(
             [str(fundingarb_script), *args],
             cwd=here,
-            env={**os.environ, **(env or {})},
+            env={**os.environ, "HOME": str(here), **(env or {})},
             capture_output=True,
             text=True,
             timeout=timeout,

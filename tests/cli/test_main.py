@@ -98,6 +98,7 @@ def test_without_a_command_the_help_is_shown(run_cli: RunCli) -> None:
 FAILING = """
 import os
 import signal
+import sys
 
 import anyio
 from fundingarb.errors import ConfigError, FundingArbError
@@ -131,6 +132,14 @@ def register_commands(cli):
     def bug():
         raise ZeroDivisionError("division by zero")
 
+    @cli.command("grouped-interrupt")
+    def grouped_interrupt():
+        if sys.version_info < (3, 11):
+            from exceptiongroup import BaseExceptionGroup as Group
+        else:
+            Group = BaseExceptionGroup
+        raise Group("several", [ConfigError("lost"), KeyboardInterrupt()])
+
     @cli.command("interrupted")
     def interrupted():
         os.kill(os.getpid(), signal.SIGINT)
@@ -146,6 +155,7 @@ def register_commands(cli):
         ("own-status", 4, "error: stuck\n"),
         ("grouped", 2, "error: from a task\n"),
         ("interrupted", 130, "\n"),
+        ("grouped-interrupt", 130, ""),
     ],
 )
 def test_an_expected_failure_is_its_line_and_its_status(

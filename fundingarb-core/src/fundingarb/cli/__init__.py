@@ -69,7 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         status = build().main(arguments, prog_name="fundingarb", standalone_mode=False)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where everything ends as a line
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the one place where everything ends as a line, groups included
         if wants_traceback(arguments):
             import traceback
 
