@@ -109,7 +109,7 @@ async def rates(adapter: BinanceAdapter, symbols: Sequence[str], sink: RateSink)
         rows,
         now=adapter.clock.time,
         moved=intervals.moved,
-        bad=lambda raw, reason: sink.quarantined("rates", raw, reason),
+        bad=lambda raw, reason: sink.quarantined(f"{messages.EXCHANGE}.rates", raw, reason),
     )
 
     def take(frame: bytes) -> None:
@@ -120,7 +120,7 @@ async def rates(adapter: BinanceAdapter, symbols: Sequence[str], sink: RateSink)
         decoder.reset()
 
     subscription = Subscription(
-        name="rates",
+        name=f"{messages.EXCHANGE}.rates",
         url=_fixed(f"{adapter.stream_root}/market/ws/!markPrice@arr@1s"),
         opened=opened,
         frame=take,
@@ -142,7 +142,7 @@ async def books(adapter: BinanceAdapter, symbols: Sequence[str], sink: BookSink)
                 f"{name.lower()}@depth20@100ms" for name in ids[start : start + BOOKS_PER_CONNECTION]
             )
             subscription = Subscription(
-                name="books" if number == 0 else f"books-{number + 1}",
+                name=f"{messages.EXCHANGE}.books" + (f"-{number + 1}" if number else ""),
                 url=_fixed(f"{adapter.stream_root}/public/stream?streams={names}"),
                 frame=decoder.decode,
                 stale_after=adapter.settings.stream_stale_seconds,
@@ -168,7 +168,7 @@ async def account(adapter: BinanceAdapter, sink: AccountSink) -> None:
                 raise StreamEnded(f"the listen key could not be kept alive: {failure}") from failure
 
     subscription = Subscription(
-        name="account",
+        name=f"{messages.EXCHANGE}.account.{adapter.account}",
         url=url,
         frame=decoder.decode,
         beside=keep_alive,

@@ -6,7 +6,8 @@ are parsed, prices written straight into the columns of the rate book.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -30,14 +31,22 @@ Moved = Callable[[int, float, float], None]
 """(row, settlement before, settlement now) in unix seconds: called when an instrument's next settlement changes."""
 
 
-class _Mark(msgspec.Struct, gc=False):
-    """``markPriceUpdate``: s symbol, p mark, i index, r rate (empty for dated futures), T next settlement in ms."""
+class MarkPrice(msgspec.Struct, gc=False):
+    """``markPriceUpdate``: s symbol, r rate (empty for dated futures), T next settlement in ms."""
+
+    s: str
+    r: str
+    T: int
+
+
+class PricedMarkPrice(msgspec.Struct, gc=False):
+    """The same with p, the mark, and i, the index price."""
 
     s: str
     r: str
     T: int
     p: float
-    i: float = 0.0
+    i: float
 
 
 class _LooseMark(msgspec.Struct, gc=False):
@@ -50,26 +59,29 @@ class _LooseMark(msgspec.Struct, gc=False):
 
 class _Reply(msgspec.Struct):
     error: Any = None
-    e: str = ""
 
 
 class MarkPriceDecoder:
     """Takes frames of ``!markPrice@arr`` into a rate book.
 
-    ``rows`` maps Binance's symbols to rows of ``book``. ``now`` gives unix seconds of the shared clock. An instrument
-    with an entry that cannot be used keeps its old rate; ``bad`` hears of it.
+    ``rows`` maps Binance's symbols to rows of ``book``. ``now`` gives unix seconds of the shared clock. Rates are taken
+    from every frame, prices from one in ``price_seconds``. An instrument whose entry cannot be used keeps what it had;
+    ``bad`` hears of it. ``moved`` hears of every change of an instrument's next settlement.
     """
 
     __slots__ = (
         "_anchor",
         "_bad",
         "_book",
-        "_fast",
+        "_decode",
+        "_decode_priced",
         "_index",
         "_loose",
         "_moved",
         "_now",
         "_one",
+        "_price_seconds",
+        "_priced_at",
         "_rates",
         "_rows",
         "_scale",
@@ -84,12 +96,16 @@ class MarkPriceDecoder:
         now: Callable[[], float],
         moved: Moved | None = None,
         bad: Callable[[bytes, str], None] | None = None,
+        price_seconds: float = 3.0,
     ) -> None:
         self._book = book
         self._now = now
         self._moved = moved
         self._bad = bad
-        self._fast = msgspec.json.Decoder(list[_Mark], strict=False)
+        self._price_seconds = price_seconds
+        self._priced_at = -math.inf
+        self._decode = msgspec.json.Decoder(list[MarkPrice]).decode
+        self._decode_priced = msgspec.json.Decoder(list[PricedMarkPrice], strict=False).decode
         self._loose = msgspec.json.Decoder(list[msgspec.Raw])
         self._one = msgspec.json.Decoder(_LooseMark)
         self._index = {symbol: number for number, symbol in enumerate(rows)}
@@ -102,13 +118,15 @@ class MarkPriceDecoder:
     def reset(self) -> None:
         """Forget what was seen, so that the next frame is taken whole."""
         self._rates = [""] * len(self._rows)
+        self._times = [0] * len(self._rows)
+        self._priced_at = -math.inf
         self._anchor = -1
 
     def _forgotten(self) -> bool:
         """Whether the book has dropped our rates (it drops an exchange's all at once) since they were written."""
         if self._anchor < 0:
             return False
-        rate = self._book.rate[self._rows[self._anchor]]
+        rate = self._book.rate[self._anchor]
         return rate != rate
 
     def decode(self, frame: bytes) -> None:
@@ -116,58 +134,82 @@ class MarkPriceDecoder:
         if frame[:1] != b"[":
             _check_reply(frame)
             return
-        try:
-            updates = self._fast.decode(frame)
-        except msgspec.ValidationError:
-            self._decode_loosely(frame)
-            return
         if self._forgotten():
             self.reset()
-        book = self._book
-        marks, indexes, seen = book.mark, book.index, book.at
-        find, rows, scale, rates, times = self._index.get, self._rows, self._scale, self._rates, self._times
         at = self._now()
+        updates: Sequence[MarkPrice | PricedMarkPrice]
+        try:
+            if at - self._priced_at >= self._price_seconds:
+                updates = self._decode_priced(frame)
+                self._priced_at = at
+                self._take_prices(updates)
+            else:
+                updates = self._decode(frame)
+        except msgspec.ValidationError:
+            updates = self._decode_loosely(frame)
+        self._take_rates(updates, at)
+        self._book.frame(EXCHANGE, at)
+
+    def _take_prices(self, updates: Iterable[PricedMarkPrice]) -> None:
+        find, rows, scale = self._index.get, self._rows, self._scale
+        marks, indexes = self._book.mark, self._book.index
+        for update in updates:
+            number = find(update.s)
+            if number is not None:
+                row, factor = rows[number], scale[number]
+                mark, index = update.p, update.i
+                if 0.0 < mark < _LARGEST_PRICE:
+                    marks[row] = mark * factor
+                if 0.0 < index < _LARGEST_PRICE:
+                    indexes[row] = index * factor
+
+    def _take_rates(self, updates: Iterable[MarkPrice | PricedMarkPrice], at: float) -> None:
+        """Rates that changed, compared as text, go to the book in one call."""
+        find, rows, rates, times = self._index.get, self._rows, self._rates, self._times
+        changed: list[int] = []
+        values: list[float] = []
         for update in updates:
             number = find(update.s)
             if number is None:
                 continue
-            row = rows[number]
-            mark = update.p
-            if 0.0 < mark < _LARGEST_PRICE:
-                marks[row] = mark * scale[number]
-            index = update.i
-            if 0.0 < index < _LARGEST_PRICE:
-                indexes[row] = index * scale[number]
-            if update.r == rates[number] and times[number] == update.T:
-                seen[row] = at
-            else:
-                self._take(number, update.r, update.T, at)
-        book.frame(EXCHANGE, at)
+            text, time = update.r, update.T
+            if text == rates[number] and time == times[number]:
+                continue
+            try:
+                rate = float(text)
+            except ValueError:
+                rate = math.nan
+            if not -1.0 < rate < 1.0 or (time != times[number] and not self._settlement(number, time)):
+                self._refuse(number, text, time)
+                continue
+            rates[number] = text
+            changed.append(rows[number])
+            values.append(rate)
+        if changed:
+            self._anchor = changed[-1]
+            self._book.update_many(changed, values, at)
 
-    def _take(self, number: int, text: str, time: int, at: float) -> None:
-        """A rate or a settlement that changed. Kept apart so that the unchanged path stays short."""
-        try:
-            rate = float(text)
-        except ValueError:
-            rate = 2.0
-        settlement = time / 1000.0
-        if not -1.0 < rate < 1.0 or not _FIRST_SECOND < settlement < _LAST_SECOND:
-            if self._bad is not None:
-                name = self._book.instrument(self._rows[number]).exchange_id
-                self._bad(text.encode(), f"{name}: rate {text!r} for {time} is not usable")
-            return
+    def _settlement(self, number: int, time: int) -> bool:
+        """Note another next settlement; False when it is not a plausible time."""
+        settlement, before = time / 1000.0, self._times[number] / 1000.0
+        if not _FIRST_SECOND < settlement < _LAST_SECOND:
+            return False
         row = self._rows[number]
-        before = self._times[number]
-        if before and before != time and self._moved is not None:
-            self._moved(row, before / 1000.0, settlement)
-        self._rates[number] = text
+        if before and self._moved is not None:
+            self._moved(row, before, settlement)
         self._times[number] = time
-        self._anchor = number
-        self._book.update(row, rate, settlement, at)
+        self._book.next_settlement[row] = settlement
+        return True
 
-    def _decode_loosely(self, frame: bytes) -> None:
+    def _refuse(self, number: int, text: str, time: int) -> None:
+        if self._bad is not None:
+            name = self._book.instrument(self._rows[number]).exchange_id
+            self._bad(text.encode(), f"{name}: rate {text!r} for {time} is not usable")
+
+    def _decode_loosely(self, frame: bytes) -> list[MarkPrice]:
         """A frame with an entry of another form: entry by entry, so that one spoils no other."""
-        at = self._now()
+        found: list[MarkPrice] = []
+        prices: list[PricedMarkPrice] = []
         for raw in self._loose.decode(frame):
             body = bytes(raw)
             try:
@@ -176,23 +218,17 @@ class MarkPriceDecoder:
                 if self._bad is not None:
                     self._bad(body, str(error))
                 continue
-            number = self._index.get(update.s)
-            if number is None:
-                continue
-            self._prices(number, update)
-            if update.r != self._rates[number] or self._times[number] != update.T:
-                self._take(number, update.r, update.T, at)
-        self._book.frame(EXCHANGE, at)
+            found.append(MarkPrice(update.s, update.r, update.T))
+            prices.append(PricedMarkPrice(update.s, update.r, update.T, _price(update.p), _price(update.i)))
+        self._take_prices(prices)
+        return found
 
-    def _prices(self, number: int, update: _LooseMark) -> None:
-        row, scale = self._rows[number], self._scale[number]
-        for text, column in ((update.p, self._book.mark), (update.i, self._book.index)):
-            try:
-                price = float(text)
-            except ValueError:
-                continue
-            if 0.0 < price < _LARGEST_PRICE:
-                column[row] = price * scale
+
+def _price(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _check_reply(frame: bytes) -> None:

@@ -68,7 +68,7 @@ async def rates(adapter: BybitAdapter, symbols: Sequence[str], sink: RateSink) -
         for suffix, ids in _chunks(list(rows)):
             part = {name: rows[name] for name in ids}
             decoder = TickerDecoder(sink.book, part, now=adapter.clock.time, changed=changed)
-            subscription = _tickers(adapter, sink, decoder, f"rates{suffix}", ids)
+            subscription = _tickers(adapter, sink, decoder, f"{messages.EXCHANGE}.rates{suffix}", ids)
             tasks.start_soon(run_stream, adapter.session, subscription, sink)
         await anyio.sleep_forever()
 
@@ -100,7 +100,7 @@ async def books(adapter: BybitAdapter, symbols: Sequence[str], sink: BookSink) -
     ids = [found.exchange_id for symbol in symbols if (found := known.get(symbol)) is not None]
     async with anyio.create_task_group() as tasks:
         for suffix, part in _chunks(ids):
-            tasks.start_soon(_books, adapter, sink, f"books{suffix}", part)
+            tasks.start_soon(_books, adapter, sink, f"{messages.EXCHANGE}.books{suffix}", part)
         await anyio.sleep_forever()
 
 
@@ -153,7 +153,7 @@ async def account(adapter: BybitAdapter, sink: AccountSink) -> None:
         await _subscribe(connection, PRIVATE_TOPICS)
 
     subscription = Subscription(
-        name="account",
+        name=f"{messages.EXCHANGE}.account.{adapter.account}",
         url=_fixed(adapter.private_stream),
         opened=opened,
         frame=decoder.decode,

@@ -23,6 +23,8 @@ __all__ = ["Backoff", "Connection", "StreamEnded", "Subscription", "run_stream"]
 _MISUNDERSTOOD = (ExchangeError, ValueError, ArithmeticError, LookupError)
 """What a decoder may raise over a malformed frame (msgspec's errors are ValueErrors)."""
 
+_TEXT, _BINARY = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY
+
 _NOT_CONNECTED = (aiohttp.ClientError, OSError, TimeoutError, ExchangeError, ValueError)
 
 _BYTES: dict[str, Any] = (
@@ -82,7 +84,8 @@ class Subscription:
     ``url`` is asked before each attempt (it may cost a request). ``opened`` runs after connecting, before the stream
     counts as connected: log in, subscribe, drop state that a fresh snapshot will replace. ``frame`` gets every data
     frame. ``beside`` runs while connected (keep-alives). ``ping`` is (text, seconds): an application-level ping.
-    ``heartbeat`` is the protocol-level ping in seconds. ``stale_after`` ends a connection that is silent for so long.
+    ``stale_after`` ends a connection that is silent for so long; ``heartbeat`` is a protocol-level ping every so many
+    seconds, for streams that may be silent.
     """
 
     name: str
@@ -91,7 +94,7 @@ class Subscription:
     opened: Callable[[Connection], Awaitable[None]] = _nothing
     beside: Callable[[Connection], Awaitable[None]] | None = None
     ping: tuple[str, float] | None = None
-    heartbeat: float | None = 20.0
+    heartbeat: float | None = None
     stale_after: float | None = 30.0
     connect_timeout: float = 10.0
     backoff: Backoff = field(default_factory=Backoff)
@@ -181,9 +184,11 @@ async def _read(
     receive, handle = socket.receive, subscription.frame
     while True:
         message = await receive()
-        frame = _payload(message)
-        if frame is None:
+        if message.type is not _TEXT and message.type is not _BINARY:
             return f"closed by the exchange ({_close_reason(socket, message)})"
+        frame = message.data
+        if frame.__class__ is str:
+            frame = frame.encode()
         state.frames += 1
         try:
             handle(frame)
@@ -193,12 +198,10 @@ async def _read(
             sink.quarantined(subscription.name, frame, f"{type(error).__name__}: {error}")
 
 
-def _payload(message: object) -> bytes | None:
+def _payload(message: Any) -> bytes | None:
     """The bytes of a data frame; None when the connection is over."""
-    kind = message.type  # type: ignore[attr-defined]
-    if kind is aiohttp.WSMsgType.TEXT or kind is aiohttp.WSMsgType.BINARY:
-        data = message.data  # type: ignore[attr-defined]
-        return data.encode() if isinstance(data, str) else bytes(data)
+    if message.type is _TEXT or message.type is _BINARY:
+        return message.data.encode() if isinstance(message.data, str) else bytes(message.data)
     return None
 
 

@@ -314,7 +314,7 @@ class FakeExchange:
             sink.book.add(self._instrument(symbol))
         self._rate_sinks.append(sink)
         try:
-            sink.connected("rates")
+            sink.connected(f"{self.name}.rates")
             for rate in self.rates.values():
                 self._announce(sink, rate)
             sink.flush(self.name)
@@ -325,7 +325,7 @@ class FakeExchange:
     async def stream_books(self, symbols: Sequence[str], sink: BookSink) -> None:
         self._book_sinks.append(sink)
         try:
-            sink.connected("books")
+            sink.connected(f"{self.name}.books")
             for each in self.books.values():
                 sink.update(each)
             await anyio.sleep_forever()
@@ -469,7 +469,7 @@ class FakeExchange:
     async def stream_account(self, sink: AccountSink) -> None:
         self._account_sinks.append(sink)
         try:
-            sink.connected("account")
+            sink.connected(f"{self.name}.account.{self.account}")
             await anyio.sleep_forever()
         finally:
             self._account_sinks.remove(sink)
