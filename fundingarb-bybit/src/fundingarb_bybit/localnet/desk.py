@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from fundingarb.localnet.limits import LimitRule, LimitState, RateLimiter
@@ -71,6 +72,8 @@ class Desk:
     journal: Journal
     limiter: RateLimiter = field(default_factory=lambda: RateLimiter(LIMITS))
     protections: dict[str, DisconnectProtection] = field(default_factory=dict)
+    hour_ago: dict[str, tuple[int, Decimal]] = field(default_factory=dict)
+    """Minute and price; a price of the past does not change."""
 
     @property
     def truth(self) -> Exchange:

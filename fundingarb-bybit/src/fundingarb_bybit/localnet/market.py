@@ -17,6 +17,7 @@ from fundingarb_bybit.localnet.wire import ApiError, fixed, money, plain, text, 
 __all__ = [
     "INTERVALS",
     "funding_history",
+    "hour_ago_price",
     "index_kline",
     "instruments_info",
     "kline",
@@ -176,10 +177,14 @@ def ticker_fields(
 
 
 def hour_ago_price(desk: Desk, instrument: str) -> Decimal:
-    """The last price an hour ago."""
-    at = desk.truth.now_ms - 3_600_000
-    candles = desk.truth.candles(instrument, 60, at - 60_000, at)
-    return candles[-1].close if candles else desk.truth.ticker(instrument).last
+    """The last price an hour ago, to the minute."""
+    minute = (desk.truth.now_ms - 3_600_000) // 60_000
+    kept = desk.hour_ago.get(instrument)
+    if kept is None or kept[0] != minute:
+        candles = desk.truth.candles(instrument, 60, (minute - 1) * 60_000, minute * 60_000)
+        price = candles[-1].close if candles else desk.truth.ticker(instrument).last
+        kept = desk.hour_ago[instrument] = (minute, price)
+    return kept[1]
 
 
 def tickers(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from fundingarb.localnet.streams import Session, encode
 from fundingarb.localnet.truth.events import Liquidated
 from fundingarb.localnet.truth.rules import Instrument
 from fundingarb.localnet.truth.types import Side
-from fundingarb.localnet.truth.views import BookView, Trade
+from fundingarb.localnet.truth.views import BookView, Candle, Trade
 from fundingarb_bybit.localnet.contracts import price_decimals, quantity_decimals
 from fundingarb_bybit.localnet.desk import Desk
 from fundingarb_bybit.localnet.market import INTERVALS, hour_ago_price, level, ticker_fields
@@ -52,8 +52,9 @@ class _State:
 
     books: dict[str, _Book] = field(default_factory=dict)
     tickers: dict[str, dict[str, str]] = field(default_factory=dict)
+    lasts: dict[str, tuple[Decimal, str]] = field(default_factory=dict)
     trades: dict[str, str] = field(default_factory=dict)
-    candles: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    candles: dict[str, Candle] = field(default_factory=dict)
 
 
 def _changes(
@@ -65,6 +66,26 @@ def _changes(
     old, new = dict(before), dict(now)
     changed = [level(instrument, price, size) for price, size in now if old.get(price) != size]
     return changed + [level(instrument, price, Decimal(0)) for price, _ in before if price not in new]
+
+
+def _candle_row(
+    instrument: Instrument, candle: Candle, interval: str, length: int, running: int, now: int
+) -> dict[str, Any]:
+    """``length`` is the candle's in milliseconds; what opened before ``running`` has closed."""
+    scale = price_decimals(instrument)
+    return {
+        "start": candle.open_ms,
+        "end": candle.open_ms + length - 1,
+        "interval": interval,
+        "open": fixed(candle.open, scale),
+        "close": fixed(candle.close, scale),
+        "high": fixed(candle.high, scale),
+        "low": fixed(candle.low, scale),
+        "volume": fixed(candle.volume, quantity_decimals(instrument)),
+        "turnover": money(candle.volume * candle.close, 4),
+        "confirm": candle.open_ms < running,
+        "timestamp": now,
+    }
 
 
 class PublicStream:
@@ -168,16 +189,21 @@ class PublicStream:
 
     # -- tickers -------------------------------------------------------------------------------------------------
 
-    def _ticker(self, name: str) -> dict[str, str]:
+    def _ticker(self, topic: str, name: str) -> dict[str, str]:
         truth = self._desk.truth
         instrument = truth.instruments[name]
         ticker = truth.ticker(name)
         fields = ticker_fields(instrument, ticker, truth.funding(name), hour_ago_price(self._desk, name))
-        recent = truth.trades(name, 2)
-        rising = len(recent) < 2 or recent[1].price >= recent[0].price
-        same = len(recent) == 2 and recent[1].price == recent[0].price
-        fields["tickDirection"] = ("Zero" if same else "") + ("PlusTick" if rising else "MinusTick")
+        fields["tickDirection"] = self._direction(topic, ticker.last)
         return fields
+
+    def _direction(self, topic: str, last: Decimal) -> str:
+        """Which way the last price went since the frame before."""
+        price, direction = self._state.lasts.get(topic, (last, "ZeroPlusTick"))
+        if last != price:
+            direction = "PlusTick" if last > price else "MinusTick"
+        self._state.lasts[topic] = (last, direction)
+        return direction
 
     def _ticker_frame(self, topic: str, kind: str, data: Mapping[str, str]) -> bytes:
         now = self._desk.now_ms()
@@ -185,13 +211,13 @@ class PublicStream:
 
     def _first_ticker(self, topic: str, name: str) -> bytes:
         if not self._hub.wanted(topic) or topic not in self._state.tickers:
-            self._state.tickers[topic] = self._ticker(name)
+            self._state.tickers[topic] = self._ticker(topic, name)
         return self._ticker_frame(topic, "snapshot", self._state.tickers[topic])
 
     def _publish_tickers(self) -> None:
         for topic in self._hub.topics("tickers."):
             name = topic.removeprefix("tickers.")
-            before, now = self._state.tickers.get(topic), self._ticker(name)
+            before, now = self._state.tickers.get(topic), self._ticker(topic, name)
             self._state.tickers[topic] = now
             if before is None:
                 self._hub.publish(topic, self._ticker_frame(topic, "snapshot", now))
@@ -270,18 +296,25 @@ class PublicStream:
             "seq": trade.time_ms,
         }
 
+    def _fresh(self, topic: str, name: str) -> tuple[Trade | None, list[Trade]]:
+        """The trade that was sent last, if it is still known, and those after it."""
+        last = self._state.trades.get(topic, "")
+        trades: list[Trade] = []
+        for count in (10, 300):
+            trades = self._desk.truth.trades(name, count)
+            for index in reversed(range(len(trades))):
+                if trades[index].id == last:
+                    return trades[index], trades[index + 1 :]
+        return None, trades
+
     def _publish_trades(self) -> None:
         for topic in self._hub.topics("publicTrade."):
             name = topic.removeprefix("publicTrade.")
             instrument = self._desk.truth.instruments[name]
-            trades = self._desk.truth.trades(name, 200)
-            last = self._state.trades.get(topic, "")
-            known = [index for index, trade in enumerate(trades) if trade.id == last]
-            fresh = trades[known[-1] + 1 :] if known else trades
+            before, fresh = self._fresh(topic, name)
             if not fresh:
                 continue
             self._state.trades[topic] = fresh[-1].id
-            before = trades[known[-1]] if known else None
             rows = []
             for trade in fresh:
                 rows.append(self._trade(instrument, trade, before))
@@ -290,34 +323,21 @@ class PublicStream:
             self._hub.publish(topic, encode(frame))
 
     def _candle_frame(self, topic: str, interval: str, name: str) -> bytes | None:
-        """The running candle; None when it is as it was sent last."""
+        """The running candle, with the one before it when that has just closed; None when nothing changed."""
         truth = self._desk.truth
-        seconds = INTERVALS[interval]
-        opened = truth.now_ms // (seconds * 1000) * seconds * 1000
-        candles = truth.candles(name, seconds, opened, truth.now_ms + 1)
-        if not candles:
+        length = INTERVALS[interval] * 1000
+        opened = truth.now_ms // length * length
+        sent = self._state.candles.get(topic) if self._hub.wanted(topic) else None
+        closed = sent is not None and sent.open_ms < opened
+        first = sent.open_ms if sent is not None and closed else opened
+        candles = truth.candles(name, length // 1000, first, truth.now_ms + 1)
+        if not candles or candles[-1] == sent:
             return None
-        candle, instrument = candles[-1], truth.instruments[name]
-        key = (candle.open_ms, candle.open, candle.high, candle.low, candle.close, candle.volume)
-        if self._state.candles.get(topic) == key and self._hub.wanted(topic):
-            return None
-        self._state.candles[topic] = key
-        scale = price_decimals(instrument)
+        self._state.candles[topic] = candles[-1]
         now = self._desk.now_ms()
-        row = {
-            "start": candle.open_ms,
-            "end": candle.open_ms + seconds * 1000 - 1,
-            "interval": interval,
-            "open": fixed(candle.open, scale),
-            "close": fixed(candle.close, scale),
-            "high": fixed(candle.high, scale),
-            "low": fixed(candle.low, scale),
-            "volume": fixed(candle.volume, quantity_decimals(instrument)),
-            "turnover": money(candle.volume * candle.close, 4),
-            "confirm": False,
-            "timestamp": now,
-        }
-        return encode({"topic": topic, "data": [row], "ts": now, "type": "snapshot"})
+        instrument = truth.instruments[name]
+        rows = [_candle_row(instrument, candle, interval, length, opened, now) for candle in candles]
+        return encode({"topic": topic, "data": rows, "ts": now, "type": "snapshot"})
 
     def _publish_candles(self) -> None:
         for topic in self._hub.topics("kline."):
