@@ -20,6 +20,8 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Any
 
+import msgspec
+
 from fundingarb.localnet.errors import LocalnetError
 
 __all__ = ["Failure", "FailureKind", "Fault", "FaultBook", "FaultKind", "Outcome"]
@@ -166,10 +168,13 @@ class Fault:
         if data.get("kind") not in {kind.value for kind in FaultKind}:
             kinds = ", ".join(kind.value for kind in FaultKind)
             raise LocalnetError(f"unknown fault kind {data.get('kind')!r}; known: {kinds}")
+        values = dict(data)
+        if isinstance(values.get("code"), int):
+            values["code"] = str(values["code"])
         try:
-            return cls(**data)
-        except TypeError as error:
-            raise LocalnetError(f"fault: {error}") from error
+            return msgspec.convert(values, cls)
+        except msgspec.ValidationError as error:
+            raise LocalnetError(f"fault {data['kind']}: {error}") from error
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -24,6 +24,7 @@ from fundingarb.localnet.models.base import MarketModel
 from fundingarb.localnet.models.seeded import DEFAULT_START, SeededModel
 from fundingarb.localnet.server import Served, listen, serve_app, serve_exchange
 from fundingarb.localnet.streams import Hub
+from fundingarb.localnet.tasks import background
 from fundingarb.localnet.tls import Authority
 from fundingarb.localnet.truth.exchange import Exchange
 from fundingarb.localnet.truth.types import Credentials
@@ -183,12 +184,9 @@ async def run_localnets(
             "clock": clock.to_json(),
             "ca": str(authority.ca) if authority is not None else None,
         }
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(step_forever, list(venues.values()))
-            try:
-                yield Localnet(ready, clock, model, venues, control, control_url)
-            finally:
-                tasks.cancel_scope.cancel()
+        tasks = await stack.enter_async_context(background())
+        tasks.start(step_forever(list(venues.values())))
+        yield Localnet(ready, clock, model, venues, control, control_url)
 
 
 def describe(served: Served) -> dict[str, Any]:
@@ -218,8 +216,11 @@ async def step_forever(venues: Sequence[Venue]) -> None:
     """Keep the truth moving and the publishers publishing."""
     while True:
         for venue in venues:
-            venue.sync()
-            publish_due(venue)
+            try:
+                venue.sync()
+                publish_due(venue)
+            except Exception as error:  # noqa: BLE001 - the other exchanges go on
+                venue.trouble(error)
         await anyio.sleep(STEP)
 
 
@@ -235,4 +236,4 @@ def publish_due(venue: Venue) -> None:
         try:
             publisher.publish()
         except Exception as error:  # noqa: BLE001 - one stream's bug must not stop the others
-            venue.problems.append(error)
+            venue.trouble(error)

@@ -128,5 +128,5 @@ class Guard:
         except (web.HTTPException, ConnectionError):
             raise
         except Exception as error:  # noqa: BLE001 - a bug in a dialect must not look like a dead server
-            self._venue.problems.append(error)
+            self._venue.trouble(error)
             return self._dialect.failure(Failure(FailureKind.SERVER_ERROR, message=repr(error)), request)

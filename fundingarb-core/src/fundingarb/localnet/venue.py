@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -9,16 +10,20 @@ from decimal import Decimal
 from typing import TypeVar
 
 import anyio
-from anyio.abc import TaskGroup
 
 from fundingarb.localnet.clock import Clock, milliseconds
 from fundingarb.localnet.faults import Failure, FaultBook, Outcome
 from fundingarb.localnet.streams import Hub
+from fundingarb.localnet.tasks import Tasks, background
 from fundingarb.localnet.truth.exchange import Exchange
 
 __all__ = ["Publisher", "ReplyLost", "Venue"]
 
 T = TypeVar("T")
+
+log = logging.getLogger("fundingarb.localnet")
+
+MOST_PROBLEMS = 100
 
 
 class ReplyLost(Exception):
@@ -52,7 +57,7 @@ class Venue:
         self.problems: list[BaseException] = []
         """What handlers, publishers and tasks raised that nobody expected; tests look at it."""
         self._waiting: list[Callable[[], Awaitable[None]]] = []
-        self._tasks: TaskGroup | None = None
+        self._tasks: Tasks | None = None
 
     @property
     def name(self) -> str:
@@ -96,27 +101,32 @@ class Venue:
         if self._tasks is None:
             self._waiting.append(task)
         else:
-            self._tasks.start_soon(self._guarded, task)
+            self._tasks.start(self._guarded(task))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """While entered, spawned tasks run. For the server."""
-        async with anyio.create_task_group() as tasks:
+        async with background() as tasks:
             self._tasks = tasks
             for task in self._waiting:
-                tasks.start_soon(self._guarded, task)
+                tasks.start(self._guarded(task))
             self._waiting.clear()
             try:
                 yield
             finally:
                 self._tasks = None
-                tasks.cancel_scope.cancel()
 
     async def _guarded(self, task: Callable[[], Awaitable[None]]) -> None:
         try:
             await task()
         except Exception as error:  # noqa: BLE001 - one exchange's task must not end the others
+            self.trouble(error)
+
+    def trouble(self, error: BaseException) -> None:
+        """Note (and log) something that nobody expected: a bug of a dialect or of the truth."""
+        if len(self.problems) < MOST_PROBLEMS:
             self.problems.append(error)
+            log.error("localnet %s: %s: %s", self.name, type(error).__name__, error, exc_info=error)
 
     # -- faults on operations that are not HTTP requests -----------------------------------------------------
 
