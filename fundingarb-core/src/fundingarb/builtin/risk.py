@@ -39,21 +39,14 @@ class MarginAvailable:
     use: Decimal = Decimal("0.8")
 
     def check(self, plan: HedgePlan, portfolio: Portfolio, now: datetime) -> Refusal | None:
-        price = plan.notional / plan.quantity if plan.quantity else ZERO
         for leg in (plan.long, plan.short):
             balance = portfolio.balances.get(leg.account)
             if balance is None:
                 return refuse(plan, "margin", f"balance of {leg.account}", "not read yet", now)
-            pending = sum(
-                (
-                    (hedge.intent.quantity - hedge.leg(other.side).filled) * price / other.leverage
-                    for hedge in portfolio.hedges
-                    for other in (hedge.intent.long, hedge.intent.short)
-                    if other.account == leg.account and hedge.symbol == plan.symbol
-                ),
-                ZERO,
-            )
-            needed = plan.notional / leg.leverage + max(pending, ZERO)
+            pending = portfolio.pending_margin(leg.account)
+            if pending is None:
+                return refuse(plan, "margin", f"price of every entry on {leg.account}", "unknown", now)
+            needed = plan.notional / leg.leverage + pending
             if needed > balance.available * self.use:
                 free = f"{balance.available * self.use:.2f} {balance.currency} on {leg.account}"
                 return refuse(plan, "margin", f"{needed:.2f} {balance.currency}", free, now)

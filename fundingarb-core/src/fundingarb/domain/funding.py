@@ -29,6 +29,12 @@ class FundingRate:
     index: Decimal | None = None
     predicted: Decimal | None = None
 
+    def __post_init__(self) -> None:
+        if self.interval <= timedelta(0):
+            raise ValueError(
+                f"{self.instrument.exchange} {self.instrument.symbol}: interval must be positive"
+            )
+
     @property
     def hourly(self) -> Decimal:
         """Rate per hour, the only form in which two exchanges may be compared."""

@@ -143,20 +143,27 @@ class OrderRecord:
         return ZERO if self.state.terminal else self.quantity - self.filled
 
     def observe(self, report: OrderReport, now: datetime) -> OrderRecord:
-        """This row after the exchange reported: fills only grow, a terminal state never regresses."""
+        """This row after the exchange reported: fills only grow, a terminal state never regresses.
+
+        ``REFUSED`` is the exception. It also stands for "the exchange knew no such order", and an order that turns up
+        after all has to be looked after.
+        """
         filled = max(self.filled, report.filled)
-        state = self.state if self.state.terminal else report.state
+        over = self.state.terminal and self.state is not OrderState.REFUSED
+        state = self.state if over else report.state
         if not state.terminal and filled >= self.quantity:
             state = OrderState.FILLED
         return replace(
             self,
             state=state,
             filled=filled,
-            average_price=report.average_price if report.filled >= self.filled else self.average_price,
+            average_price=self.average_price
+            if report.average_price is None or report.filled < self.filled
+            else report.average_price,
             exchange_order_id=report.exchange_order_id or self.exchange_order_id,
             reason=report.reason or self.reason,
             acknowledged_at=self.acknowledged_at or now,
-            resolved_at=self.resolved_at or (now if state.terminal else None),
+            resolved_at=(self.resolved_at or now) if state.terminal else None,
             misses=0,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 from enum import Enum
 
 
@@ -26,13 +26,15 @@ class Side(str, Enum):
 
 
 def floor_to(value: Decimal, step: Decimal) -> Decimal:
-    """The largest multiple of ``step`` not above ``value``."""
-    return (value / step).to_integral_value(ROUND_FLOOR) * step
+    """The largest multiple of ``step`` not above ``value``. Exact: a quotient would be rounded, perhaps upwards."""
+    nearest = value // step * step
+    return nearest if nearest <= value else nearest - step
 
 
 def ceil_to(value: Decimal, step: Decimal) -> Decimal:
     """The smallest multiple of ``step`` not below ``value``."""
-    return (value / step).to_integral_value(ROUND_CEILING) * step
+    nearest = value // step * step
+    return nearest if nearest >= value else nearest + step
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,10 @@ class Instrument:
     delists_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        if self.tick <= 0 or self.lot <= 0:
-            raise ValueError(f"{self.exchange} {self.symbol}: tick and lot must be positive")
+        if self.tick <= 0 or self.lot <= 0 or self.multiplier <= 0 or self.funding_interval <= timedelta(0):
+            raise ValueError(
+                f"{self.exchange} {self.symbol}: tick, lot, multiplier and funding interval must be positive"
+            )
 
     def floor_quantity(self, quantity: Decimal) -> Decimal:
         """``quantity`` rounded down to the lot."""

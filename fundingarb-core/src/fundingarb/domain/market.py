@@ -12,6 +12,9 @@ from fundingarb.domain.funding import FundingRate
 from fundingarb.domain.instrument import Instrument
 
 NAN = math.nan
+INFINITY = math.inf
+#: Unix seconds that a ``datetime`` can hold end here (the year 10000).
+LAST_SECOND = 253_402_300_800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +116,22 @@ class RateBook:
         return self._rows.get((exchange, symbol))
 
     def update(self, row: int, rate: float, next_settlement: float, at: float, interval: float = 0.0) -> None:
-        """Take a new rate for ``row``: fraction per interval, unix seconds, unix seconds, seconds (0 = unchanged)."""
-        if interval:
-            self.interval[row] = interval
-        hourly = rate / self.interval[row] * 3600.0
-        if hourly != hourly or hourly in (math.inf, -math.inf):
+        """Take a new rate for ``row``: fraction per interval, unix seconds, unix seconds, seconds (0 = unchanged).
+
+        A rate or an interval that is no finite number is ignored together with the rest of its message.
+        """
+        seconds = interval or self.interval[row]
+        hourly = rate / seconds * 3600.0
+        if not (0.0 < seconds < INFINITY and -INFINITY < hourly < INFINITY):
             return
-        self.rate[row] = rate
-        self.next_settlement[row] = next_settlement
         self.at[row] = at
+        if rate == self.rate[row] and next_settlement == self.next_settlement[row]:
+            if seconds == self.interval[row]:
+                return
+        else:
+            self.rate[row] = rate
+            self.next_settlement[row] = next_settlement
+        self.interval[row] = seconds
         previous = self.hourly[row]
         self.hourly[row] = hourly
         symbol = self._row_symbol[row]
@@ -257,7 +267,9 @@ class RateBook:
         return None if row is None else self.value(row)
 
     def value(self, row: int) -> FundingRate | None:
-        if self.rate[row] != self.rate[row] or self.next_settlement[row] != self.next_settlement[row]:
+        """The rate of ``row`` as a value; None while it, its settlement or its time is unknown or impossible."""
+        times = (self.next_settlement[row], self.at[row])
+        if self.rate[row] != self.rate[row] or not all(0.0 < at < LAST_SECOND for at in times):
             return None
         mark, index = self.mark[row], self.index[row]
         return FundingRate(

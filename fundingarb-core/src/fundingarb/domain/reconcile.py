@@ -46,7 +46,8 @@ def compare(
     hedges = list(hedges)
     differences: list[Difference] = []
     expected = dict(expected_positions(account, hedges))
-    steps = {h.symbol: h.intent.leg(side).instrument.lot for h in hedges for side in Side}
+    legs = [(h.symbol, h.intent.leg(side)) for h in hedges for side in Side]
+    steps = {symbol: leg.instrument.lot for symbol, leg in legs if leg.account == account}
     for position in positions:
         wanted = expected.pop(position.symbol, ZERO)
         if abs(wanted - position.quantity) >= steps.get(position.symbol, Decimal("1e-18")):

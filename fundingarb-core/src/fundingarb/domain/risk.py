@@ -8,7 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Generic, Protocol, TypeVar
 
-from fundingarb.domain.hedge import Hedge, busy_instruments
+from fundingarb.domain.hedge import Hedge, Mode, busy_instruments
+from fundingarb.domain.instrument import Side, common_lot
 from fundingarb.domain.opportunity import HedgePlan, Refusal
 from fundingarb.domain.order import ZERO, Balance
 
@@ -19,19 +20,24 @@ _SEAL = object()
 class Approved(Generic[T]):
     """A value that passed every risk rule. Only ``approve`` makes one, so the type checker guards the gate."""
 
-    __slots__ = ("value",)
+    __slots__ = ("_value",)
 
     def __init__(self, value: T, seal: object) -> None:
         if seal is not _SEAL:
             raise TypeError("only fundingarb.domain.risk.approve makes an Approved")
-        self.value = value
+        self._value = value
+
+    @property
+    def value(self) -> T:
+        return self._value
 
 
 @dataclass(frozen=True)
 class Portfolio:
     """What risk rules may look at: live hedges, balances per account, halts and cooldowns.
 
-    ``halted`` maps an account to why entries on it are off; ``cooldowns`` a symbol to when entries may resume.
+    ``halted`` maps an account to why entries on it are off; ``cooldowns`` a symbol to when entries may resume;
+    ``prices`` a symbol to about what one unit costs.
     """
 
     hedges: tuple[Hedge, ...] = ()
@@ -39,6 +45,20 @@ class Portfolio:
     halted: Mapping[str, str] = field(default_factory=dict)
     cooldowns: Mapping[str, datetime] = field(default_factory=dict)
     killed: bool = False
+    prices: Mapping[str, Decimal] = field(default_factory=dict)
+
+    def pending_margin(self, account: str) -> Decimal | None:
+        """What entries under way on ``account`` may still take of its margin (all of their target, as balances are
+        read only now and then); None when the price of one is unknown."""
+        total = ZERO
+        for hedge in self.hedges:
+            for leg in (hedge.intent.long, hedge.intent.short):
+                if leg.account == account and hedge.intent.mode is Mode.OPENING:
+                    price = self.prices.get(hedge.symbol)
+                    if price is None:
+                        return None
+                    total += hedge.intent.quantity * price / leg.leverage
+        return total
 
     def notional(self, symbol: str, price: Decimal) -> Decimal:
         """USD notional of the live hedges of ``symbol`` at ``price`` (the target while opening)."""
@@ -85,7 +105,11 @@ def refuse(plan: HedgePlan, gate: str, needed: object, actual: object, now: date
 
 
 def invariants(plan: HedgePlan, portfolio: Portfolio, now: datetime) -> Refusal | None:
-    """What no configuration can switch off: latch, halts, cooldown, one live hedge per symbol and instrument."""
+    """What no configuration can switch off: a plan that can be carried out, latch, halts, cooldown, one live hedge
+    per symbol and instrument."""
+    flaw = _flaw(plan)
+    if flaw is not None:
+        return refuse(plan, "plan", "a plan that can be carried out", flaw, now)
     if portfolio.killed:
         return refuse(plan, "killed", "kill switch released (fundingarb resume)", "latched", now)
     for leg in (plan.long, plan.short):
@@ -102,4 +126,24 @@ def invariants(plan: HedgePlan, portfolio: Portfolio, now: datetime) -> Refusal 
     busy = busy_instruments(live) & {(plan.long.account, plan.symbol), (plan.short.account, plan.symbol)}
     if busy:
         return refuse(plan, "one-per-symbol", "instrument free", "in another hedge", now)
+    return None
+
+
+def _flaw(plan: HedgePlan) -> str | None:
+    """Why no executor could carry out ``plan``, whoever proposed it; None when one can."""
+    long, short, quantity = plan.long, plan.short, plan.quantity
+    if (long.side, short.side) != (Side.LONG, Side.SHORT) or long.account == short.account:
+        return "not one long and one short leg on two accounts"
+    if {long.instrument.symbol, short.instrument.symbol} != {plan.symbol}:
+        return f"a leg that does not trade {plan.symbol}"
+    if min(long.leverage, short.leverage) < 1:
+        return "leverage below 1"
+    if not all(figure.is_finite() and figure > 0 for figure in (quantity, plan.notional)):
+        return f"quantity {quantity}, notional {plan.notional}"
+    if quantity % common_lot(long.instrument, short.instrument):
+        return f"quantity {quantity} is not a multiple of a lot that both exchanges have"
+    for leg in (long, short):
+        where, most = leg.instrument, leg.instrument.max_quantity
+        if not where.tradable(quantity, plan.notional / quantity) or (most is not None and quantity > most):
+            return f"quantity {quantity} is outside the limits of {where.exchange}"
     return None

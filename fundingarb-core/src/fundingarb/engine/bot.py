@@ -379,7 +379,7 @@ class Bot:
         plan = manual_plan(
             view, self.state, symbol, long, short, size_usd, self.settings.rules, self.clock.now()
         )
-        approved = approve(plan, self.parts.rules, self.state.portfolio(), plan.at)
+        approved = approve(plan, self.parts.rules, self.state.portfolio(self.markets.prices()), plan.at)
         if isinstance(approved, Refusal):
             raise ConfigError(
                 f"{symbol}: {approved.gate} refuses: needs {approved.needed}, is {approved.actual}"

@@ -113,6 +113,15 @@ class Markets:
             return None
         return Decimal(repr(self.book.mark[row]))
 
+    def prices(self) -> Mapping[str, Decimal]:
+        """Symbol -> the highest of its mark prices, where one is known."""
+        known: dict[str, Decimal] = {}
+        for exchange, symbol in self.instruments:
+            mark = self.mark(exchange, symbol)
+            if mark is not None:
+                known[symbol] = max(mark, known.get(symbol, mark))
+        return known
+
     def median_hourly(self, exchange: str, symbol: str) -> Decimal:
         """Median settled rate per hour of the last week; 0 while unknown."""
         return self._medians.get((exchange, symbol), ZERO)

@@ -165,21 +165,13 @@ class BotState:
             for order in hedge.orders:
                 self._owner.pop(order.client_id, None)
 
-    def portfolio(self) -> Portfolio:
+    def portfolio(self, prices: Mapping[str, Decimal]) -> Portfolio:
+        """What risk rules look at; ``prices`` is symbol -> about what one unit costs."""
         return Portfolio(
+            prices=prices,
             hedges=tuple(self.live()),
             balances={a.name: a.balance for a in self.accounts.values() if a.balance is not None},
             halted={a.name: a.halted for a in self.accounts.values() if a.halted is not None},
             cooldowns=self.cooldowns,
             killed=self.killed,
         )
-
-    def committed_margin(self, account: str) -> Mapping[str, Decimal]:
-        """Notional per symbol that live entries on ``account`` may still add, in base units."""
-        adding: dict[str, Decimal] = {}
-        for hedge in self.live():
-            for leg in (hedge.long, hedge.short):
-                if leg.plan.account == account:
-                    missing = max(hedge.intent.quantity - leg.filled, ZERO)
-                    adding[hedge.symbol] = adding.get(hedge.symbol, ZERO) + missing
-        return adding

@@ -225,7 +225,7 @@ class TradingLoop:
             if not self.entries_on:
                 self._refused(refuse(plan, "paused", "entries on", self.entries_off_reason, now))
                 continue
-            approved = approve(plan, self.rules, self.state.portfolio(), now)
+            approved = approve(plan, self.rules, self.state.portfolio(self.markets.prices()), now)
             if isinstance(approved, Refusal):
                 self._refused(approved)
             elif self._prepared(plan):
