@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +25,7 @@ from rich.live import Live
 
 from fundingarb.app import Extras, Surroundings, load_config, open_bot, read_ready_file
 from fundingarb.demo.report import Books, build, cycles, differences, is_cycle, read_books, text
+from fundingarb.demo.start import pick_start
 from fundingarb.demo.view import DemoView
 from fundingarb.domain.events import Alert, HedgeChanged, PaymentBooked
 from fundingarb.domain.hedge import Mode
@@ -33,6 +34,10 @@ from fundingarb.errors import ConfigError
 from fundingarb.plugins import Plugins, load_plugins
 
 STARTUP = 60.0
+DEFAULT_SPEED = 60.0
+#: Real seconds in which a replay should get to the end of its hedges, and the speed it does not exceed for that.
+REPLAY_SECONDS = 120.0
+FASTEST = 1000.0
 
 
 @dataclass(frozen=True)
@@ -233,6 +238,7 @@ async def run_demo(options: DemoOptions) -> dict[str, Any]:
         raise ConfigError(
             f"--report: folder {options.report.resolve().parent} does not exist; create it first"
         )
+    options = with_defaults(options, exchanges)
     with tempfile.TemporaryDirectory(prefix="fundingarb-demo-") as folder:
         ready = Path(folder) / "ready.json"
         async with localnet_process(exchanges, options, ready) as around:
@@ -242,6 +248,16 @@ async def run_demo(options: DemoOptions) -> dict[str, Any]:
             extras = Extras(services=not options.headless, max_new_hedges=options.cycles)
             async with open_bot(config, around, plugins, extras) as bot:
                 return await _drive(bot, truth, options, exchanges)
+
+
+def with_defaults(options: DemoOptions, exchanges: list[str]) -> DemoOptions:
+    """``options`` with a speed, and for a replay with a start that is worth watching."""
+    if options.replay is None or options.start is not None:
+        return replace(options, speed=options.speed or DEFAULT_SPEED)
+    start = pick_start(options.replay, exchanges, options.cycles or 1)
+    speed = options.speed or min(max(start.span.total_seconds() / REPLAY_SECONDS, DEFAULT_SPEED), FASTEST)
+    symbols = options.symbols or (start.symbols if options.cycles else ())
+    return replace(options, start=start.at, speed=round(speed), symbols=symbols)
 
 
 def demo_config(
