@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from fundingarb.exchanges.parse import excerpt
 from fundingarb.exchanges.rest import ErrorCodes, Meaning
 
 
@@ -15,12 +16,12 @@ class _Error(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Error)
 
 
-def extract(body: str) -> tuple[str, str]:
+def extract(body: bytes) -> tuple[str, str]:
     """(code, message) of an answer; errors arrive with HTTP 200. No code when it is not Bybit's JSON."""
     try:
         error = _DECODER.decode(body)
     except ValueError:
-        return "", body.strip()
+        return "", excerpt(body)
     return str(error.retCode), error.retMsg
 
 

@@ -1,4 +1,4 @@
-"""REST through ccxt: its signing, URLs and HTTP; our parsing, our clock and our reading of failures.
+"""REST through ccxt: its endpoints, addresses and signatures; our sending, our clock and our reading of failures.
 
 A request ends in the body of a 2xx answer or in ``CallFailed``, which keeps what matters: whether it was sent at all,
 the HTTP status and the exchange's own code from the body (ccxt's classes depend on the URL and lose it). Adapters turn
@@ -7,7 +7,8 @@ a failure into one of ``fundingarb.errors`` with ``read_error`` or, where an ord
 
 from __future__ import annotations
 
-import logging
+import asyncio
+import inspect
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import aiohttp
 import anyio
 import ccxt.async_support as ccxt  # type: ignore[import-untyped]
 import certifi
+from yarl import URL
 
 from fundingarb.errors import (
     AuthenticationFailed,
@@ -72,7 +74,7 @@ class ErrorCodes:
     """
 
     codes: Mapping[str, Meaning]
-    extract: Callable[[str], tuple[str, str]]
+    extract: Callable[[bytes], tuple[str, str]]
     statuses: Mapping[int, Meaning] = field(default_factory=dict)
     messages: Mapping[str, Meaning] = field(default_factory=dict)
     in_success: bool = False
@@ -133,12 +135,13 @@ def rebase(url: str, root: str) -> str:
 
 
 class RestClient:
-    """One ccxt instance, reduced to signing and sending implicit endpoints.
+    """One ccxt instance, reduced to what it knows best: endpoints, addresses and signatures.
 
     ``kind`` is ccxt's name of the exchange. Use one client for trading and one for polling. ``roots`` (prefix of
     ccxt's address names -> scheme and host), where given, replaces hosts, and addresses without one are dropped, so
-    that nothing can reach another network by accident. ccxt's own rate limiter is off: the engine's request gate
-    keeps the budgets.
+    that nothing can reach another network by accident. Requests go over ``session`` directly: ccxt's rate limiter
+    would queue orders behind polls (the engine's request gate keeps the budgets), and its error classes depend on the
+    address.
     """
 
     def __init__(
@@ -154,49 +157,47 @@ class RestClient:
         timeout: float = 10.0,
     ) -> None:
         self._codes = codes
+        self._session = session
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=timeout, sock_read=timeout)
+        self._endpoints: dict[str, tuple[str, Any, str]] = {}
         credentials = context.account.values if context.account else {}
-        config: dict[str, Any] = {
-            "session": session,
-            "enableRateLimit": False,
-            "timeout": round(timeout * 1000),
-            "options": {"fetchCurrencies": False, "warnOnFetchOpenOrdersWithoutSymbol": False, **options},
-        }
+        config: dict[str, Any] = {"enableRateLimit": False, "options": dict(options)}
         for ours, theirs in (("api_key", "apiKey"), ("api_secret", "secret"), ("passphrase", "password")):
             if ours in credentials:
                 config[theirs] = credentials[ours].reveal()
-        self.ccxt = exchange = getattr(ccxt, kind)(config)
-        self.ccxt.logger = _SILENT
-        _point(exchange, roots)
+        self.ccxt = getattr(ccxt, kind)(config)
+        _point(self.ccxt, roots)
         clock: Clock = context.clock
-        exchange.milliseconds = lambda: round(clock.time() * 1000) + skew.milliseconds
-        exchange.parse_json = _unparsed
-        exchange.handle_errors = self._check_status
-        exchange.handle_http_status_code = _no_check
+        self.ccxt.milliseconds = lambda: round(clock.time() * 1000) + skew.milliseconds
 
-    async def call(self, endpoint: str, params: Mapping[str, Any] | None = None) -> str:
+    async def call(self, endpoint: str, params: Mapping[str, Any] | None = None) -> bytes:
         """The body of a 2xx answer of ccxt's implicit ``endpoint`` (``fapiPrivatePostOrder``), or ``CallFailed``."""
-        method = getattr(self.ccxt, endpoint)
+        request = self._sign(endpoint, params)
+        method, text = request["method"], request["body"]
         try:
-            body = await method(dict(params or {}))
-        except CallFailed:
-            raise
-        except ccxt.AuthenticationError as error:
-            raise CallFailed(str(error), sent=False, meaning=Meaning.AUTHENTICATION) from None
-        except ccxt.BaseError as error:
-            cause = error.__cause__
-            # Only POST is never repeated by aiohttp on a stale connection; elsewhere a refused connection may be the
-            # second attempt.
-            sent = not (isinstance(cause, _NEVER_LEFT) and "Post" in endpoint)
-            detail = type(cause).__name__ if cause is not None else type(error).__name__
-            reason = "no connection" if not sent else "no answer"
-            raise CallFailed(f"{endpoint}: {reason} ({detail})", sent=sent) from cause
-        except ValueError as error:
-            raise CallFailed(f"{endpoint}: {error}") from error
-        return body if isinstance(body, str) else ""
+            async with self._session.request(
+                method,
+                URL(request["url"], encoded=True),
+                data=text.encode() if text else None,
+                headers=request["headers"],
+                timeout=self._timeout,
+                allow_redirects=False,
+            ) as response:
+                body = await response.read()
+                status, headers = response.status, response.headers
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            # aiohttp repeats all but POST on a connection that went stale, so that elsewhere a refused connection may
+            # have been the second attempt.
+            sent = not (isinstance(error, _NEVER_LEFT) and method == "POST")
+            reason = "no answer" if sent else "no connection"
+            raise CallFailed(f"{endpoint}: {reason} ({type(error).__name__})", sent=sent) from error
+        if 200 <= status < 300 and not (self._codes.in_success and self._codes.extract(body)[0] not in _FINE):
+            return body
+        raise self._failure(endpoint, status, body, headers)
 
-    async def write(self, endpoint: str, params: Mapping[str, Any] | None = None) -> str:
+    async def write(self, endpoint: str, params: Mapping[str, Any] | None = None) -> bytes:
         """``call``, finished even when the caller is cancelled: what was sent must not be lost sight of."""
-        body = ""
+        body = b""
         with anyio.CancelScope(shield=True):
             body = await self.call(endpoint, params)
         return body  # noqa: RET504 (inside the scope the type checker misses it)
@@ -207,7 +208,20 @@ class RestClient:
             self.ccxt.timeout_on_exit = 0
             await self.ccxt.close()
 
-    def failure(self, endpoint: str, status: int, body: str, headers: Mapping[str, str]) -> CallFailed:
+    def _sign(self, endpoint: str, params: Mapping[str, Any] | None) -> dict[str, Any]:
+        known = self._endpoints.get(endpoint)
+        if known is None:
+            entry = inspect.getattr_static(self.ccxt, endpoint)
+            known = self._endpoints[endpoint] = (entry.path, entry.api, entry.method)
+        path, api, method = known
+        try:
+            return self.ccxt.sign(path, api, method, dict(params or {}))  # type: ignore[no-any-return]
+        except ccxt.AuthenticationError as error:
+            raise CallFailed(str(error), sent=False, meaning=Meaning.AUTHENTICATION) from None
+        except ccxt.BaseError as error:
+            raise CallFailed(f"{endpoint}: not sent: {error}", sent=False) from None
+
+    def _failure(self, endpoint: str, status: int, body: bytes, headers: Mapping[str, str]) -> CallFailed:
         """What an answer that reports an error amounts to."""
         code, message = self._codes.extract(body)
         meaning = self._codes.meaning(status, code, message)
@@ -220,39 +234,14 @@ class RestClient:
             retry_after=_retry_after(headers),
         )
 
-    def _check_status(
-        self,
-        status: int,
-        _reason: str,
-        url: str,
-        method: str,
-        headers: Mapping[str, str],
-        body: str,
-        *_: object,
-    ) -> None:
-        if 200 <= status < 300 and not (
-            self._codes.in_success and self._codes.extract(body)[0] not in ("", "0")
-        ):
-            return
-        raise self.failure(f"{method} {urlsplit(url).path}", status, body, headers)
 
-
-_SILENT = logging.Logger("fundingarb.ccxt", level=logging.CRITICAL + 1)
-"""ccxt logs signed requests, key and all, at DEBUG level; its instances here log nowhere."""
+_FINE = ("", "0")
 
 _NEVER_LEFT = tuple(
     kind
     for name in ("ClientConnectorError", "ConnectionTimeoutError")
     if (kind := getattr(aiohttp, name, None)) is not None
 )
-
-
-def _unparsed(body: str) -> str:
-    return body
-
-
-def _no_check(*_: object) -> None:
-    return None
 
 
 def _point(exchange: Any, roots: Mapping[str, str]) -> None:
