@@ -8,7 +8,6 @@ a failure into one of ``fundingarb.errors`` with ``read_error`` or, where an ord
 from __future__ import annotations
 
 import asyncio
-import inspect
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -211,8 +210,7 @@ class RestClient:
     def _sign(self, endpoint: str, params: Mapping[str, Any] | None) -> dict[str, Any]:
         known = self._endpoints.get(endpoint)
         if known is None:
-            entry = inspect.getattr_static(self.ccxt, endpoint)
-            known = self._endpoints[endpoint] = (entry.path, entry.api, entry.method)
+            known = self._endpoints[endpoint] = _entry(type(self.ccxt), endpoint)
         path, api, method = known
         try:
             return self.ccxt.sign(path, api, method, dict(params or {}))  # type: ignore[no-any-return]
@@ -233,6 +231,15 @@ class RestClient:
             meaning=meaning,
             retry_after=_retry_after(headers),
         )
+
+
+def _entry(kind: type, endpoint: str) -> tuple[str, Any, str]:
+    """(path, api, method) of ccxt's implicit ``endpoint``, from the table its classes are generated with."""
+    for each in kind.__mro__:
+        entry = vars(each).get(endpoint)
+        if hasattr(entry, "path") and hasattr(entry, "api") and hasattr(entry, "method"):
+            return entry.path, entry.api, entry.method
+    raise AttributeError(f"ccxt's {kind.__name__} has no endpoint {endpoint}")
 
 
 _FINE = ("", "0")
