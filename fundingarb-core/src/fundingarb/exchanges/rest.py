@@ -236,7 +236,7 @@ class RestClient:
 def _entry(kind: type, endpoint: str) -> tuple[str, Any, str]:
     """(path, api, method) of ccxt's implicit ``endpoint``, from the table its classes are generated with."""
     for each in kind.__mro__:
-        entry = vars(each).get(endpoint)
+        entry: Any = vars(each).get(endpoint)
         if hasattr(entry, "path") and hasattr(entry, "api") and hasattr(entry, "method"):
             return entry.path, entry.api, entry.method
     raise AttributeError(f"ccxt's {kind.__name__} has no endpoint {endpoint}")
