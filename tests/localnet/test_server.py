@@ -319,3 +319,30 @@ async def test_a_seed_gives_the_same_keys(client: Client) -> None:
     assert [one["name"] for one in accounts] == ["toy", "toy-alt"]
     assert accounts[0]["credentials"] == {"name": "toy"}
     assert accounts[0]["api_key"] != accounts[1]["api_key"]
+
+
+async def test_time_to_get_ready_is_not_counted() -> None:
+    """With ``lead`` the simulated clock reaches the start so many real seconds after the localnet is up."""
+    options = Options(speed=1000, start=START, lead=2.0)
+    async with run_localnets({"toy": ToyDialect}, options, model=StillModel()) as net:
+        assert net.clock.now() < START
+        assert net.ready["clock"]["epoch"] == START - 2000
+
+
+async def test_what_a_caller_raises_comes_out_as_it_is() -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with run_localnets({"toy": ToyDialect}, Options(start=START), model=StillModel()):
+            raise ZeroDivisionError
+
+
+async def test_a_bug_of_the_truth_is_kept_and_the_other_exchange_goes_on(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(now: float) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(client.net.venues["toy"].truth, "advance", broken)
+    other = client.net.venues["other"].truth
+    before = other.now
+    await until(lambda: other.now > before + 2 and bool(client.net.problems))
+    assert {str(problem) for problem in client.net.problems} == {"broken"}

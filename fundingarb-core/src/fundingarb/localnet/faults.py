@@ -49,7 +49,7 @@ class FaultKind(str, Enum):
     REJECT = "reject"
     """Not executed: the exchange's answer with ``code`` and ``message``."""
     PARTIAL_FILL = "partial_fill"
-    """The order fills at most ``fraction`` at once; it goes on resting, or expires if it may not rest."""
+    """The order fills at most ``fraction``, ever; the rest stays in the book, or expires if it may not."""
     LATE_ACCEPT = "late_accept"
     """The connection drops at once; the request is executed ``seconds`` (simulated) later, signature window and all."""
     FRAME_DUPLICATE = "frame_duplicate"

@@ -362,7 +362,8 @@ class Exchange:
 
     def open_orders(self, account: str, instrument: str | None = None) -> list[Order]:
         """In order of acceptance."""
-        return [order for order in self.orders(account, instrument) if order.status.open]
+        found = sorted(self._core.account(account).open.values(), key=lambda order: order.sequence)
+        return [replace(order) for order in found if instrument is None or order.instrument == instrument]
 
     def orders(
         self,
