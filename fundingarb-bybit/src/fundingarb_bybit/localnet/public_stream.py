@@ -353,15 +353,19 @@ class PublicStream:
         if event.kind != "liquidation":
             return
         instrument = self._desk.truth.instruments[event.instrument]
-        row = {
-            "T": event.time_ms,
-            "s": event.instrument,
-            "S": "Buy" if event.side is Side.SELL else "Sell",
-            "v": fixed(event.quantity, quantity_decimals(instrument)),
-            "p": fixed(event.price, price_decimals(instrument)),
+        side = "Buy" if event.side is Side.SELL else "Sell"
+        size = fixed(event.quantity, quantity_decimals(instrument))
+        price = fixed(event.price, price_decimals(instrument))
+        new = {"T": event.time_ms, "s": event.instrument, "S": side, "v": size, "p": price}
+        old = {
+            "price": price,
+            "side": side,
+            "size": size,
+            "symbol": event.instrument,
+            "updatedTime": event.time_ms,
         }
-        for name in LIQUIDATIONS:
+        for name, data in (("allLiquidation", [new]), ("liquidation", old)):
             topic = f"{name}.{event.instrument}"
             if self._hub.wanted(topic):
-                frame = {"topic": topic, "type": "snapshot", "ts": self._desk.now_ms(), "data": [row]}
+                frame = {"topic": topic, "type": "snapshot", "ts": self._desk.now_ms(), "data": data}
                 self._hub.publish(topic, encode(frame))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.exchanges.bybit.localnet.venue import Bybit
 
@@ -293,7 +295,7 @@ async def test_take_profit_and_stop_loss_are_kept_and_shown(bybit: Bybit) -> Non
     assert (row["takeProfit"], row["stopLoss"], row["tpslMode"]) == ("1100", "900", "Full")
     refused = await bybit.order("Buy", "1", "990", reduceOnly=True, takeProfit="1100")
     assert refused.code == 110057
-    stop = {"category": "linear", "symbol": "BTCUSDT", "stopLoss": "900", "positionIdx": 0}
+    stop: dict[str, Any] = {"category": "linear", "symbol": "BTCUSDT", "stopLoss": "900", "positionIdx": 0}
     assert (await bybit.post("/v5/position/trading-stop", **stop)).code == 10001
     await bybit.order("Buy", "1")
     assert (await bybit.post("/v5/position/trading-stop", **stop)).result == {}

@@ -21,7 +21,7 @@ LIMIT: dict[str, Any] = {
     "price": "990",
 }
 
-CREATE = [
+CREATE: list[tuple[dict[str, Any], int]] = [
     ({"category": "spots"}, 10001),
     ({"category": "spot"}, 10001),
     ({"symbol": "NOPEUSDT"}, 10001),
@@ -175,7 +175,7 @@ async def test_reads_that_name_too_little_or_too_much(bybit: Bybit) -> None:
     assert (await bybit.get("/v5/order/realtime", category="linear")).code == 10001
     assert (await bybit.get("/v5/account/wallet-balance", accountType="SPOT")).code == 10001
     for path in ("/v5/execution/list", "/v5/order/history", "/v5/account/transaction-log"):
-        span = {"startTime": bybit.now_ms - 8 * day, "endTime": bybit.now_ms}
+        span: dict[str, Any] = {"startTime": bybit.now_ms - 8 * day, "endTime": bybit.now_ms}
         assert (await bybit.get(path, category="linear", **span)).code == 10001, path
         assert (await bybit.get(path, category="linear", startTime=2, endTime=1)).code == 10001, path
         assert (await bybit.get(path, category="linear", startTime="soon")).code == 10001, path
@@ -193,7 +193,7 @@ async def test_the_order_websocket_refuses_with_the_same_codes(
     monkeypatch.setattr(Desk, "charge", _never_exceeded)
     socket = await bybit.login(path="/v5/trade")
     for number, (change, code) in enumerate(CREATE):
-        entry = LIMIT | change
+        entry: dict[str, Any] = LIMIT | change
         reply = await socket.ask(
             reqId=str(number),
             op="order.create",

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
+import yarl
 from tests.localnet.still import START, StillModel
 
 from fundingarb.localnet.clock import ManualClock
@@ -66,7 +67,7 @@ class Bybit:
     rest: str
     ws: str
     http: aiohttp.ClientSession
-    sockets: list[aiohttp.ClientWebSocketResponse] = field(default_factory=list)
+    sockets: list[aiohttp.ClientWebSocketResponse[bool]] = field(default_factory=list)
 
     @property
     def truth(self) -> Exchange:
@@ -83,7 +84,7 @@ class Bybit:
         self, method: str, path: str, *, headers: dict[str, str] | None = None, body: str | None = None
     ) -> Answer:
         """Exactly this request."""
-        url = aiohttp.client.URL(self.rest + path, encoded=True)
+        url = yarl.URL(self.rest + path, encoded=True)
         async with self.http.request(method, url, headers=headers, data=body) as response:
             return Answer(response.status, dict(response.headers), await response.text())
 
@@ -174,7 +175,7 @@ class Bybit:
 class Socket:
     """A websocket that speaks JSON."""
 
-    raw: aiohttp.ClientWebSocketResponse
+    raw: aiohttp.ClientWebSocketResponse[bool]
 
     async def send(self, **message: Any) -> None:
         await self.raw.send_json(message)
