@@ -137,7 +137,7 @@ class PostgresServer:
         )
         if done.returncode != 0:
             raise RuntimeError(f"{program}: {done.stdout}{done.stderr}")
-        return done.stdout.strip()
+        return str(done.stdout).strip()
 
 
 @contextmanager

@@ -162,6 +162,9 @@ def explained(database: Database) -> Iterator[None]:
         yield
     except (sqlite3.Error, SQLAlchemyError) as error:
         raise explain(error, database) from error
+    except (ValueError, OverflowError) as error:
+        problem = database.clean(error)
+        raise StoreError(f"{database}: {problem}; the change cannot be stored, nothing of it was") from error
     except Exception as error:
         if is_driver_error(error):
             raise explain(error, database) from error
@@ -171,6 +174,16 @@ def explained(database: Database) -> Iterator[None]:
 def is_driver_error(error: BaseException) -> bool:
     """Whether a driver (not our code) raised ``error``."""
     return isinstance(error, sqlite3.Error) or type(error).__module__.partition(".")[0] == "psycopg"
+
+
+def is_operational(error: BaseException) -> bool:
+    """Whether a StoreError is about the database as a whole (gone, locked, full), not about what was to be stored."""
+    if not isinstance(error, StoreError):
+        return False
+    cause = error.__cause__
+    if isinstance(cause, DBAPIError) and cause.orig is not None:
+        cause = cause.orig
+    return cause is None or any(kind.__name__ == "OperationalError" for kind in type(cause).__mro__)
 
 
 def explain(error: BaseException, database: Database) -> StoreError:

@@ -39,12 +39,13 @@ class Driver(Protocol):
 class SqliteDriver:
     """Python's sqlite3, in its autocommit mode."""
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Any, read_only: bool = False) -> None:
         self._raw = raw
         self._run = raw.execute
+        self._begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
 
     def begin(self) -> None:
-        self._run("BEGIN IMMEDIATE")
+        self._run(self._begin)
 
     def execute(self, statement: Statement, row: Mapping[str, Any]) -> Any:
         return self._run(statement.sql, statement.bind(row))
@@ -67,11 +68,15 @@ class SqliteDriver:
 class PostgresDriver:
     """psycopg in pipeline mode: statements are sent without waiting for each other's answers."""
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Any, read_only: bool = False) -> None:
         self._raw = raw
         self._pipeline: ExitStack | None = None
+        self._read_only = read_only
 
     def begin(self) -> None:
+        if self._read_only:
+            self._raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return
         self._open()
         self._raw.execute("BEGIN")
 

@@ -13,7 +13,14 @@ from sqlalchemy import Connection, Engine
 
 from fundingarb.ports import Batch, Checkpoint, Clock, Committed
 from fundingarb.store import reading, schema
-from fundingarb.store.database import Database, connect, explained, make_engine, prepare_file
+from fundingarb.store.database import (
+    Database,
+    connect,
+    explained,
+    is_operational,
+    make_engine,
+    prepare_file,
+)
 from fundingarb.store.drivers import Driver, PostgresDriver, SqliteDriver
 from fundingarb.store.statements import Statements
 from fundingarb.store.write import Write
@@ -68,11 +75,11 @@ class Session:
     # writing
 
     def commit(self, batches: Sequence[Batch]) -> list[Committed | Failed]:
-        """Commit all batches in one transaction; when that fails, each in its own, so that only the culprit fails."""
+        """Commit all batches in one transaction; when one is at fault, each in its own, so that it fails alone."""
         try:
             return list(self._commit(batches))
         except BaseException as error:  # noqa: BLE001 - handed to whoever asked for the commit
-            if len(batches) == 1 or self._link is None:
+            if len(batches) == 1 or is_operational(error):
                 return [Failed(error) for _ in batches]
         return [result for batch in batches for result in self.commit((batch,))]
 
@@ -136,14 +143,16 @@ class Session:
     # reading
 
     def read(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` on the connection. Raises StoreError."""
+        """Run ``work`` on the connection; it sees the database as of one moment. Raises StoreError."""
         link = self._connect()
-        with explained(self.database):
-            try:
-                return work(link.connection)
-            finally:
-                if link.driver.lost:
-                    self._drop(lost=True)
+        if not self.read_only:  # what the only writer reads does not change meanwhile
+            with explained(self.database):
+                try:
+                    return work(link.connection)
+                finally:
+                    if link.driver.lost:
+                        self._drop(lost=True)
+        return self._transaction(link, lambda: work(link.connection))
 
     def load(self) -> Checkpoint:
         """What is stored of this instance, as the loop needs it after a restart."""
@@ -162,7 +171,11 @@ class Session:
         with explained(self.database):
             try:
                 raw = connection.connection.driver_connection
-                driver: Driver = SqliteDriver(raw) if self.database.sqlite else PostgresDriver(raw)
+                driver: Driver = (
+                    SqliteDriver(raw, self.read_only)
+                    if self.database.sqlite
+                    else PostgresDriver(raw, self.read_only)
+                )
                 link = Link(connection, driver, Statements(self._engine.dialect))
                 if not self.read_only:
                     schema.ensure(connection, self.database, migrate=self.migrate)

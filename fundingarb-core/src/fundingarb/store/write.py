@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import localcontext
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from fundingarb.domain.hedge import Mode
 from fundingarb.domain.opportunity import Refusal
 from fundingarb.ports import Batch, Committed
 from fundingarb.store import reading, rows
+from fundingarb.store.columns import EXACT
 from fundingarb.store.drivers import Driver
 from fundingarb.store.statements import Statements
 
@@ -105,8 +107,8 @@ class Write:
         self._driver.sync()
         for hedge_id, hedge in reading.hedges_by_id(self._connection, wanted).items():
             fills = reading.fills(self._connection, hedge_id)
-            funding = reading.funding_total(self._connection, hedge_id)
-            row = rows.derived_row(hedge, fills, funding)
+            with localcontext(EXACT):  # 28 digits, the default, may be too few for a sum
+                row = rows.derived_row(hedge, fills, reading.funding_total(self._connection, hedge_id))
             self._driver.execute(self._statements.derived, {**row, "key": hedge_id})
             self._driver.sync()
 

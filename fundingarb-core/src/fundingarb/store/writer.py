@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection
@@ -68,25 +68,31 @@ class SessionThread:
 
     def _work(self) -> None:
         """The thread: take what is there, commit adjacent batches as one group, answer, repeat."""
-        jobs = self._jobs
-        while True:
-            waiting = [jobs.get()]
-            try:
-                while len(waiting) < GROUP:
-                    waiting.append(jobs.get_nowait())
-            except Empty:
-                pass
-            group: list[_Job] = []
-            for job in waiting:
-                if job is not None and isinstance(job.work, Batch):
-                    group.append(job)
-                    continue
-                self._commit(group)
-                group = []
-                if job is None:
-                    return
-                answer([job], [self._call(job.work)])
+        waiting: list[_Job | None] = []
+        try:
+            while None not in waiting:
+                waiting = [self._jobs.get()]
+                while len(waiting) < GROUP and not self._jobs.empty():
+                    waiting.append(self._jobs.get_nowait())
+                self._serve(waiting)
+        finally:
+            self._closed = True
+            while not self._jobs.empty():
+                waiting.append(self._jobs.get_nowait())
+            late = [job for job in waiting if job is not None]
+            answer(late, [Failed(StoreError("the store is closed")) for _ in late])
+
+    def _serve(self, waiting: Sequence[_Job | None]) -> None:
+        group: list[_Job] = []
+        for job in waiting:
+            if job is not None and isinstance(job.work, Batch):
+                group.append(job)
+                continue
             self._commit(group)
+            group = []
+            if job is not None:
+                answer([job], [self._call(job.work)])
+        self._commit(group)
 
     def _commit(self, group: list[_Job]) -> None:
         if group:
