@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from fundingarb.domain.instrument import Instrument
 
-_PREFIX = re.compile(r"^(1(?:000)+|10000|1M)(?=[A-Z0-9]*[A-Z])([A-Z0-9]+)$")
+_PREFIX = re.compile(r"^(10{3,6}(?=[A-Z])|1M(?=[A-Z]{4}))([A-Z0-9]+)$")
 _SUFFIX = re.compile(r"^([A-Z]+)(1000)$")
 
 
