@@ -72,6 +72,17 @@ def test_realized_profit_of_a_partial_close_and_a_flip() -> None:
     )
 
 
+def test_profits_of_many_partial_closes_add_up_to_the_cash_flow() -> None:
+    desk = Desk(rules=rules(fees=FeeTier(Decimal(0), Decimal(0))))
+    desk.book([("1003.3", "9")], [("1000.1", "0.004"), ("1000.2", "9")])
+    desk.order("BUY", "0.077")
+    for _ in range(7):
+        desk.order("SELL", "0.011", reduce_only=True)
+    flow = sum((-f.side.sign * f.value for f in desk.exchange.fills("a")), Decimal(0))
+    assert desk.rows() == flow
+    assert len({r.amount for r in desk.exchange.ledger("a")}) > 1, "the shares of the cost must not be exact"
+
+
 def test_short_profit_has_the_other_sign() -> None:
     desk = Desk(rules=rules(fees=FeeTier(Decimal(0), Decimal(0))))
     desk.book([("1000", "9")], [("1020", "9")])

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 from tests.localnet.still import BOUNDARY, Desk, StillModel
-from tests.localnet.toy import RULES
+from tests.localnet.toy import RULES, TIERS
 
 from fundingarb.localnet.truth.events import AccountChanged, Liquidated, OrderChanged, SettingsChanged
 from fundingarb.localnet.truth.types import (
@@ -150,6 +150,36 @@ def test_a_position_is_liquidated_at_its_liquidation_price_and_not_before() -> N
     assert desk.rows() == desk.wallet() - 1000
 
 
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+@pytest.mark.parametrize(
+    ("quantity", "balance"), [("100", "8000"), ("450", "40000")], ids=["tier 1", "tier 2"]
+)
+@pytest.mark.parametrize("mode", list(MarginMode))
+def test_liquidation_price_is_where_equity_meets_maintenance(
+    side: str, quantity: str, balance: str, mode: MarginMode
+) -> None:
+    model = StillModel(touch=1e9)
+    desk = Desk(model, balance=Decimal(balance))
+    if mode is MarginMode.ISOLATED:
+        desk.exchange.set_margin_mode("a", mode)
+    desk.order(side, quantity)
+    (position,) = desk.exchange.positions("a")
+    price = position.liquidation_price
+    assert price is not None
+    collateral = desk.wallet() if mode is MarginMode.CROSS else position.isolated_margin
+    at = abs(position.quantity) * price
+    tier = TIERS[0] if at <= TIERS[0].max_value else TIERS[1]
+    equity = collateral + position.quantity * (price - position.entry_price)
+    assert float(equity) == pytest.approx(float(at * tier.maintenance_rate - tier.deduction), rel=1e-6)
+    towards = 1 if side == "SELL" else -1
+    model.price = float(price) * (1 - 1e-6 * towards)
+    desk.wait(10)
+    assert desk.quantity() != 0
+    model.price = float(price) * (1 + 1e-6 * towards)
+    desk.wait(10)
+    assert desk.quantity() == 0
+
+
 def test_a_gap_beyond_bankruptcy_is_made_good() -> None:
     model = StillModel(touch=10_000_000)
     desk = Desk(model, balance=Decimal(1000))
@@ -192,8 +222,12 @@ def test_forced_liquidation_and_deleveraging() -> None:
     fill = desk.exchange.fills("a")[-1]
     assert (fill.adl, fill.fee, fill.price) == (True, Decimal(0), Decimal(1000))
     assert desk.of(AccountChanged)[-1].cause is Cause.ADL
+    resting = desk.order("BUY", "1", "990")
     desk.exchange.liquidate("a", "BTC-USDT")
     assert desk.quantity() == 0
+    ended = desk.exchange.order("a", order_id=resting.id)
+    assert ended is not None
+    assert (ended.status, ended.reason) == (OrderStatus.CANCELED, Reason.LIQUIDATION)
     with pytest.raises(Refused):
         desk.exchange.liquidate("a", desk.id)
 

@@ -162,6 +162,15 @@ def test_amend_moves_price_and_quantity(desk: Desk) -> None:
     assert [e.execution for e in desk.of(OrderChanged)] == ["NEW", "AMENDED", "AMENDED", "TRADE"]
 
 
+def test_an_amended_order_goes_to_the_back_of_the_queue(desk: Desk) -> None:
+    first = desk.order("BUY", "0.1", "1000", account="a")
+    desk.order("BUY", "0.1", "1000", account="b")
+    desk.exchange.amend("a", desk.id, order_id=first.id, quantity=Decimal("0.2"))
+    desk.order("SELL", "0.1", "1000", tif="IOC", account="b")
+    assert desk.exchange.fills("a") == []
+    assert len(desk.exchange.fills("b")) == 2
+
+
 def test_client_ids_are_unique_among_open_orders_or_for_good(desk: Desk) -> None:
     desk.order("BUY", "0.1", "990", client_id="x")
     with pytest.raises(Refused) as caught:

@@ -126,12 +126,8 @@ def _offers(core: Core, market: Market, order: Order) -> Iterator[_Offer]:
         if resting.side is side and resting.price is not None and resting is not order
     )
     descending = side is Side.BUY
-    offers.sort(
-        key=lambda offer: (
-            -offer.ticks if descending else offer.ticks,
-            offer.order.sequence if offer.order is not None else -1,
-        )
-    )
+    # a stable sort: the market was listed first, and resting orders in the order in which they came to rest
+    offers.sort(key=lambda offer: -offer.ticks if descending else offer.ticks)
     limit = market.ticks(order.price) if order.price is not None else None
     for offer in offers:
         if limit is not None and (offer.ticks < limit if descending else offer.ticks > limit):
@@ -308,7 +304,7 @@ def flow_step(core: Core, market: Market, step: int) -> None:
 def _resting(market: Market, side: Side) -> list[Order]:
     """Resting orders of a side in price-time priority."""
     orders = [order for order in market.resting.values() if order.side is side]
-    orders.sort(key=lambda o: (-side.sign * (o.price or 0), o.sequence))
+    orders.sort(key=lambda order: -side.sign * (order.price or 0))
     return orders
 
 
