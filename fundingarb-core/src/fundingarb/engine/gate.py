@@ -18,7 +18,8 @@ T = TypeVar("T")
 
 
 class Priority(IntEnum):
-    """Who goes first. Reductions and cancels also go while the breaker is open or the exchange asks for a pause."""
+    """Who goes first. Reductions and cancels also go while the breaker is open, reductions alone while the exchange
+    asks for a pause. Order queries count as cancels."""
 
     REDUCE = 0
     CANCEL = 1
@@ -29,13 +30,19 @@ class Priority(IntEnum):
 #: Share of every budget a priority may use up; the rest is kept for those before it.
 SHARE = {Priority.REDUCE: 1.0, Priority.CANCEL: 0.95, Priority.OPEN: 0.85, Priority.READ: 0.7}
 
+#: Sums of fractional costs are exact to this many units.
+DUST = 1e-9
+
 
 class GateClosed(ExchangeUnavailable):
     """The request was not sent: the breaker is open or the exchange asked for a pause."""
 
 
 class Breaker:
-    """Opens after ``threshold`` consecutive failures; after ``pause`` (real) seconds one request at a time probes."""
+    """Opens after ``threshold`` consecutive failures; after ``pause`` (real) seconds one read at a time probes.
+
+    What adds exposure never probes: an exchange that has just failed is not where to find out with an order.
+    """
 
     def __init__(self, clock: Clock, threshold: int = 5, pause: float = 5.0) -> None:
         self._clock = clock
@@ -50,15 +57,18 @@ class Breaker:
         return self.failures >= self._threshold
 
     def admits(self, priority: Priority) -> bool:
-        if not self.open or priority <= Priority.CANCEL:
-            return True
-        if self._probing or self._clock.monotonic() < self._retry_at:
+        """Whether such a request may be sent without being a probe."""
+        return not self.open or priority <= Priority.CANCEL
+
+    def probe(self, priority: Priority) -> bool:
+        """Whether this request may be the probe; if so, nobody else's is until ``release``."""
+        if priority is not Priority.READ or self._probing or self._clock.monotonic() < self._retry_at:
             return False
         self._probing = True
         return True
 
     def release(self) -> None:
-        """The request is over, however it ended: another one may probe."""
+        """The probe is over, however it ended: another one may be sent."""
         self._probing = False
 
     def success(self) -> bool:
@@ -86,12 +96,14 @@ class _Budget:
         """Seconds until ``cost`` fits into ``share`` of the budget; 0 when it fits now."""
         while self._spent and self._spent[0][0] <= now - self.limit.seconds:
             self.used -= self._spent.popleft()[1]
+        if not self._spent:
+            self.used = 0.0
         over = self.used + cost - max(self.limit.capacity * share, cost)
-        if over <= 0:
+        if over <= DUST:
             return 0.0
         for at, spent in self._spent:
             over -= spent
-            if over <= 0:
+            if over <= DUST:
                 return max(at + self.limit.seconds - now, 0.001)
         return self.limit.seconds
 
@@ -127,28 +139,38 @@ class RequestGate:
         self, priority: Priority, cost: Mapping[str, float], request: Callable[[], Awaitable[T]]
     ) -> T:
         """Wait for a place, send, and count the result. Raises ``GateClosed`` when it may not be sent at all."""
+        probing = not self.breaker.admits(priority) and self.breaker.probe(priority)
+        try:
+            self._check(priority, probing)
+            if self._waiting or not self._take(priority, cost):
+                await self._queue(priority, cost, probing)
+            return await self._count(request)
+        finally:
+            if probing:
+                self.breaker.release()
+
+    def _check(self, priority: Priority, probing: bool) -> None:
+        """Raise unless such a request may be sent now; asked again of whoever waits when something happened."""
         if self._clock.monotonic() < self._paused_until and priority is not Priority.REDUCE:
             raise GateClosed(f"{self.exchange} asked for fewer requests; waiting")
-        if not self.breaker.admits(priority):
+        if not probing and not self.breaker.admits(priority):
             raise GateClosed(
                 f"{self.exchange} failed {self.breaker.failures} times in a row; waiting for it to answer"
             )
+
+    async def _count(self, request: Callable[[], Awaitable[T]]) -> T:
         try:
-            if self._waiting or not self._take(priority, cost):
-                await self._queue(priority, cost)
             result = await request()
-        except RateLimited as error:
-            self._paused_until = self._clock.monotonic() + error.retry_after
-            self._failed()
+        except ExchangeError as error:
+            limited = error if isinstance(error, RateLimited) else error.__cause__
+            if isinstance(limited, RateLimited):
+                self._paused_until = max(self._paused_until, self._clock.monotonic() + limited.retry_after)
+                self._announce()
+            if isinstance(error, (ExchangeUnavailable, OutcomeUnknown)):
+                self._failed()
+            else:
+                self._answered()
             raise
-        except (ExchangeUnavailable, OutcomeUnknown):
-            self._failed()
-            raise
-        except ExchangeError:
-            self._answered()
-            raise
-        finally:
-            self.breaker.release()
         self._answered()
         return result
 
@@ -158,7 +180,13 @@ class RequestGate:
 
     def _failed(self) -> None:
         if self.breaker.failure():
+            self._announce()
             self._on_breaker(True)
+
+    def _announce(self) -> None:
+        """Let everybody who waits look again."""
+        self._changed.set()
+        self._changed = anyio.Event()
 
     def _delay(self, priority: Priority, cost: Mapping[str, float]) -> float:
         now, share = self._clock.monotonic(), SHARE[priority]
@@ -180,7 +208,7 @@ class RequestGate:
                 budget.charge(units, now)
         return True
 
-    async def _queue(self, priority: Priority, cost: Mapping[str, float]) -> None:
+    async def _queue(self, priority: Priority, cost: Mapping[str, float], probing: bool) -> None:
         ticket = (int(priority), next(self._numbers))
         heapq.heappush(self._waiting, ticket)
         try:
@@ -189,8 +217,8 @@ class RequestGate:
                 changed = self._changed
                 with anyio.move_on_after(delay):
                     await changed.wait()
+                self._check(priority, probing)
         finally:
             self._waiting.remove(ticket)
             heapq.heapify(self._waiting)
-            self._changed.set()
-            self._changed = anyio.Event()
+            self._announce()
