@@ -17,10 +17,13 @@ from fundingarb_bybit.localnet.journal import Journal
 from fundingarb_bybit.localnet.render import CATEGORY
 from fundingarb_bybit.localnet.wire import ApiError, text, whole
 
-__all__ = ["CATEGORIES", "DAY", "Desk", "DisconnectProtection", "Reply", "translate"]
+__all__ = ["ACKNOWLEDGE", "CATEGORIES", "DAY", "Desk", "DisconnectProtection", "Reply", "translate"]
 
 CATEGORIES = ("linear", "inverse", "spot", "option")
 DAY = 86_400_000
+
+ACKNOWLEDGE = 0.005
+"""Real seconds until a subscription is acknowledged: pybit notes what it asked for only after it has sent it."""
 
 LIMITS = (
     # "600 requests within a 5-second window per IP"
@@ -123,11 +126,9 @@ class Desk:
         """Start and end of a query by Bybit's rules: with one bound the default span beside it, with both at most
         ``longest`` between them, with none the default span until now. Milliseconds."""
         start, end = whole(params, "startTime"), whole(params, "endTime")
-        if start is None and end is None:
-            end = self.now_ms()
-            return end - default, end
         if start is None:
-            end = end if end is not None else self.now_ms()
+            # What has happened counts, even where the truth was taken ahead of the clock.
+            end = end if end is not None else max(self.now_ms(), self.truth.now_ms)
             return end - default, end
         if end is None:
             return start, start + default

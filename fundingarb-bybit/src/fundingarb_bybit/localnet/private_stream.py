@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import anyio
 from aiohttp import web
 
 from fundingarb.localnet.streams import Session, encode
@@ -18,7 +19,7 @@ from fundingarb.localnet.truth.events import (
 )
 from fundingarb.localnet.truth.types import Order, OrderStatus, OrderType, Position, TimeInForce
 from fundingarb_bybit.localnet.auth import check_stream_login
-from fundingarb_bybit.localnet.desk import Desk
+from fundingarb_bybit.localnet.desk import ACKNOWLEDGE, Desk
 from fundingarb_bybit.localnet.render import (
     CATEGORY,
     execution,
@@ -76,7 +77,7 @@ class PrivateStream:
 
     # -- commands ------------------------------------------------------------------------------------------------
 
-    def _on_message(self, session: Session, text: str) -> None:
+    async def _on_message(self, session: Session, text: str) -> None:
         try:
             message = json.loads(text)
         except ValueError:
@@ -93,6 +94,7 @@ class PrivateStream:
         elif op == "auth":
             self._auth(session, message)
         elif op in ("subscribe", "unsubscribe"):
+            await anyio.sleep(ACKNOWLEDGE)
             self._subscribe(session, message, op)
         else:
             self._answer(session, message, "Params Error", op=op, success=False)

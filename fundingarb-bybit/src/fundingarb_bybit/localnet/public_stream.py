@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import anyio
 from aiohttp import web
 
 from fundingarb.localnet.streams import Session, encode
@@ -21,7 +22,7 @@ from fundingarb.localnet.truth.rules import Instrument
 from fundingarb.localnet.truth.types import Side
 from fundingarb.localnet.truth.views import BookView, Candle, Trade
 from fundingarb_bybit.localnet.contracts import price_decimals, quantity_decimals
-from fundingarb_bybit.localnet.desk import Desk
+from fundingarb_bybit.localnet.desk import ACKNOWLEDGE, Desk
 from fundingarb_bybit.localnet.market import INTERVALS, hour_ago_price, level, ticker_fields
 from fundingarb_bybit.localnet.render import side_name
 from fundingarb_bybit.localnet.wire import fixed, money
@@ -108,7 +109,7 @@ class PublicStream:
 
     # -- commands ------------------------------------------------------------------------------------------------
 
-    def _on_message(self, session: Session, text: str) -> None:
+    async def _on_message(self, session: Session, text: str) -> None:
         try:
             message = json.loads(text)
         except ValueError:
@@ -120,6 +121,7 @@ class PublicStream:
         if op == "ping":
             self._answer(session, message, "pong", op="ping")
         elif op == "subscribe":
+            await anyio.sleep(ACKNOWLEDGE)
             self._subscribe(session, message)
         elif op == "unsubscribe":
             topics = [str(topic) for topic in message.get("args") or []]
