@@ -212,9 +212,29 @@ def test_cross_margin_counts_the_whole_account_and_isolated_only_its_own() -> No
     assert before - isolated.wallet() == position.isolated_margin
 
 
+def test_a_partial_close_releases_its_share_of_the_isolated_margin() -> None:
+    desk = Desk(StillModel(rate=0.001))
+    desk.exchange.set_leverage("a", desk.id, Decimal(10))
+    desk.exchange.set_margin_mode("a", MarginMode.ISOLATED, desk.id)
+    desk.book([("1000", "99")], [("1000.1", "99")])
+    desk.order("SELL", "4")
+    assert desk.exchange.positions("a")[0].isolated_margin == Decimal(400)
+    available = desk.exchange.state("a").available
+    assert available == desk.wallet() - 400
+    desk.order("BUY", "1")
+    assert desk.exchange.positions("a")[0].isolated_margin == Decimal(300)
+    desk.to(BOUNDARY + 5)
+    # funding goes to and from the position's own margin: 3 x 1000 x 0.001 received
+    assert desk.exchange.positions("a")[0].isolated_margin == Decimal(303)
+    desk.order("BUY", "3")
+    assert desk.exchange.state("a").available == desk.wallet()
+
+
 def test_forced_liquidation_and_deleveraging() -> None:
     desk = Desk()
     desk.order("BUY", "4")
+    with pytest.raises(ValueError, match="positive"):
+        desk.exchange.deleverage("a", desk.id, Decimal(0))
     desk.exchange.deleverage("a", desk.id, Decimal(1))
     assert desk.quantity() == 3
     (event,) = desk.of(Liquidated)

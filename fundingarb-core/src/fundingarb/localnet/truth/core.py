@@ -138,6 +138,10 @@ class Core:
             raise Refused(Reason.UNKNOWN_INSTRUMENT, f"{self.name} does not list {instrument!r}")
         return market
 
+    def named(self, name: str) -> Market:
+        """By native id or by model symbol."""
+        return self.market(self.by_symbol.get(name, name))
+
     def account(self, name: str) -> Account:
         return self.accounts[name]
 
