@@ -136,6 +136,11 @@ class Accounts:
             positions.append(kept)
         return {**self._totals(asset), "assets": [asset], "positions": positions}
 
+    def account_v3_over_websocket(self, call: Call) -> dict[str, Any]:
+        """As over REST, but with ``marginAvailable`` at the assets."""
+        account = self.account_v3(call)
+        return {**account, "assets": [{**one, "marginAvailable": True} for one in account["assets"]]}
+
     def account_v2(self, call: Call) -> dict[str, Any]:
         asset = self._asset(call.account)
         positions = self.context.truth.positions(call.account, flat=True)

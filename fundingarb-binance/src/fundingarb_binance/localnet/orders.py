@@ -147,7 +147,7 @@ class Orders:
             )
         except Refused as refused:
             raise refused_order(context, context.listings[order.instrument], refused) from None
-        return order_answer(context, changed)
+        return {**order_answer(context, changed), "pair": changed.instrument}
 
     def cancel(self, call: Call) -> dict[str, Any]:
         order = self._found(call, -2011, "Unknown order sent.")

@@ -70,7 +70,7 @@ class WebsocketApi:
             "account.balance": _Method(accounts.balance, "balance.read", 5),
             "v2/account.balance": _Method(accounts.balance, "balance.read", 5),
             "account.status": _Method(accounts.account_v2, "account.read", 5),
-            "v2/account.status": _Method(accounts.account_v3, "account.read", 5),
+            "v2/account.status": _Method(accounts.account_v3_over_websocket, "account.read", 5),
             "userDataStream.start": _Method(user_data.start, "stream.key", 5, security="key"),
             "userDataStream.ping": _Method(user_data.keep_alive, "stream.key", security="key"),
             "userDataStream.stop": _Method(user_data.stop, "stream.key", security="key"),
