@@ -12,14 +12,17 @@ from fundingarb.domain.events import Event
 
 
 class Subscription:
-    """A bounded queue of events. ``missed`` counts what was dropped: read a snapshot, then go on."""
+    """A bounded queue of the wanted events. ``missed`` counts what was dropped: read a snapshot, then go on."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, kinds: tuple[type, ...]) -> None:
         self._events: deque[Event] = deque(maxlen=size)
+        self._kinds = kinds
         self._wake = anyio.Event()
         self.missed = 0
 
     def put(self, event: Event) -> None:
+        if not isinstance(event, self._kinds):
+            return
         if len(self._events) == self._events.maxlen:
             self.missed += 1
         self._events.append(event)
@@ -44,8 +47,9 @@ class Bus:
             subscription.put(event)
 
     @contextmanager
-    def subscribe(self, size: int = 1000) -> Iterator[Subscription]:
-        subscription = Subscription(size)
+    def subscribe(self, size: int = 1000, *kinds: type) -> Iterator[Subscription]:
+        """Events of ``kinds`` (all, when none is named) from now on. Others take no place in the queue."""
+        subscription = Subscription(size, kinds or (object,))
         self._subscriptions.append(subscription)
         try:
             yield subscription

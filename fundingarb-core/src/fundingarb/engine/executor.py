@@ -11,7 +11,7 @@ import anyio
 import anyio.abc
 
 from fundingarb.domain.hedge import OrderRecord
-from fundingarb.domain.order import NewOrder, OrderState
+from fundingarb.domain.order import NewOrder, OrderReport, OrderState, TimeInForce
 from fundingarb.engine.gate import GateClosed, Priority, RequestGate
 from fundingarb.engine.state import Account, BotState
 from fundingarb.errors import ExchangeError, OrderRefused
@@ -20,12 +20,17 @@ from fundingarb.ports import Clock
 log = logging.getLogger("fundingarb.executor")
 T = TypeVar("T")
 
-#: Real seconds an order may not be found for, and how often it must not be found, before it counts as never taken.
+#: Real seconds between the first and the last of so many misses, before an order counts as never taken.
 PROOF_SECONDS = 12.0
 PROOF_MISSES = 3
-#: Real seconds between looks at an open order: soon for one that cannot rest, seldom for one that can.
+#: Real seconds between looks at an open order: soon for one that cannot rest or is being cancelled, seldom else.
 LOOK_IOC = 0.15
+LOOK_CANCELLED = 0.5
 LOOK_RESTING = 2.0
+#: Real seconds after which a cancel that was taken and changed nothing is repeated.
+CANCEL_AGAIN = 2.0
+#: Real seconds an order that adds exposure may wait to be sent: after that it answers to a market that has gone.
+STALE_SECONDS = 5.0
 
 
 class Executor:
@@ -46,6 +51,8 @@ class Executor:
         self._wake = wake
         self._asking: set[str] = set()
         self._not_before: dict[str, float] = {}
+        self._missing_since: dict[str, float] = {}
+        self._cancelled_at: dict[str, float] = {}
 
     def send(self, record: OrderRecord) -> None:
         """Send a committed registry row. The caller has put it into ``state.in_flight``."""
@@ -53,9 +60,10 @@ class Executor:
 
     def cancel(self, record: OrderRecord) -> None:
         """Ask for a cancel, then for what became of the order."""
-        if record.client_id in self._asking:
+        current = self._current(record)
+        if record.client_id in self._asking or current.state.terminal:
             return
-        self._state.put_order(replace(record, cancel_requested=True))
+        self._state.put_order(replace(current, cancel_requested=True))
         self._asking.add(record.client_id)
         self._tasks.start_soon(self._cancel, record)
 
@@ -65,7 +73,7 @@ class Executor:
 
     def watch(self, record: OrderRecord) -> None:
         """Look at an open order from time to time: events are only a hint."""
-        pause = LOOK_IOC if record.price is None or record.time_in_force.value == "IOC" else LOOK_RESTING
+        pause = LOOK_IOC if record.time_in_force is TimeInForce.IOC else LOOK_RESTING
         self._ask(record, first_pause=pause)
 
     def _ask(self, record: OrderRecord, first_pause: float) -> None:
@@ -83,8 +91,14 @@ class Executor:
     def next_due(self) -> float | None:
         """Real seconds until an order that is not over wants to be looked at; None when there is none."""
         for name in [name for name in self._not_before if self._over(name)]:
-            del self._not_before[name]
-        return min(self._not_before.values()) - self._clock.monotonic() if self._not_before else None
+            self._forget(name)
+        busy = self._asking | self._state.in_flight
+        due = [at for name, at in self._not_before.items() if name not in busy]
+        return min(due) - self._clock.monotonic() if due else None
+
+    def _forget(self, name: str) -> None:
+        for memory in (self._not_before, self._missing_since, self._cancelled_at):
+            memory.pop(name, None)
 
     def _over(self, name: str) -> bool:
         hedge = self._state.owner(name)
@@ -105,10 +119,14 @@ class Executor:
         priority = Priority.REDUCE if record.reduce_only else Priority.OPEN
         started = self._clock.monotonic()
         state, reason, report = OrderState.UNKNOWN, "", None
+
+        async def request() -> OrderReport:
+            if not record.reduce_only:
+                self._recheck(started)
+            return await account.adapter.place_order(order)
+
         try:
-            report = await self._call(
-                account, priority, "place_order", lambda: account.adapter.place_order(order)
-            )
+            report = await self._call(account, priority, "place_order", request)
         except (OrderRefused, GateClosed) as error:
             state, reason = OrderState.REFUSED, str(error)
         except Exception as error:
@@ -126,6 +144,13 @@ class Executor:
         self._state.put_order(replace(current, latency_ms=round(latency, 3)))
         self._wake()
 
+    def _recheck(self, started: float) -> None:
+        """The last look before an order that adds exposure leaves: it may have waited for its place."""
+        if self._state.killed:
+            raise GateClosed("not sent: the kill switch is latched")
+        if self._clock.monotonic() - started > STALE_SECONDS:
+            raise GateClosed(f"not sent: it waited more than {STALE_SECONDS:.0f} s for its place")
+
     async def _cancel(self, record: OrderRecord) -> None:
         account = self._state.accounts[record.account]
         symbol = self._state.hedges[record.hedge_id].symbol
@@ -136,9 +161,11 @@ class Executor:
                 "cancel_order",
                 lambda: account.adapter.cancel_order(symbol, record.client_id),
             )
-        except ExchangeError as error:
-            log.info("cancel of %s: %s", record.client_id, error)
+        except Exception as error:  # noqa: BLE001 - reported, whatever it is
+            self._report("cancel of", record, error)
             self._state.put_order(replace(self._current(record), cancel_requested=False))
+        else:
+            self._cancelled_at[record.client_id] = self._clock.monotonic()
         await self._query(record)
 
     async def _query(self, record: OrderRecord) -> None:
@@ -151,30 +178,45 @@ class Executor:
                 "find_order",
                 lambda: account.adapter.find_order(symbol, record.client_id),
             )
-        except ExchangeError as error:
-            log.info("asking for %s: %s", record.client_id, error)
+        except Exception as error:  # noqa: BLE001 - reported, whatever it is
+            self._report("asking for", record, error)
             self._later(record, 1.0)
             return
         if report is not None:
-            self._state.observe(report, self._clock.now())
+            self._found(record, report)
         else:
             self._missed(record)
         current = self._current(record)
         if current.state.terminal:
             self._asking.discard(record.client_id)
-            self._not_before.pop(record.client_id, None)
+            self._forget(record.client_id)
             self._wake()
-        else:
-            resting = current.state is OrderState.OPEN and current.time_in_force.value != "IOC"
-            self._later(record, LOOK_RESTING if resting else min(LOOK_IOC * 2**current.misses, 5.0))
+            return
+        pause = min(LOOK_IOC * 2**current.misses, 5.0)
+        if current.state is OrderState.OPEN and current.time_in_force is not TimeInForce.IOC:
+            pause = LOOK_CANCELLED if current.cancel_requested else LOOK_RESTING
+        self._later(record, pause)
+
+    def _found(self, record: OrderRecord, report: OrderReport) -> None:
+        self._missing_since.pop(record.client_id, None)
+        self._state.observe(report, self._clock.now())
+        current = self._current(record)
+        if current.cancel_requested and current.state is OrderState.OPEN:
+            asked = self._cancelled_at.get(record.client_id, float("-inf"))
+            if self._clock.monotonic() - asked >= CANCEL_AGAIN:  # lost, or asked for before a restart
+                self._state.put_order(replace(current, cancel_requested=False))
 
     def _missed(self, record: OrderRecord) -> None:
-        """The exchange knows no such order: conclusive only after repeated misses past the proof time."""
+        """The exchange knows no such order: conclusive only after repeated misses for as long as one may be on its way.
+
+        The time runs from the first miss, not from the decision: the order may have waited long before it was sent.
+        """
         current = self._current(record)
         if current.state.terminal:
             return
         current = replace(current, misses=current.misses + 1)
-        age = (self._clock.time() - current.created_at.timestamp()) / self._clock.speed
+        now = self._clock.monotonic()
+        age = now - self._missing_since.setdefault(record.client_id, now)
         if current.misses >= PROOF_MISSES and age >= PROOF_SECONDS and current.filled == 0:
             now = self._clock.now()
             current = replace(
@@ -186,6 +228,13 @@ class Executor:
         self._asking.discard(record.client_id)
         self._not_before[record.client_id] = self._clock.monotonic() + pause
         self._wake()
+
+    def _report(self, what: str, record: OrderRecord, error: Exception) -> None:
+        """An exchange's error is a line in the log; anything else is a mistake, and no reason to stop looking."""
+        if isinstance(error, ExchangeError):
+            log.info("%s %s: %s", what, record.client_id, error)
+        else:
+            log.error("%s %s failed", what, record.client_id, exc_info=error)
 
     def _current(self, record: OrderRecord) -> OrderRecord:
         return self._state.hedges[record.hedge_id].order(record.client_id) or record

@@ -35,7 +35,7 @@ DUST = 1e-9
 
 
 class GateClosed(ExchangeUnavailable):
-    """The request was not sent: the breaker is open or the exchange asked for a pause."""
+    """The request was not sent: the breaker is open, the exchange asked for a pause, or its time has passed."""
 
 
 class Breaker:
@@ -161,6 +161,8 @@ class RequestGate:
     async def _count(self, request: Callable[[], Awaitable[T]]) -> T:
         try:
             result = await request()
+        except GateClosed:
+            raise
         except ExchangeError as error:
             limited = error if isinstance(error, RateLimited) else error.__cause__
             if isinstance(limited, RateLimited):

@@ -59,13 +59,19 @@ class BotState:
     dirty_orders: dict[str, OrderRecord] = field(default_factory=dict)
     dirty_intents: dict[UUID, Intent] = field(default_factory=dict)
     _owner: dict[str, UUID] = field(default_factory=dict)
+    _named: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def adopt(self, hedges: Iterable[Hedge]) -> None:
         """Take hedges as the store has them (start-up)."""
         for hedge in hedges:
             self.hedges[hedge.id] = hedge
             for order in hedge.orders:
-                self._owner[order.client_id] = hedge.id
+                self._note(order)
+
+    def _note(self, record: OrderRecord) -> None:
+        self._owner[record.client_id] = record.hedge_id
+        if record.exchange_order_id:
+            self._named[(record.account, record.exchange_order_id)] = record.client_id
 
     def live(self) -> list[Hedge]:
         return [hedge for hedge in self.hedges.values() if hedge.live]
@@ -79,7 +85,7 @@ class BotState:
         """Take a new or changed registry row."""
         hedge = self.hedges[record.hedge_id].with_order(record)
         self.hedges[hedge.id] = hedge
-        self._owner[record.client_id] = hedge.id
+        self._note(record)
         self.dirty_orders[record.client_id] = record
         return hedge
 
@@ -116,7 +122,7 @@ class BotState:
         hedge = self.hedges.get(hedge_id) if hedge_id else None
         if hedge is None:
             return
-        record = hedge.order(fill.client_id or "")
+        record = hedge.order(self._name_of(fill) or "")
         if record is not None:
             booked = record.booked + fill.quantity
             self.put_order(replace(record, booked=booked, filled=max(record.filled, booked)))
@@ -126,9 +132,13 @@ class BotState:
                 taken = {**hedge.taken, side: hedge.taken.get(side, ZERO) + fill.quantity}
                 self.hedges[hedge.id] = replace(hedge, taken=taken)
 
+    def _name_of(self, fill: Fill) -> str | None:
+        """The client order id of a fill; by the exchange's own id where the ledger does not say."""
+        return fill.client_id or self._named.get((fill.account, fill.exchange_order_id))
+
     def hedge_of_fill(self, fill: Fill) -> UUID | None:
-        """The hedge a fill belongs to: by client order id, or, when the exchange closed by itself, by instrument."""
-        hedge = self.owner(fill.client_id)
+        """The hedge a fill belongs to: by its order, or, when the exchange closed by itself, by instrument."""
+        hedge = self.owner(self._name_of(fill))
         if hedge is not None:
             return hedge.id
         if fill.kind is FillKind.TRADE:
@@ -164,6 +174,7 @@ class BotState:
             del self.hedges[hedge.id]
             for order in hedge.orders:
                 self._owner.pop(order.client_id, None)
+                self._named.pop((order.account, order.exchange_order_id), None)
 
     def portfolio(self, prices: Mapping[str, Decimal]) -> Portfolio:
         """What risk rules look at; ``prices`` is symbol -> about what one unit costs."""
