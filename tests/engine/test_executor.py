@@ -123,8 +123,8 @@ async def test_filled_at_once() -> None:
         current = made.now(record)
         assert (current.state, current.filled, current.average_price) == (
             OrderState.FILLED,
-            10,
-            Decimal("100.1"),
+            D(10),
+            D("100.1"),
         )
         assert current.resolved_at is not None
 

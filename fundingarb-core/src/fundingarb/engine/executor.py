@@ -215,8 +215,8 @@ class Executor:
         if current.state.terminal:
             return
         current = replace(current, misses=current.misses + 1)
-        now = self._clock.monotonic()
-        age = now - self._missing_since.setdefault(record.client_id, now)
+        moment = self._clock.monotonic()
+        age = moment - self._missing_since.setdefault(record.client_id, moment)
         if current.misses >= PROOF_MISSES and age >= PROOF_SECONDS and current.filled == 0:
             now = self._clock.now()
             current = replace(
