@@ -92,6 +92,7 @@ class Market:
             get("/fapi/v1/markPriceKlines", self.klines("mark"), "candles.read", _kline_weight),
             get("/fapi/v1/indexPriceKlines", self.klines("index"), "candles.read", _kline_weight),
             get("/fapi/v1/openInterest", self.open_interest, "ticker.read"),
+            get("/fapi/v1/symbolAdlRisk", self.adl_risk, "positions.read", _one_or(5)),
             get("/fapi/v1/constituents", self.constituents, "instruments.read", 2),
         ]
 
@@ -103,6 +104,13 @@ class Market:
     def exchange_info(self, call: Call) -> dict[str, Any]:
         context = self.context
         return exchange_info(list(context.listings.values()), context.truth.rules, context.venue.server_ms())
+
+    def adl_risk(self, call: Call) -> Any:
+        """How likely the exchange is to deleverage somebody: never, but on demand."""
+        now = self.context.venue.server_ms()
+        return self._one_or_all(
+            call.params, lambda listing: {"symbol": listing.id, "adlRisk": "low", "updateTime": now}
+        )
 
     def constituents(self, call: Call) -> dict[str, Any]:
         listing = self.context.required(call.params)

@@ -48,9 +48,7 @@ def client_order_id(order: Order) -> str:
 
 
 def average(listing: Listing, order: Order) -> str:
-    """``avgPrice``: short while nothing is filled, then with the digits of price and quantity together."""
-    if not order.filled:
-        return fixed(Decimal(0), listing.price_precision)
+    """``avgPrice``, with the digits of price and quantity together."""
     return fixed(order.average_price, listing.price_precision + listing.quantity_precision)
 
 
@@ -88,6 +86,8 @@ def order_answer(context: Context, order: Order) -> dict[str, Any]:
     common = _common(context, order)
     common["cumQty"] = common["executedQty"]
     common["updateTime"] = order.updated_ms
+    if not order.filled:
+        common["avgPrice"] = context.price(context.listings[order.instrument], Decimal(0))
     return common
 
 
@@ -122,6 +122,7 @@ def trade_row(context: Context, fill: Fill) -> dict[str, Any]:
         "price": context.price(listing, fill.price),
         "qty": context.quantity(listing, fill.quantity),
         "realizedPnl": money(fill.realized),
+        "marginAsset": fill.fee_asset,
         "quoteQty": fixed(fill.value, listing.price_precision + listing.quantity_precision),
         "commission": money(fill.fee),
         "commissionAsset": fill.fee_asset,

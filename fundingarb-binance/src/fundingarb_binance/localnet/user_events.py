@@ -78,7 +78,7 @@ def order_update(context: Context, event: OrderChanged) -> dict[str, Any]:
         "f": tif_of(order),
         "q": quantity(listing, order.quantity),
         "p": price(listing, order.price or nothing),
-        "ap": average(listing, order),
+        "ap": average(listing, order) if order.filled else "0",
         "sp": "0",
         "x": execution,
         "X": order.status.value,

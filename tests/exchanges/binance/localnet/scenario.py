@@ -33,6 +33,7 @@ PUBLIC: dict[str, dict[str, Any]] = {
     "indexPriceKlines": {"pair": "BTCUSDT", "interval": "1m", "limit": 5},
     "openInterest": {"symbol": "BTCUSDT"},
     "constituents": {"symbol": "BTCUSDT"},
+    "symbolAdlRisk": {"symbol": "BTCUSDT"},
 }
 SIGNED: dict[str, dict[str, Any]] = {
     "order": {"symbol": "BTCUSDT", "origClientOrderId": "rests"},

@@ -134,6 +134,7 @@ FIXTURES: dict[str, dict[str, str]] = {
         "userCommissionRate": "GET /fapi/v1/commissionRate",
     },
     "connectorjs-rest-api-MarketData": {
+        "adlRisk": "GET /fapi/v1/symbolAdlRisk",
         "checkServerTime": "GET /fapi/v1/time",
         "compressedAggregateTradesList": "GET /fapi/v1/aggTrades",
         "continuousContractKlineCandlestickData": "GET /fapi/v1/continuousKlines",
@@ -289,8 +290,14 @@ class Case:
     sample: Any
 
     def found(self, answers: Mapping[str, Any]) -> list[tuple[str, str]]:
-        assert self.endpoint in answers, f"{self.file}: {self.endpoint} is neither asked for nor left out"
-        return list(differences(self.sample, answers[self.endpoint]))
+        endpoint, _, inner = self.endpoint.partition(" > ")
+        assert endpoint in answers, f"{self.file}: {endpoint} is neither asked for nor left out"
+        ours = answers[endpoint]
+        for name in filter(None, inner.split(".")):
+            ours = ours[name]
+        if isinstance(self.sample, dict) and isinstance(ours, list):
+            ours = merged(ours)
+        return list(differences(self.sample, ours))
 
     def allowed(self, path: str) -> str | None:
         """The key under which the table allows the difference."""
@@ -358,12 +365,77 @@ def live_cases(samples: Path) -> Iterator[Case]:
         yield Case("cryptofeed-recorded-ws", known[data["e"]], data)
 
 
+CCXT: list[tuple[str, set[str], str]] = [
+    # method of ccxt, fields that tell the USD-M sample from the others, endpoint (and field in it)
+    ("fetch_balance", {"feeTier", "totalInitialMargin"}, "GET /fapi/v2/account"),
+    ("fetch_order_book", {"lastUpdateId", "E"}, "GET /fapi/v1/depth"),
+    ("parse_ticker", {"markPrice", "estimatedSettlePrice"}, "GET /fapi/v1/premiumIndex"),
+    ("parse_last_price", {"time", "price"}, "GET /fapi/v1/ticker/price"),
+    ("parse_trade", {"realizedPnl", "positionSide", "quoteQty"}, "GET /fapi/v1/userTrades"),
+    ("edit_contract_order", {"cumQuote"}, "PUT /fapi/v1/order"),
+    ("parse_order", {"cumQty", "cumQuote"}, "POST /fapi/v1/order"),
+    ("parse_order", {"cumQuote", "origType", "time"}, "GET /fapi/v1/order"),
+    ("parse_ledger_entry", {"incomeType"}, "GET /fapi/v1/income"),
+    ("parse_account_position", {"bidNotional"}, "GET /fapi/v2/account > positions"),
+    ("fetch_account_positions", {"marginAvailable"}, "GET /fapi/v2/account > assets"),
+    ("fetch_positions_risk", {"maxNotionalValue"}, "GET /fapi/v2/positionRisk"),
+    ("fetch_leverage_tiers", {"brackets"}, "GET /fapi/v1/leverageBracket"),
+    ("set_margin_mode", {"code"}, "POST /fapi/v1/marginType"),
+    ("set_position_mode", {"code"}, "POST /fapi/v1/positionSide/dual"),
+    ("fetch_open_interest", {"openInterest"}, "GET /fapi/v1/openInterest"),
+    ("fetch_my_liquidations", {"workingType"}, "GET /fapi/v1/forceOrders"),
+    ("fetch_margin_modes", {"marginType"}, "GET /fapi/v1/symbolConfig"),
+    ("fetch_funding_intervals", {"fundingIntervalHours"}, "GET /fapi/v1/fundingInfo"),
+    ("parse_adl_rank", {"adlRisk"}, "GET /fapi/v1/symbolAdlRisk"),
+    ("parse_adl_rank", {"adlQuantile"}, "GET /fapi/v1/adlQuantile"),
+    ("handle_liquidation", {"o"}, "stream !forceOrder@arr"),
+    ("parse_ws_ticker", {"P", "i", "r"}, "stream btcusdt@markPrice@1s"),
+    ("handle_order_update", {"o", "T"}, "user ORDER_TRADE_UPDATE"),
+    ("parse_ws_position", {"pa"}, "user ACCOUNT_UPDATE ORDER > a.P"),
+]
+COIN_MARGINED = ("pair", "cumBase", "baseQty", "qtyCap", "notionalValue")
+
+
+def ccxt_cases(samples: Path) -> Iterator[Case]:
+    """The messages ccxt's authors parsed: those of USD-M, told from the rest by their fields."""
+    rows = [
+        row
+        for name in ("ccxt-docsamples-rest", "ccxt-docsamples-ws")
+        for row in json.loads((samples / f"{name}.json").read_text())
+    ]
+    for method, fields, endpoint in CCXT:
+        for row in rows:
+            sample = row["sample"][0] if isinstance(row["sample"], list) else row["sample"]
+            text = json.dumps(sample)
+            if (
+                row["method"] == method
+                and isinstance(sample, dict)
+                and fields <= set(sample)
+                and not any(f'"{name}"' in text for name in COIN_MARGINED)
+                and "USD_" not in text
+                and sample.get("e") not in ("ALGO_UPDATE", "balanceUpdate")
+                and not isinstance(sample.get("o"), list)
+            ):
+                yield Case(f"ccxt {method}", endpoint, unstamped(sample))
+
+
+def unstamped(value: Any) -> Any:
+    """ccxt's samples give some times and ids as strings: those are not compared."""
+    if isinstance(value, dict):
+        return {
+            name: None if name.lower().endswith("time") or name in ("tranId", "T", "E") else unstamped(one)
+            for name, one in value.items()
+        }
+    return [unstamped(one) for one in value] if isinstance(value, list) else value
+
+
 GROUPS: dict[str, tuple[Callable[[Path], Iterator[Case]], int]] = {
     "REST": (rest_cases, 45),
     "streams": (stream_cases, 14),
     "websocket requests": (request_cases, 10),
     "the official SDK's fixtures": (fixture_cases, 70),
     "recorded live": (live_cases, 40),
+    "ccxt's samples": (ccxt_cases, 26),
 }
 """Cases, and how many there are at least."""
 
