@@ -110,7 +110,7 @@ def failure_outcome(failure: Failure) -> Outcome:
         return Outcome(
             failure.status or 403,
             10006 if failure.code is None else number_of(failure.code),
-            failure.message or "access too frequent, please try again later",
+            failure.message or "access too frequent",
             None if failure.code else "403, access too frequent",
         )
     code, message, page = {

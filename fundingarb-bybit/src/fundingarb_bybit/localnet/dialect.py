@@ -185,7 +185,7 @@ class BybitDialect(LocalnetDialect):
     def _too_many(self, request: web.Request) -> web.Response | None:
         """The answer to an address that sends too much; None when it does not."""
         if self._opened().charge("ip", request.remote or "").exceeded:
-            return web.Response(status=403, text="403, access too frequent, please try again later")
+            return web.Response(status=403, text="403, access too frequent")
         return None
 
     async def _answer_public(self, entry: _PublicPath, request: web.Request) -> web.StreamResponse:

@@ -267,6 +267,26 @@ async def test_closed_profit_includes_the_fees_of_both_sides(bybit: Bybit) -> No
     )
 
 
+async def test_turning_a_position_over_closes_one_and_opens_the_other(bybit: Bybit) -> None:
+    await bybit.order("Buy", "2")
+    await bybit.order("Sell", "5", "998", timeInForce="IOC")
+    (row,) = (await bybit.get("/v5/position/list", category="linear", symbol="BTCUSDT")).result["list"]
+    assert (row["side"], row["size"], row["avgPrice"]) == ("Sell", "3", "998")
+    await bybit.order("Buy", "3", reduceOnly=True)
+    short, long = (await bybit.get("/v5/position/closed-pnl", category="linear")).result["list"]
+    assert (long["side"], long["closedSize"], long["avgEntryPrice"], long["avgExitPrice"]) == (
+        "Sell",
+        "2",
+        "1001",
+        "999",
+    )
+    assert (short["side"], short["closedSize"], short["avgEntryPrice"]) == ("Buy", "3", "998")
+    rows = await log(bybit, type="TRADE")
+    assert [row["size"] for row in rows] == ["2", "0", "-3", "0"]
+    closed = sum(D(row["closedPnl"]) for row in (long, short))
+    assert closed == sum(D(row["change"]) for row in rows) == await wallet(bybit) - 100_000
+
+
 async def test_a_liquidation_is_a_bust_trade(bybit: Bybit) -> None:
     await bybit.order("Buy", "2")
     bybit.wait(1)
