@@ -201,6 +201,91 @@ def test_sdk_market_orders_positions_and_fills(sdk: Any, quiet: None) -> None:
     assert made == sum(Decimal(one.realized_pnl) for one in mine)
 
 
+CONDITIONAL = "only on conditional orders, which are the algo service's"
+COIN = "only on coin-margined contracts"
+UNSET = {
+    # field of the SDK's models that no answer fills -> reason
+    **{
+        f"{model}Response.{field}": CONDITIONAL
+        for model in ("CancelOrder", "QueryOrder", "AllOrders", "CurrentAllOpenOrders")
+        for field in ("activatePrice", "priceRate")
+    },
+    "OrderTradeUpdate.o.AP": CONDITIONAL,
+    "OrderTradeUpdate.o.cr": CONDITIONAL,
+    "AllOrdersResponse.cumBase": COIN,
+    "AllOrdersResponse.pair": COIN,
+    "AccountTradeListResponse.baseQty": COIN,
+    "AccountTradeListResponse.pair": COIN,
+    "PositionAdlQuantileEstimationResponse.adlQuantile.HEDGE": "only for a crossed position in hedge mode",
+    "OrderTradeUpdate.o.M": "only when the request carried a modifyId",
+    "AccountUpdate.a.S": "only with funding",
+}
+
+
+def unset(models: Any, path: str) -> Iterator[str]:
+    """Fields of a pydantic model (or of every one in a list) that nothing fills."""
+    rows = models if isinstance(models, list) else [models]
+    for name, declared in type(rows[0]).model_fields.items():
+        if name == "additional_properties":
+            continue
+        inner = f"{path}.{declared.alias or name}"
+        values = [value for row in rows if (value := getattr(row, name)) is not None]
+        values = [one for value in values for one in (value if isinstance(value, list) else [value])]
+        if not values and all(getattr(row, name) is None for row in rows):
+            yield inner
+        elif values and hasattr(values[0], "model_fields"):
+            yield from unset(values, inner)
+
+
+def incomplete(models: Any) -> set[str]:
+    found = models if isinstance(models, list) else [models]
+    found = [getattr(one, "actual_instance", None) or one for one in found]
+    found = found[0] if isinstance(found[0], list) else found
+    return set(unset(found, type(found[0]).__name__)) - set(UNSET)
+
+
+def test_sdk_models_are_filled(sdk: Any) -> None:
+    """No field that the SDK declares stays empty, but for those with a reason."""
+    rest = sdk.rest_api
+    resting = rest.new_order(
+        symbol=SYMBOL, side="BUY", type="LIMIT", time_in_force="GTC", quantity=0.01, price=below(rest)
+    ).data()
+    rest.new_order(symbol=SYMBOL, side="BUY", type="MARKET", quantity=0.01)
+    named = {"symbol": SYMBOL, "order_id": resting.order_id}
+    answers = [
+        resting,
+        rest.query_order(**named).data(),
+        rest.current_all_open_orders(symbol=SYMBOL).data(),
+        rest.all_orders(symbol=SYMBOL).data(),
+        rest.account_trade_list(symbol=SYMBOL).data(),
+        rest.get_income_history().data(),
+        rest.position_information_v2(symbol=SYMBOL).data(),
+        rest.position_information_v3(symbol=SYMBOL).data(),
+        rest.position_adl_quantile_estimation(symbol=SYMBOL).data(),
+        rest.account_information_v2().data(),
+        rest.account_information_v3().data(),
+        rest.futures_account_balance_v3().data(),
+        rest.futures_account_configuration().data(),
+        rest.symbol_configuration(symbol=SYMBOL).data(),
+        rest.user_commission_rate(symbol=SYMBOL).data(),
+        rest.notional_and_leverage_brackets(symbol=SYMBOL).data(),
+        rest.mark_price(symbol=SYMBOL).data(),
+        rest.get_funding_rate_history(symbol=SYMBOL).data(),
+        rest.get_funding_rate_info().data(),
+        rest.order_book(symbol=SYMBOL).data(),
+        rest.symbol_order_book_ticker(symbol=SYMBOL).data(),
+        rest.ticker24hr_price_change_statistics(symbol=SYMBOL).data(),
+        rest.recent_trades_list(symbol=SYMBOL).data(),
+        rest.adl_risk(symbol=SYMBOL).data(),
+        rest.cancel_order(**named).data(),
+    ]
+    rest.new_order(symbol=SYMBOL, side="SELL", type="MARKET", quantity=0.01, reduce_only="true")
+    assert set().union(*(incomplete(answer) for answer in answers)) == set()
+    info = rest.exchange_information().data()
+    assert incomplete(info.symbols) == set()
+    assert incomplete(info.assets) == set()
+
+
 async def test_sdk_streams(sdk: Any, quiet: None) -> None:
     from binance_sdk_derivatives_trading_usds_futures.websocket_streams.models import (
         AccountUpdate,
@@ -246,6 +331,11 @@ async def test_sdk_streams(sdk: Any, quiet: None) -> None:
     assert all(later.pu == earlier.u for earlier, later in pairwise(chain))
     events = [message.actual_instance for message in got["user"]]
     assert {type(event) for event in events} == {OrderTradeUpdate, AccountUpdate, TradeLite}
+    for name, messages in got.items():
+        if name != "user":
+            assert incomplete(messages[0]) == set(), name
+    for kind in (OrderTradeUpdate, AccountUpdate, TradeLite):
+        assert incomplete([event for event in events if isinstance(event, kind)]) == set()
     orders = [event.o for event in events if isinstance(event, OrderTradeUpdate)]
     assert [(one.x, one.X) for one in orders] == [("NEW", "NEW"), ("TRADE", "FILLED")] * 2
 
