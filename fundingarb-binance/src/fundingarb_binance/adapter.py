@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from fundingarb.domain.funding import FundingPayment, FundingRate, SettledRate
 from fundingarb.domain.instrument import Instrument
 from fundingarb.domain.market import OrderBook
@@ -21,7 +23,7 @@ from fundingarb.domain.order import (
     OrderReport,
     TimeInForce,
 )
-from fundingarb.errors import ConfigError, ExchangeError, OrderRefused, OutcomeUnknown
+from fundingarb.errors import BadMessage, ConfigError, ExchangeError, OrderRefused, OutcomeUnknown
 from fundingarb.exchanges.base import RestAdapter
 from fundingarb.exchanges.parse import moment, plain, to_ms
 from fundingarb.exchanges.rest import CallFailed, Meaning
@@ -56,7 +58,8 @@ _COSTS: Mapping[str, Mapping[str, float]] = {
     "get_open_orders": {"ip": 40},
     "get_positions": {"ip": 5},
     "get_balance": {"ip": 5},
-    "get_fills": {"ip": 7},
+    "get_fills": {"ip": 37},
+    "get_symbol_fills": {"ip": 5},
     "get_funding_payments": {"ip": 30},
     "get_fee_tier": {"ip": 20},
     "get_modes": {"ip": 35},
@@ -157,14 +160,11 @@ class BinanceAdapter(RestAdapter):
 
     async def get_funding_rates(self, symbols: Collection[str]) -> Sequence[FundingRate]:
         wanted = {(await self.instrument(symbol)).exchange_id for symbol in symbols}
-        rows = await self.read("fapiPublicGetPremiumIndex", list[messages.PremiumIndex])
-        now = self.clock.now()
-        known = self._instruments
-        return [
-            messages.funding_rate(row, instrument, now)
-            for row in rows
-            if row.symbol in wanted and (instrument := known.by_id(row.symbol)) is not None
-        ]
+        rows = await self.read("fapiPublicGetPremiumIndex", list[msgspec.Raw])
+        rates = messages.funding_rates(rows, self.known, wanted, self.clock.now())
+        if wanted and not rates:
+            raise BadMessage("binance: no rate of the symbols asked for can be used")
+        return rates
 
     async def get_funding_history(self, symbol: str, since: datetime) -> Sequence[SettledRate]:
         instrument = await self.instrument(symbol)

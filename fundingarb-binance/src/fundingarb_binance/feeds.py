@@ -67,7 +67,10 @@ class Intervals:
         if book.interval[row] == hours * _HOUR:
             return
         instrument = book.instrument(row)
-        book.update(row, book.rate[row], book.next_settlement[row], book.at[row], hours * _HOUR)
+        if book.rate[row] == book.rate[row]:
+            book.update(row, book.rate[row], book.next_settlement[row], book.at[row], hours * _HOUR)
+        else:
+            book.interval[row] = hours * _HOUR
         self._adapter.note_interval(instrument, timedelta(hours=hours))
         self._sink.interval_changed(messages.EXCHANGE, instrument.symbol, hours)
 

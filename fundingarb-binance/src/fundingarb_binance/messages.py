@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -22,7 +22,7 @@ from fundingarb.domain.order import (
     OrderState,
 )
 from fundingarb.errors import BadMessage
-from fundingarb.exchanges.parse import decode, moment, number, optional_positive, positive
+from fundingarb.exchanges.parse import decode, each, moment, number, optional_positive, positive
 from fundingarb.exchanges.symbols import InstrumentMap, in_base_units
 from fundingarb.ports import KeyPermissions
 
@@ -217,18 +217,7 @@ def instruments(
     rejected: Callable[[str, bytes], None] | None = None,
 ) -> list[Instrument]:
     """The USDT perpetuals that can be traded. ``rejected`` hears of entries that cannot be understood."""
-    found: list[Instrument] = []
-    for raw in info.symbols:
-        body = bytes(raw)
-        try:
-            instrument = _instrument(body, intervals)
-        except (BadMessage, ValueError) as error:
-            if rejected is not None:
-                rejected(str(error), body)
-            continue
-        if instrument is not None:
-            found.append(instrument)
-    return found
+    return each(info.symbols, lambda body: _instrument(body, intervals), rejected)
 
 
 def _instrument(body: bytes, intervals: Mapping[str, timedelta]) -> Instrument | None:
@@ -270,6 +259,19 @@ def intervals(rows: Iterable[FundingInfo]) -> dict[str, timedelta]:
             raise BadMessage(f"binance {row.symbol}: funding interval of {row.fundingIntervalHours} hours")
         found[row.symbol] = timedelta(hours=row.fundingIntervalHours)
     return found
+
+
+def funding_rates(
+    rows: Iterable[msgspec.Raw], known: InstrumentMap, wanted: Collection[str], at: datetime
+) -> list[FundingRate]:
+    """The rates of the ``wanted`` exchange ids; one that cannot be used is left out."""
+
+    def take(body: bytes) -> FundingRate | None:
+        row = decode(PremiumIndex, body, "binance rate")
+        instrument = known.by_id(row.symbol) if row.symbol in wanted else None
+        return None if instrument is None else funding_rate(row, instrument, at)
+
+    return each(rows, take)
 
 
 def funding_rate(row: PremiumIndex, instrument: Instrument, at: datetime) -> FundingRate:

@@ -330,7 +330,7 @@ class _MarginCall(msgspec.Struct):
 
 class _Event(msgspec.Struct):
     e: str = ""
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw(b"")
     error: Any = None
 
 
@@ -358,8 +358,8 @@ class AccountDecoder:
         event = self._event.decode(frame)
         if event.error is not None:
             raise BadMessage(f"binance refused a command: {event.error}")
-        if not event.e and event.data is not None:
-            frame = bytes(event.data)
+        if not event.e and (inner := bytes(event.data)):
+            frame = inner
             event = self._event.decode(frame)
         if event.e == "ORDER_TRADE_UPDATE":
             self._take_order(self._order.decode(frame).o)

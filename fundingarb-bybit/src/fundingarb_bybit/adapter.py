@@ -58,6 +58,7 @@ _COSTS: Mapping[str, Mapping[str, float]] = {
     "get_positions": {"ip": 1, "positions": 1},
     "get_balance": {"ip": 1, "wallet": 1},
     "get_fills": {"ip": 2, "ledger": 2},
+    "get_symbol_fills": {"ip": 2, "ledger": 2},
     "get_funding_payments": {"ip": 1, "ledger": 1},
     "get_fee_tier": {"ip": 1, "fees": 1},
     "get_modes": {"ip": 2, "positions": 1},
@@ -184,13 +185,11 @@ class BybitAdapter(RestAdapter):
 
     async def get_funding_rates(self, symbols: Collection[str]) -> Sequence[FundingRate]:
         wanted = {(await self.instrument(symbol)).exchange_id for symbol in symbols}
-        page = await self._page("publicGetV5MarketTickers", messages.Ticker, {})
-        now = self.clock.now()
-        return [
-            messages.funding_rate(row, instrument, now)
-            for row in page.rows
-            if row.symbol in wanted and (instrument := self._instruments.by_id(row.symbol)) is not None
-        ]
+        rows = (await self._page("publicGetV5MarketTickers", msgspec.Raw, {})).rows
+        rates = messages.funding_rates(rows, self.known, wanted, self.clock.now())
+        if wanted and not rates:
+            raise BadMessage("bybit: no rate of the symbols asked for can be used")
+        return rates
 
     async def get_funding_history(self, symbol: str, since: datetime) -> Sequence[SettledRate]:
         instrument = await self.instrument(symbol)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Generic, TypeVar
@@ -24,7 +24,7 @@ from fundingarb.domain.order import (
     OrderState,
 )
 from fundingarb.errors import BadMessage
-from fundingarb.exchanges.parse import decode, moment, number, optional, optional_positive, positive
+from fundingarb.exchanges.parse import decode, each, moment, number, optional, optional_positive, positive
 from fundingarb.exchanges.symbols import InstrumentMap, in_base_units
 from fundingarb.ports import KeyPermissions
 
@@ -239,18 +239,7 @@ def instruments(
     rows: Iterable[msgspec.Raw], rejected: Callable[[str, bytes], None] | None = None
 ) -> list[Instrument]:
     """The USDT perpetuals that can be traded. ``rejected`` hears of entries that cannot be understood."""
-    found: list[Instrument] = []
-    for raw in rows:
-        body = bytes(raw)
-        try:
-            instrument = _instrument(body)
-        except (BadMessage, ValueError) as error:
-            if rejected is not None:
-                rejected(str(error), body)
-            continue
-        if instrument is not None:
-            found.append(instrument)
-    return found
+    return each(rows, _instrument, rejected)
 
 
 def _instrument(body: bytes) -> Instrument | None:
@@ -281,6 +270,19 @@ def _instrument(body: bytes) -> Instrument | None:
             else None,
         )
     )
+
+
+def funding_rates(
+    rows: Iterable[msgspec.Raw], known: InstrumentMap, wanted: Collection[str], at: datetime
+) -> list[FundingRate]:
+    """The rates of the ``wanted`` exchange ids; one that cannot be used is left out."""
+
+    def take(body: bytes) -> FundingRate | None:
+        row = decode(Ticker, body, "bybit rate")
+        instrument = known.by_id(row.symbol) if row.symbol in wanted else None
+        return None if instrument is None else funding_rate(row, instrument, at)
+
+    return each(rows, take)
 
 
 def funding_rate(row: Ticker, instrument: Instrument, at: datetime) -> FundingRate:

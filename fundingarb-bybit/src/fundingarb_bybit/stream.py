@@ -113,25 +113,25 @@ class TickerDecoder:
                 price = float(text)
                 if 0.0 < price < _LARGEST_PRICE:
                     column[row] = price * self._scale[row]
-        interval = bool(ticker.fundingIntervalHour) and self._take_interval(row, ticker.fundingIntervalHour)
-        self._take_rate(row, ticker, at, fresh=interval)
+        interval = self._take_interval(row, ticker.fundingIntervalHour) if ticker.fundingIntervalHour else 0.0
+        self._take_rate(row, ticker, at, interval)
         book.frame(EXCHANGE, at)
         return True
 
-    def _take_interval(self, row: int, text: str) -> bool:
-        """Note the interval; True when it is another than before."""
+    def _take_interval(self, row: int, text: str) -> float:
+        """The interval in seconds when it is another than before, else 0."""
         hours = float(text)
         if not 0.0 < hours <= 24.0:
             raise BadMessage(f"bybit: a funding interval of {text} hours")
         if self._book.interval[row] == hours * 3600.0:
-            return False
-        self._book.interval[row] = hours * 3600.0
+            return 0.0
         if self._changed is not None:
             self._changed(row, hours)
-        return True
+        return hours * 3600.0
 
-    def _take_rate(self, row: int, ticker: Ticker, at: float, *, fresh: bool) -> None:
+    def _take_rate(self, row: int, ticker: Ticker, at: float, interval: float) -> None:
         book = self._book
+        fresh = interval > 0.0
         rate = self._rates.get(row)
         time = self._times.get(row)
         if ticker.fundingRate and (rate is None or rate[0] != ticker.fundingRate):
@@ -147,9 +147,10 @@ class TickerDecoder:
             time = self._times[row] = (ticker.nextFundingTime, settlement)
             fresh = True
         if rate is None or time is None:
-            return
-        if fresh or book.rate[row] != book.rate[row]:
-            book.update(row, rate[1], time[1], at)
+            if interval:
+                book.interval[row] = interval
+        elif fresh or book.rate[row] != book.rate[row]:
+            book.update(row, rate[1], time[1], at, interval)
         else:
             book.at[row] = at
 

@@ -152,8 +152,8 @@ class RateBook:
     def update_many(self, rows: Iterable[int], rates: Iterable[float], at: float) -> None:
         """``update`` for the rows of one frame, whose settlements and intervals are in their columns already.
 
-        The same as calling ``update`` for each, written out, since a frame has hundreds: local names, no calls, and
-        the case of two exchanges per symbol without a scan.
+        Every row counts as changed. The same as calling ``update`` for each, written out, since a frame has hundreds:
+        local names, no calls, and the case of two exchanges per symbol without a scan.
         """
         intervals, hourlies, symbols, symbol_rows = (
             self.interval,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable
 from datetime import datetime, timezone
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -30,6 +30,29 @@ def decode(kind: type[T], body: bytes | str, what: str) -> T:
         return cast(T, _decoder(cast(Hashable, kind)).decode(body))
     except ValueError as error:
         raise BadMessage(f"{what}: {error}: {excerpt(body)}") from error
+
+
+def each(
+    rows: Iterable[msgspec.Raw],
+    take: Callable[[bytes], T | None],
+    rejected: Callable[[str, bytes], None] | None = None,
+) -> list[T]:
+    """What ``take`` makes of each row; None and rows that cannot be understood are left out.
+
+    For lists in which one bad entry must not spoil the others. ``rejected`` hears the reason and the row.
+    """
+    found: list[T] = []
+    for raw in rows:
+        body = bytes(raw)
+        try:
+            value = take(body)
+        except (BadMessage, ValueError) as error:
+            if rejected is not None:
+                rejected(str(error), body)
+            continue
+        if value is not None:
+            found.append(value)
+    return found
 
 
 def excerpt(body: bytes | str, length: int = 200) -> str:

@@ -1,0 +1,113 @@
+"""Every parser of the Binance adapter under the endpoint or stream it reads, with a sample it understands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from tests.exchanges.binance import samples
+from tests.exchanges.wire import Parser
+
+from fundingarb.domain.market import RateBook
+from fundingarb.exchanges.parse import decode, moment
+from fundingarb.exchanges.stream import StreamEnded
+from fundingarb.testing import RecordingAccountSink, RecordingBookSink
+from fundingarb_binance import messages as m
+from fundingarb_binance.stream import AccountDecoder, MarkPriceDecoder, PartialBookDecoder
+
+AT = datetime(2026, 1, 5, tzinfo=timezone.utc)
+KNOWN = samples.known()
+BTC = next(each for each in KNOWN if each.symbol == "BTC-USDT")
+
+
+def of(kind: Any, convert: Callable[[Any], object]) -> Parser:
+    return lambda body: convert(decode(kind, body, "message"))
+
+
+def each(convert: Callable[[Any], object]) -> Callable[[Any], object]:
+    return lambda rows: [convert(row) for row in rows]
+
+
+REST: dict[str, tuple[Parser, Any]] = {
+    "GET /fapi/v1/time": (
+        of(m.ServerTime, lambda a: moment(a.serverTime, "time")),
+        {"serverTime": 1700000000000},
+    ),
+    "GET /fapi/v1/exchangeInfo": (of(m.ExchangeInfo, lambda a: m.instruments(a, {})), samples.EXCHANGE_INFO),
+    "GET /fapi/v1/fundingInfo": (of(list[m.FundingInfo], m.intervals), samples.FUNDING_INFO),
+    "GET /fapi/v1/premiumIndex": (of(m.PremiumIndex, lambda a: m.funding_rate(a, BTC, AT)), samples.PREMIUM),
+    "GET /fapi/v1/fundingRate": (
+        of(list[m.SettledFunding], lambda a: m.settled(a, "BTC-USDT")),
+        samples.SETTLED,
+    ),
+    "GET /fapi/v1/depth": (of(m.Depth, lambda a: m.order_book(a, BTC, 20, AT)), samples.DEPTH),
+    "POST /fapi/v1/order": (of(m.Order, lambda a: m.order_report(a, "x", BTC)), samples.ORDER),
+    "DELETE /fapi/v1/order": (of(m.Order, lambda a: m.order_report(a, "x", BTC)), samples.ORDER),
+    "GET /fapi/v1/order": (of(m.Order, lambda a: m.order_report(a, "x", BTC)), samples.ORDER),
+    "GET /fapi/v1/openOrders": (
+        of(list[m.Order], each(lambda o: m.order_report(o, "x", BTC))),
+        [samples.ORDER],
+    ),
+    "GET /fapi/v3/positionRisk": (
+        of(list[m.Position], each(lambda p: m.position(p, "x", KNOWN))),
+        [samples.POSITION],
+    ),
+    "GET /fapi/v3/account": (of(m.Account, lambda a: m.balance(a, "x")), samples.ACCOUNT),
+    "GET /fapi/v1/userTrades": (
+        of(list[m.UserTrade], each(lambda t: m.fill(t, "x", BTC, "c"))),
+        [samples.TRADE],
+    ),
+    "GET /fapi/v1/income": (
+        of(list[m.Income], each(lambda i: m.payment(i, "x", "BTC-USDT"))),
+        [samples.INCOME],
+    ),
+    "GET /fapi/v1/commissionRate": (of(m.CommissionRate, m.fee_tier), samples.COMMISSION),
+    "GET /fapi/v1/symbolConfig": (of(list[m.SymbolConfig], len), samples.SYMBOL_CONFIG),
+    "GET /fapi/v1/positionSide/dual": (of(m.PositionMode, bool), {"dualSidePosition": True}),
+    "POST /fapi/v1/listenKey": (of(m.ListenKey, lambda a: a.listenKey), {"listenKey": "abc"}),
+    "GET /sapi/v1/account/apiRestrictions": (of(m.ApiRestrictions, m.permissions), samples.RESTRICTIONS),
+}
+
+
+@dataclass
+class Taken:
+    """What a stream decoder passed on."""
+
+    values: list[object]
+
+
+def mark_prices(body: bytes) -> object:
+    book = RateBook(KNOWN)
+    rows = {each.exchange_id: number for number, each in enumerate(KNOWN)}
+    refused: list[str] = []
+    decoder = MarkPriceDecoder(book, rows, now=AT.timestamp, bad=lambda raw, why: refused.append(why))
+    decoder.decode(body)
+    return Taken([book.value(row) for row in range(len(rows))])
+
+
+def books(body: bytes) -> object:
+    sink = RecordingBookSink()
+    PartialBookDecoder(KNOWN, sink.update, lambda: AT).decode(body)
+    return Taken([*sink.books])
+
+
+def account(body: bytes) -> object:
+    sink = RecordingAccountSink()
+    try:
+        AccountDecoder("x", KNOWN, sink).decode(body)
+    except StreamEnded:
+        return Taken([])
+    return Taken([*sink.orders, *sink.fills])
+
+
+STREAMS: dict[str, tuple[Parser, Any]] = {
+    "mark prices": (
+        mark_prices,
+        [samples.mark_price("BTCUSDT"), samples.mark_price("1000PEPEUSDT", "-0.0002")],
+    ),
+    "books": (books, samples.BOOK_FRAME),
+    "orders": (account, samples.ORDER_FRAME),
+    "account": (account, samples.FUNDING_FRAME),
+}

@@ -1,0 +1,102 @@
+"""Every parser of the Bybit adapter under the endpoint or stream it reads, with a sample it understands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from tests.exchanges.bybit import samples
+from tests.exchanges.wire import Parser
+
+from fundingarb.domain.market import OrderBook, RateBook
+from fundingarb.domain.order import NewOrder, OrderSide, TimeInForce
+from fundingarb.exchanges.parse import decode, moment
+from fundingarb.testing import RecordingAccountSink
+from fundingarb_bybit import messages as m
+from fundingarb_bybit.messages import Answer, Page
+from fundingarb_bybit.stream import AccountDecoder, BookDecoder, TickerDecoder
+
+AT = datetime(2026, 1, 5, tzinfo=timezone.utc)
+KNOWN = samples.known()
+BTC = next(each for each in KNOWN if each.symbol == "BTC-USDT")
+SENT = NewOrder("c", "BTC-USDT", OrderSide.BUY, Decimal("0.01"), Decimal(1), TimeInForce.GTC, False)
+
+
+def of(kind: Any, convert: Callable[[Any], object]) -> Parser:
+    return lambda body: convert(decode(Answer[kind], body, "message").result)
+
+
+def rows(kind: Any, convert: Callable[[Any], object]) -> Parser:
+    return of(Page[kind], lambda page: [convert(row) for row in page.rows])
+
+
+def whole(kind: Any, convert: Callable[[Any], object]) -> Parser:
+    return of(Page[kind], lambda page: convert(page.rows))
+
+
+def ledger_row(row: m.LedgerRow) -> object:
+    if row.type == "SETTLEMENT":
+        return m.payment(row, "x", "BTC-USDT")
+    return m.fill(row, "x", BTC) if m.is_fill(row) else None
+
+
+def server_time(answer: m.ServerTime) -> object:
+    return moment(answer.timeNano[:-6], "timeNano")
+
+
+REST: dict[str, tuple[Parser, Any]] = {
+    "GET /v5/market/time": (of(m.ServerTime, server_time), samples.TIME),
+    "GET /v5/market/instruments-info": (whole(msgspec.Raw, m.instruments), samples.CONTRACTS),
+    "GET /v5/market/tickers": (rows(m.Ticker, lambda r: m.funding_rate(r, BTC, AT)), samples.page(samples.TICKER)),
+    "GET /v5/market/funding/history": (whole(m.SettledFunding, lambda r: m.settled(r, "BTC-USDT")), samples.SETTLED),
+    "GET /v5/market/orderbook": (of(m.Depth, lambda a: m.order_book(a, BTC, 20, AT)), samples.DEPTH),
+    "POST /v5/order/create": (of(m.Created, lambda a: m.created(a, SENT, "x", AT)), samples.CREATED),
+    "POST /v5/order/cancel": (of(m.Created, lambda a: a.orderId), samples.CREATED),
+    "GET /v5/order/realtime": (rows(m.Order, lambda r: m.order_report(r, "x", KNOWN)), samples.page(samples.ORDER)),
+    "GET /v5/order/history": (rows(m.Order, lambda r: m.order_report(r, "x", KNOWN)), samples.page(samples.ORDER)),
+    "GET /v5/position/list": (rows(m.Position, lambda r: m.position(r, "x", KNOWN)), samples.page(samples.POSITION)),
+    "GET /v5/account/wallet-balance": (whole(m.Wallet, lambda r: m.balance(r, "x")), samples.WALLET),
+    "GET /v5/account/transaction-log": (rows(m.LedgerRow, ledger_row), samples.LEDGER),
+    "GET /v5/account/fee-rate": (rows(m.FeeRate, m.fee_tier), samples.FEES),
+    "GET /v5/account/info": (of(m.AccountInfo, lambda a: a.marginMode), samples.ACCOUNT),
+    "GET /v5/user/query-api": (of(m.ApiKey, m.permissions), samples.answer(samples.KEY)),
+}  # fmt: skip
+
+
+@dataclass
+class Taken:
+    """What a stream decoder passed on."""
+
+    values: list[object]
+
+
+def tickers(body: bytes) -> object:
+    book = RateBook(KNOWN)
+    named = {each.exchange_id: number for number, each in enumerate(KNOWN)}
+    TickerDecoder(book, named, now=AT.timestamp).decode(body)
+    return Taken([book.value(row) for row in range(len(named))])
+
+
+def books(body: bytes) -> object:
+    seen: list[OrderBook] = []
+    BookDecoder(KNOWN, seen.append, lambda: AT, lambda symbol: None).decode(body)
+    return Taken([*seen])
+
+
+def account(body: bytes) -> object:
+    sink = RecordingAccountSink()
+    AccountDecoder("x", KNOWN, sink).decode(body)
+    return Taken([*sink.orders, *sink.fills])
+
+
+STREAMS: dict[str, tuple[Parser, Any]] = {
+    "tickers": (tickers, samples.ticker_frame()),
+    "books": (books, samples.book_frame("snapshot", 7, [["100.1", "2"], ["100", "1"]], [["100.2", "1"]])),
+    "orders": (account, samples.private("order", samples.ORDER)),
+    "executions": (account, samples.private("execution", samples.EXECUTION)),
+    "positions": (account, samples.private("position", samples.POSITION)),
+}
