@@ -91,6 +91,10 @@ class Announcer:
         lines = (reason, "Action: no new exposure until the database answers")
         self._say(Severity.CRITICAL, "Database Unavailable", lines, now)
 
+    def strategy_failed(self, reason: str, now: datetime) -> None:
+        lines = (reason, "Action: no entries and no exits on its word until it answers; open hedges are kept even")
+        self._say(Severity.CRITICAL, "Strategy Failed", lines, now)
+
     def breaker(self, exchange: str, is_open: bool, now: datetime) -> None:
         if is_open:
             lines = ("5 requests in a row failed.", "Action: entries on it pause, open positions stay")

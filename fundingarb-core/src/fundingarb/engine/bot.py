@@ -20,7 +20,6 @@ from fundingarb.domain.market import RateBook
 from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.order import Fill, FillKind, OrderReport
 from fundingarb.domain.pnl import HedgePnl, hedge_pnl
-from fundingarb.domain.risk import approve
 from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.alerts import Announcer
 from fundingarb.engine.bus import Bus
@@ -278,7 +277,7 @@ class Bot:
                     self.announcer.stream(event.stream, event.connected, event.reason, event.at)
 
     async def _journal_alerts(self) -> None:
-        with self.bus.subscribe(1000) as events:
+        with self.bus.subscribe(1000, Alert) as events:
             while True:
                 event = await events.get()
                 if isinstance(event, Alert):
@@ -315,7 +314,7 @@ class Bot:
             self._wake()
 
     async def _deliver(self, name: str, sink: AlertSink) -> None:
-        with self.bus.subscribe(1000) as events:
+        with self.bus.subscribe(1000, Alert) as events:
             while True:
                 event = await events.get()
                 if not isinstance(event, Alert):
@@ -379,7 +378,7 @@ class Bot:
         plan = manual_plan(
             view, self.state, symbol, long, short, size_usd, self.settings.rules, self.clock.now()
         )
-        approved = approve(plan, self.parts.rules, self.state.portfolio(self.markets.prices()), plan.at)
+        approved = self.loop.judge(plan, plan.at)
         if isinstance(approved, Refusal):
             raise ConfigError(
                 f"{symbol}: {approved.gate} refuses: needs {approved.needed}, is {approved.actual}"

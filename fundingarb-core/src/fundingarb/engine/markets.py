@@ -113,6 +113,10 @@ class Markets:
             return None
         return Decimal(repr(self.book.mark[row]))
 
+    def fresh_mark(self, exchange: str, symbol: str) -> Decimal | None:
+        """The mark price while the exchange is being heard."""
+        return self.mark(exchange, symbol) if self.age(exchange) <= self.stale_after else None
+
     def prices(self) -> Mapping[str, Decimal]:
         """Symbol -> the highest of its mark prices, where one is known."""
         known: dict[str, Decimal] = {}

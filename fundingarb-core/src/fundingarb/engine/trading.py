@@ -14,6 +14,7 @@ import anyio.abc
 import anyio.lowlevel
 
 from fundingarb.domain.decide import (
+    URGENT,
     Action,
     Cancel,
     CollectFills,
@@ -145,6 +146,7 @@ class TradingLoop:
     period: float = 0.5
     last_scan: datetime | None = None
     store_error: str | None = None
+    strategy_error: str | None = None
     entries_left: int | None = None
     stopping: bool = False
     refused: dict[tuple[str, str, str, str], Refusal] = field(default_factory=dict)
@@ -181,11 +183,11 @@ class TradingLoop:
         ]
         placed = self._apply(actions, now)
         try:
-            await self._commit(now)
+            if await self._commit(now):
+                self.store_error = None
         except StoreError as error:
             self._store_failed(str(error), placed, now)
-            return
-        self.store_error = None
+            placed = []  # cancels and questions need no row, and take exposure away
         for record in placed:
             self.executor.send(record)
         for _, action in actions:
@@ -195,7 +197,7 @@ class TradingLoop:
                 self.executor.resolve(action.order)
             elif isinstance(action, CollectFills):
                 self.readers[action.account].want(fills=True)
-        for hedge in self.state.live():
+        for hedge in list(self.state.hedges.values()):
             for order in (*hedge.long.live, *hedge.short.live):
                 self.executor.watch(order)
 
@@ -207,15 +209,32 @@ class TradingLoop:
         if self.clock.monotonic() >= self._next_full_scan:
             self._next_full_scan = self.clock.monotonic() + min(0.5, 30 / self.clock.speed)
             symbols = self.markets.book.symbols
+            self.state.forget(now)
         if symbols:
             self.last_scan = now
-            proposals = self.strategy.evaluate(View(self.state, self.markets, self.settings), symbols, now)
-            self._take(proposals, now)
+            self._evaluate(symbols, now)
         for wanted in self._exits:
             hedge = self.state.hedges.get(wanted.hedge_id)
-            if hedge is not None and hedge.live and hedge.intent.mode is not Mode.CLOSING:
+            if hedge is None or not hedge.live:
+                continue
+            pressing = wanted.reason in URGENT and hedge.intent.close_reason not in URGENT
+            if hedge.intent.mode is not Mode.CLOSING or pressing:
                 self._edit(hedge, mode=Mode.CLOSING, close_reason=wanted.reason)
         self._exits.clear()
+
+    def _evaluate(self, symbols: Collection[str], now: datetime) -> None:
+        """Ask the strategy. One that raises proposes nothing; what is open is looked after as before."""
+        try:
+            proposals = self.strategy.evaluate(View(self.state, self.markets, self.settings), symbols, now)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            if reason != self.strategy_error:
+                log.exception("the strategy failed")
+                self.announcer.strategy_failed(reason, now)
+            self.strategy_error = reason
+            return
+        self.strategy_error = None
+        self._take(proposals, now)
 
     def _take(self, proposals: Proposals, now: datetime) -> None:
         for refusal in proposals.refusals:
@@ -225,11 +244,19 @@ class TradingLoop:
             if not self.entries_on:
                 self._refused(refuse(plan, "paused", "entries on", self.entries_off_reason, now))
                 continue
-            approved = approve(plan, self.rules, self.state.portfolio(self.markets.prices()), now)
+            approved = self.judge(plan, now)
             if isinstance(approved, Refusal):
                 self._refused(approved)
             elif self._prepared(plan):
                 self._open(approved, now)
+
+    def judge(self, plan: HedgePlan, now: datetime) -> Approved[HedgePlan] | Refusal:
+        """What the risk rules say of ``plan`` as things are now; a rule that raises refuses."""
+        try:
+            return approve(plan, self.rules, self.state.portfolio(self.markets.prices()), now)
+        except Exception as error:
+            log.exception("a risk rule failed")
+            return refuse(plan, "rule", "a risk rule that answers", f"{type(error).__name__}: {error}", now)
 
     @property
     def entries_on(self) -> bool:
@@ -303,13 +330,21 @@ class TradingLoop:
     # commands
 
     async def open_approved(self, approved: Approved[HedgePlan]) -> UUID:
-        """Open by hand; the plan has passed the risk rules. Sets the accounts up first, returns the hedge's id."""
+        """Open by hand; the plan has passed the risk rules. Sets the accounts up first, returns the hedge's id.
+
+        Setting up takes requests, so the rules are asked again; raises ``ConfigError`` with what is in the way.
+        """
         plan = approved.value
         for leg in (plan.long, plan.short):
             account = self.state.accounts[leg.account]
             gate = self.gates[account.exchange]
             await prepare(account, plan.symbol, leg.leverage, self.settings.margin_mode, gate)
-        hedge_id = self._open(approved, self.clock.now())
+        if self.stopping or self.store_error:
+            raise ConfigError(f"{plan.symbol}: {self.entries_off_reason}; try again when that is over")
+        again = self.judge(plan, self.clock.now())
+        if isinstance(again, Refusal):
+            raise ConfigError(f"{plan.symbol}: {again.gate} refuses: needs {again.needed}, is {again.actual}")
+        hedge_id = self._open(again, self.clock.now())
         if hedge_id is None:
             raise ConfigError(f"{plan.symbol} has a live hedge already; close it first")
         self.wake()
@@ -349,7 +384,8 @@ class TradingLoop:
     # deciding
 
     def _decide(self, hedge: Hedge, now: datetime) -> Sequence[Action]:
-        if not hedge.live and not hedge.long.filled and not hedge.short.filled and hedge.complete_fills:
+        legs = (hedge.long, hedge.short)
+        if not hedge.live and hedge.complete_fills and all(leg.idle and not leg.filled for leg in legs):
             return ()
         market = HedgeMarket(
             long=self._leg_market(hedge.intent.long),
@@ -364,7 +400,7 @@ class TradingLoop:
         return LegMarket(
             bid=book.bid if book else None,
             ask=book.ask if book else None,
-            mark=self.markets.mark(exchange, symbol),
+            mark=self.markets.fresh_mark(exchange, symbol),
             reachable=exchange not in self.state.down,
         )
 
@@ -396,7 +432,8 @@ class TradingLoop:
             changes["closed_at"] = now
             if hedge.intent.opened_at is None:
                 self.count_entry(1)
-                self.state.cooldowns[hedge.symbol] = now + self.settings.retry_pause
+                until = now + self.settings.retry_pause
+                self.state.cooldowns[hedge.symbol] = max(until, self.state.cooldowns.get(hedge.symbol, until))
         self._edit(hedge, **changes)
         if action.mode is not Mode.HOLDING and action.mode is not Mode.DONE:
             return
@@ -408,8 +445,8 @@ class TradingLoop:
 
     # committing
 
-    async def _commit(self, now: datetime) -> None:
-        """Everything that changed since the last commit, in one transaction; then publish it."""
+    async def _commit(self, now: datetime) -> bool:
+        """Everything that changed since the last commit, in one transaction; then publish it. Whether there was any."""
         orders, intents = self.state.dirty_orders, self.state.dirty_intents
         refusals: tuple[Refusal, ...] = ()
         if self.refused and self.clock.monotonic() >= self._next_refusals:
@@ -417,7 +454,7 @@ class TradingLoop:
             refusals = tuple(self.refused.values())
         batch = Batch(intents=tuple(intents.values()), orders=tuple(orders.values()), refusals=refusals)
         if not batch:
-            return
+            return False
         self.state.dirty_orders, self.state.dirty_intents = {}, {}
         try:
             await self.store.commit(batch)
@@ -435,6 +472,7 @@ class TradingLoop:
         for hedge_id in changed:
             if hedge_id in self.state.hedges:
                 self.bus.publish(HedgeChanged(self.state.hedges[hedge_id], now))
+        return True
 
     def _store_failed(self, reason: str, placed: Sequence[OrderRecord], now: datetime) -> None:
         """Nothing was sent, so the orders do not exist; entries are off until a commit succeeds."""
