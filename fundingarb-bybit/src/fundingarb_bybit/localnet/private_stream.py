@@ -123,7 +123,7 @@ class PrivateStream:
             self._answer(session, message, "Request not authorized", op=op, success=False)
             return
         args = message.get("args")
-        if not isinstance(args, list) or not args:
+        if not isinstance(args, list) or not args or not all(isinstance(topic, str) for topic in args):
             self._answer(session, message, "Params Error", op=op, success=False)
             return
         unknown = [topic for topic in args if topic not in _TOPIC_NAMES]

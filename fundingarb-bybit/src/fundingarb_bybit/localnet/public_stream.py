@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import anyio
@@ -97,7 +98,7 @@ class PublicStream:
         self._hub = desk.venue.hub
         self._state = _State()
         for depth, seconds in DEPTHS.items():
-            desk.venue.every(seconds, lambda depth=depth: self._publish_books(depth))  # type: ignore[misc]
+            desk.venue.every(seconds, partial(self._publish_books, depth))
         desk.venue.every(0.1, self._publish_tickers)
         desk.venue.every(0.1, self._publish_trades)
         desk.venue.every(1.0, self._publish_candles)
@@ -124,8 +125,8 @@ class PublicStream:
             await anyio.sleep(ACKNOWLEDGE)
             self._subscribe(session, message)
         elif op == "unsubscribe":
-            topics = [str(topic) for topic in message.get("args") or []]
-            session.unsubscribe(*topics)
+            args = message.get("args")
+            session.unsubscribe(*(str(topic) for topic in (args if isinstance(args, list) else ())))
             self._answer(session, message, "", op=op)
         else:
             self._answer(session, message, "error:invalid op", op=op, success=False)

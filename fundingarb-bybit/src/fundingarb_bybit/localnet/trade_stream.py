@@ -107,6 +107,9 @@ class TradeStream:
             return
         request_id = message.get("reqId")
         if request_id is not None:
+            if not isinstance(request_id, str):
+                self._answer(session, message, op, 10001, "Request parameter error.")
+                return
             if request_id in session.data["seen"]:
                 self._answer(session, message, op, 20006, "reqId is duplicated")
                 return

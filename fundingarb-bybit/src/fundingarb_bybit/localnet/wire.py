@@ -31,6 +31,9 @@ __all__ = [
 _EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
 _NAMESPACE = uuid.UUID("3f0f3f52-7c1e-5a0e-9d3e-6b7962697400")
 
+LONGEST_NUMBER = 32
+"""Characters of a number in a request, and the largest power of ten either way."""
+
 Row = TypeVar("Row")
 
 
@@ -105,7 +108,7 @@ def number(params: Mapping[str, Any], name: str) -> Decimal | None:
         value = Decimal(shown)
     except ArithmeticError:
         raise ApiError(10001, f"Request parameter error: {name} invalid.") from None
-    if not value.is_finite():
+    if not value.is_finite() or len(shown) > LONGEST_NUMBER or abs(value.adjusted()) > LONGEST_NUMBER:
         raise ApiError(10001, f"Request parameter error: {name} invalid.")
     return value
 
