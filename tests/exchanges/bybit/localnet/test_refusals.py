@@ -123,6 +123,14 @@ async def test_leverage(bybit: Bybit) -> None:
     assert [row["leverage"] for row in rows] == ["5"]
 
 
+async def test_leverage_against_a_position_and_a_position_against_leverage(bybit: Bybit) -> None:
+    assert (await bybit.order("Buy", "500")).code == 0
+    assert await leverage(bybit, "4") == 110012
+    assert await leverage(bybit, "100") == 0
+    assert (await bybit.order("Buy", "1190", "990")).code == 0
+    assert (await bybit.order("Buy", "1190", "990")).code == 110090
+
+
 async def mode(bybit: Bybit, value: object) -> int:
     answer = await bybit.post("/v5/position/switch-mode", category="linear", coin="USDT", mode=value)
     return answer.code
