@@ -49,4 +49,5 @@ async def rows_since(
                 break
             cursor = page.nextPageCursor
         start = end + timedelta(milliseconds=1)
-    return sorted(found.values(), key=lambda row: int(row.transactionTime))
+    # Bybit sends the newest first: turned around, rows of one millisecond keep the order in which they happened.
+    return sorted(reversed(found.values()), key=lambda row: int(row.transactionTime))

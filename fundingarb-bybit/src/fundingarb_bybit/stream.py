@@ -101,7 +101,13 @@ class TickerDecoder:
         if ticker is None:
             check_reply(frame)
             return False
-        if not (ticker.markPrice or ticker.fundingRate or ticker.indexPrice or ticker.nextFundingTime):
+        if not (
+            ticker.markPrice
+            or ticker.fundingRate
+            or ticker.indexPrice
+            or ticker.nextFundingTime
+            or ticker.fundingIntervalHour
+        ):
             return False
         row = self._rows.get(ticker.symbol)
         if row is None:
