@@ -50,4 +50,5 @@ async def rows_since(
             cursor = page.nextPageCursor
         start = end + timedelta(milliseconds=1)
     # Bybit sends the newest first: turned around, rows of one millisecond keep the order in which they happened.
-    return sorted(reversed(found.values()), key=lambda row: int(row.transactionTime))
+    oldest_first = list(found.values())[::-1]
+    return sorted(oldest_first, key=lambda row: int(row.transactionTime))
