@@ -14,7 +14,7 @@ from fundingarb.domain.reconcile import Difference, compare
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.gate import Priority, RequestGate
 from fundingarb.engine.state import Account, BotState
-from fundingarb.errors import ExchangeError
+from fundingarb.errors import AuthenticationFailed, ExchangeError
 from fundingarb.ports import Batch, Clock, Store
 
 log = logging.getLogger("fundingarb.accounts")
@@ -77,7 +77,7 @@ class AccountReader:
             if every or self._want_payments:
                 self._want_payments = False
                 await self.collect_payments()
-            if rounds % 3 == 0:
+            if rounds % 3 == 0 or self.account.free_balance is None:
                 await self.read_balance()
             rounds += 1
             self._hint = anyio.Event()
@@ -87,7 +87,9 @@ class AccountReader:
             await anyio.sleep(0.05)
 
     async def read_balance(self) -> None:
+        moves = self.account.moves
         self.account.balance = await self._read("get_balance", self.account.adapter.get_balance)
+        self.account.balance_moves = moves
 
     async def read_fees(self, symbol: str) -> None:
         tier = await self._read("get_fee_tier", lambda: self.account.adapter.get_fee_tier(symbol))
@@ -114,6 +116,9 @@ class AccountReader:
         adapter = self.account.adapter
         before = self._fingerprint()
         orders = await self._read("get_open_orders", adapter.get_open_orders)
+        for order in orders:  # perhaps one that was given up as lost
+            if self._state.observe(order, self._clock.now()) is not None:
+                self._wake()
         positions = await self._read("get_positions", adapter.get_positions)
         if before is None or before != self._fingerprint():
             return None
@@ -130,14 +135,13 @@ class AccountReader:
                     rows.append((order.client_id, order.state, order.filled))
         return tuple(rows)
 
-    def _set_halt(self, reason: str | None) -> None:
+    def _set_halt(self, reason: str | None, what: str = "does not match") -> None:
         previous, self.account.halted = self.account.halted, reason
         if reason == previous:
             return
         if reason is not None:
-            self._alert(
-                Severity.CRITICAL, f"Account {self.account.name} does not match", (reason, "Entries are off.")
-            )
+            title = f"Account {self.account.name} {what}"
+            self._alert(Severity.CRITICAL, title, (reason, "Entries are off."))
         elif previous != "not read yet":
             self._alert(Severity.INFO, f"Account {self.account.name} matches again", ("Entries are on.",))
         self._wake()
@@ -182,7 +186,11 @@ class AccountReader:
         self._bus.publish(Alert(severity, title, lines, self._clock.now()))
 
     async def _read(self, operation: str, request: Callable[[], Awaitable[T]]) -> T:
-        return await self._gate.call(Priority.READ, self.account.adapter.cost(operation), request)
+        try:
+            return await self._gate.call(Priority.READ, self.account.adapter.cost(operation), request)
+        except AuthenticationFailed as error:
+            self._set_halt(str(error), "is not let in")
+            raise
 
 
 async def prepare(account: Account, symbol: str, leverage: int, margin_mode: str, gate: RequestGate) -> None:

@@ -92,7 +92,7 @@ class Announcer:
         self._say(Severity.CRITICAL, "Database Unavailable", lines, now)
 
     def strategy_failed(self, reason: str, now: datetime) -> None:
-        lines = (reason, "Action: no entries and no exits on its word until it answers; open hedges are kept even")
+        lines = (reason, "Action: nothing is opened or closed on its word; open hedges are kept even")
         self._say(Severity.CRITICAL, "Strategy Failed", lines, now)
 
     def breaker(self, exchange: str, is_open: bool, now: datetime) -> None:

@@ -138,6 +138,13 @@ class Bot:
             account.fills_since = checkpoint.fills_since.get(name)
             account.payments_since = checkpoint.payments_since.get(name)
             self.state.accounts[name] = account
+        for hedge in self.state.live():
+            for leg in (hedge.intent.long, hedge.intent.short):
+                if leg.account not in self.state.accounts:
+                    raise ConfigError(
+                        f"a hedge of {hedge.symbol} is open on account {leg.account}, which is not configured; "
+                        "add it to accounts, or to the ready file it came from"
+                    )
         for exchange, adapter in self.parts.market_data.items():
             self.gates[exchange] = RequestGate(
                 exchange, adapter.limits, self.clock, on_breaker=self._breaker_handler(exchange)

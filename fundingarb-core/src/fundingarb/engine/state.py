@@ -20,7 +20,10 @@ TOMBSTONE = timedelta(hours=24)
 
 @dataclass
 class Account:
-    """One account: its adapter and what was last read of it. ``halted`` is why entries are off, None when on."""
+    """One account: its adapter and what was last read of it. ``halted`` is why entries are off, None when on.
+
+    ``moves`` counts the hedges that were opened or closed on it, ``balance_moves`` those the balance knows of.
+    """
 
     name: str
     adapter: ExchangeAdapter
@@ -31,10 +34,17 @@ class Account:
     halted: str | None = "not read yet"
     fills_since: datetime | None = None
     payments_since: datetime | None = None
+    moves: int = 0
+    balance_moves: int = 0
 
     @property
     def exchange(self) -> str:
         return self.adapter.name
+
+    @property
+    def free_balance(self) -> Balance | None:
+        """The balance; None while it was read before margin was last taken or released."""
+        return self.balance if self.moves == self.balance_moves else None
 
     @property
     def limits(self) -> Sequence[RateLimit]:
@@ -181,7 +191,7 @@ class BotState:
         return Portfolio(
             prices=prices,
             hedges=tuple(self.live()),
-            balances={a.name: a.balance for a in self.accounts.values() if a.balance is not None},
+            balances={a.name: a.free_balance for a in self.accounts.values() if a.free_balance is not None},
             halted={a.name: a.halted for a in self.accounts.values() if a.halted is not None},
             cooldowns=self.cooldowns,
             killed=self.killed,

@@ -114,7 +114,7 @@ class View:
         median = self.markets.median_hourly(exchange, symbol)
         quotes = []
         for account in self.state.accounts.values():
-            fee, balance = account.fees.get(symbol), account.balance
+            fee, balance = account.fees.get(symbol), account.free_balance
             if account.exchange != exchange or fee is None or balance is None or account.halted is not None:
                 continue
             leverage = self.settings.leverage(account.name, symbol)
@@ -437,6 +437,8 @@ class TradingLoop:
         self._edit(hedge, **changes)
         if action.mode is not Mode.HOLDING and action.mode is not Mode.DONE:
             return
+        for leg in (hedge.intent.long, hedge.intent.short):
+            self.state.accounts[leg.account].moves += 1
         for leg in (hedge.intent.long, hedge.intent.short):
             self.readers[leg.account].want(fills=True, positions=True)
 
