@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import anyio
 import anyio.lowlevel
 from tests.domain.make import instrument
 from tests.engine.virtual import LoopClock
 
+from fundingarb.domain.decide import ExecutionPolicy
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Intent, LegPlan, Mode, OrderRecord
 from fundingarb.domain.instrument import Side
-from fundingarb.domain.opportunity import Refusal
-from fundingarb.domain.order import ZERO, Fill, FillKind
+from fundingarb.domain.opportunity import EntryRules, HedgePlan, Refusal
+from fundingarb.domain.order import ZERO, Fill, FillKind, NewOrder
+from fundingarb.engine.bot import Bot, BotParts
+from fundingarb.engine.trading import TradingSettings
 from fundingarb.errors import StoreError
-from fundingarb.ports import Batch, Checkpoint, Committed
+from fundingarb.ports import (
+    AlertSink,
+    Batch,
+    Checkpoint,
+    Committed,
+    Exit,
+    MarketView,
+    Proposals,
+    RiskRule,
+    Strategy,
+)
 from fundingarb.testing import FakeExchange
 
 HEDGE_ID = UUID("00000000-0000-4000-8000-0000000000aa")
@@ -134,3 +149,155 @@ def exchange(name: str, clock: LoopClock, **changes: Any) -> FakeExchange:
     made = FakeExchange(name, clock=clock, **changes)
     made.set_book("BTC-USDT", "99.9", "100.1")
     return made
+
+
+class Floor:
+    """Two fake exchanges, a bot on them, and the hands to move the market. Use ``async with floor.running():``."""
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        *,
+        rules: Sequence[RiskRule] = (),
+        sinks: Mapping[str, AlertSink] | None = None,
+        symbols: Sequence[str] = ("BTC-USDT",),
+        **settings: Any,
+    ) -> None:
+        self.clock = LoopClock()
+        self.store = MemoryStore()
+        instruments = {name: [instrument(name, symbol) for symbol in symbols] for name in ("alpha", "beta")}
+        self.alpha, self.beta = (
+            FakeExchange(name, clock=self.clock, instruments=instruments[name]) for name in ("alpha", "beta")
+        )
+        values: dict[str, Any] = {
+            "symbols": symbols,
+            "rules": EntryRules(target_size_usd=Decimal(1000)),
+            "policy": ExecutionPolicy(),
+            "fill_timeout": timedelta(seconds=30),
+            "settlement_guard": timedelta(seconds=60),
+            "tolerances": {},
+            "default_tolerance": Decimal("-0.0001"),
+            "leverages": {},
+            "instance": "t3st",
+        }
+        self.settings = TradingSettings(**{**values, **settings})
+        self.strategy, self.rules, self.sinks = strategy, rules, dict(sinks or {})
+        self.ids = iter(UUID(int=number) for number in range(1, 1000))
+        self.bot = self._bot()
+
+    def _bot(self) -> Bot:
+        both = {"alpha": self.alpha, "beta": self.beta}
+        return Bot(
+            BotParts(
+                clock=self.clock,
+                store=self.store,
+                settings=self.settings,
+                strategy=self.strategy,
+                market_data=both,
+                accounts=both,
+                rules=self.rules,
+                sinks=self.sinks,
+                new_id=lambda: next(self.ids),
+            )
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Bot]:
+        """A new bot on the same store and exchanges; leaving is a crash: nothing is cleaned up."""
+        self.bot = self._bot()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.bot.run)
+            tasks.start_soon(self._tick_markets)
+            await self.bot.ready.wait()
+            yield self.bot
+            tasks.cancel_scope.cancel()
+
+    async def _tick_markets(self) -> None:
+        """Books and rates are heard every second, as they stand."""
+        while True:
+            for made in (self.alpha, self.beta):
+                for symbol, book in list(made.books.items()):
+                    if book.bid is not None and book.ask is not None:
+                        made.set_book(symbol, book.bid, book.ask)
+                for symbol, rate in list(made.rates.items()):
+                    made.set_rate(
+                        symbol,
+                        rate.rate,
+                        next_settlement=rate.next_settlement,
+                        mark=rate.mark,
+                        index=rate.index,
+                    )
+            await anyio.sleep(1)
+
+    def prices(self, alpha: str = "100", beta: str = "100", symbol: str = "BTC-USDT") -> None:
+        for made, text in ((self.alpha, alpha), (self.beta, beta)):
+            mid = Decimal(text)
+            made.set_book(symbol, mid - Decimal("0.1"), mid + Decimal("0.1"))
+
+    def rates(self, alpha: str, beta: str, next_settlement: datetime, symbol: str = "BTC-USDT") -> None:
+        for made, value in ((self.alpha, alpha), (self.beta, beta)):
+            made.set_rate(symbol, value, next_settlement=next_settlement, mark="100", index="100")
+
+    async def until(self, condition: Callable[[], object], within: float = 60) -> None:
+        """Wait (virtual seconds) until ``condition`` holds; fails with what the hedges look like when it never does."""
+        end = self.clock.monotonic() + within
+        while not condition():
+            if self.clock.monotonic() > end:
+                raise AssertionError(f"not within {within} s; hedges: {self.story()}")
+            await anyio.sleep(0.05)
+
+    def story(self) -> list[str]:
+        lines = []
+        for hedge in self.bot.state.hedges.values():
+            lines.append(
+                f"{hedge.symbol} {hedge.intent.mode.value} long {hedge.long.filled} short {hedge.short.filled}"
+            )
+            lines += [
+                f"  {o.client_id} {o.state.value} {o.filled}/{o.quantity} {o.reason}" for o in hedge.orders
+            ]
+        return lines
+
+    @property
+    def hedge(self) -> Hedge:
+        """The one hedge there is."""
+        (found,) = self.bot.state.hedges.values()
+        return found
+
+    def mode(self) -> Mode | None:
+        return self.hedge.intent.mode if self.bot.state.hedges else None
+
+    def held(self, made: FakeExchange, symbol: str = "BTC-USDT") -> Decimal:
+        position = made.ledger.positions.get(symbol)
+        return ZERO if position is None else position.quantity
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """What is held on alpha and on beta; whole units only."""
+        alpha, beta = self.held(self.alpha), self.held(self.beta)
+        assert alpha == int(alpha)
+        assert beta == int(beta)
+        return int(alpha), int(beta)
+
+    def sent(self, made: FakeExchange) -> list[NewOrder]:
+        return [
+            args[0] for name, args in made.calls if name == "place_order" and isinstance(args[0], NewOrder)
+        ]
+
+
+@dataclass
+class Proposing:
+    """A strategy that proposes what it is given: plans while there is no hedge of their symbol, and exits."""
+
+    plans: list[HedgePlan] = field(default_factory=list)
+    exits: list[Exit] = field(default_factory=list)
+    error: Exception | None = None
+    asked: int = 0
+
+    def evaluate(self, view: MarketView, symbols: Collection[str], now: datetime) -> Proposals:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        live = {hedge.symbol for hedge in view.hedges}
+        plans = tuple(plan for plan in self.plans if plan.symbol not in live)
+        exits, self.exits = tuple(self.exits), []
+        return Proposals(plans, exits)
