@@ -100,7 +100,8 @@ def refusal(refused: Refused) -> BinanceError:
         refused.reason, (-1000, "An unknown error occurred while processing the request.")
     )
     if refused.code is not None:
-        return problem(refused.code, refused.detail)
+        said = refused.detail if refused.detail != refused.reason.value else None
+        return problem(refused.code, said)
     return BinanceError(code, text)
 
 

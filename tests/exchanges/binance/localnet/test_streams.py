@@ -101,7 +101,8 @@ async def test_a_book_can_be_kept_from_changes_and_a_snapshot(desk: Desk) -> Non
         sides = {"b": dict(snapshot["bids"]), "a": dict(snapshot["asks"])}
         last: int | None = None
         for step in range(4):
-            await desk.market("BUY" if step % 2 else "SELL", "0.3")
+            # more than the best level holds, so that prices vanish from the book
+            await desk.market("BUY" if step % 2 else "SELL", "3.3")
             change = await stream.event("depthUpdate")
             if change["u"] < snapshot["lastUpdateId"]:
                 continue

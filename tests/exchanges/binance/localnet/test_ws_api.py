@@ -97,6 +97,29 @@ async def test_refusals(desk: Desk) -> None:
     assert desk.truth.orders(desk.name) == []
 
 
+async def test_numbers_are_signed_as_they_are_written(desk: Desk) -> None:
+    """0.010 and 0.01 are one number but two texts, and the signature is over the text."""
+    stamp = round(time.time() * 1000)
+    fields = {
+        "apiKey": json.dumps(desk.account["api_key"]),
+        "price": "49000.0",
+        "quantity": "0.010",
+        "reduceOnly": "false",
+        "side": '"BUY"',
+        "symbol": '"BTCUSDT"',
+        "timeInForce": '"GTC"',
+        "timestamp": str(stamp),
+        "type": '"LIMIT"',
+    }
+    payload = "&".join(f"{name}={value.strip(chr(34))}" for name, value in sorted(fields.items()))
+    fields["signature"] = json.dumps(desk.sign(payload))
+    body = ", ".join(f'"{name}": {value}' for name, value in fields.items())
+    async with desk.stream(PATH) as api:
+        await api.socket.send_str(f'{{"id": 12, "method": "order.place", "params": {{{body}}}}}')
+        answer = await api.next()
+    assert (answer["id"], answer["status"]) == (12, 200), answer
+
+
 async def test_rate_limits_may_be_left_out(desk: Desk) -> None:
     async with desk.stream(PATH) as api:
         answer = await api.command("account.balance", signed(desk, returnRateLimits="false"))
