@@ -27,9 +27,12 @@ class TelegramSettings(PluginSettings):
     """Alerts go to one Telegram chat.
 
     ``token_file`` holds the bot's token and nothing else; it must belong to you and be readable by you alone.
-    ``base_url`` is the Bot API to talk to.
+    ``base_url`` is the Bot API to talk to; without TLS only on this machine, since the token is part of it.
     """
 
     chat_id: int
     token_file: Path
-    base_url: str = Field(default="https://api.telegram.org/bot", pattern=r"^https?://")
+    base_url: str = Field(
+        default="https://api.telegram.org/bot",
+        pattern=r"^(https://|http://(127\.0\.0\.1|localhost|\[::1\])[:/])",
+    )

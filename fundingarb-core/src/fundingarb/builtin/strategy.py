@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from fundingarb.domain.hedge import CloseReason, Hedge, Mode
+from fundingarb.domain.instrument import common_lot
 from fundingarb.domain.opportunity import (
     DecayToMedian,
     DepthSlippage,
     EntryRules,
     HedgePlan,
+    Quote,
     RateForecast,
     Refusal,
     SlippageModel,
@@ -20,6 +22,7 @@ from fundingarb.domain.opportunity import (
     largest_passing,
     plan_of,
     should_exit,
+    size,
 )
 from fundingarb.ports import Exit, MarketView, Proposals
 
@@ -75,9 +78,28 @@ class FundingSpread:
         short = max(shorts, key=lambda quote: quote.free_margin * quote.leverage)
         valuation = largest_passing(long, short, self.rules, self.slippage, self.forecast, now)
         if valuation is None:
-            return refuse("depth", f"depth within {self.rules.max_slippage}", "book too thin")
+            return refuse(*self._shortfall(long, short))
         refusal = gates(valuation, self.rules, now)
         return refusal if refusal is not None else plan_of(valuation, view.tolerance(symbol))
+
+    def _shortfall(self, long: Quote, short: Quote) -> tuple[str, str, str]:
+        """Gate, need and actual figure of a candidate that cannot be valued at any size."""
+        for quote in (long, short):
+            if quote.book.mid is None:
+                return "book", "bids below asks", f"none on {quote.exchange}"
+        lot = common_lot(long.instrument, short.instrument)
+        depths = {
+            long.exchange: self.slippage.depth(long.book, True, self.rules.max_slippage),
+            short.exchange: self.slippage.depth(short.book, False, self.rules.max_slippage),
+        }
+        thinnest = min(depths, key=depths.__getitem__)
+        if depths[thinnest] < lot:
+            needed = f"{lot} {long.instrument.base} within {self.rules.max_slippage}"
+            return "depth", needed, f"{depths[thinnest]} on {thinnest}"
+        if size(long, short, self.rules, self.slippage) <= 0:
+            margins = ", ".join(f"{quote.free_margin:.2f} on {quote.account}" for quote in (long, short))
+            return "size", f"{lot} {long.instrument.base}", f"less, with free margin {margins}"
+        return "depth", "the way out priced in both books", "too thin on the other side"
 
     def _exit(self, view: MarketView, hedge: Hedge, now: datetime) -> Exit | None:
         if hedge.intent.mode is not Mode.HOLDING:

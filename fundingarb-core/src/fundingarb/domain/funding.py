@@ -38,7 +38,7 @@ class FundingRate:
     @property
     def hourly(self) -> Decimal:
         """Rate per hour, the only form in which two exchanges may be compared."""
-        return self.rate / Decimal(int(self.interval.total_seconds())) * 3600
+        return self.rate * 3600 / Decimal(int(self.interval.total_seconds()))
 
     @property
     def eight_hour(self) -> Decimal:

@@ -15,11 +15,16 @@ from fundingarb.engine.bus import Bus
 
 def money(amount: Decimal) -> str:
     """``$1,234.56``; a loss as ``-$1,234.56``."""
-    return f"{'-' if amount < 0 else ''}${abs(amount):,.2f}"
+    text = f"{abs(amount):,.2f}"
+    return f"{'-' if amount < 0 and text.strip('0.') else ''}${text}"
 
 
 def price(value: Decimal | None) -> str:
-    return "unknown" if value is None else f"${value:,.8f}".rstrip("0").rstrip(".")
+    """``$42,150.00``, with as many digits as a price has."""
+    if value is None:
+        return "unknown"
+    whole, _, fraction = f"{value:,.12f}".rstrip("0").partition(".")
+    return f"${whole}.{fraction:0<2}"
 
 
 class Announcer:

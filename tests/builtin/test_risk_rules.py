@@ -1,0 +1,107 @@
+"""The risk rules that come with the core package."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from tests.domain.make import NOW, D, filled, hedge, intent, plan
+
+from fundingarb.builtin.risk import MarginAvailable, PairCap
+from fundingarb.domain.hedge import Hedge, Mode
+from fundingarb.domain.instrument import Side
+from fundingarb.domain.order import Balance, Purpose
+from fundingarb.domain.risk import Portfolio
+
+
+def balance(account: str, available: str) -> Balance:
+    return Balance(account, "USDT", D(100_000), D(100_000), D(available))
+
+
+def funds(alpha: str = "100000", beta: str = "100000", **changes: Any) -> Portfolio:
+    balances = {"alpha": balance("alpha", alpha), "beta": balance("beta", beta)}
+    return Portfolio(**{"balances": balances, **changes})
+
+
+@pytest.mark.parametrize(("limit", "passes"), [("1000", True), ("999.99", False)])
+def test_pair_cap(limit: str, passes: bool) -> None:
+    refusal = PairCap(D(limit)).check(plan(), Portfolio(), NOW)
+    assert (refusal is None) is passes
+    if refusal is not None:
+        assert (refusal.gate, refusal.needed, refusal.actual) == (
+            "pair-cap",
+            "at most 999.99 USD",
+            "1000.00 USD",
+        )
+
+
+def test_pair_cap_counts_what_is_live() -> None:
+    live = hedge(filled(Side.LONG, Purpose.ENTRY, "4"), quantity=D(4))
+    portfolio = Portfolio(hedges=(live,))
+    assert PairCap(D(1400)).check(plan(), portfolio, NOW) is None
+    refusal = PairCap(D(1399)).check(plan(), portfolio, NOW)
+    assert refusal is not None
+    assert refusal.actual == "1400.00 USD"
+
+
+@pytest.mark.parametrize(
+    ("alpha", "beta", "short_of"), [("250", "250", None), ("249", "250", "alpha"), ("250", "249", "beta")]
+)
+def test_each_account_carries_its_leg(alpha: str, beta: str, short_of: str | None) -> None:
+    """1,000 USD at leverage 5 takes 200 of 250 x 0.8."""
+    refusal = MarginAvailable(D("0.8")).check(plan(), funds(alpha, beta), NOW)
+    if short_of is None:
+        assert refusal is None
+    else:
+        assert refusal is not None
+        assert (refusal.gate, refusal.needed, refusal.actual) == (
+            "margin",
+            "200.00 USDT",
+            f"199.20 USDT on {short_of}",
+        )
+
+
+def test_an_unread_balance_refuses() -> None:
+    refusal = MarginAvailable().check(plan(), Portfolio(balances={"alpha": balance("alpha", "9999")}), NOW)
+    assert refusal is not None
+    assert (refusal.needed, refusal.actual) == ("balance of beta", "not read yet")
+
+
+def opening(symbol: str = "ETH-USDT", mode: Mode = Mode.OPENING) -> Hedge:
+    """Ten units of another symbol on the same accounts, at leverage 5."""
+    return Hedge(intent(id=uuid4(), symbol=symbol, mode=mode))
+
+
+def test_entries_of_other_symbols_under_way_count() -> None:
+    prices = {"ETH-USDT": D(100)}
+    both = funds("500", "500", hedges=(opening(),), prices=prices)
+    assert MarginAvailable().check(plan(), both, NOW) is None
+    short = funds("499", "500", hedges=(opening(),), prices=prices)
+    refusal = MarginAvailable().check(plan(), short, NOW)
+    assert refusal is not None
+    assert (refusal.needed, refusal.actual) == ("400.00 USDT", "399.20 USDT on alpha")
+
+
+def test_an_entry_of_unknown_price_refuses() -> None:
+    refusal = MarginAvailable().check(plan(), funds(hedges=(opening(),)), NOW)
+    assert refusal is not None
+    assert refusal.actual == "unknown"
+
+
+@pytest.mark.parametrize("mode", [Mode.HOLDING, Mode.CLOSING])
+def test_what_is_open_is_in_the_balance_already(mode: Mode) -> None:
+    assert MarginAvailable().check(plan(), funds("250", "250", hedges=(opening(mode=mode),)), NOW) is None
+
+
+def test_entries_on_other_accounts_do_not_count() -> None:
+    elsewhere = opening()
+    elsewhere = elsewhere.with_intent(
+        replace(
+            elsewhere.intent,
+            long=replace(elsewhere.intent.long, account="gamma"),
+            short=replace(elsewhere.intent.short, account="delta"),
+        )
+    )
+    assert MarginAvailable().check(plan(), funds("250", "250", hedges=(elsewhere,)), NOW) is None
