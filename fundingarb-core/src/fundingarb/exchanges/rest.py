@@ -244,11 +244,7 @@ def _entry(kind: type, endpoint: str) -> tuple[str, Any, str]:
 
 _FINE = ("", "0")
 
-_NEVER_LEFT = tuple(
-    kind
-    for name in ("ClientConnectorError", "ConnectionTimeoutError")
-    if (kind := getattr(aiohttp, name, None)) is not None
-)
+_NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 def _point(exchange: Any, roots: Mapping[str, str]) -> None:

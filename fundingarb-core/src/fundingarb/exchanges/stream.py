@@ -6,7 +6,6 @@ do with a frame; a frame that cannot be understood is quarantined and the reader
 
 from __future__ import annotations
 
-import inspect
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -26,12 +25,6 @@ _MISUNDERSTOOD = (ExchangeError, ValueError, ArithmeticError, LookupError)
 _TEXT, _BINARY = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY
 
 _NOT_CONNECTED = (aiohttp.ClientError, OSError, TimeoutError, ExchangeError, ValueError)
-
-_BYTES: dict[str, Any] = (
-    {"decode_text": False}
-    if "decode_text" in inspect.signature(aiohttp.ClientSession.ws_connect).parameters
-    else {}
-)
 
 
 class StreamEnded(Exception):
@@ -142,7 +135,7 @@ async def _connect(
                 heartbeat=subscription.heartbeat,
                 max_msg_size=0,
                 timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
-                **_BYTES,
+                decode_text=False,
             )
             connection = Connection(socket)
             await subscription.opened(connection)
@@ -179,7 +172,10 @@ async def _serve(
 
 
 async def _read(
-    socket: aiohttp.ClientWebSocketResponse[bool], subscription: Subscription, sink: StreamSink, state: _State
+    socket: aiohttp.ClientWebSocketResponse[bool],
+    subscription: Subscription,
+    sink: StreamSink,
+    state: _State,
 ) -> str:
     receive, handle = socket.receive, subscription.frame
     while True:
@@ -187,8 +183,6 @@ async def _read(
         if message.type is not _TEXT and message.type is not _BINARY:
             return f"closed by the exchange ({_close_reason(socket, message)})"
         frame = message.data
-        if frame.__class__ is str:
-            frame = frame.encode()
         state.frames += 1
         try:
             handle(frame)
@@ -200,9 +194,7 @@ async def _read(
 
 def _payload(message: Any) -> bytes | None:
     """The bytes of a data frame; None when the connection is over."""
-    if message.type is _TEXT or message.type is _BINARY:
-        return message.data.encode() if isinstance(message.data, str) else bytes(message.data)
-    return None
+    return bytes(message.data) if message.type is _TEXT or message.type is _BINARY else None
 
 
 def _close_reason(socket: aiohttp.ClientWebSocketResponse[bool], message: object) -> str:
