@@ -105,16 +105,39 @@ def refusal(refused: Refused) -> BinanceError:
     return BinanceError(code, text)
 
 
+_OTHERS: dict[int, tuple[str, int]] = {
+    -1001: ("Internal error; unable to process your request. Please try again.", 503),
+    -1007: (
+        "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
+        408,
+    ),
+    -1008: (
+        "Request throttled by system-level protection. Reduce-only/close-position orders are exempt. "
+        "Please try again.",
+        503,
+    ),
+    -1015: ("Too many new orders; current limit is 300 orders per 10 SECOND.", 429),
+    -1021: ("Timestamp for this request is outside of the recvWindow.", 400),
+    -2013: ("Order does not exist.", 400),
+    -2014: ("API-key format invalid.", 401),
+    -2015: ("Invalid API-key, IP, or permissions for action.", 401),
+    -2018: ("Balance is insufficient.", 400),
+    -4131: ("The counterparty's best price does not meet the PERCENT_PRICE filter limit.", 400),
+}
+"""Codes that the truth never causes; a fault may ask for them."""
+
+
 def problem(code: str, message: str | None) -> BinanceError:
     """An error with a code that somebody asked for by name."""
     try:
         number = int(code)
     except ValueError:
         return BinanceError(-1000, message or code)
-    texts = dict(_REFUSALS.values())
-    texts |= {known: text for known, text, _status in _FAILURES.values()}
-    status = next((status for known, _text, status in _FAILURES.values() if known == number), 400)
-    return BinanceError(number, message or texts.get(number, "Rejected."), status)
+    texts = {known: (text, 400) for known, text in _REFUSALS.values()}
+    texts |= {known: (text, status) for known, text, status in _FAILURES.values()}
+    texts |= _OTHERS
+    text, status = texts.get(number, ("Rejected.", 400))
+    return BinanceError(number, message or text, status)
 
 
 _FAILURES: dict[FailureKind, tuple[int, str, int]] = {
@@ -123,11 +146,8 @@ _FAILURES: dict[FailureKind, tuple[int, str, int]] = {
         "Internal error; unable to process your request. Please try again.",
         503,
     ),
-    FailureKind.UNKNOWN: (
-        -1007,
-        "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
-        503,
-    ),
+    # documented: the request was sent on, and whether it was executed is not known
+    FailureKind.UNKNOWN: (-1000, "Unknown error, please check your request or try again later.", 503),
     FailureKind.RATE_LIMITED: (
         -1003,
         "Too many requests; current limit of IP(127.0.0.1) is 2400 requests per minute. "

@@ -72,11 +72,15 @@ FAILURES: list[tuple[dict[str, Any], int, int | None]] = [
     ({"kind": FaultKind.HTTP_ERROR}, 503, -1001),
     ({"kind": FaultKind.HTTP_ERROR, "code": "-1008"}, 503, -1008),
     ({"kind": FaultKind.HTTP_ERROR, "status": 502}, 502, -1001),
-    ({"kind": FaultKind.UNKNOWN_ERROR}, 503, -1007),
+    ({"kind": FaultKind.UNKNOWN_ERROR}, 503, -1000),
+    ({"kind": FaultKind.UNKNOWN_ERROR, "code": "-1007", "status": 408}, 408, -1007),
     ({"kind": FaultKind.RATE_LIMITED, "retry_after": 7}, 429, -1003),
     ({"kind": FaultKind.BANNED, "seconds": 30}, 418, -1003),
     ({"kind": FaultKind.MAINTENANCE}, 503, -1016),
     ({"kind": FaultKind.REJECT, "code": "-2019"}, 400, -2019),
+    ({"kind": FaultKind.REJECT, "code": "-1008"}, 503, -1008),
+    ({"kind": FaultKind.REJECT, "code": "-2015"}, 401, -2015),
+    ({"kind": FaultKind.REJECT, "code": "-9999", "message": "Odd."}, 400, -9999),
     ({"kind": FaultKind.REJECT}, 400, -2010),
 ]
 
