@@ -1,4 +1,4 @@
-"""What the market streams say, and when: prices each second, books and trades as they change."""
+"""When the market streams speak: prices each second, books and trades as they change."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from fundingarb.localnet.truth.views import BookView, Candle, Level, Trade
 from fundingarb_binance.localnet.answers import encode
 from fundingarb_binance.localnet.context import Context
 from fundingarb_binance.localnet.contracts import Listing
-from fundingarb_binance.localnet.exchange_info import PERPETUAL_DELIVERY_MS
-from fundingarb_binance.localnet.market import INTERVALS, Market, update_id
-from fundingarb_binance.localnet.numbers import fixed, money
+from fundingarb_binance.localnet.market import INTERVALS, Market
+from fundingarb_binance.localnet.messages import Messages
 from fundingarb_binance.localnet.streams import COMBINED
 
 __all__ = ["Feeds"]
@@ -22,7 +21,6 @@ __all__ = ["Feeds"]
 _WHOLE_BOOK = 1000
 _DEPTH = re.compile(r"^(?P<symbol>[^@]+)@depth(?P<levels>5|10|20)?(@(?P<speed>100|250|500)ms)?$")
 _KLINE = re.compile(r"^(?P<symbol>[^@]+)@kline_(?P<interval>\w+)$")
-_DAY_MS = 86_400_000
 
 
 class Feeds:
@@ -31,6 +29,7 @@ class Feeds:
     def __init__(self, context: Context, market: Market) -> None:
         self.context = context
         self.market = market
+        self.messages = Messages(context, market)
         self._by_stream_name = {name.lower(): listing for name, listing in context.listings.items()}
         self._quotes: dict[str, tuple[Level | None, Level | None]] = {}
         self._chains: dict[str, BookView] = {}
@@ -80,25 +79,9 @@ class Feeds:
     def mark_prices(self, speed: str) -> None:
         everything = f"!markPrice@arr{speed}"
         if self._wanted(everything):
-            self._send(everything, [self._mark_price(one) for one in self.context.listings.values()])
+            self._send(everything, [self.messages.mark_price(one) for one in self.context.listings.values()])
         for stream, listing in self._listened(f"@markPrice{speed}"):
-            self._send(stream, self._mark_price(listing))
-
-    def _mark_price(self, listing: Listing) -> dict[str, Any]:
-        funding = self.context.truth.funding(listing.id)
-        mark, index = self.market.mark(listing), self.market.index(listing)
-        return {
-            "e": "markPriceUpdate",
-            "E": self.context.venue.server_ms(),
-            "s": listing.id,
-            "p": mark,
-            "ap": mark,
-            "i": index,
-            "P": index,
-            "r": money(funding.rate),
-            "T": funding.next_ms,
-            "st": 1,
-        }
+            self._send(stream, self.messages.mark_price(listing))
 
     # -- books -----------------------------------------------------------------------------------------------
 
@@ -113,27 +96,9 @@ class Feeds:
             best = (book.bids[0] if book.bids else None, book.asks[0] if book.asks else None)
             if self._quotes.get(name) != best:
                 self._quotes[name] = best
-                message = self._quote(listing, book)
+                message = self.messages.quote(listing, book)
                 self._send(f"{name}@bookTicker", message)
                 self._send("!bookTicker", message)
-
-    def _quote(self, listing: Listing, book: BookView) -> dict[str, Any]:
-        nothing = (Decimal(0), Decimal(0))
-        bid = book.bids[0] if book.bids else nothing
-        ask = book.asks[0] if book.asks else nothing
-        return {
-            "e": "bookTicker",
-            "u": update_id(book.version),
-            "s": listing.id,
-            "ps": listing.id,
-            "b": self.context.price(listing, bid[0]),
-            "B": self.context.quantity(listing, bid[1]),
-            "a": self.context.price(listing, ask[0]),
-            "A": self.context.quantity(listing, ask[1]),
-            "T": book.time_ms,
-            "E": self.context.venue.server_ms(),
-            "st": 1,
-        }
 
     def subscribed(self, stream: str) -> None:
         """Somebody begins to listen: a chain of book changes starts from the book as it is now."""
@@ -170,7 +135,7 @@ class Feeds:
             return
         self._chains[stream] = book
         bids, asks = _difference(before.bids, book.bids), _difference(before.asks, book.asks)
-        self._send(stream, self._update(listing, before.version, book, bids, asks))
+        self._send(stream, self.messages.book_change(listing, before.version, book, bids, asks))
 
     def _top(self, stream: str, listing: Listing, levels: int) -> None:
         book = self.context.truth.book(listing.id, levels)
@@ -179,29 +144,12 @@ class Feeds:
             return
         self._partials[stream] = book.version
         previous = before if before is not None else book.version - 1
-        self._send(stream, self._update(listing, previous, book, book.bids, book.asks))
-
-    def _update(
-        self, listing: Listing, previous: int, book: BookView, bids: Iterable[Level], asks: Iterable[Level]
-    ) -> dict[str, Any]:
-        return {
-            "e": "depthUpdate",
-            "E": self.context.venue.server_ms(),
-            "T": book.time_ms,
-            "s": listing.id,
-            "ps": listing.id,
-            "U": update_id(previous) + 1,
-            "u": update_id(book.version),
-            "pu": update_id(previous),
-            "b": self.market.levels(listing, tuple(bids)),
-            "a": self.market.levels(listing, tuple(asks)),
-            "st": 1,
-        }
+        self._send(stream, self.messages.book_change(listing, previous, book, book.bids, book.asks))
 
     # -- trades ----------------------------------------------------------------------------------------------
 
     def trades(self) -> None:
-        for suffix, render in (("@aggTrade", self._agg_trade), ("@trade", self._trade)):
+        for suffix, render in (("@aggTrade", self.messages.agg_trade), ("@trade", self.messages.trade)):
             for stream, listing in self._listened(suffix):
                 for number, trade in self._new_trades(stream, listing):
                     self._send(stream, render(listing, number, trade))
@@ -217,84 +165,17 @@ class Feeds:
             return found[-1:]
         return [(number, trade) for number, trade in found if number > last]
 
-    def _agg_trade(self, listing: Listing, number: int, trade: Trade) -> dict[str, Any]:
-        size = self.context.quantity(listing, trade.quantity)
-        return {
-            "e": "aggTrade",
-            "E": self.context.venue.server_ms(),
-            "a": number,
-            "s": listing.id,
-            "p": self.context.price(listing, trade.price),
-            "q": size,
-            "nq": size,
-            "f": number,
-            "l": number,
-            "T": trade.time_ms,
-            "m": trade.side.value == "SELL",
-            "st": 1,
-        }
-
-    def _trade(self, listing: Listing, number: int, trade: Trade) -> dict[str, Any]:
-        return {
-            "e": "trade",
-            "E": self.context.venue.server_ms(),
-            "T": trade.time_ms,
-            "s": listing.id,
-            "t": number,
-            "p": self.context.price(listing, trade.price),
-            "q": self.context.quantity(listing, trade.quantity),
-            "X": "MARKET",
-            "m": trade.side.value == "SELL",
-        }
-
     # -- tickers and candles ---------------------------------------------------------------------------------
 
     def tickers(self) -> None:
         for suffix, everything, render in (
-            ("@miniTicker", "!miniTicker@arr", self._mini_ticker),
-            ("@ticker", "!ticker@arr", self._ticker),
+            ("@miniTicker", "!miniTicker@arr", self.messages.mini_ticker),
+            ("@ticker", "!ticker@arr", self.messages.ticker),
         ):
             if self._wanted(everything):
                 self._send(everything, [render(listing) for listing in self.context.listings.values()])
             for stream, listing in self._listened(suffix):
                 self._send(stream, render(listing))
-
-    def _mini_ticker(self, listing: Listing) -> dict[str, Any]:
-        ticker = self.context.truth.ticker(listing.id)
-        price = self.context.price
-        return {
-            "e": "24hrMiniTicker",
-            "E": self.context.venue.server_ms(),
-            "s": listing.id,
-            "ps": listing.id,
-            "c": price(listing, ticker.last),
-            "o": price(listing, ticker.open_24h),
-            "h": price(listing, ticker.high_24h),
-            "l": price(listing, ticker.low_24h),
-            "v": self.context.quantity(listing, ticker.volume_24h),
-            "q": fixed(ticker.turnover_24h, 2),
-            "st": 1,
-        }
-
-    def _ticker(self, listing: Listing) -> dict[str, Any]:
-        ticker = self.context.truth.ticker(listing.id)
-        price = self.context.price
-        change = ticker.last - ticker.open_24h
-        first, last, count = self.market.trade_ids(listing)
-        average = ticker.turnover_24h / ticker.volume_24h if ticker.volume_24h else ticker.last
-        return {
-            **self._mini_ticker(listing),
-            "e": "24hrTicker",
-            "p": price(listing, change),
-            "P": fixed(change / ticker.open_24h * 100 if ticker.open_24h else Decimal(0), 3),
-            "w": price(listing, average),
-            "Q": self.context.quantity(listing, ticker.last_quantity),
-            "O": ticker.time_ms - _DAY_MS,
-            "C": ticker.time_ms,
-            "F": first,
-            "L": last,
-            "n": count,
-        }
 
     def candles(self) -> None:
         now = self.context.truth.now_ms
@@ -309,105 +190,22 @@ class Feeds:
             for candle in self.context.truth.candles(listing.id, seconds, start, now + 1):
                 if candle != known:
                     closed = candle.open_ms + step <= now
-                    self._send(stream, self._candle(listing, candle, match["interval"], closed))
+                    self._send(stream, self.messages.candle(listing, candle, match["interval"], closed))
                     self._candles[stream] = candle
         for stream in [stream for stream in self._candles if not self._wanted(stream)]:
             del self._candles[stream]
-
-    def _candle(self, listing: Listing, candle: Candle, interval: str, closed: bool) -> dict[str, Any]:
-        row = self.market.kline(listing, candle, INTERVALS[interval] * 1000, "last")
-        return {
-            "e": "kline",
-            "E": self.context.venue.server_ms(),
-            "s": listing.id,
-            "k": {
-                "t": row[0],
-                "T": row[6],
-                "s": listing.id,
-                "i": interval,
-                "f": 0,
-                "L": 0,
-                "o": row[1],
-                "c": row[4],
-                "h": row[2],
-                "l": row[3],
-                "v": row[5],
-                "n": row[8],
-                "x": closed,
-                "q": row[7],
-                "V": row[9],
-                "Q": row[10],
-                "B": row[11],
-            },
-        }
 
     # -- events ----------------------------------------------------------------------------------------------
 
     def on_event(self, event: Event) -> None:
         """Public messages that one event of the truth makes."""
         if isinstance(event, Liquidated) and event.kind == "liquidation":
-            message = self._force_order(event)
+            message = self.messages.force_order(event)
             self._send(f"{event.instrument.lower()}@forceOrder", message)
             self._send("!forceOrder@arr", message)
         elif isinstance(event, IntervalChanged):
             self.market.adjusted.add(event.instrument)
-            self._send("!contractInfo", self._contract_info(self.context.listings[event.instrument]))
-
-    def _force_order(self, event: Liquidated) -> dict[str, Any]:
-        listing = self.context.listings[event.instrument]
-        price = self.context.price(listing, event.price)
-        quantity = self.context.quantity(listing, event.quantity)
-        body = {
-            "s": event.instrument,
-            "S": event.side.value,
-            "o": "LIMIT",
-            "f": "IOC",
-            "q": quantity,
-            "p": price,
-            "ap": price,
-            "X": "FILLED",
-            "l": quantity,
-            "z": quantity,
-            "T": event.time_ms,
-        }
-        return {
-            "e": "forceOrder",
-            "E": self.context.venue.server_ms(),
-            "o": body,
-            "ps": event.instrument,
-            "st": 1,
-        }
-
-    def _contract_info(self, listing: Listing) -> dict[str, Any]:
-        brackets: list[dict[str, Any]] = []
-        floor = 0
-        tiers = listing.instrument.tiers
-        for number, tier in enumerate(tiers, start=1):
-            after = tiers[number].max_leverage + 1 if number < len(tiers) else 1
-            brackets.append(
-                {
-                    "bs": number,
-                    "bnf": floor,
-                    "bnc": int(tier.max_value),
-                    "mmr": float(tier.maintenance_rate),
-                    "cf": float(tier.deduction),
-                    "mi": after,
-                    "ma": tier.max_leverage,
-                }
-            )
-            floor = int(tier.max_value)
-        return {
-            "e": "contractInfo",
-            "E": self.context.venue.server_ms(),
-            "s": listing.id,
-            "ps": listing.id,
-            "ct": "PERPETUAL",
-            "dt": PERPETUAL_DELIVERY_MS,
-            "ot": listing.instrument.listed_ms,
-            "cs": "TRADING",
-            "bks": brackets,
-            "st": 1,
-        }
+            self._send("!contractInfo", self.messages.contract_info(self.context.listings[event.instrument]))
 
 
 def _difference(before: tuple[Level, ...], after: tuple[Level, ...]) -> list[Level]:
