@@ -199,12 +199,14 @@ class Stream:
 
 @asynccontextmanager
 async def open_desk(
-    model: FlatModel | None = None, settings: BinanceLocalnetSettings | None = None
+    model: FlatModel | None = None,
+    settings: BinanceLocalnetSettings | None = None,
+    speed: float = 1.0,
 ) -> AsyncIterator[Desk]:
     """A served exchange with the flat market, and its first account's desk."""
     dialects = {"binance": lambda: BinanceLocalnet(settings)}
     async with (
-        run_localnets(dialects, Options(seed=5), model=model or FlatModel()) as net,
+        run_localnets(dialects, Options(seed=5, speed=speed), model=model or FlatModel()) as net,
         aiohttp.ClientSession() as http,
     ):
         exchange = net.ready["exchanges"]["binance"]

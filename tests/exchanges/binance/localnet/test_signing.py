@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from tests.exchanges.binance.localnet.desk import Desk
+from tests.exchanges.binance.localnet.desk import Desk, open_desk
 
 from fundingarb.localnet.faults import Fault, FaultKind
 
@@ -72,6 +72,20 @@ async def test_the_window_is_kept(desk: Desk) -> None:
     assert (await desk.ask("GET", "/fapi/v3/balance", timestamp=now() + 2000)).code == -1021
     assert (await desk.ask("GET", "/fapi/v3/balance", recvWindow=60001)).code == -1131
     assert (await desk.ask("GET", "/fapi/v3/balance", timestamp="soon")).code == -1102
+
+
+async def test_the_window_is_real_time_whatever_the_clock_does() -> None:
+    """With a clock a hundred times as fast, 5 s of window are 500 s of the time in the stamps."""
+    async with open_desk(speed=100) as desk:
+
+        async def stamped(seconds: float) -> int | None:
+            stamp = round((desk.net.clock.now() + seconds) * 1000)
+            return (await desk.ask("GET", "/fapi/v3/balance", timestamp=stamp)).code
+
+        assert await stamped(-400) is None
+        assert await stamped(-600) == -1021
+        assert await stamped(+50) is None
+        assert await stamped(+200) == -1021
 
 
 async def test_the_window_follows_the_exchange_clock(desk: Desk) -> None:
