@@ -609,6 +609,21 @@ async def test_streams_survive_what_goes_wrong(nets: Nets, exchange: str) -> Non
         assert rates.book.rate[0] == 0.0004
 
 
+async def test_an_expired_listen_key_is_replaced(nets: Nets) -> None:
+    """Binance closes a user stream whose key is gone; the next connection asks for another key."""
+    async with open_desk(nets, "binance", 1.0) as desk:
+        sink = RecordingAccountSink()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(desk.adapter.stream_account, sink)
+            await eventually(lambda: len(sink.ups) == 1)
+            await desk.adapter.polling.write("fapiPrivateDeleteListenKey")  # type: ignore[attr-defined]
+            await eventually(lambda: len(sink.ups) == 2)
+            await desk.done(desk.order(BUY, "0.5", "1010"))
+            await eventually(lambda: bool(sink.fills))
+            tasks.cancel_scope.cancel()
+    assert len(sink.downs) == 1
+
+
 @pytest.fixture
 async def settling(exchange: str, speed: float) -> AsyncIterator[Desk]:
     """A localnet of its own whose next settlement is two real seconds away."""

@@ -27,7 +27,6 @@ from fundingarb.errors import BadMessage, ConfigError, ExchangeError, OrderRefus
 from fundingarb.exchanges.base import RestAdapter
 from fundingarb.exchanges.parse import moment, plain, to_ms
 from fundingarb.exchanges.rest import CallFailed, Meaning
-from fundingarb.exchanges.symbols import InstrumentMap
 from fundingarb.ports import (
     AccountModes,
     AccountSink,
@@ -144,7 +143,7 @@ class BinanceAdapter(RestAdapter):
 
     async def get_instruments(self) -> Sequence[Instrument]:
         info = await self.read("fapiPublicGetExchangeInfo", messages.ExchangeInfo)
-        self._instruments = InstrumentMap(messages.instruments(info, await self.get_intervals()))
+        self._instruments.load(messages.instruments(info, await self.get_intervals()))
         return list(self._instruments)
 
     def note_interval(self, instrument: Instrument, interval: timedelta) -> None:

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 BOOKS_PER_CONNECTION = 100
 KEEP_ALIVE_SECONDS = 30 * 60.0
+"""Real seconds; a listen key lives for an hour."""
 INTERVAL_POLL_SECONDS = 300.0
+SETTLE_SECONDS = 1.0
+"""How long other settlements of the same moment may take to move before the list is read."""
 _HOUR = 3600.0
 _USUAL = {1.0, 2.0, 4.0, 8.0}
 
@@ -79,7 +82,7 @@ class Intervals:
         while True:
             with anyio.move_on_after(INTERVAL_POLL_SECONDS):
                 await self._poll_now.wait()
-                await anyio.sleep(1.0)
+                await anyio.sleep(SETTLE_SECONDS)
             self._poll_now = anyio.Event()
             try:
                 listed = await self._adapter.get_intervals()
@@ -164,7 +167,7 @@ async def account(adapter: BinanceAdapter, sink: AccountSink) -> None:
 
     async def keep_alive(connection: Connection) -> None:
         while True:
-            await anyio.sleep(KEEP_ALIVE_SECONDS / adapter.clock.speed)
+            await anyio.sleep(KEEP_ALIVE_SECONDS)
             try:
                 await adapter.polling.write("fapiPrivatePutListenKey")
             except CallFailed as failure:

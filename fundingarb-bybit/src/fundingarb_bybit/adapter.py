@@ -28,7 +28,6 @@ from fundingarb.errors import BadMessage, ConfigError, ExchangeError, OrderRefus
 from fundingarb.exchanges.base import RestAdapter
 from fundingarb.exchanges.parse import moment, plain, to_ms
 from fundingarb.exchanges.rest import CallFailed, Meaning
-from fundingarb.exchanges.symbols import InstrumentMap
 from fundingarb.ports import (
     AccountModes,
     AccountSink,
@@ -166,7 +165,7 @@ class BybitAdapter(RestAdapter):
 
     async def get_instruments(self) -> Sequence[Instrument]:
         rows = await self._pages("publicGetV5MarketInstrumentsInfo", msgspec.Raw, {"limit": 1000})
-        self._instruments = InstrumentMap(messages.instruments(rows))
+        self._instruments.load(messages.instruments(rows))
         return list(self._instruments)
 
     def note_interval(self, instrument: Instrument, interval: timedelta) -> None:

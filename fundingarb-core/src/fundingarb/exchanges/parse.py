@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, TypeVar, cast
@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 _LARGEST = Decimal("1e30")
 _SMALLEST_EXPONENT = -30
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _LAST_MS = 4_102_444_800_000  # the year 2100
 
 
@@ -103,8 +104,7 @@ def moment(milliseconds: int | str, what: str) -> datetime:
         raise BadMessage(f"{what}: {milliseconds!r} is not a time in milliseconds") from error
     if not 0 < value < _LAST_MS:
         raise BadMessage(f"{what}: {value} is not a time in milliseconds")
-    seconds, rest = divmod(value, 1000)
-    return datetime.fromtimestamp(seconds, timezone.utc).replace(microsecond=rest * 1000)
+    return _EPOCH + timedelta(milliseconds=value)
 
 
 def to_ms(at: datetime) -> int:

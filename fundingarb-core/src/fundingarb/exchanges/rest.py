@@ -124,7 +124,7 @@ def new_session(context: OpenContext) -> aiohttp.ClientSession:
         cafile=context.ca_file or certifi.where()
     )
     connector = aiohttp.TCPConnector(ssl=trust, limit=0, keepalive_timeout=20)
-    return aiohttp.ClientSession(connector=connector)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
 def rebase(url: str, root: str) -> str:

@@ -54,6 +54,12 @@ class InstrumentMap:
 
     def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
         self._by_symbol: dict[str, Instrument] = {}
+        self._by_id: dict[str, Instrument] = {}
+        self.load(instruments)
+
+    def load(self, instruments: Iterable[Instrument]) -> None:
+        """Take these instead of what was known; whoever holds this map sees them."""
+        self._by_symbol = {}
         for instrument in instruments:
             known = self._by_symbol.get(instrument.symbol)
             if known is None or instrument.multiplier < known.multiplier:
