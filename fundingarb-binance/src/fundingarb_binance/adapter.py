@@ -36,7 +36,7 @@ from fundingarb.ports import (
     RateLimit,
     RateSink,
 )
-from fundingarb_binance import feeds, ledger, messages
+from fundingarb_binance import feeds, ledger, messages, schema
 from fundingarb_binance.errors import CODES
 from fundingarb_binance.settings import BinanceSettings
 
@@ -132,17 +132,17 @@ class BinanceAdapter(RestAdapter):
     # public data
     async def get_server_time(self) -> datetime:
         asked = self.clock.time()
-        answer = await self.read("fapiPublicGetTime", messages.ServerTime)
+        answer = await self.read("fapiPublicGetTime", schema.ServerTime)
         server = moment(answer.serverTime, "serverTime")
         self.skew.measure(server, asked, self.clock.time())
         return server
 
     async def get_intervals(self) -> dict[str, timedelta]:
         """Exchange id -> interval of the symbols whose interval was adjusted; all others have eight hours."""
-        return messages.intervals(await self.read("fapiPublicGetFundingInfo", list[messages.FundingInfo]))
+        return messages.intervals(await self.read("fapiPublicGetFundingInfo", list[schema.FundingInfo]))
 
     async def get_instruments(self) -> Sequence[Instrument]:
-        info = await self.read("fapiPublicGetExchangeInfo", messages.ExchangeInfo)
+        info = await self.read("fapiPublicGetExchangeInfo", schema.ExchangeInfo)
         self._instruments.load(messages.instruments(info, await self.get_intervals()))
         return list(self._instruments)
 
@@ -153,7 +153,7 @@ class BinanceAdapter(RestAdapter):
     async def get_funding_rate(self, symbol: str) -> FundingRate:
         instrument = await self.instrument(symbol)
         row = await self.read(
-            "fapiPublicGetPremiumIndex", messages.PremiumIndex, {"symbol": instrument.exchange_id}
+            "fapiPublicGetPremiumIndex", schema.PremiumIndex, {"symbol": instrument.exchange_id}
         )
         return messages.funding_rate(row, instrument, self.clock.now())
 
@@ -172,7 +172,7 @@ class BinanceAdapter(RestAdapter):
         while True:
             rows = await self.read(
                 "fapiPublicGetFundingRate",
-                list[messages.SettledFunding],
+                list[schema.SettledFunding],
                 {"symbol": instrument.exchange_id, "startTime": start, "limit": 1000},
             )
             found.extend(messages.settled(rows, instrument.symbol))
@@ -184,7 +184,7 @@ class BinanceAdapter(RestAdapter):
         instrument = await self.instrument(symbol)
         limit = next((each for each in _DEPTHS if each >= depth), _DEPTHS[-1])
         book = await self.read(
-            "fapiPublicGetDepth", messages.Depth, {"symbol": instrument.exchange_id, "limit": limit}
+            "fapiPublicGetDepth", schema.Depth, {"symbol": instrument.exchange_id, "limit": limit}
         )
         return messages.order_book(book, instrument, depth, self.clock.now())
 
@@ -208,7 +208,7 @@ class BinanceAdapter(RestAdapter):
         if order.reduce_only:
             params["reduceOnly"] = "true"
         try:
-            answer = await self.write("fapiPrivatePostOrder", messages.Order, params)
+            answer = await self.write("fapiPrivatePostOrder", schema.Order, params)
         except CallFailed as failure:
             if failure.meaning is Meaning.DUPLICATE:
                 return await self._adopt(order, failure)
@@ -230,7 +230,7 @@ class BinanceAdapter(RestAdapter):
         instrument = await self.instrument(symbol)
         params = {"symbol": instrument.exchange_id, "origClientOrderId": client_id}
         try:
-            await self.write("fapiPrivateDeleteOrder", messages.Order, params)
+            await self.write("fapiPrivateDeleteOrder", schema.Order, params)
         except CallFailed as failure:
             if failure.meaning is Meaning.MISSING:
                 return False
@@ -242,7 +242,7 @@ class BinanceAdapter(RestAdapter):
         instrument = await self.instrument(symbol)
         params = {"symbol": instrument.exchange_id, "origClientOrderId": client_id}
         try:
-            return self.report(await self.read("fapiPrivateGetOrder", messages.Order, params))
+            return self.report(await self.read("fapiPrivateGetOrder", schema.Order, params))
         except ExchangeError as error:
             if error.code in ("-2013", "-2011"):
                 return None
@@ -250,9 +250,9 @@ class BinanceAdapter(RestAdapter):
 
     async def get_open_orders(self) -> Sequence[OrderReport]:
         await self.instruments()
-        return [self.report(row) for row in await self.read("fapiPrivateGetOpenOrders", list[messages.Order])]
+        return [self.report(row) for row in await self.read("fapiPrivateGetOpenOrders", list[schema.Order])]
 
-    def report(self, order: messages.Order) -> OrderReport:
+    def report(self, order: schema.Order) -> OrderReport:
         """``order`` as ours; remembers which client order id its number belongs to, for the trade ledger."""
         self.note_order(str(order.orderId), order.clientOrderId)
         return messages.order_report(order, self.account, self._instruments.by_id(order.symbol))
@@ -267,12 +267,12 @@ class BinanceAdapter(RestAdapter):
     # account
     async def get_positions(self) -> Sequence[ExchangePosition]:
         known = await self.instruments()
-        rows = await self.read("fapiPrivateV3GetPositionRisk", list[messages.Position])
+        rows = await self.read("fapiPrivateV3GetPositionRisk", list[schema.Position])
         found = (messages.position(row, self.account, known) for row in rows)
         return [position for position in found if position.quantity]
 
     async def get_balance(self) -> Balance:
-        answer = await self.read("fapiPrivateV3GetAccount", messages.Account)
+        answer = await self.read("fapiPrivateV3GetAccount", schema.Account)
         return messages.balance(answer, self.account)
 
     async def get_fills(self, since: datetime, symbol: str | None = None) -> Sequence[Fill]:
@@ -285,7 +285,7 @@ class BinanceAdapter(RestAdapter):
         fills: list[Fill] = []
         for instrument in instruments:
             rows = await ledger.trades_since(
-                lambda params: self.read("fapiPrivateGetUserTrades", list[messages.UserTrade], params),
+                lambda params: self.read("fapiPrivateGetUserTrades", list[schema.UserTrade], params),
                 instrument.exchange_id,
                 since,
                 self.clock.now(),
@@ -298,15 +298,15 @@ class BinanceAdapter(RestAdapter):
         rows = await self._income(since, None)
         return list(dict.fromkeys(row.symbol for row in rows if row.symbol and row.tradeId))
 
-    async def _income(self, since: datetime, kind: str | None) -> list[messages.Income]:
+    async def _income(self, since: datetime, kind: str | None) -> list[schema.Income]:
         return await ledger.income_since(
-            lambda params: self.read("fapiPrivateGetIncome", list[messages.Income], params),
+            lambda params: self.read("fapiPrivateGetIncome", list[schema.Income], params),
             since,
             kind,
             self.clock.now,
         )
 
-    async def _fill(self, row: messages.UserTrade, instrument: Instrument) -> Fill:
+    async def _fill(self, row: schema.UserTrade, instrument: Instrument) -> Fill:
         client_id = self._client_ids.get(str(row.orderId)) or await self._client_id(row, instrument)
         fee = (
             None
@@ -315,12 +315,12 @@ class BinanceAdapter(RestAdapter):
         )
         return messages.fill(row, self.account, instrument, client_id, fee)
 
-    async def _client_id(self, row: messages.UserTrade, instrument: Instrument) -> str | None:
+    async def _client_id(self, row: schema.UserTrade, instrument: Instrument) -> str | None:
         """The name of the order of a trade; None once Binance has forgotten the order."""
         try:
             order = await self.read(
                 "fapiPrivateGetOrder",
-                messages.Order,
+                schema.Order,
                 {"symbol": instrument.exchange_id, "orderId": row.orderId},
             )
         except ExchangeError as error:
@@ -333,7 +333,7 @@ class BinanceAdapter(RestAdapter):
     async def fee_in_usdt(self, amount: Decimal, asset: str) -> Decimal:
         """A commission charged in another asset (BNB), at that asset's mark; it did not come out of the USDT wallet."""
         row = await self.read(
-            "fapiPublicGetPremiumIndex", messages.PremiumIndex, {"symbol": f"{asset}{messages.SETTLE}"}
+            "fapiPublicGetPremiumIndex", schema.PremiumIndex, {"symbol": f"{asset}{messages.SETTLE}"}
         )
         return amount * Decimal(row.markPrice)
 
@@ -345,13 +345,13 @@ class BinanceAdapter(RestAdapter):
     async def get_fee_tier(self, symbol: str) -> FeeTier:
         params = {"symbol": (await self.instrument(symbol)).exchange_id}
         return messages.fee_tier(
-            await self.read("fapiPrivateGetCommissionRate", messages.CommissionRate, params)
+            await self.read("fapiPrivateGetCommissionRate", schema.CommissionRate, params)
         )
 
     async def get_modes(self, symbol: str) -> AccountModes:
         params = {"symbol": (await self.instrument(symbol)).exchange_id}
-        configs = await self.read("fapiPrivateGetSymbolConfig", list[messages.SymbolConfig], params)
-        mode = await self.read("fapiPrivateGetPositionSideDual", messages.PositionMode)
+        configs = await self.read("fapiPrivateGetSymbolConfig", list[schema.SymbolConfig], params)
+        mode = await self.read("fapiPrivateGetPositionSideDual", schema.PositionMode)
         config = next((each for each in configs if each.symbol == params["symbol"]), None)
         return AccountModes(
             position_mode="hedge" if mode.dualSidePosition else "one-way",
@@ -374,9 +374,7 @@ class BinanceAdapter(RestAdapter):
     async def get_key_permissions(self) -> KeyPermissions:
         if self.context.network == "testnet":
             return KeyPermissions(trade=None, withdraw=None, ip_restricted=None)
-        return messages.permissions(
-            await self.read("sapiGetAccountApiRestrictions", messages.ApiRestrictions)
-        )
+        return messages.permissions(await self.read("sapiGetAccountApiRestrictions", schema.ApiRestrictions))
 
     # streams
     async def stream_rates(self, symbols: Sequence[str], sink: RateSink) -> None:

@@ -17,8 +17,9 @@ from fundingarb.exchanges.parse import decode
 from fundingarb.exchanges.rest import CallFailed, read_error
 from fundingarb.exchanges.stream import Connection, StreamEnded, Subscription, run_stream
 from fundingarb.ports import AccountSink, BookSink, RateSink
-from fundingarb_binance import messages
-from fundingarb_binance.stream import AccountDecoder, MarkPriceDecoder, PartialBookDecoder
+from fundingarb_binance import messages, schema
+from fundingarb_binance.account_stream import AccountDecoder
+from fundingarb_binance.stream import MarkPriceDecoder, PartialBookDecoder
 
 if TYPE_CHECKING:
     from fundingarb_binance.adapter import BinanceAdapter
@@ -190,4 +191,4 @@ async def listen_key(adapter: BinanceAdapter) -> str:
         body = await adapter.polling.write("fapiPrivatePostListenKey")
     except CallFailed as failure:
         raise read_error(adapter.name, failure) from failure
-    return decode(messages.ListenKey, body, "binance listenKey").listenKey
+    return decode(schema.ListenKey, body, "binance listenKey").listenKey

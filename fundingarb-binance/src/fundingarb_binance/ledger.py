@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from fundingarb.exchanges.parse import to_ms
-from fundingarb_binance.messages import Income, UserTrade
+from fundingarb_binance.schema import Income, UserTrade
 
 PAGE = 1000
 WINDOW = timedelta(days=7) - timedelta(milliseconds=1)

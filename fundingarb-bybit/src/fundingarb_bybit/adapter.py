@@ -37,9 +37,9 @@ from fundingarb.ports import (
     RateLimit,
     RateSink,
 )
-from fundingarb_bybit import feeds, ledger, messages
+from fundingarb_bybit import feeds, ledger, messages, schema
 from fundingarb_bybit.errors import CODES
-from fundingarb_bybit.messages import Answer, Page
+from fundingarb_bybit.schema import Answer, Page
 from fundingarb_bybit.settings import BybitSettings
 
 T = TypeVar("T")
@@ -158,7 +158,7 @@ class BybitAdapter(RestAdapter):
     # public data
     async def get_server_time(self) -> datetime:
         asked = self.clock.time()
-        answer = await self.read("publicGetV5MarketTime", Answer[messages.ServerTime])
+        answer = await self.read("publicGetV5MarketTime", Answer[schema.ServerTime])
         server = moment(answer.result.timeNano[:-6], "timeNano")
         self.skew.measure(server, asked, self.clock.time())
         return server
@@ -174,9 +174,7 @@ class BybitAdapter(RestAdapter):
 
     async def get_funding_rate(self, symbol: str) -> FundingRate:
         instrument = await self.instrument(symbol)
-        page = await self._page(
-            "publicGetV5MarketTickers", messages.Ticker, {"symbol": instrument.exchange_id}
-        )
+        page = await self._page("publicGetV5MarketTickers", schema.Ticker, {"symbol": instrument.exchange_id})
         for row in page.rows:
             if row.symbol == instrument.exchange_id:
                 return messages.funding_rate(row, instrument, self.clock.now())
@@ -192,7 +190,7 @@ class BybitAdapter(RestAdapter):
 
     async def get_funding_history(self, symbol: str, since: datetime) -> Sequence[SettledRate]:
         instrument = await self.instrument(symbol)
-        rows: dict[str, messages.SettledFunding] = {}
+        rows: dict[str, schema.SettledFunding] = {}
         end = to_ms(self.clock.now())
         while end >= to_ms(since):
             params = {
@@ -201,7 +199,7 @@ class BybitAdapter(RestAdapter):
                 "endTime": end,
                 "limit": 200,
             }
-            page = await self._page("publicGetV5MarketFundingHistory", messages.SettledFunding, params)
+            page = await self._page("publicGetV5MarketFundingHistory", schema.SettledFunding, params)
             rows.update({row.fundingRateTimestamp: row for row in page.rows})
             if len(page.rows) < 200:
                 break
@@ -211,7 +209,7 @@ class BybitAdapter(RestAdapter):
     async def get_orderbook(self, symbol: str, depth: int) -> OrderBook:
         instrument = await self.instrument(symbol)
         params = {**_LINEAR, "symbol": instrument.exchange_id, "limit": max(1, min(depth, 500))}
-        answer = await self.read("publicGetV5MarketOrderbook", Answer[messages.Depth], params)
+        answer = await self.read("publicGetV5MarketOrderbook", Answer[schema.Depth], params)
         return messages.order_book(answer.result, instrument, depth, self.clock.now())
 
     # orders
@@ -235,7 +233,7 @@ class BybitAdapter(RestAdapter):
         if order.reduce_only:
             params["reduceOnly"] = True
         try:
-            answer = await self.write("privatePostV5OrderCreate", Answer[messages.Created], params)
+            answer = await self.write("privatePostV5OrderCreate", Answer[schema.Created], params)
         except CallFailed as failure:
             if failure.meaning is Meaning.DUPLICATE:
                 return await self._adopt(order, failure)
@@ -260,7 +258,7 @@ class BybitAdapter(RestAdapter):
         instrument = await self.instrument(symbol)
         params = {**_LINEAR, "symbol": instrument.exchange_id, "orderLinkId": client_id}
         try:
-            await self.write("privatePostV5OrderCancel", Answer[messages.Created], params)
+            await self.write("privatePostV5OrderCancel", Answer[schema.Created], params)
         except CallFailed as failure:
             if failure.meaning is Meaning.MISSING:
                 return False
@@ -278,7 +276,7 @@ class BybitAdapter(RestAdapter):
             ("privateGetV5OrderHistory", {}),
         ):
             try:
-                page = await self._page(endpoint, messages.Order, {**params, **extra})
+                page = await self._page(endpoint, schema.Order, {**params, **extra})
             except ExchangeError as error:
                 if error.code == "110001":
                     continue
@@ -291,25 +289,25 @@ class BybitAdapter(RestAdapter):
     async def get_open_orders(self) -> Sequence[OrderReport]:
         known = await self.instruments()
         params = {"settleCoin": messages.SETTLE, "limit": 50}
-        rows = await self._pages("privateGetV5OrderRealtime", messages.Order, params)
+        rows = await self._pages("privateGetV5OrderRealtime", schema.Order, params)
         return [messages.order_report(row, self.account, known) for row in rows]
 
     # account
     async def get_positions(self) -> Sequence[ExchangePosition]:
         known = await self.instruments()
         params = {"settleCoin": messages.SETTLE, "limit": 200}
-        rows = await self._pages("privateGetV5PositionList", messages.Position, params)
+        rows = await self._pages("privateGetV5PositionList", schema.Position, params)
         found = (messages.position(row, self.account, known) for row in rows)
         return [position for position in found if position.quantity]
 
     async def get_balance(self) -> Balance:
         params = {"accountType": "UNIFIED", "coin": messages.SETTLE}
-        answer = await self.read("privateGetV5AccountWalletBalance", Answer[Page[messages.Wallet]], params)
+        answer = await self.read("privateGetV5AccountWalletBalance", Answer[Page[schema.Wallet]], params)
         return messages.balance(answer.result.rows, self.account)
 
-    async def _ledger(self, since: datetime, kind: str | None) -> list[messages.LedgerRow]:
-        async def read(params: dict[str, Any]) -> Page[messages.LedgerRow]:
-            return await self._page("privateGetV5AccountTransactionLog", messages.LedgerRow, params)
+    async def _ledger(self, since: datetime, kind: str | None) -> list[schema.LedgerRow]:
+        async def read(params: dict[str, Any]) -> Page[schema.LedgerRow]:
+            return await self._page("privateGetV5AccountTransactionLog", schema.LedgerRow, params)
 
         return await ledger.rows_since(read, since, self.clock.now() + timedelta(seconds=1), kind)
 
@@ -334,7 +332,7 @@ class BybitAdapter(RestAdapter):
     async def get_fee_tier(self, symbol: str) -> FeeTier:
         instrument = await self.instrument(symbol)
         page = await self._page(
-            "privateGetV5AccountFeeRate", messages.FeeRate, {"symbol": instrument.exchange_id}
+            "privateGetV5AccountFeeRate", schema.FeeRate, {"symbol": instrument.exchange_id}
         )
         for row in page.rows:
             if row.symbol == instrument.exchange_id:
@@ -342,14 +340,14 @@ class BybitAdapter(RestAdapter):
         raise BadMessage(f"bybit: asked for the fees of {instrument.exchange_id}, got none")
 
     async def _margin_mode(self) -> str | None:
-        answer = await self.read("privateGetV5AccountInfo", Answer[messages.AccountInfo])
+        answer = await self.read("privateGetV5AccountInfo", Answer[schema.AccountInfo])
         return _MARGIN.get(answer.result.marginMode)
 
     async def get_modes(self, symbol: str) -> AccountModes:
         """Margin mode is the account's; an instrument with two position slots is in hedge mode."""
         instrument = await self.instrument(symbol)
         page = await self._page(
-            "privateGetV5PositionList", messages.Position, {"symbol": instrument.exchange_id}
+            "privateGetV5PositionList", schema.Position, {"symbol": instrument.exchange_id}
         )
         slots = {row.positionIdx for row in page.rows}
         leverages = [row.leverage for row in page.rows if row.leverage]
@@ -377,7 +375,7 @@ class BybitAdapter(RestAdapter):
         await self.change("privatePostV5PositionSwitchMode", {**_LINEAR, "coin": messages.SETTLE, "mode": 0})
 
     async def get_key_permissions(self) -> KeyPermissions:
-        answer = await self.read("privateGetV5UserQueryApi", Answer[messages.ApiKey])
+        answer = await self.read("privateGetV5UserQueryApi", Answer[schema.ApiKey])
         return messages.permissions(answer.result)
 
     # streams

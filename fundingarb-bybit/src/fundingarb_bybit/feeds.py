@@ -15,7 +15,8 @@ from fundingarb.exchanges.parse import excerpt
 from fundingarb.exchanges.stream import Connection, Subscription, run_stream
 from fundingarb.ports import AccountSink, BookSink, RateSink
 from fundingarb_bybit import messages
-from fundingarb_bybit.stream import AccountDecoder, BookDecoder, TickerDecoder
+from fundingarb_bybit.account_stream import AccountDecoder
+from fundingarb_bybit.stream import BookDecoder, TickerDecoder
 
 if TYPE_CHECKING:
     from fundingarb_bybit.adapter import BybitAdapter

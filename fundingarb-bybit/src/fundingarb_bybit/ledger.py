@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from fundingarb.exchanges.parse import to_ms
-from fundingarb_bybit.messages import SETTLE, LedgerRow, Page
+from fundingarb_bybit.messages import SETTLE
+from fundingarb_bybit.schema import LedgerRow, Page
 
 PAGE = 50
 WINDOW = timedelta(days=7) - timedelta(milliseconds=1)

@@ -15,7 +15,9 @@ from fundingarb.exchanges.parse import decode, moment
 from fundingarb.exchanges.stream import StreamEnded
 from fundingarb.testing import RecordingAccountSink, RecordingBookSink
 from fundingarb_binance import messages as m
-from fundingarb_binance.stream import AccountDecoder, MarkPriceDecoder, PartialBookDecoder
+from fundingarb_binance import schema
+from fundingarb_binance.account_stream import AccountDecoder
+from fundingarb_binance.stream import MarkPriceDecoder, PartialBookDecoder
 
 AT = datetime(2026, 1, 5, tzinfo=timezone.utc)
 KNOWN = samples.known()
@@ -32,42 +34,48 @@ def each(convert: Callable[[Any], object]) -> Callable[[Any], object]:
 
 REST: dict[str, tuple[Parser, Any]] = {
     "GET /fapi/v1/time": (
-        of(m.ServerTime, lambda a: moment(a.serverTime, "time")),
+        of(schema.ServerTime, lambda a: moment(a.serverTime, "time")),
         {"serverTime": 1700000000000},
     ),
-    "GET /fapi/v1/exchangeInfo": (of(m.ExchangeInfo, lambda a: m.instruments(a, {})), samples.EXCHANGE_INFO),
-    "GET /fapi/v1/fundingInfo": (of(list[m.FundingInfo], m.intervals), samples.FUNDING_INFO),
-    "GET /fapi/v1/premiumIndex": (of(m.PremiumIndex, lambda a: m.funding_rate(a, BTC, AT)), samples.PREMIUM),
+    "GET /fapi/v1/exchangeInfo": (
+        of(schema.ExchangeInfo, lambda a: m.instruments(a, {})),
+        samples.EXCHANGE_INFO,
+    ),
+    "GET /fapi/v1/fundingInfo": (of(list[schema.FundingInfo], m.intervals), samples.FUNDING_INFO),
+    "GET /fapi/v1/premiumIndex": (
+        of(schema.PremiumIndex, lambda a: m.funding_rate(a, BTC, AT)),
+        samples.PREMIUM,
+    ),
     "GET /fapi/v1/fundingRate": (
-        of(list[m.SettledFunding], lambda a: m.settled(a, "BTC-USDT")),
+        of(list[schema.SettledFunding], lambda a: m.settled(a, "BTC-USDT")),
         samples.SETTLED,
     ),
-    "GET /fapi/v1/depth": (of(m.Depth, lambda a: m.order_book(a, BTC, 20, AT)), samples.DEPTH),
-    "POST /fapi/v1/order": (of(m.Order, lambda a: m.order_report(a, "x", BTC)), samples.ORDER),
-    "DELETE /fapi/v1/order": (of(m.Order, lambda a: m.order_report(a, "x", BTC)), samples.ORDER),
-    "GET /fapi/v1/order": (of(m.Order, lambda a: m.order_report(a, "x", BTC)), samples.ORDER),
+    "GET /fapi/v1/depth": (of(schema.Depth, lambda a: m.order_book(a, BTC, 20, AT)), samples.DEPTH),
+    "POST /fapi/v1/order": (of(schema.Order, lambda a: m.order_report(a, "x", BTC)), samples.ORDER),
+    "DELETE /fapi/v1/order": (of(schema.Order, lambda a: m.order_report(a, "x", BTC)), samples.ORDER),
+    "GET /fapi/v1/order": (of(schema.Order, lambda a: m.order_report(a, "x", BTC)), samples.ORDER),
     "GET /fapi/v1/openOrders": (
-        of(list[m.Order], each(lambda o: m.order_report(o, "x", BTC))),
+        of(list[schema.Order], each(lambda o: m.order_report(o, "x", BTC))),
         [samples.ORDER],
     ),
     "GET /fapi/v3/positionRisk": (
-        of(list[m.Position], each(lambda p: m.position(p, "x", KNOWN))),
+        of(list[schema.Position], each(lambda p: m.position(p, "x", KNOWN))),
         [samples.POSITION],
     ),
-    "GET /fapi/v3/account": (of(m.Account, lambda a: m.balance(a, "x")), samples.ACCOUNT),
+    "GET /fapi/v3/account": (of(schema.Account, lambda a: m.balance(a, "x")), samples.ACCOUNT),
     "GET /fapi/v1/userTrades": (
-        of(list[m.UserTrade], each(lambda t: m.fill(t, "x", BTC, "c"))),
+        of(list[schema.UserTrade], each(lambda t: m.fill(t, "x", BTC, "c"))),
         [samples.TRADE],
     ),
     "GET /fapi/v1/income": (
-        of(list[m.Income], each(lambda i: m.payment(i, "x", "BTC-USDT"))),
+        of(list[schema.Income], each(lambda i: m.payment(i, "x", "BTC-USDT"))),
         [samples.INCOME],
     ),
-    "GET /fapi/v1/commissionRate": (of(m.CommissionRate, m.fee_tier), samples.COMMISSION),
-    "GET /fapi/v1/symbolConfig": (of(list[m.SymbolConfig], len), samples.SYMBOL_CONFIG),
-    "GET /fapi/v1/positionSide/dual": (of(m.PositionMode, bool), {"dualSidePosition": True}),
-    "POST /fapi/v1/listenKey": (of(m.ListenKey, lambda a: a.listenKey), {"listenKey": "abc"}),
-    "GET /sapi/v1/account/apiRestrictions": (of(m.ApiRestrictions, m.permissions), samples.RESTRICTIONS),
+    "GET /fapi/v1/commissionRate": (of(schema.CommissionRate, m.fee_tier), samples.COMMISSION),
+    "GET /fapi/v1/symbolConfig": (of(list[schema.SymbolConfig], len), samples.SYMBOL_CONFIG),
+    "GET /fapi/v1/positionSide/dual": (of(schema.PositionMode, bool), {"dualSidePosition": True}),
+    "POST /fapi/v1/listenKey": (of(schema.ListenKey, lambda a: a.listenKey), {"listenKey": "abc"}),
+    "GET /sapi/v1/account/apiRestrictions": (of(schema.ApiRestrictions, m.permissions), samples.RESTRICTIONS),
 }
 
 

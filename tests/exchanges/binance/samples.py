@@ -7,7 +7,7 @@ from typing import Any
 
 from fundingarb.exchanges.parse import decode
 from fundingarb.exchanges.symbols import InstrumentMap
-from fundingarb_binance import messages
+from fundingarb_binance import messages, schema
 
 Json = dict[str, Any]
 
@@ -156,6 +156,6 @@ FUNDING_FRAME: Json = {
 
 def known() -> InstrumentMap:
     """BTC, ETH and the thousand-fold PEPE."""
-    info = decode(messages.ExchangeInfo, json.dumps(EXCHANGE_INFO).encode(), "info")
-    rows = decode(list[messages.FundingInfo], json.dumps(FUNDING_INFO).encode(), "intervals")
+    info = decode(schema.ExchangeInfo, json.dumps(EXCHANGE_INFO).encode(), "info")
+    rows = decode(list[schema.FundingInfo], json.dumps(FUNDING_INFO).encode(), "intervals")
     return InstrumentMap(messages.instruments(info, messages.intervals(rows)))

@@ -10,7 +10,7 @@ import pytest
 
 from fundingarb.exchanges.parse import to_ms
 from fundingarb_binance import ledger
-from fundingarb_binance.messages import Income, UserTrade
+from fundingarb_binance.schema import Income, UserTrade
 
 pytestmark = pytest.mark.anyio
 

@@ -17,10 +17,11 @@ from fundingarb.errors import BadMessage
 from fundingarb.exchanges.parse import decode
 from fundingarb.ports import KeyPermissions
 from fundingarb_binance import messages as m
+from fundingarb_binance import schema
 
 
 def listed(*contracts: samples.Json) -> list[str]:
-    info = decode(m.ExchangeInfo, json.dumps({"symbols": contracts}).encode(), "info")
+    info = decode(schema.ExchangeInfo, json.dumps({"symbols": contracts}).encode(), "info")
     return [instrument.exchange_id for instrument in m.instruments(info, {})]
 
 
@@ -47,7 +48,7 @@ def test_one_contract_that_cannot_be_understood_is_left_out() -> None:
     broken = samples.contract("BUSDT", "B", filters=[])
     odd = samples.contract("CUSDT", "C", baseAsset=None)
     info = decode(
-        m.ExchangeInfo,
+        schema.ExchangeInfo,
         json.dumps({"symbols": [broken, odd, samples.contract("AUSDT", "A")]}).encode(),
         "info",
     )
@@ -68,7 +69,7 @@ def test_intervals_default_to_eight_hours_and_units_are_base_units() -> None:
 
 def test_a_delivery_date_in_sight_is_a_delisting() -> None:
     info = {"symbols": [samples.contract("AUSDT", "A", deliveryDate=1800000000000)]}
-    (found,) = m.instruments(decode(m.ExchangeInfo, json.dumps(info).encode(), "info"), {})
+    (found,) = m.instruments(decode(schema.ExchangeInfo, json.dumps(info).encode(), "info"), {})
     assert found.delists_at == datetime(2027, 1, 15, 8, tzinfo=timezone.utc)
 
 
@@ -114,14 +115,14 @@ def test_multiplier_contracts_are_converted_everywhere() -> None:
     assert pepe is not None
     order = {**samples.ORDER, "symbol": "1000PEPEUSDT", "price": "0.0123", "avgPrice": "0.0122", "origQty": "50",
              "executedQty": "20"}  # fmt: skip
-    report = m.order_report(decode(m.Order, json.dumps(order).encode(), "order"), "x", pepe)
+    report = m.order_report(decode(schema.Order, json.dumps(order).encode(), "order"), "x", pepe)
     assert (report.symbol, report.quantity, report.filled) == ("PEPE-USDT", Decimal(50_000), Decimal(20_000))
     assert (report.price, report.average_price) == (Decimal("0.0000123"), Decimal("0.0000122"))
     trade = {**samples.TRADE, "symbol": "1000PEPEUSDT", "price": "0.0123", "qty": "20"}
-    fill = m.fill(decode(m.UserTrade, json.dumps(trade).encode(), "trade"), "x", pepe, None)
+    fill = m.fill(decode(schema.UserTrade, json.dumps(trade).encode(), "trade"), "x", pepe, None)
     assert (fill.quantity, fill.price) == (Decimal(20_000), Decimal("0.0000123"))
     position = {**samples.POSITION, "symbol": "1000PEPEUSDT", "positionAmt": "-20", "entryPrice": "0.0123"}
-    held = m.position(decode(m.Position, json.dumps(position).encode(), "position"), "x", KNOWN)
+    held = m.position(decode(schema.Position, json.dumps(position).encode(), "position"), "x", KNOWN)
     assert (held.symbol, held.quantity, held.entry_price) == (
         "PEPE-USDT",
         Decimal(-20_000),

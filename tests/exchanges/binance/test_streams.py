@@ -17,7 +17,8 @@ from fundingarb.domain.order import FillKind, OrderSide, OrderState
 from fundingarb.errors import BadMessage
 from fundingarb.exchanges.stream import StreamEnded
 from fundingarb.testing import RecordingAccountSink, RecordingBookSink
-from fundingarb_binance.stream import AccountDecoder, MarkPriceDecoder, PartialBookDecoder
+from fundingarb_binance.account_stream import AccountDecoder
+from fundingarb_binance.stream import MarkPriceDecoder, PartialBookDecoder
 
 LATER = 1700006400000 + 8 * 3_600_000
 

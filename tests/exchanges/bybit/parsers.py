@@ -17,8 +17,10 @@ from fundingarb.domain.order import NewOrder, OrderSide, TimeInForce
 from fundingarb.exchanges.parse import decode, moment
 from fundingarb.testing import RecordingAccountSink
 from fundingarb_bybit import messages as m
-from fundingarb_bybit.messages import Answer, Page
-from fundingarb_bybit.stream import AccountDecoder, BookDecoder, TickerDecoder
+from fundingarb_bybit import schema as s
+from fundingarb_bybit.account_stream import AccountDecoder
+from fundingarb_bybit.schema import Answer, Page
+from fundingarb_bybit.stream import BookDecoder, TickerDecoder
 
 AT = datetime(2026, 1, 5, tzinfo=timezone.utc)
 KNOWN = samples.known()
@@ -38,32 +40,32 @@ def whole(kind: Any, convert: Callable[[Any], object]) -> Parser:
     return of(Page[kind], lambda page: convert(page.rows))
 
 
-def ledger_row(row: m.LedgerRow) -> object:
+def ledger_row(row: s.LedgerRow) -> object:
     if row.type == "SETTLEMENT":
         return m.payment(row, "x", "BTC-USDT")
     return m.fill(row, "x", BTC) if m.is_fill(row) else None
 
 
-def server_time(answer: m.ServerTime) -> object:
+def server_time(answer: s.ServerTime) -> object:
     return moment(answer.timeNano[:-6], "timeNano")
 
 
 REST: dict[str, tuple[Parser, Any]] = {
-    "GET /v5/market/time": (of(m.ServerTime, server_time), samples.TIME),
+    "GET /v5/market/time": (of(s.ServerTime, server_time), samples.TIME),
     "GET /v5/market/instruments-info": (whole(msgspec.Raw, m.instruments), samples.CONTRACTS),
-    "GET /v5/market/tickers": (rows(m.Ticker, lambda r: m.funding_rate(r, BTC, AT)), samples.page(samples.TICKER)),
-    "GET /v5/market/funding/history": (whole(m.SettledFunding, lambda r: m.settled(r, "BTC-USDT")), samples.SETTLED),
-    "GET /v5/market/orderbook": (of(m.Depth, lambda a: m.order_book(a, BTC, 20, AT)), samples.DEPTH),
-    "POST /v5/order/create": (of(m.Created, lambda a: m.created(a, SENT, "x", AT)), samples.CREATED),
-    "POST /v5/order/cancel": (of(m.Created, lambda a: a.orderId), samples.CREATED),
-    "GET /v5/order/realtime": (rows(m.Order, lambda r: m.order_report(r, "x", KNOWN)), samples.page(samples.ORDER)),
-    "GET /v5/order/history": (rows(m.Order, lambda r: m.order_report(r, "x", KNOWN)), samples.page(samples.ORDER)),
-    "GET /v5/position/list": (rows(m.Position, lambda r: m.position(r, "x", KNOWN)), samples.page(samples.POSITION)),
-    "GET /v5/account/wallet-balance": (whole(m.Wallet, lambda r: m.balance(r, "x")), samples.WALLET),
-    "GET /v5/account/transaction-log": (rows(m.LedgerRow, ledger_row), samples.LEDGER),
-    "GET /v5/account/fee-rate": (rows(m.FeeRate, m.fee_tier), samples.FEES),
-    "GET /v5/account/info": (of(m.AccountInfo, lambda a: a.marginMode), samples.ACCOUNT),
-    "GET /v5/user/query-api": (of(m.ApiKey, m.permissions), samples.answer(samples.KEY)),
+    "GET /v5/market/tickers": (rows(s.Ticker, lambda r: m.funding_rate(r, BTC, AT)), samples.page(samples.TICKER)),
+    "GET /v5/market/funding/history": (whole(s.SettledFunding, lambda r: m.settled(r, "BTC-USDT")), samples.SETTLED),
+    "GET /v5/market/orderbook": (of(s.Depth, lambda a: m.order_book(a, BTC, 20, AT)), samples.DEPTH),
+    "POST /v5/order/create": (of(s.Created, lambda a: m.created(a, SENT, "x", AT)), samples.CREATED),
+    "POST /v5/order/cancel": (of(s.Created, lambda a: a.orderId), samples.CREATED),
+    "GET /v5/order/realtime": (rows(s.Order, lambda r: m.order_report(r, "x", KNOWN)), samples.page(samples.ORDER)),
+    "GET /v5/order/history": (rows(s.Order, lambda r: m.order_report(r, "x", KNOWN)), samples.page(samples.ORDER)),
+    "GET /v5/position/list": (rows(s.Position, lambda r: m.position(r, "x", KNOWN)), samples.page(samples.POSITION)),
+    "GET /v5/account/wallet-balance": (whole(s.Wallet, lambda r: m.balance(r, "x")), samples.WALLET),
+    "GET /v5/account/transaction-log": (rows(s.LedgerRow, ledger_row), samples.LEDGER),
+    "GET /v5/account/fee-rate": (rows(s.FeeRate, m.fee_tier), samples.FEES),
+    "GET /v5/account/info": (of(s.AccountInfo, lambda a: a.marginMode), samples.ACCOUNT),
+    "GET /v5/user/query-api": (of(s.ApiKey, m.permissions), samples.answer(samples.KEY)),
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from fundingarb.exchanges.parse import decode
 from fundingarb.exchanges.symbols import InstrumentMap
-from fundingarb_bybit import messages
+from fundingarb_bybit import messages, schema
 
 Json = dict[str, Any]
 
@@ -142,5 +142,5 @@ EXECUTION: Json = {
 
 def known() -> InstrumentMap:
     """BTC, ETH and the thousand-fold PEPE."""
-    listed = decode(messages.Answer[messages.Page[msgspec.Raw]], json.dumps(CONTRACTS).encode(), "contracts")
+    listed = decode(schema.Answer[schema.Page[msgspec.Raw]], json.dumps(CONTRACTS).encode(), "contracts")
     return InstrumentMap(messages.instruments(listed.result.rows))

@@ -16,7 +16,7 @@ from fundingarb.domain.order import FillKind, OrderSide, OrderState
 from fundingarb.errors import BadMessage
 from fundingarb.exchanges.parse import decode
 from fundingarb.ports import KeyPermissions
-from fundingarb_bybit import ledger
+from fundingarb_bybit import ledger, schema
 from fundingarb_bybit import messages as m
 
 
@@ -276,20 +276,20 @@ class Log:
         self.rows = [
             msgspec.convert(
                 {**samples.TRADE_ROW, "transactionTime": str(t), "tradeId": f"t{n}", "id": f"i{n // 2}"},
-                m.LedgerRow,
+                schema.LedgerRow,
             )
             for n, t in enumerate(sorted(times))
         ]
         self.page = page
 
-    async def read(self, params: dict[str, Any]) -> m.Page[m.LedgerRow]:
+    async def read(self, params: dict[str, Any]) -> schema.Page[schema.LedgerRow]:
         assert params["endTime"] - params["startTime"] <= 7 * 86_400_000
         found = [r for r in self.rows if params["startTime"] <= int(r.transactionTime) <= params["endTime"]][
             ::-1
         ]
         first = int(params.get("cursor", "0"))
         rest = first + self.page < len(found)
-        return m.Page(found[first : first + self.page], str(first + self.page) if rest else "")
+        return schema.Page(found[first : first + self.page], str(first + self.page) if rest else "")
 
 
 @pytest.mark.anyio

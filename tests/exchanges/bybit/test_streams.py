@@ -17,7 +17,8 @@ from fundingarb.domain.market import OrderBook, RateBook
 from fundingarb.domain.order import FillKind, OrderSide, OrderState
 from fundingarb.errors import BadMessage
 from fundingarb.testing import RecordingAccountSink
-from fundingarb_bybit.stream import AccountDecoder, BookDecoder, TickerDecoder
+from fundingarb_bybit.account_stream import AccountDecoder
+from fundingarb_bybit.stream import BookDecoder, TickerDecoder
 
 
 class Rates:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fundingarb.testing.clock import FakeClock
-from fundingarb.testing.exchange import FakeExchange, Script, book, instrument
+from fundingarb.testing.exchange import FakeExchange
 from fundingarb.testing.sinks import (
     RecordingAccountSink,
     RecordingAlertSink,
@@ -11,6 +11,7 @@ from fundingarb.testing.sinks import (
     RecordingRateSink,
     StreamLog,
 )
+from fundingarb.testing.values import Script, book, instrument
 
 __all__ = [
     "FakeClock",
