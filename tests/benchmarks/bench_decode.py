@@ -1,8 +1,7 @@
-"""What a tick costs: decoding frames, detecting the best pair, receiving over a websocket.
+"""What a tick costs: decoding frames, from a tick to the best pair, receiving over a websocket.
 
 Floors timed in the same run, rounds interleaved, medians: ``orjson.loads`` of the same frames for decoding and for the
-way from tick to opportunity, ``max`` and ``min`` over columns for detection, a bare aiohttp loop with a typed msgspec
-decode for receiving.
+way from tick to opportunity, a bare aiohttp loop with a typed msgspec decode for receiving.
 """
 
 from __future__ import annotations
@@ -217,39 +216,6 @@ def bybit() -> Iterator[dict[str, Any]]:
     yield line("bybit-ticker-delta-into-book", result["priced"], result["priced_floor"], SYMBOLS, None)
 
 
-def detection() -> Iterator[dict[str, Any]]:
-    """Ten exchanges, a thousand symbols: one rate changes, which pair is best now?"""
-    rng = random.Random(3)
-    symbols = [f"D{number:04d}-USDT" for number in range(1000)]
-    book = RateBook([instrument(f"x{number}", symbol) for symbol in symbols for number in range(10)])
-    for row in range(10_000):
-        book.update(row, rng.uniform(-0.001, 0.001), 1.8e9, 0.0)
-    book.take_changed()
-    ticks = [(rng.randrange(10_000), rng.uniform(-0.001, 0.001)) for _ in range(2000)]
-    columns = [[book.hourly[row] for row in range(number, 10_000, 10)] for number in range(10)]
-
-    def floor() -> float:
-        total = 0.0
-        for row, rate in ticks:
-            symbol, number = divmod(row, 10)
-            columns[number][symbol] = rate / 8.0
-            total += max(column[symbol] for column in columns) - min(column[symbol] for column in columns)
-        return total
-
-    def ours() -> float:
-        total = 0.0
-        update, best, hourly = book.update, book.best, book.hourly
-        for row, rate in ticks:
-            update(row, rate, 1.8e9, 0.0)
-            pair = best(symbols[row // 10])
-            if pair is not None:
-                total += hourly[pair[1]] - hourly[pair[0]]
-        return total
-
-    result = medians(ROUNDS, floor=floor, ours=ours)
-    yield line("detection-10-exchanges-1000-symbols", result["ours"], result["floor"], len(ticks), 0.6)
-
-
 class _Bare(msgspec.Struct):
     topic: str
 
@@ -336,7 +302,7 @@ async def _interleaved(**paths: Callable[[], Awaitable[float]]) -> dict[str, flo
 
 
 def main() -> None:
-    for part in (binance, bybit, detection):
+    for part in (binance, bybit):
         for result in part():
             print(json.dumps(result), flush=True)
     print(json.dumps(asyncio.run(receiving())), flush=True)
