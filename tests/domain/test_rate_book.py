@@ -27,6 +27,11 @@ UPDATE = st.tuples(
     st.just("update"), st.sampled_from(EXCHANGES), st.sampled_from(SYMBOLS), RATES, INTERVALS | BAD_INTERVALS
 )
 FORGET = st.tuples(st.just("forget"), st.sampled_from(EXCHANGES))
+FRAME = st.tuples(
+    st.just("frame"),
+    st.sampled_from(EXCHANGES),
+    st.dictionaries(st.sampled_from(SYMBOLS), RATES, min_size=1),
+)
 TAKE = st.tuples(st.just("take"))
 
 
@@ -42,7 +47,7 @@ def put(rates: RateBook, exchange: str, value: float, symbol: str = "BTC-USDT", 
 
 
 @settings(max_examples=300, deadline=None)
-@given(events=st.lists(UPDATE | FORGET | TAKE, max_size=60))
+@given(events=st.lists(UPDATE | FRAME | FORGET | TAKE, max_size=60))
 def test_the_best_legs_are_those_of_a_scan_over_all_rows(events: list[tuple[object, ...]]) -> None:
     rates = made()
     hourly: dict[tuple[str, str], float] = {}
@@ -62,6 +67,19 @@ def test_the_best_legs_are_those_of_a_scan_over_all_rows(events: list[tuple[obje
                 interval[key] = seconds or interval.get(key, 8 * 3600.0)
                 hourly[key] = value / interval[key] * 3600
                 if before != rates.get(exchange, symbol):
+                    changed.add(symbol)
+        elif event[0] == "frame":
+            _, exchange, values = event
+            assert isinstance(exchange, str)
+            assert isinstance(values, dict)
+            frame = [(rates.row(exchange, symbol), value) for symbol, value in values.items()]
+            for row, _ in frame:
+                assert row is not None
+                rates.next_settlement[row] = NEXT
+            rates.update_many([row for row, _ in frame if row is not None], [value for _, value in frame], AT)
+            for symbol, value in values.items():
+                if math.isfinite(value):
+                    hourly[(exchange, symbol)] = value / interval.get((exchange, symbol), 8 * 3600.0) * 3600
                     changed.add(symbol)
         elif event[0] == "forget":
             rates.forget(str(event[1]))

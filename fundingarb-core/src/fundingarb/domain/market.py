@@ -120,34 +120,36 @@ class RateBook:
 
         A rate or an interval that is no finite number is ignored together with the rest of its message.
         """
-        seconds = interval or self.interval[row]
+        intervals, hourlies = self.interval, self.hourly
+        seconds = interval or intervals[row]
         hourly = rate / seconds * 3600.0
-        if not (0.0 < seconds < INFINITY and -INFINITY < hourly < INFINITY):
+        if hourly - hourly != 0.0 or not 0.0 < seconds < INFINITY:  # NaN or infinite
             return
         self.at[row] = at
-        if rate == self.rate[row] and next_settlement == self.next_settlement[row]:
-            if seconds == self.interval[row]:
-                return
-        else:
-            self.rate[row] = rate
-            self.next_settlement[row] = next_settlement
-        self.interval[row] = seconds
-        previous = self.hourly[row]
-        self.hourly[row] = hourly
+        previous = hourlies[row]
+        if previous == hourly and next_settlement == self.next_settlement[row] and seconds == intervals[row]:
+            return
+        self.rate[row] = rate
+        self.next_settlement[row] = next_settlement
+        intervals[row] = seconds
+        hourlies[row] = hourly
         symbol = self._row_symbol[row]
         self._changed.add(symbol)
-        if previous == hourly:
-            return
-        high, low = self._best_short[symbol], self._best_long[symbol]
+        shorts, longs = self._best_short, self._best_long
+        high, low = shorts[symbol], longs[symbol]
         if high < 0:
-            self._best_short[symbol] = self._best_long[symbol] = row
-        elif (row == high and hourly < previous) or (row == low and hourly > previous):
-            self._rescan(symbol)
-        else:
-            if hourly > self.hourly[high]:
-                self._best_short[symbol] = row
-            if hourly < self.hourly[low]:
-                self._best_long[symbol] = row
+            shorts[symbol] = longs[symbol] = row
+            return
+        if row == high:
+            if hourly < previous:
+                shorts[symbol] = self._highest(symbol, row)
+        elif hourly > hourlies[high]:
+            shorts[symbol] = row
+        if row == low:
+            if hourly > previous:
+                longs[symbol] = self._lowest(symbol, row)
+        elif hourly < hourlies[low]:
+            longs[symbol] = row
 
     def update_many(self, rows: Iterable[int], rates: Iterable[float], at: float) -> None:
         """``update`` for the rows of one frame, whose settlements and intervals are in their columns already.
@@ -216,16 +218,26 @@ class RateBook:
 
     def _rescan(self, symbol: int) -> None:
         hourlies = self.hourly
-        high = low = -1
-        highest, lowest = -math.inf, math.inf
+        known = next((row for row in self._symbol_rows[symbol] if hourlies[row] == hourlies[row]), -1)
+        self._best_short[symbol] = known if known < 0 else self._highest(symbol, known)
+        self._best_long[symbol] = known if known < 0 else self._lowest(symbol, known)
+
+    def _highest(self, symbol: int, best: int) -> int:
+        """The row with the highest rate; ``best`` is one with a rate, taken when none is higher."""
+        hourlies = self.hourly
+        most = hourlies[best]
         for row in self._symbol_rows[symbol]:
-            hourly = hourlies[row]
-            if hourly > highest:
-                high, highest = row, hourly
-            if hourly < lowest:
-                low, lowest = row, hourly
-        self._best_short[symbol] = high
-        self._best_long[symbol] = low
+            if hourlies[row] > most:
+                best, most = row, hourlies[row]
+        return best
+
+    def _lowest(self, symbol: int, best: int) -> int:
+        hourlies = self.hourly
+        least = hourlies[best]
+        for row in self._symbol_rows[symbol]:
+            if hourlies[row] < least:
+                best, least = row, hourlies[row]
+        return best
 
     def best(self, symbol: str) -> tuple[int, int] | None:
         """(row to be long on, row to be short on), None while fewer than two exchanges have a rate."""
