@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 from pydantic_settings.exceptions import SettingsError
 
+from fundingarb.config.leverage import DEFAULT
 from fundingarb.config.reader import Path_, Source, dotted, printable, read_file, read_text, scalar
 from fundingarb.config.schema import SOURCES, Config
 from fundingarb.errors import ConfigError
@@ -154,6 +155,8 @@ def _explain(error: ValidationError, layers: list[Source]) -> ConfigError:
         if one["type"] == "config":
             where = (*where, *context.get("key", ()))
         where = tuple(part for part in where if part != "[key]")
+        if where[-1:] == (DEFAULT,) and not any(_has(layer.data, where) for layer in layers):
+            where = where[:-1]  # one value was given, not a table by symbol
         found.append((_order(layers, where), where, one))
     _, where, first = min(found, key=lambda item: item[0])
     text = _problem(first["type"], where, first)
@@ -218,7 +221,8 @@ def _problem(kind: str, where: Path_, error: Mapping[str, Any]) -> str:
     if kind == "missing":
         return "is missing; add it"
     if kind in LIMITS:
-        bound = next(context[key] for key in ("ge", "gt", "le", "lt") if key in context)
+        found = next(str(context[key]) for key in ("ge", "gt", "le", "lt") if key in context)
+        bound = found.removeprefix("Decimal('").removesuffix("')")
         return f"{shown}must be {LIMITS[kind]} {bound}; {hint}"
     if kind == "literal_error":
         return f"{shown}must be one of {str(context['expected']).replace(chr(39), '')}; {hint}"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -85,9 +85,15 @@ def _by_symbol(value: Any) -> Any:
 
 
 def _preset(value: Any) -> Any:
-    if isinstance(value, str) and value.strip().lower() in PRESETS:
-        return PRESETS[value.strip().lower()]
-    return value
+    if not isinstance(value, str):
+        return value
+    name = value.strip().lower()
+    if name in PRESETS:
+        return PRESETS[name]
+    try:
+        return Decimal(name)
+    except InvalidOperation:
+        raise problem(f"is neither a number nor one of {', '.join(PRESETS)}; write one of them") from None
 
 
 def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -99,8 +105,17 @@ def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _path(value: Path) -> Path:
+    if not str(value).isprintable():
+        raise problem("is not a file name; remove the control characters")
+    try:
+        return value.expanduser()
+    except RuntimeError:
+        raise problem("is in the home folder of nobody; correct what follows the ~") from None
+
+
 def _database(value: str) -> str:
-    if not SQL_URL.fullmatch(value):
+    if not SQL_URL.fullmatch(value) or not value.isprintable():
         raise problem("is not a database URL; write sqlite:///FILE or postgresql://USER@HOST/NAME")
     return value
 
@@ -112,7 +127,7 @@ Spread = Annotated[Decimal, Field(ge=0, le=Decimal("0.1"))]
 Ratio = Annotated[Decimal, Field(gt=0, le=1)]
 Tolerance = Annotated[Decimal, BeforeValidator(_preset), Field(ge=Decimal("-0.1"), le=Decimal("0.1"))]
 LeverageTable = Annotated[dict[str, Annotated[int, Field(ge=1, le=125)]], BeforeValidator(_by_symbol)]
-UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+UserPath = Annotated[Path, AfterValidator(_path)]
 RawSection = Annotated[dict[str, Any], BeforeValidator(_section)]
 RawSections = Annotated[dict[Name, RawSection], BeforeValidator(_section)]
 
@@ -243,7 +258,7 @@ class LoggingSection(Section):
 
 
 class Config(BaseSettings):
-    """The whole configuration. Made by ``load_config``; in Python also by ``Config(trading={...})``."""
+    """The whole configuration. ``load_config`` makes it, of a file or of Python values."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -354,8 +369,8 @@ def _with_network(values: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(sections, dict):
             continue
         for name, section in sections.items():
-            if isinstance(section, dict) and "testnet" in section:
-                flag = section["testnet"]
+            flag = section.get("testnet") if isinstance(section, dict) else None
+            if flag is not None:
                 if str(flag).lower() not in ("true", "false"):
                     raise problem("is neither true nor false; write one of them", kind, str(name), "testnet")
                 flags[kind, str(name)] = str(flag).lower() == "true"

@@ -142,8 +142,8 @@ def prepare_file(database: Database) -> None:
                 os.fchmod(handle, 0o600)
         finally:
             os.close(handle)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise StoreError(
             f"{database} cannot be opened: {reason}; choose a file you may write to as database.url"
         ) from None
