@@ -1,6 +1,6 @@
 """From a raw frame to both legs acknowledged, against two raw signed POSTs to the same server in the same run.
 
-Two figures: one order through the production adapter (floor: one raw aiohttp POST with an HMAC signature), and the whole
+Two figures: one order through the production adapter (floor: a raw aiohttp POST with an HMAC signature), and the whole
 path - a raw mark-price frame decoded, the best pair found, two intents made durable in one commit, both orders sent at
 once and acknowledged (floor: two raw POSTs at once).
 """
@@ -66,8 +66,10 @@ def serve(port: Any) -> None:
     async def order(request: web.Request) -> web.Response:
         fields = {**parse_qs(await request.text()), **parse_qs(request.query_string)}
         answer = {
-            "orderId": 1, "symbol": fields["symbol"][0], "status": "NEW", "clientOrderId": fields["newClientOrderId"][0],
-            "price": fields["price"][0], "avgPrice": "0.00", "origQty": fields["quantity"][0], "executedQty": "0.000",
+            "orderId": 1, "symbol": fields["symbol"][0], "status": "NEW",
+            "clientOrderId": fields["newClientOrderId"][0],
+            "price": fields["price"][0],
+            "avgPrice": "0.00", "origQty": fields["quantity"][0], "executedQty": "0.000",
             "cumQty": "0.000", "cumQuote": "0.00000", "timeInForce": "GTC", "type": "LIMIT", "reduceOnly": False,
             "closePosition": False, "side": fields["side"][0], "positionSide": "BOTH", "stopPrice": "0.00",
             "workingType": "CONTRACT_PRICE", "priceProtect": False, "origType": "LIMIT", "updateTime": 1700000000000,

@@ -355,3 +355,16 @@ def test_the_breaker_counts_for_itself() -> None:
     assert not breaker.failure()
     assert breaker.success()
     assert not breaker.success()
+
+
+async def test_whoever_waits_for_one_budget_does_not_hold_up_another() -> None:
+    exchange = Exchange(MINUTE, RateLimit("history", 10, 300))
+    gate = exchange.gate
+    await gate.call(READ, {"history": 7}, exchange.answer("first"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(gate.call, READ, {"history": 7}, exchange.answer("waits"))
+        await anyio.sleep(1)
+        await gate.call(READ, {"weight": 1}, exchange.answer("fills"))
+        tasks.cancel_scope.cancel()
+    assert [name for _, name in exchange.arrived] == ["first", "fills"]
+    assert exchange.clock.monotonic() < 300

@@ -53,6 +53,13 @@ def test_a_fill_is_booked_on_its_order() -> None:
     assert (only(state).orders[0].booked, only(state).orders[0].filled) == (D(4), D(4))
 
 
+def test_a_ledger_that_lags_takes_no_fill_back() -> None:
+    made = hedge((LONG, ENTRY, "10", {"state": OrderState.OPEN, "filled": "6", "booked": "0"}))
+    state, name = state_with(made), made.orders[0].client_id
+    state.book_fill(fill("alpha", OrderSide.BUY, "4", "100", client_id=name), made.id)
+    assert (only(state).orders[0].booked, only(state).orders[0].filled) == (D(4), D(6))
+
+
 def test_a_fill_without_a_name_is_known_by_the_number_of_its_order() -> None:
     made = hedge((LONG, ENTRY, "10", {"state": OrderState.OPEN, "exchange_order_id": "x7"}))
     nameless = fill("alpha", OrderSide.BUY, "4", "100", client_id=None, order_id="x7")

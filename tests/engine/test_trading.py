@@ -174,6 +174,7 @@ async def test_nothing_is_sent_while_the_store_fails_and_it_goes_on_when_it_answ
         await made.until(lambda: made.bot.loop.store_error)
         await anyio.sleep(20)
         assert made.sent(made.alpha) == []
+        assert not [order for hedge in bot.state.hedges.values() for order in hedge.orders]
         assert "disk full" in bot.loop.entries_off_reason
         assert titles(sink).count("Database Unavailable") == 1
         made.store.failing = None
@@ -182,6 +183,28 @@ async def test_nothing_is_sent_while_the_store_fails_and_it_goes_on_when_it_answ
         assert made.sent(made.alpha)[0].client_id in made.store.orders
         names = [order.client_id for order in made.sent(made.alpha)]
         assert len(names) == len(set(names))
+
+
+async def test_an_order_whose_commit_failed_is_forgotten() -> None:
+    """The store fails exactly when the first order is to be committed: nothing was sent, so nothing is in doubt."""
+    made = floor(Proposing(), retry_pause=timedelta(seconds=1))
+    strategy = made.strategy
+    assert isinstance(strategy, Proposing)
+    async with made.running() as bot:
+        await made.until(
+            lambda: all("BTC-USDT" in a.prepared and not a.halted for a in bot.state.accounts.values())
+        )
+        await anyio.sleep(10)
+        assert bot.loop.store_error is None
+        made.store.failing = "disk full"
+        strategy.plans = proposing().plans
+        await made.until(lambda: bot.loop.store_error)
+        assert made.hedge.orders == ()
+        assert bot.state.in_flight == set()
+        await anyio.sleep(5)
+        assert made.sent(made.alpha) == []
+        made.store.failing = None
+        await made.until(lambda: made.sent(made.alpha), within=5)
 
 
 async def test_a_resting_entry_is_cancelled_while_the_store_fails() -> None:

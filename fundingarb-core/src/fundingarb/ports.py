@@ -184,7 +184,10 @@ class ExchangeAdapter(Protocol):
     limits: Sequence[RateLimit]
 
     def cost(self, operation: str) -> Mapping[str, float]:
-        """Scope -> cost units of a method named ``operation``, against ``limits``."""
+        """Scope -> cost units of a method named ``operation``, against ``limits``.
+
+        ``get_symbol_fills`` is ``get_fills`` of one symbol, which often costs less.
+        """
         ...
 
     # public data

@@ -25,6 +25,11 @@ OVERLAP = timedelta(minutes=10)
 LATE = timedelta(hours=48)
 #: Real seconds between the two looks that a difference has to survive.
 SECOND_LOOK = 0.3
+#: Real seconds between rounds, and rounds between two readings of everything.
+ROUND = 2.0
+EVERYTHING = 15
+#: Real seconds before the second look for a fill that the ledger does not have yet.
+FIRST_PAUSE = 0.05
 
 
 class AccountReader:
@@ -53,6 +58,9 @@ class AccountReader:
         self._want_fills = True
         self._want_payments = True
         self._want_positions = True
+        self._wanted: dict[str, datetime] = {}
+        self._patience = FIRST_PAUSE
+        self._not_before = 0.0
         self._booking = anyio.Lock()
         self.differences: list[Difference] = []
 
@@ -63,14 +71,23 @@ class AccountReader:
         self._want_positions |= positions
         self._hint.set()
 
+    def want_fills(self, symbol: str, since: datetime) -> None:
+        """An order of ``symbol`` made at ``since`` was filled: read that symbol's ledger soon."""
+        known = self._wanted.get(symbol)
+        if known is None or since < known:
+            self._wanted[symbol] = since
+            self._hint.set()
+
     async def run(self) -> None:
-        """Read whatever is wanted, and everything from time to time."""
+        """Read whatever is wanted, and everything from time to time; what the exchange lags with, ever less often."""
         rounds = 0
         while True:
-            every = rounds % 15 == 0
+            every = rounds % EVERYTHING == 0
             if every or self._want_positions:
                 self._want_positions = False
                 await self.reconcile()
+            for symbol, since in self._take_wanted():
+                await self.collect_fills(symbol, since)
             if every or self._want_fills:
                 self._want_fills = False
                 await self.collect_fills()
@@ -82,9 +99,20 @@ class AccountReader:
             rounds += 1
             self._hint = anyio.Event()
             if not (self._want_fills or self._want_payments or self._want_positions):
-                with anyio.move_on_after(2.0):
+                pause = ROUND if not self._wanted else self._patience
+                with anyio.move_on_after(pause):
                     await self._hint.wait()
             await anyio.sleep(0.05)
+
+    def _take_wanted(self) -> list[tuple[str, datetime]]:
+        """Symbols to read now. While nothing new is found the next look comes later, up to ``ROUND``."""
+        if self._wanted and self._clock.monotonic() < self._not_before:
+            return []
+        wanted, self._wanted = list(self._wanted.items()), {}
+        if wanted:
+            self._patience = min(self._patience * 2, ROUND)
+            self._not_before = self._clock.monotonic() + self._patience
+        return wanted
 
     async def read_balance(self) -> None:
         moves = self.account.moves
@@ -146,12 +174,13 @@ class AccountReader:
             self._alert(Severity.INFO, f"Account {self.account.name} matches again", ("Entries are on.",))
         self._wake()
 
-    async def collect_fills(self) -> None:
-        """Book the ledger's fills that are new, each to its hedge."""
+    async def collect_fills(self, symbol: str | None = None, since: datetime | None = None) -> None:
+        """Book the ledger's fills that are new, each to its hedge: of one symbol, or of all since the last time."""
         async with self._booking:
             account = self.account
-            since = account.fills_since or self._started_at - OVERLAP
-            fills = await self._read("get_fills", lambda: account.adapter.get_fills(since))
+            begin = since or account.fills_since or self._started_at - OVERLAP
+            operation = "get_fills" if symbol is None else "get_symbol_fills"
+            fills = await self._read(operation, lambda: account.adapter.get_fills(begin, symbol))
             rows = tuple((fill, self._state.hedge_of_fill(fill)) for fill in fills)
             if not rows:
                 return
@@ -159,8 +188,10 @@ class AccountReader:
             for fill, hedge_id in committed:
                 self._state.book_fill(fill, hedge_id)
                 self._bus.publish(FillBooked(fill, hedge_id))
-            account.fills_since = max(fill.at for fill in fills) - OVERLAP
+            if symbol is None:
+                account.fills_since = max(fill.at for fill in fills) - OVERLAP
             if committed:
+                self._patience = FIRST_PAUSE
                 self._wake()
 
     async def collect_payments(self) -> None:

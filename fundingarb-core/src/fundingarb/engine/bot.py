@@ -64,7 +64,8 @@ class AccountFeed:
             self.bot.loop.wake()
 
     def fill(self, fill: Fill) -> None:
-        self._reader.want(fills=True, positions=fill.kind is not FillKind.TRADE)
+        if fill.kind is not FillKind.TRADE:
+            self._reader.want(fills=True, positions=True)
 
     def funding(self, account: str) -> None:
         self._reader.want(payments=True)
@@ -267,14 +268,19 @@ class Bot:
         self._last_failure[task] = text
 
     async def _watch_events(self) -> None:
-        modes: dict[UUID, Mode] = {hedge.id: hedge.intent.mode for hedge in self.state.hedges.values()}
+        told = {(hedge.id, mode) for hedge in self.state.hedges.values() for mode in Mode}
+        told -= {(hedge.id, Mode.DONE) for hedge in self.state.live()}
         with self.bus.subscribe(5000) as events:
             while True:
                 event = await events.get()
                 if isinstance(event, HedgeChanged):
-                    hedge, previous = event.hedge, modes.get(event.hedge.id)
-                    modes[hedge.id] = hedge.intent.mode
-                    if previous is not hedge.intent.mode and any(order.filled for order in hedge.orders):
+                    hedge, key = event.hedge, (event.hedge.id, event.hedge.intent.mode)
+                    if (
+                        key not in told
+                        and hedge.complete_fills
+                        and any(order.filled for order in hedge.orders)
+                    ):
+                        told.add(key)
                         await self._announce(hedge, event.at)
                 elif isinstance(event, PaymentBooked) and event.hedge_id in self.state.hedges:
                     self.announcer.funding(event, self.state.hedges[event.hedge_id], self.clock.now())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import count
 from typing import TypeVar
@@ -112,6 +112,15 @@ class _Budget:
         self._spent.append((now, cost))
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class _Ticket:
+    """A place in the queue: lower priority numbers first, then whoever came first."""
+
+    priority: int
+    number: int
+    scopes: frozenset[str] = field(compare=False)
+
+
 class RequestGate:
     """Every request to one exchange passes here. ``on_breaker(open)`` is called when the breaker changes."""
 
@@ -131,7 +140,7 @@ class RequestGate:
         for limit in limits:
             self._budgets.setdefault(limit.scope, []).append(_Budget(limit))
         self._paused_until = 0.0
-        self._waiting: list[tuple[int, int]] = []
+        self._waiting: set[_Ticket] = set()
         self._numbers = count()
         self._changed = anyio.Event()
 
@@ -142,8 +151,9 @@ class RequestGate:
         probing = not self.breaker.admits(priority) and self.breaker.probe(priority)
         try:
             self._check(priority, probing)
-            if self._waiting or not self._take(priority, cost):
-                await self._queue(priority, cost, probing)
+            ticket = _Ticket(int(priority), next(self._numbers), frozenset(cost) & self._budgets.keys())
+            if not self._turn(ticket) or not self._take(priority, cost):
+                await self._queue(ticket, cost, probing)
             return await self._count(request)
         finally:
             if probing:
@@ -210,17 +220,20 @@ class RequestGate:
                 budget.charge(units, now)
         return True
 
-    async def _queue(self, priority: Priority, cost: Mapping[str, float], probing: bool) -> None:
-        ticket = (int(priority), next(self._numbers))
-        heapq.heappush(self._waiting, ticket)
+    def _turn(self, ticket: _Ticket) -> bool:
+        """Whether nobody who goes before ``ticket`` waits for a budget that it needs too."""
+        return not any(other < ticket and other.scopes & ticket.scopes for other in self._waiting)
+
+    async def _queue(self, ticket: _Ticket, cost: Mapping[str, float], probing: bool) -> None:
+        priority = Priority(ticket.priority)
+        self._waiting.add(ticket)
         try:
-            while self._waiting[0] != ticket or not self._take(priority, cost):
-                delay = self._delay(priority, cost) if self._waiting[0] == ticket else None
+            while not self._turn(ticket) or not self._take(priority, cost):
+                delay = self._delay(priority, cost) if self._turn(ticket) else None
                 changed = self._changed
                 with anyio.move_on_after(delay):
                     await changed.wait()
                 self._check(priority, probing)
         finally:
-            self._waiting.remove(ticket)
-            heapq.heapify(self._waiting)
+            self._waiting.discard(ticket)
             self._announce()

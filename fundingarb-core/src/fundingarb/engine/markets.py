@@ -26,6 +26,8 @@ from fundingarb.ports import Clock, ExchangeAdapter
 log = logging.getLogger("fundingarb.markets")
 
 HISTORY = timedelta(days=7)
+#: Real seconds at least between two readings of settled rates, however fast the clock runs.
+HISTORY_REST = 60.0
 
 
 @dataclass
@@ -279,7 +281,7 @@ class MarketFeed:
                     continue
                 self.markets.add_settled(rows)
                 known[symbol] = max((row.settled_at for row in rows), default=since)
-            await self.clock.sleep(max(self.history_pause, self.clock.speed))
+            await self.clock.sleep(max(self.history_pause, HISTORY_REST * self.clock.speed))
 
     async def _read_history(self, symbol: str, since: datetime) -> Sequence[SettledRate]:
         return await self._read(

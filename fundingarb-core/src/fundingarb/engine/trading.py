@@ -190,13 +190,13 @@ class TradingLoop:
             placed = []  # cancels and questions need no row, and take exposure away
         for record in placed:
             self.executor.send(record)
-        for _, action in actions:
+        for hedge_id, action in actions:
             if isinstance(action, Cancel):
                 self.executor.cancel(action.order)
             elif isinstance(action, Resolve):
                 self.executor.resolve(action.order)
             elif isinstance(action, CollectFills):
-                self.readers[action.account].want(fills=True)
+                self._want_fills(self.state.hedges[hedge_id], action.account)
         for hedge in list(self.state.hedges.values()):
             for order in (*hedge.long.live, *hedge.short.live):
                 self.executor.watch(order)
@@ -440,7 +440,7 @@ class TradingLoop:
         for leg in (hedge.intent.long, hedge.intent.short):
             self.state.accounts[leg.account].moves += 1
         for leg in (hedge.intent.long, hedge.intent.short):
-            self.readers[leg.account].want(fills=True, positions=True)
+            self.readers[leg.account].want(positions=True)
 
     def _edit(self, hedge: Hedge, **changes: object) -> None:
         self.state.put_intent(self.state.hedges[hedge.id].intent.edit(**changes))
@@ -470,11 +470,19 @@ class TradingLoop:
         for order in batch.orders:
             self.bus.publish(OrderChanged(order, now))
             if order.filled > order.booked:
-                self.readers[order.account].want(fills=True)
+                self._want_fills(self.state.hedges[order.hedge_id], order.account)
         for hedge_id in changed:
             if hedge_id in self.state.hedges:
                 self.bus.publish(HedgeChanged(self.state.hedges[hedge_id], now))
         return True
+
+    def _want_fills(self, hedge: Hedge, account: str) -> None:
+        late = [
+            order.created_at
+            for order in hedge.orders
+            if order.account == account and order.booked < order.filled
+        ]
+        self.readers[account].want_fills(hedge.symbol, min(late, default=hedge.intent.created_at))
 
     def _store_failed(self, reason: str, placed: Sequence[OrderRecord], now: datetime) -> None:
         """Nothing was sent, so the orders do not exist; entries are off until a commit succeeds."""
