@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from fundingarb_binance.adapter import BinanceAdapter
 
 BOOKS_PER_CONNECTION = 100
+PING = '{"method":"LIST_SUBSCRIPTIONS","id":1}'
+"""A command that changes nothing; its reply shows that a connection without pushes still delivers."""
+PING_SECONDS = 4.0
 KEEP_ALIVE_SECONDS = 30 * 60.0
 """Real seconds; a listen key lives for an hour."""
 INTERVAL_POLL_SECONDS = 300.0
@@ -142,20 +145,29 @@ async def books(adapter: BinanceAdapter, symbols: Sequence[str], sink: BookSink)
     """The top twenty levels of each symbol every 100 ms, a hundred symbols per connection."""
     known = await adapter.instruments()
     ids = [found.exchange_id for symbol in symbols if (found := known.get(symbol)) is not None]
-    decoder = PartialBookDecoder(known, sink.update, adapter.clock.now)
     async with anyio.create_task_group() as tasks:
         for number, start in enumerate(range(0, len(ids), BOOKS_PER_CONNECTION)):
-            names = "/".join(
-                f"{name.lower()}@depth20@100ms" for name in ids[start : start + BOOKS_PER_CONNECTION]
-            )
-            subscription = Subscription(
-                name=f"{messages.EXCHANGE}.books" + (f"-{number + 1}" if number else ""),
-                url=_fixed(f"{adapter.stream_root}/public/stream?streams={names}"),
-                frame=decoder.decode,
-                stale_after=adapter.settings.stream_stale_seconds,
-            )
-            tasks.start_soon(run_stream, adapter.session, subscription, sink)
+            part = ids[start : start + BOOKS_PER_CONNECTION]
+            name = f"{messages.EXCHANGE}.books" + (f"-{number + 1}" if number else "")
+            tasks.start_soon(run_stream, adapter.session, _books(adapter, sink, name, part), sink)
         await anyio.sleep_forever()
+
+
+def _books(adapter: BinanceAdapter, sink: BookSink, name: str, ids: Sequence[str]) -> Subscription:
+    decoder = PartialBookDecoder(adapter.known, sink.update, adapter.clock.now)
+    streams = "/".join(f"{each.lower()}@depth20@100ms" for each in ids)
+
+    async def opened(connection: Connection) -> None:
+        decoder.reset()
+
+    return Subscription(
+        name=name,
+        url=_fixed(f"{adapter.stream_root}/public/stream?streams={streams}"),
+        opened=opened,
+        frame=decoder.decode,
+        ping=(PING, PING_SECONDS),
+        stale_after=adapter.settings.stream_stale_seconds,
+    )
 
 
 async def account(adapter: BinanceAdapter, sink: AccountSink) -> None:

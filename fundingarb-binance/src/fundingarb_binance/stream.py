@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -245,7 +246,11 @@ class _Combined(msgspec.Struct):
 
 
 class PartialBookDecoder:
-    """Frames of ``<symbol>@depth20``: the top of the book, whole in every frame, so nothing to piece together."""
+    """Frames of ``<symbol>@depth20``: the top of the book, whole in every frame, so nothing to piece together.
+
+    A book is pushed when it changes. The reply to a command proves that the connection delivers and that whatever was
+    not pushed is as it was: it brings every book up to date (``at``).
+    """
 
     def __init__(
         self, known: InstrumentMap, update: Callable[[OrderBook], None], now: Callable[[], datetime]
@@ -255,24 +260,28 @@ class PartialBookDecoder:
         self._now = now
         self._frame = msgspec.json.Decoder(_Combined)
         self._depth = msgspec.json.Decoder(_Depth)
+        self._books: dict[str, OrderBook] = {}
+
+    def reset(self) -> None:
+        """Forget all books: on a new connection nothing is known of them."""
+        self._books.clear()
 
     def decode(self, frame: bytes) -> None:
         message = self._frame.decode(frame)
         if message.error is not None:
             raise BadMessage(f"binance refused a command: {message.error}")
         if not message.stream:
+            self._refresh()
             return
         depth = self._depth.decode(message.data)
         instrument = self._known.by_id(depth.s)
         if instrument is None:
             raise BadMessage(f"binance: a book of {depth.s}, which is not a known instrument")
-        multiplier = instrument.multiplier
-        self._update(
-            OrderBook(
-                EXCHANGE,
-                instrument.symbol,
-                levels(depth.b, multiplier),
-                levels(depth.a, multiplier),
-                self._now(),
-            )
-        )
+        bids, asks = levels(depth.b, instrument.multiplier), levels(depth.a, instrument.multiplier)
+        book = self._books[depth.s] = OrderBook(EXCHANGE, instrument.symbol, bids, asks, self._now())
+        self._update(book)
+
+    def _refresh(self) -> None:
+        now = self._now()
+        for book in self._books.values():
+            self._update(replace(book, at=now))

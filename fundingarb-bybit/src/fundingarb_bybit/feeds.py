@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 TOPICS_PER_COMMAND = 100
 TOPICS_PER_CONNECTION = 300
 PING = '{"op":"ping"}'
-PING_SECONDS = 10.0
+PING_SECONDS = 4.0
+SNAPSHOT_SECONDS = 2.0
+"""How long a snapshot may take before its subscription is taken anew."""
 PRIVATE_TOPICS = ("order", "execution", "position", "wallet")
 
 
@@ -81,6 +83,8 @@ def _tickers(
         if decoder.decode(frame):
             sink.flush(messages.EXCHANGE)
 
+    mender = Mender("tickers", decoder.missing)
+
     async def opened(connection: Connection) -> None:
         decoder.reset()
         await _subscribe(connection, [f"tickers.{each}" for each in ids])
@@ -90,6 +94,7 @@ def _tickers(
         url=_fixed(adapter.public_stream),
         opened=opened,
         frame=take,
+        beside=mender.run,
         ping=(PING, PING_SECONDS),
         stale_after=adapter.settings.stream_stale_seconds,
     )
@@ -101,46 +106,54 @@ async def books(adapter: BybitAdapter, symbols: Sequence[str], sink: BookSink) -
     ids = [found.exchange_id for symbol in symbols if (found := known.get(symbol)) is not None]
     async with anyio.create_task_group() as tasks:
         for suffix, part in _chunks(ids):
-            tasks.start_soon(_books, adapter, sink, f"{messages.EXCHANGE}.books{suffix}", part)
+            subscription = _books(adapter, sink, f"{messages.EXCHANGE}.books{suffix}", part)
+            tasks.start_soon(run_stream, adapter.session, subscription, sink)
         await anyio.sleep_forever()
 
 
-async def _books(adapter: BybitAdapter, sink: BookSink, name: str, ids: Sequence[str]) -> None:
-    gaps: set[str] = set()
-    noticed = anyio.Event()
-
-    def gap(exchange_id: str) -> None:
-        gaps.add(exchange_id)
-        noticed.set()
-
-    decoder = BookDecoder(adapter.known, sink.update, adapter.clock.now, gap)
+def _books(adapter: BybitAdapter, sink: BookSink, name: str, ids: Sequence[str]) -> Subscription:
+    mender = Mender("orderbook.50", lambda: [each for each in ids if not decoder.has(each)])
+    decoder = BookDecoder(adapter.known, sink.update, adapter.clock.now, lambda exchange_id: mender.wake())
 
     async def opened(connection: Connection) -> None:
         decoder.reset()
-        gaps.clear()
         await _subscribe(connection, [f"orderbook.50.{each}" for each in ids])
 
-    async def resubscribe(connection: Connection) -> None:
-        """A subscription starts with a snapshot, so taking it anew is how a gap is mended."""
-        nonlocal noticed
-        while True:
-            await noticed.wait()
-            noticed = anyio.Event()
-            topics = [f"orderbook.50.{each}" for each in sorted(gaps)]
-            gaps.clear()
-            await _subscribe(connection, topics, "unsubscribe")
-            await _subscribe(connection, topics)
-
-    subscription = Subscription(
+    return Subscription(
         name=name,
         url=_fixed(adapter.public_stream),
         opened=opened,
         frame=decoder.decode,
-        beside=resubscribe,
+        beside=mender.run,
         ping=(PING, PING_SECONDS),
         stale_after=adapter.settings.stream_stale_seconds,
     )
-    await run_stream(adapter.session, subscription, sink)
+
+
+class Mender:
+    """Subscribes anew to what lacks a snapshot: at once when woken, and whenever one does not come.
+
+    A subscription starts with a snapshot, so taking it anew is how a gap is mended. ``missing`` names the symbols.
+    """
+
+    def __init__(self, prefix: str, missing: Callable[[], Sequence[str]]) -> None:
+        self._prefix = prefix
+        self._missing = missing
+        self._woken = anyio.Event()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self, connection: Connection) -> None:
+        """Runs beside the reader of ``connection``."""
+        while True:
+            with anyio.move_on_after(SNAPSHOT_SECONDS):
+                await self._woken.wait()
+            self._woken = anyio.Event()
+            topics = [f"{self._prefix}.{each}" for each in self._missing()]
+            if topics:
+                await _subscribe(connection, topics, "unsubscribe")
+                await _subscribe(connection, topics)
 
 
 async def account(adapter: BybitAdapter, sink: AccountSink) -> None:
@@ -150,8 +163,9 @@ async def account(adapter: BybitAdapter, sink: AccountSink) -> None:
 
     async def opened(connection: Connection) -> None:
         await connection.send(login(adapter))
-        await _logged_in(connection)
+        await _confirmed(connection, "auth")
         await _subscribe(connection, PRIVATE_TOPICS)
+        await _confirmed(connection, "subscribe")
 
     subscription = Subscription(
         name=f"{messages.EXCHANGE}.account.{adapter.account}",
@@ -159,7 +173,7 @@ async def account(adapter: BybitAdapter, sink: AccountSink) -> None:
         opened=opened,
         frame=decoder.decode,
         ping=(PING, PING_SECONDS),
-        stale_after=3 * PING_SECONDS,
+        stale_after=adapter.settings.stream_stale_seconds,
     )
     await run_stream(adapter.session, subscription, sink)
 
@@ -177,12 +191,15 @@ def login(adapter: BybitAdapter) -> str:
     return json.dumps({"op": "auth", "args": [key, expires, signature]})
 
 
-async def _logged_in(connection: Connection) -> None:
-    """Wait for the answer to the login; ``AuthenticationFailed`` when it says no."""
+async def _confirmed(connection: Connection, operation: str) -> None:
+    """Wait for the answer to a command of the handshake; ``AuthenticationFailed`` when it says no.
+
+    Only then does the stream count as connected: what happens from there on is pushed.
+    """
     while True:
         frame = await connection.receive()
         answer = json.loads(frame)
-        if answer.get("op") == "auth" or "success" in answer:
+        if answer.get("op") == operation:
             if answer.get("success") is not True:
-                raise AuthenticationFailed(f"bybit: the account stream refused the key: {excerpt(frame)}")
+                raise AuthenticationFailed(f"bybit: the account stream refused {operation}: {excerpt(frame)}")
             return

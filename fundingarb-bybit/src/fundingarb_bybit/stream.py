@@ -92,6 +92,10 @@ class TickerDecoder:
         self._rates.clear()
         self._times.clear()
 
+    def missing(self) -> list[str]:
+        """The symbols without a rate: their snapshot has not come."""
+        return [name for name, row in self._rows.items() if row not in self._rates or row not in self._times]
+
     def decode(self, frame: bytes) -> bool:
         """Take one frame; True when it touched the book."""
         ticker = self._decode(frame).data
@@ -221,6 +225,8 @@ class BookDecoder:
     Deltas are numbered (``u``). One that does not follow its predecessor, or that cannot be understood, or that crosses
     the book, makes it unusable: it is dropped and ``gap`` is called with Bybit's symbol, to subscribe anew; until the
     snapshot comes, deltas are passed over. A snapshot may come at any time (``u`` 1 after a restart) and starts over.
+    A pong proves that the connection delivers and that whatever was not pushed is as it was: it brings every book up
+    to date (``at``).
     """
 
     def __init__(
@@ -242,11 +248,17 @@ class BookDecoder:
         """Drop all books: snapshots come first on a new connection."""
         self._books.clear()
 
+    def has(self, exchange_id: str) -> bool:
+        """Whether there is a usable book of this symbol."""
+        return exchange_id in self._books
+
     def decode(self, frame: bytes) -> None:
         message = self._frame.decode(frame)
         if message.success is False:
             raise BadMessage(f"bybit refused {message.op or 'a command'}: {message.ret_msg}")
         if not message.topic.startswith("orderbook."):
+            if "pong" in (message.op, message.ret_msg):
+                self._refresh()
             return
         data = self._changes.decode(message.data)
         instrument = self._known.by_id(data.s)
@@ -266,6 +278,14 @@ class BookDecoder:
             self._drop(data.s)
             raise BadMessage(f"bybit {data.s}: a crossed book, {bids[0][0]} over {asks[0][0]}")
         self._update(OrderBook(EXCHANGE, instrument.symbol, bids, asks, self._now()))
+
+    def _refresh(self) -> None:
+        now = self._now()
+        for exchange_id, book in self._books.items():
+            instrument = self._known.by_id(exchange_id)
+            if instrument is not None:
+                bids, asks = book.bids.levels, book.asks.levels
+                self._update(OrderBook(EXCHANGE, instrument.symbol, bids, asks, now))
 
     def _drop(self, exchange_id: str) -> None:
         del self._books[exchange_id]

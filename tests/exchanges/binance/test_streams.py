@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import datetime, timezone
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -165,10 +166,13 @@ def test_bulk_updates_are_what_single_updates_are() -> None:
             many.update_many(rows, values, 1.0)
             assert one.take_changed() == many.take_changed()
             for symbol in one.symbols:
-                a, b = one.best(symbol), many.best(symbol)
-                assert (a is None) == (b is None)
-                if a is not None and b is not None:
-                    assert [one.hourly[row] for row in a] == [many.hourly[row] for row in b]
+                assert widest(one, symbol) == widest(many, symbol)
+
+
+def widest(book: RateBook, symbol: str) -> float:
+    """The spread of the best pair; with equal rates there may be none."""
+    pair = book.best(symbol)
+    return 0.0 if pair is None else book.spread(*pair)
 
 
 class TestBooks:
@@ -194,6 +198,20 @@ class TestBooks:
     def test_a_book_of_something_else_is_refused(self) -> None:
         with pytest.raises(BadMessage, match="XUSDT"):
             self.decode({"stream": "x", "data": {**samples.BOOK_FRAME["data"], "s": "XUSDT"}})
+
+    def test_a_reply_brings_quiet_books_up_to_date(self) -> None:
+        sink, now = RecordingBookSink(), [AT]
+        decoder = PartialBookDecoder(KNOWN, sink.update, lambda: now[0])
+        reply = json.dumps({"result": ["btcusdt@depth20@100ms"], "id": 1}).encode()
+        decoder.decode(reply)
+        assert sink.books == []
+        decoder.decode(json.dumps(samples.BOOK_FRAME).encode())
+        now[0] += timedelta(seconds=5)
+        decoder.decode(reply)
+        assert sink.books[1] == replace(sink.books[0], at=now[0])
+        decoder.reset()
+        decoder.decode(reply)
+        assert len(sink.books) == 2
 
     def test_replies(self) -> None:
         assert self.decode({"result": None, "id": 3}).books == []

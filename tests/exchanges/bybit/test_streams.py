@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -119,6 +120,15 @@ def test_values_that_cannot_be(rates: Rates, fields: dict[str, str]) -> None:
     assert rate.rate == Decimal("-0.000212")
 
 
+def test_symbols_without_a_snapshot_are_missing(rates: Rates) -> None:
+    assert rates.decoder.missing() == ["BTCUSDT", "ETHUSDT", "1000PEPEUSDT"]
+    rates.take(samples.ticker_frame())
+    rates.delta("ETHUSDT", fundingRate="0.0001")
+    assert rates.decoder.missing() == ["ETHUSDT", "1000PEPEUSDT"]
+    rates.decoder.reset()
+    assert len(rates.decoder.missing()) == 3
+
+
 def test_replies_and_pongs(rates: Rates) -> None:
     for frame in ({"success": True, "ret_msg": "pong", "op": "ping"}, {"op": "pong", "args": ["1"]}):
         assert rates.decoder.decode(json.dumps(frame).encode()) is False
@@ -130,7 +140,8 @@ class Books:
     def __init__(self) -> None:
         self.seen: list[OrderBook] = []
         self.gaps: list[str] = []
-        self.decoder = BookDecoder(KNOWN, self.seen.append, lambda: AT, self.gaps.append)
+        self.now = AT
+        self.decoder = BookDecoder(KNOWN, self.seen.append, lambda: self.now, self.gaps.append)
 
     def take(self, *frame: Any, **more: Any) -> None:
         self.decoder.decode(json.dumps(samples.book_frame(*frame, **more)).encode())
@@ -164,7 +175,9 @@ def test_a_gap_drops_the_book_and_asks_for_another(books: Books, number: int) ->
     books.take("delta", number + 1, [["98", "1"]], [])
     assert len(books.seen) == 1
     assert books.gaps == ["BTCUSDT"]
+    assert not books.decoder.has("BTCUSDT")
     books.take("snapshot", 1, BIDS, ASKS)
+    assert books.decoder.has("BTCUSDT")
     books.take("delta", 2, [["99", "1"]], [])
     assert len(books.seen) == 3
 
@@ -196,6 +209,21 @@ def test_before_a_snapshot_deltas_are_passed_over(books: Books) -> None:
     assert (books.seen, books.gaps) == ([], [])
     with pytest.raises(BadMessage, match="XUSDT"):
         books.take("snapshot", 1, BIDS, ASKS, symbol="XUSDT")
+
+
+@pytest.mark.parametrize(
+    "pong",
+    [{"success": True, "ret_msg": "pong", "conn_id": "x", "op": "ping"}, {"op": "pong", "args": ["1"]}],
+)
+def test_a_pong_brings_quiet_books_up_to_date(books: Books, pong: samples.Json) -> None:
+    books.take("snapshot", 7, BIDS, ASKS)
+    before = books.last
+    books.now += timedelta(seconds=5)
+    books.decoder.decode(json.dumps(pong).encode())
+    assert books.last == replace(before, at=books.now)
+    books.decoder.reset()
+    books.decoder.decode(json.dumps(pong).encode())
+    assert len(books.seen) == 2
 
 
 def test_a_book_is_what_its_changes_add_up_to(books: Books) -> None:
