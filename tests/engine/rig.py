@@ -22,7 +22,7 @@ from fundingarb.domain.instrument import Side
 from fundingarb.domain.opportunity import EntryRules, HedgePlan, Refusal
 from fundingarb.domain.order import ZERO, Fill, FillKind, NewOrder
 from fundingarb.engine.bot import Bot, BotParts
-from fundingarb.engine.trading import TradingSettings
+from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import StoreError
 from fundingarb.ports import (
     AlertSink,

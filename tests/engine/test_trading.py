@@ -24,7 +24,7 @@ from fundingarb.domain.opportunity import EntryRules, HedgePlan, Refusal
 from fundingarb.domain.order import FillKind, NewOrder, OrderSide, OrderState, Purpose, TimeInForce
 from fundingarb.domain.risk import Portfolio
 from fundingarb.engine.bot import Bot
-from fundingarb.engine.trading import TradingSettings
+from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import ConfigError, ExchangeUnavailable
 from fundingarb.ports import AccountSink, Exit
 from fundingarb.testing import FakeExchange, RecordingAlertSink, Script

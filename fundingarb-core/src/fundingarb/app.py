@@ -21,7 +21,7 @@ from fundingarb.engine.bot import Bot, BotParts
 from fundingarb.engine.clock import ScaledClock, SystemClock
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
-from fundingarb.engine.trading import TradingSettings
+from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import ConfigError
 from fundingarb.plugins import Plugins, Registered, load_plugins, validate_settings
 from fundingarb.ports import (

@@ -29,7 +29,8 @@ from fundingarb.engine.manual import manual_plan
 from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
 from fundingarb.engine.state import Account, BotState
 from fundingarb.engine.supervisor import keep_running
-from fundingarb.engine.trading import TradingLoop, TradingSettings, View
+from fundingarb.engine.trading import TradingLoop
+from fundingarb.engine.view import TradingSettings, View
 from fundingarb.errors import ConfigError, ExchangeError, StoreError
 from fundingarb.ports import (
     AccountStatus,
