@@ -26,7 +26,7 @@ from fundingarb.domain.risk import Portfolio
 from fundingarb.engine.bot import Bot
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import ConfigError, ExchangeUnavailable
-from fundingarb.ports import AccountSink, Exit
+from fundingarb.ports import AccountSink, Batch, Exit
 from fundingarb.testing import FakeExchange, RecordingAlertSink, Script
 
 pytestmark = pytest.mark.anyio
@@ -112,6 +112,8 @@ async def test_a_hedge_is_opened_held_through_a_settlement_and_closed_when_the_s
         assert pnl.funding == D(1) + 4
         for exchange, leg in ((made.alpha, pnl.long), (made.beta, pnl.short)):
             assert leg.price + leg.funding - leg.fees == exchange.ledger.wallet - 100_000  # to the last digit
+        (opening,) = [alert for alert in sink.alerts if alert.title == "Position Opened"]
+        assert opening.lines[-1] == "Expected funding: $5.00"  # 10 x 100 x (0.1 % + 0.4 %), both at 08:00
         await made.until(lambda: "Position Closed" in titles(sink))
         assert titles(sink).count("Position Opened") == 1
         assert titles(sink).count("Funding Collected") == 2
@@ -205,6 +207,18 @@ async def test_an_order_whose_commit_failed_is_forgotten() -> None:
         assert made.sent(made.alpha) == []
         made.store.failing = None
         await made.until(lambda: made.sent(made.alpha), within=5)
+
+
+async def test_a_failing_store_is_one_line_and_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    made = floor()
+    async with made.running():
+        await opened(made)
+        made.store.failing = "disk full"
+        made.alpha.settle("BTC-USDT", "0.0001", "100")
+        await anyio.sleep(40)
+    lines = [record for record in caplog.records if "disk full" in record.getMessage()]
+    assert lines
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_a_resting_entry_is_cancelled_while_the_store_fails() -> None:
@@ -391,6 +405,24 @@ async def test_a_liquidation_while_the_bot_was_down() -> None:
         await made.until(lambda: made.mode() is Mode.DONE, within=10)
         assert made.held(made.alpha) == 0
         assert made.hedge.status is Status.LIQUIDATED
+
+
+async def test_a_liquidation_that_was_booked_and_not_yet_acted_on_when_the_bot_died() -> None:
+    """The fill is on disk, the intent is not: no new fill will ever tell of it again."""
+    made = floor()
+    async with made.running():
+        await opened(made)
+        await booked(made)
+    taken = made.beta.liquidate("BTC-USDT", "130")
+    await made.store.commit(Batch(fills=((taken, HEDGE),)))
+    strategy = made.strategy
+    assert isinstance(strategy, Proposing)
+    strategy.plans.clear()
+    async with made.running() as bot:
+        await made.until(lambda: made.mode() is Mode.DONE, within=10)
+        assert made.held(made.alpha) == 0
+        assert made.hedge.status is Status.LIQUIDATED
+        assert bot.state.cooldowns["BTC-USDT"] > made.clock.now()
 
 
 async def test_auto_deleveraging_shrinks_the_other_leg() -> None:
@@ -638,6 +670,15 @@ async def test_opening_by_hand() -> None:
             await bot.open_hedge("BTC-USDT", "gamma", "beta", D(500))
         with pytest.raises(ConfigError, match="not open"):
             await bot.close_hedge(UUID(int=77))
+
+
+async def test_opening_by_hand_is_refused_for_things_that_are_not_the_same() -> None:
+    made = floor(Proposing())
+    made.beta.set_rate("BTC-USDT", "0.004", next_settlement=T, mark="150", index="150")
+    async with made.running() as bot:
+        await made.until(lambda: all(a.fees and a.balance for a in bot.state.accounts.values()))
+        with pytest.raises(ConfigError, match=r"index prices .* are 50\.00 % apart"):
+            await bot.open_hedge("BTC-USDT", "alpha", "beta", D(500))
 
 
 async def test_two_clicks_at_once_open_one_hedge() -> None:

@@ -14,6 +14,7 @@ import anyio.abc
 import anyio.lowlevel
 
 from fundingarb.domain.events import Alert, FillBooked, HedgeChanged, PaymentBooked, StreamChanged
+from fundingarb.domain.funding import expected_payment
 from fundingarb.domain.hedge import CloseReason, Hedge, Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.market import RateBook
@@ -155,6 +156,7 @@ class Bot:
             self._compose(tasks)
             tasks.start_soon(self._watch_events)
             tasks.start_soon(self._journal_alerts)
+            await self._remember_liquidations()
             for name, sink in self.parts.sinks.items():
                 tasks.start_soon(self._deliver, name, sink)
             await self._start_feeds(tasks)
@@ -271,7 +273,7 @@ class Bot:
     async def _watch_events(self) -> None:
         told = {(hedge.id, mode) for hedge in self.state.hedges.values() for mode in Mode}
         told -= {(hedge.id, Mode.DONE) for hedge in self.state.live()}
-        with self.bus.subscribe(5000) as events:
+        with self.bus.subscribe(5000, HedgeChanged, PaymentBooked, FillBooked, StreamChanged) as events:
             while True:
                 event = await events.get()
                 if isinstance(event, HedgeChanged):
@@ -286,7 +288,7 @@ class Bot:
                 elif isinstance(event, PaymentBooked) and event.hedge_id in self.state.hedges:
                     self.announcer.funding(event, self.state.hedges[event.hedge_id], self.clock.now())
                 elif isinstance(event, FillBooked):
-                    self._closed_by_exchange(event)
+                    self._closed_by_exchange(event.fill, event.hedge_id)
                 elif isinstance(event, StreamChanged):
                     self.announcer.stream(event.stream, event.connected, event.reason, event.at)
 
@@ -307,16 +309,33 @@ class Bot:
             log.warning("alert without figures: %s", error)
             return
         if hedge.intent.mode is Mode.HOLDING:
-            self.announcer.opened(hedge, pnl, None, at)
+            self.announcer.opened(hedge, pnl, self._expected_funding(hedge), at)
         elif hedge.intent.mode is Mode.DONE:
             self.announcer.closed(hedge, pnl, at)
 
-    def _closed_by_exchange(self, event: FillBooked) -> None:
+    def _expected_funding(self, hedge: Hedge) -> Decimal | None:
+        """What the next settlement of each leg should bring at the rates announced now; None while one is unknown."""
+        total = Decimal(0)
+        for leg in (hedge.long, hedge.short):
+            rate = self.markets.fresh_rate(leg.plan.instrument.exchange, hedge.symbol)
+            if rate is None or rate.mark is None:
+                return None
+            total += expected_payment(leg.plan.side, leg.filled, rate.mark, rate.rate)
+        return total
+
+    async def _remember_liquidations(self) -> None:
+        """Liquidations that were booked before the last end and perhaps not acted on."""
+        for hedge in self.state.live():
+            if hedge.taken and not hedge.intent.liquidated:
+                for fill in await self.store.fills(hedge.id):
+                    self._closed_by_exchange(fill, hedge.id)
+
+    def _closed_by_exchange(self, fill: Fill, hedge_id: UUID | None) -> None:
         """A liquidation: flatten the other leg at once, pause the symbol. (ADL is evened out by ``decide``.)"""
-        hedge = self.state.hedges.get(event.hedge_id) if event.hedge_id else None
-        if hedge is None or event.fill.kind is not FillKind.LIQUIDATION or not hedge.live:
+        hedge = self.state.hedges.get(hedge_id) if hedge_id else None
+        if hedge is None or fill.kind is not FillKind.LIQUIDATION or not hedge.live:
             return
-        side = Side.LONG if hedge.intent.long.account == event.fill.account else Side.SHORT
+        side = Side.LONG if hedge.intent.long.account == fill.account else Side.SHORT
         if not hedge.intent.liquidated:
             now = self.clock.now()
             self.state.cooldowns[hedge.symbol] = now + self.settings.cooldown

@@ -12,6 +12,7 @@ from fundingarb.domain.opportunity import (
     EntryRules,
     HedgePlan,
     Quote,
+    index_deviation,
     plan_of,
     value,
 )
@@ -35,6 +36,13 @@ def manual_plan(
     mid = long_quote.book.mid
     if mid is None:
         raise ConfigError(f"the order book of {symbol} on {long} is empty or crossed; try again")
+    deviation = index_deviation(long_quote.rate, short_quote.rate)
+    if deviation is None or deviation > rules.max_index_deviation:
+        apart = "unknown" if deviation is None else f"{deviation:.2%} apart".replace("%", " %")
+        raise ConfigError(
+            f"{symbol}: the index prices of {long} and {short} are {apart}, which is more than "
+            f"{rules.max_index_deviation:.2%}; they may not be the same asset"
+        )
     quantity = floor_to(size_usd / mid, common_lot(long_quote.instrument, short_quote.instrument))
     valuation = value(long_quote, short_quote, quantity, rules, DepthSlippage(), DecayToMedian(), now)
     if valuation is None:

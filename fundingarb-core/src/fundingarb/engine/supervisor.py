@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from fundingarb.errors import ExchangeError
+from fundingarb.errors import FundingArbError
 from fundingarb.ports import Clock
 
 log = logging.getLogger("fundingarb.supervisor")
@@ -27,7 +27,7 @@ async def keep_running(
         started = clock.monotonic()
         try:
             await job()
-        except ExchangeError as error:
+        except FundingArbError as error:
             on_failure(name, error)
         except Exception as error:
             log.exception("%s failed", name)
