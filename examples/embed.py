@@ -12,6 +12,7 @@ import sys
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -49,7 +50,7 @@ class Console:
         )
 
 
-async def main(ready_file: str) -> None:
+async def main(ready_file: str = "ready.json") -> None:
     around = read_ready_file(Path(ready_file))
     symbols = {"trading": {"symbols": ["BTC-USDT", "PEPE-USDT", "WIF-USDT", "ORDI-USDT"]}}
     config = load_config(None, {"database": {"url": "sqlite:///embed.db"}, **symbols})
@@ -61,4 +62,4 @@ async def main(ready_file: str) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, *sys.argv[1:2] or ["ready.json"])
+    anyio.run(partial(main, *sys.argv[1:2]))

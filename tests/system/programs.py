@@ -62,6 +62,13 @@ class Program:
         finally:
             self._output.close()
 
+    def drop(self) -> None:
+        """End it at once, if it has not ended already."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._output.close()
+
 
 @contextmanager
 def program(folder: Path, name: str, *arguments: str) -> Iterator[Program]:
@@ -70,9 +77,7 @@ def program(folder: Path, name: str, *arguments: str) -> Iterator[Program]:
     try:
         yield started
     finally:
-        if started.process.poll() is None:
-            started.process.kill()
-            started.process.wait()
+        started.drop()
 
 
 class Control:
