@@ -5,6 +5,7 @@ Prices stand still, so that figures are exact; everything runs at real time and 
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -676,6 +677,35 @@ async def test_funding_is_booked_as_the_ledger_has_it(settling: Desk) -> None:
     fills = await desk.adapter.get_fills(desk.started)
     booked = sum(f.realized_pnl - f.fee for f in fills) + sum(row.amount for row in rows.values())
     assert (await desk.adapter.get_balance()).wallet == Decimal(truth["starting_balance"]) + booked
+
+
+async def test_over_tls_with_the_localnets_own_authority(exchange: str) -> None:
+    async with AsyncExitStack() as stack:
+        dialects = await stack.enter_async_context(installed_dialects([exchange]))
+        model = Market(start=SETTLEMENT - 100, symbols=SYMBOLS)
+        options = Options(start=SETTLEMENT - 100, tls=True)
+        net = await stack.enter_async_context(run_localnets(dialects, options, model=model))
+        clock = ScaledClock(net.clock.epoch, net.clock.monotonic, net.clock.speed)
+        component = load_plugins().exchanges[exchange].component
+        endpoints = net.ready["exchanges"][exchange]["endpoints"]
+        trusting = OpenContext(
+            exchange,
+            clock,
+            "localnet",
+            endpoints=endpoints,
+            ssl=ssl.create_default_context(cafile=net.ready["ca"]),
+        )
+        async with component.open(component.settings(), trusting) as adapter:
+            assert await adapter.get_instruments()
+            sink = RecordingBookSink()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(adapter.stream_books, [SYMBOL], sink)
+                await eventually(lambda: bool(sink.books))
+                tasks.cancel_scope.cancel()
+        distrusting = OpenContext(exchange, clock, "localnet", endpoints=endpoints)
+        async with component.open(component.settings(), distrusting) as adapter:
+            with pytest.raises(ExchangeUnavailable):
+                await adapter.get_instruments()
 
 
 async def test_an_adapter_without_an_account_reads_public_data_only(nets: Nets, exchange: str) -> None:

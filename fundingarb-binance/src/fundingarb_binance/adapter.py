@@ -114,6 +114,8 @@ class BinanceAdapter(RestAdapter):
     )
 
     def __init__(self, settings: BinanceSettings, context: OpenContext) -> None:
+        self.settings = settings
+        self.stream_root = stream_root(context, settings)
         super().__init__(
             context,
             "binanceusdm",
@@ -122,8 +124,6 @@ class BinanceAdapter(RestAdapter):
             options={"recvWindow": settings.recv_window_ms, "timeDifference": 0},
             timeout=settings.request_timeout_seconds,
         )
-        self.settings = settings
-        self.stream_root = stream_root(context, settings)
         self._client_ids: dict[str, str] = {}
 
     def cost(self, operation: str) -> Mapping[str, float]:

@@ -120,6 +120,8 @@ class BybitAdapter(RestAdapter):
     )
 
     def __init__(self, settings: BybitSettings, context: OpenContext) -> None:
+        self.settings = settings
+        self.public_stream, self.private_stream = stream_urls(context, settings)
         super().__init__(
             context,
             "bybit",
@@ -134,8 +136,6 @@ class BybitAdapter(RestAdapter):
             },
             timeout=settings.request_timeout_seconds,
         )
-        self.settings = settings
-        self.public_stream, self.private_stream = stream_urls(context, settings)
 
     def cost(self, operation: str) -> Mapping[str, float]:
         return _COSTS.get(operation, {"ip": 1})
