@@ -72,11 +72,9 @@ def roots(context: OpenContext, settings: BinanceSettings) -> Mapping[str, str]:
         return {}
     if context.network == "testnet":
         return {"fapi": settings.testnet_rest_url}
-    rest = context.endpoints.get("fapi") or context.endpoints.get("rest")
+    rest = context.endpoints.get("fapi")
     if not rest:
-        raise ConfigError(
-            "binance: the localnet's ready file names no `fapi` or `rest` endpoint; start it again"
-        )
+        raise ConfigError("binance: the localnet's ready file names no `fapi` endpoint; start it again")
     return {"fapi": rest, "sapi": context.endpoints.get("sapi") or rest}
 
 
