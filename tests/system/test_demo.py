@@ -46,15 +46,17 @@ def check_report(report: dict[str, Any], cycles: int) -> None:
         assert sum((Decimal(leg["funding_usd"]) for leg in legs), ZERO) == Decimal(account["funding"])
 
 
+@pytest.mark.slow
 def test_two_cycles_reconcile(run_cli: RunCli, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     result = run_cli(
-        "demo", "--headless", "--cycles", "2", "--seed", "7", "--report", str(report), timeout=300
+        "demo", "--headless", "--cycles", "2", "--seed", "7", "--speed", "240", "--report", str(report), timeout=300
     )  # fmt: skip
     assert result.returncode == 0, result.stderr + result.stdout
     check_report(json.loads(report.read_text()), cycles=2)
 
 
+@pytest.mark.slow
 def test_replay_of_recorded_history(run_cli: RunCli, tmp_path: Path, data_dir: Path) -> None:
     report = tmp_path / "report.json"
     result = run_cli(

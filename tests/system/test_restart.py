@@ -20,7 +20,7 @@ trading:
 def run_and_kill(folder: Path, database: str) -> None:
     config = folder / "fundingarb.yaml"
     config.write_text(CONFIG.format(database=database))
-    with localnet(folder, "--seed", "7", "--speed", "60") as (ready, control):
+    with localnet(folder, "--seed", "7", "--speed", "240") as (ready, control):
         arguments = ("run", "--config", str(config), "--ready-file", str(ready))
         with program(folder, "first", *arguments) as first:
             wait_for("open hedge", lambda: hedged(control) and "Position Opened" in first.output, 120)
@@ -52,9 +52,11 @@ def closed_one(control: Control, symbols: set[str]) -> bool:
     return bool(symbols - {symbol for _, symbol in control.positions()})
 
 
+@pytest.mark.slow
 def test_sqlite(tmp_path: Path) -> None:
     run_and_kill(tmp_path, f"sqlite:///{tmp_path / 'bot.db'}")
 
 
+@pytest.mark.slow
 def test_postgresql(tmp_path: Path, postgres_url: str) -> None:
     run_and_kill(tmp_path, postgres_url)

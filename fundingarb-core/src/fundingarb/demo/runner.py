@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from fundingarb.domain.events import Alert, HedgeChanged, PaymentBooked
 from fundingarb.domain.hedge import Mode
 from fundingarb.engine.bot import Bot
 from fundingarb.errors import ConfigError
+from fundingarb.localnet.models.seeded import DEFAULT_START
 from fundingarb.plugins import Plugins, load_plugins
 
 STARTUP = 60.0
@@ -38,6 +39,8 @@ DEFAULT_SPEED = 60.0
 #: Real seconds in which a replay should get to the end of its hedges, and the speed it does not exceed for that.
 REPLAY_SECONDS = 120.0
 FASTEST = 1000.0
+#: Real seconds that the bot gets to be ready before the moment the demo is to start at.
+LEAD = 2.0
 
 
 @dataclass(frozen=True)
@@ -253,11 +256,14 @@ async def run_demo(options: DemoOptions) -> dict[str, Any]:
 def with_defaults(options: DemoOptions, exchanges: list[str]) -> DemoOptions:
     """``options`` with a speed, and for a replay with a start that is worth watching."""
     if options.replay is None or options.start is not None:
-        return replace(options, speed=options.speed or DEFAULT_SPEED)
+        speed = options.speed or DEFAULT_SPEED
+        moment = options.start or datetime.fromtimestamp(DEFAULT_START, timezone.utc)
+        return replace(options, speed=speed, start=moment - timedelta(seconds=LEAD * speed))
     start = pick_start(options.replay, exchanges, options.cycles or 1)
     speed = options.speed or min(max(start.span.total_seconds() / REPLAY_SECONDS, DEFAULT_SPEED), FASTEST)
     symbols = options.symbols or (start.symbols if options.cycles else ())
-    return replace(options, start=start.at, speed=round(speed), symbols=symbols)
+    moment = start.at - timedelta(seconds=LEAD * speed)
+    return replace(options, start=moment, speed=round(speed), symbols=symbols)
 
 
 def demo_config(
