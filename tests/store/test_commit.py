@@ -230,6 +230,25 @@ async def test_computed_columns_follow_fills_and_payments(store: SqlStore) -> No
     assert hedge_pnl(hedge, entries + exits, received).realized == final["realized_pnl"]
 
 
+async def test_computed_columns_are_exact_beyond_the_digits_of_ordinary_arithmetic(store: SqlStore) -> None:
+    found = intent()
+    long, _ = opened(found)
+    large = Decimal("99999999999.000000000000000001")
+    fills = [replace(fill(long, "binance", number=n), fee=large, realized_pnl=large) for n in range(2)]
+    paid = [replace(payment("binance", "binance", "1", hours), amount=large) for hours in (0, 8)]
+    await store.commit(
+        Batch(
+            intents=(found,),
+            orders=(long,),
+            fills=tuple((one, found.id) for one in fills),
+            payments=tuple((one, found.id) for one in paid),
+        )
+    )
+    money = row(store, found.id)
+    assert money["funding_collected"] == money["fees_paid"] == Decimal("199999999998.000000000000000002")
+    assert money["price_pnl"] == money["realized_pnl"] == Decimal("199999999998.000000000000000002")
+
+
 @pytest.mark.parametrize(
     ("changes", "orders", "status"),
     [
@@ -252,6 +271,7 @@ async def test_trades_say_side_and_action_in_the_specification_s_words(store: Sq
     long, short = opened(found)
     closing = replace(filled(order(found, Side.SHORT, Purpose.CLOSE)), price=None)
     nameless = replace(fill(long, "binance", number=2), client_id=None)
+    stranger = replace(nameless, account="bybit", side=OrderSide.SELL, trade_id="same order number elsewhere")
     foreign = replace(fill(long, "okx"), account="okx", client_id="manual", side=OrderSide.SELL, trade_id="f")
     foreign_close = replace(foreign, trade_id="g", realized_pnl=Decimal(3))
     await store.commit(
@@ -261,6 +281,7 @@ async def test_trades_say_side_and_action_in_the_specification_s_words(store: Sq
             fills=(
                 (fill(long, "binance"), found.id),
                 (nameless, found.id),
+                (stranger, found.id),
                 (fill(short, "bybit"), found.id),
                 (fill(closing, "bybit"), found.id),
                 (liquidation("binance", "binance", OrderSide.SELL, "0.25"), found.id),
@@ -278,6 +299,7 @@ async def test_trades_say_side_and_action_in_the_specification_s_words(store: Sq
     assert said == {
         fill(long, "binance").trade_id: ("LONG", "OPEN", "LIMIT", "BUY"),
         nameless.trade_id: ("LONG", "OPEN", "LIMIT", "BUY"),
+        stranger.trade_id: ("SHORT", "OPEN", "", "SELL"),
         fill(short, "bybit").trade_id: ("SHORT", "OPEN", "LIMIT", "SELL"),
         fill(closing, "bybit").trade_id: ("SHORT", "CLOSE", "MARKET", "BUY"),
         "liquidation-binance": ("LONG", "CLOSE", "", "SELL"),

@@ -16,7 +16,6 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
-from pydantic_settings.exceptions import SettingsError
 
 from fundingarb.config.leverage import DEFAULT
 from fundingarb.config.reader import Path_, Source, dotted, printable, read_file, read_text, scalar
@@ -69,10 +68,6 @@ def _load(layers: list[Source]) -> Config:
         return Config(**first.data)
     except ValidationError as error:
         raise _explain(error, layers) from None
-    except (SettingsError, RecursionError, TypeError) as error:
-        raise ConfigError(
-            f"the configuration cannot be read: {printable(str(error), 200)}; correct it"
-        ) from None
     finally:
         SOURCES.reset(token)
 
