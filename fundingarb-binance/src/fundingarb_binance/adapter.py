@@ -36,7 +36,7 @@ from fundingarb.ports import (
     RateLimit,
     RateSink,
 )
-from fundingarb_binance import feeds, ledger, messages, schema
+from fundingarb_binance import feeds, ledger, messages, schema, signing
 from fundingarb_binance.errors import CODES
 from fundingarb_binance.settings import BinanceSettings
 
@@ -123,6 +123,9 @@ class BinanceAdapter(RestAdapter):
             timeout=settings.request_timeout_seconds,
         )
         self._client_ids: dict[str, str] = {}
+        sign_order = signing.order_signer(self.trading.ccxt)
+        if sign_order is not None:
+            self.trading.signers[signing.ENDPOINT] = sign_order
 
     def cost(self, operation: str) -> Mapping[str, float]:
         return _COSTS.get(operation, {"ip": 1})
@@ -206,7 +209,7 @@ class BinanceAdapter(RestAdapter):
         if order.reduce_only:
             params["reduceOnly"] = "true"
         try:
-            answer = await self.write("fapiPrivatePostOrder", schema.Order, params)
+            answer = await self.write(signing.ENDPOINT, schema.Order, params)
         except CallFailed as failure:
             if failure.meaning is Meaning.DUPLICATE:
                 return await self._adopt(order, failure)

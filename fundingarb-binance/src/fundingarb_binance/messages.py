@@ -213,12 +213,13 @@ def order_report(order: Order, account: str, instrument: Instrument | None) -> O
     multiplier = Decimal(1) if instrument is None else instrument.multiplier
     average = optional_positive(order.avgPrice, "avgPrice")
     price = number(order.price, "price")
+    state = order_state(order.status)
     return OrderReport(
         account=account,
         symbol=order.symbol if instrument is None else instrument.symbol,
         client_id=order.clientOrderId or None,
         exchange_order_id=str(order.orderId),
-        state=order_state(order.status),
+        state=state,
         side=side_of(order.side),
         quantity=number(order.origQty, "origQty") * multiplier,
         filled=number(order.executedQty, "executedQty") * multiplier,
@@ -226,7 +227,7 @@ def order_report(order: Order, account: str, instrument: Instrument | None) -> O
         average_price=None if average is None else average / multiplier,
         reduce_only=order.reduceOnly,
         at=moment(order.updateTime, "updateTime") if order.updateTime else None,
-        reason=order.status if order_state(order.status) is OrderState.CANCELLED else "",
+        reason=order.status if state is OrderState.CANCELLED else "",
     )
 
 
