@@ -368,3 +368,16 @@ async def test_whoever_waits_for_one_budget_does_not_hold_up_another() -> None:
         tasks.cancel_scope.cancel()
     assert [name for _, name in exchange.arrived] == ["first", "fills"]
     assert exchange.clock.monotonic() < 300
+
+
+async def test_small_requests_do_not_overtake_a_large_one_for_ever() -> None:
+    exchange = Exchange(MINUTE)
+    await exchange.send(READ, 30, "before")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(exchange.send, READ, 60, "large")
+        await anyio.sleep(1)
+        for number in range(40):
+            tasks.start_soon(exchange.send, READ, 1, f"small{number}")
+            await anyio.sleep(2)
+        assert exchange.arrived[1] == (pytest.approx(60), "large")
+        tasks.cancel_scope.cancel()
