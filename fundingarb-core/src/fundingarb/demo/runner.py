@@ -283,20 +283,16 @@ def demo_config(
 async def _drive(bot: Bot, truth: Truth, options: DemoOptions, exchanges: list[str]) -> dict[str, Any]:
     view = DemoView(bot, exchanges)
     run = DemoRun(bot, truth, options, view)
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run.watch)
-            if options.days is not None:
-                tasks.start_soon(run.stop_after, options.days)
-            if not options.headless:
-                tasks.start_soon(run.draw)
-            tasks.start_soon(_stop_on_signal, bot)
-            await bot.run()
-            tasks.cancel_scope.cancel()
-    finally:
-        with anyio.CancelScope(shield=True), anyio.move_on_after(15.0):
-            report = await _conclude(run)
-    return report
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run.watch)
+        if options.days is not None:
+            tasks.start_soon(run.stop_after, options.days)
+        if not options.headless:
+            tasks.start_soon(run.draw)
+        tasks.start_soon(_stop_on_signal, bot)
+        await bot.run()
+        tasks.cancel_scope.cancel()
+    return await _conclude(run)
 
 
 async def _stop_on_signal(bot: Bot) -> None:
