@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import datetime, timedelta, timezone
@@ -23,7 +24,7 @@ from fundingarb.domain.order import Fill, FillKind, OrderSide, OrderState, Purpo
 from fundingarb.errors import StoreError
 from fundingarb.ports import Batch
 from fundingarb.store import reading
-from fundingarb.store.columns import exact_text
+from fundingarb.store.columns import Document, exact_text, text_once, time_text
 from fundingarb.store.database import parse_url
 from fundingarb.store.session import Failed, Session
 
@@ -327,3 +328,25 @@ def test_long_identifiers_fit(session: Session) -> None:
     long = fill(record, "binance", trade_id="8" * 300, client_id="7" * 300)
     commit(session, Batch(intents=(found,), orders=(record,), fills=((long, found.id),)))
     assert session.read(reading.fills) == [long]
+
+
+def test_a_documents_text_is_made_once_and_is_the_same() -> None:
+    asked: list[object] = []
+
+    def convert(value: object) -> str:
+        asked.append(value)
+        return json.dumps(value)
+
+    text = text_once(convert)
+    fixed, plain = Document({"a": "1", "b": None}), {"a": "1", "b": None}
+    assert text(fixed) == text(fixed) == text(plain) == text(plain) == '{"a": "1", "b": null}'
+    assert len(asked) == 3  # once for the document, every time for what may have changed
+    assert text(Document({"a": "2"})) == '{"a": "2"}'
+
+
+def test_times_of_any_zone_are_stored_as_utc() -> None:
+    local = datetime(2026, 3, 1, 12, 30, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    assert time_text(local) == "2026-03-01T07:00:00.000000+00:00"
+    assert time_text(local.astimezone(timezone.utc)) == time_text(local)
+    with pytest.raises(ValueError, match="no time zone"):
+        time_text(datetime(2026, 3, 1))  # noqa: DTZ001

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timezone
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
@@ -47,6 +48,20 @@ def exact_text(value: Decimal) -> str:
     return "0" if whole == "-0" else whole
 
 
+def in_utc(value: datetime) -> datetime:
+    """The same moment in UTC. Raises ValueError for a time without a zone."""
+    if value.tzinfo is timezone.utc:
+        return value
+    if value.tzinfo is None:
+        raise ValueError(f"{value} has no time zone")
+    return value.astimezone(timezone.utc)
+
+
+def time_text(value: datetime) -> str:
+    """``value`` in UTC as ISO text to the microsecond. Raises ValueError for a time without a zone."""
+    return in_utc(value).isoformat(timespec="microseconds")
+
+
 class Money(TypeDecorator[Decimal]):
     """An exact decimal: NUMERIC(38,18) on PostgreSQL, its digits as text on SQLite.
 
@@ -68,6 +83,11 @@ class Money(TypeDecorator[Decimal]):
         text = exact_text(value)
         return Decimal(text) if dialect.name == "postgresql" else text
 
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        if dialect.name == "postgresql":
+            return super().bind_processor(dialect)
+        return lambda value: None if value is None else exact_text(value)
+
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         if value is None:
             return None
@@ -88,10 +108,12 @@ class Instant(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None:
             return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value} has no time zone")
-        moment = value.astimezone(timezone.utc)
-        return moment if dialect.name == "postgresql" else moment.isoformat(timespec="microseconds")
+        return in_utc(value) if dialect.name == "postgresql" else time_text(value)
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        if dialect.name == "postgresql":
+            return super().bind_processor(dialect)
+        return lambda value: None if value is None else time_text(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:
@@ -115,6 +137,29 @@ class Words(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else storable(value)
+
+
+class Document(dict[str, Any]):
+    """A JSON object that is not changed once it is made, so that its text is made only once."""
+
+    __slots__ = ("text",)
+
+    text: str
+
+
+def text_once(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """``convert`` (JSON to text), remembered by each ``Document``."""
+
+    def text(value: Any) -> Any:
+        if type(value) is not Document:
+            return convert(value)
+        try:
+            return value.text
+        except AttributeError:
+            value.text = convert(value)
+            return value.text
+
+    return text
 
 
 def document() -> TypeEngine[Any]:

@@ -25,7 +25,7 @@ from fundingarb.domain.order import (
     order_side,
 )
 from fundingarb.domain.pnl import hedge_pnl
-from fundingarb.store.columns import storable
+from fundingarb.store.columns import Document, storable
 
 Row = Mapping[str, Any]
 
@@ -42,23 +42,25 @@ def key(*parts: str) -> UUID:
 
 
 @lru_cache(maxsize=4096)
-def instrument_document(instrument: Instrument) -> dict[str, Any]:
+def instrument_document(instrument: Instrument) -> Document:
     """An instrument as JSON can carry it: decimals as text, the interval in seconds."""
-    return {
-        "exchange": instrument.exchange,
-        "symbol": instrument.symbol,
-        "exchange_id": instrument.exchange_id,
-        "base": instrument.base,
-        "settle": instrument.settle,
-        "tick": str(instrument.tick),
-        "lot": str(instrument.lot),
-        "min_quantity": str(instrument.min_quantity),
-        "min_notional": str(instrument.min_notional),
-        "funding_interval": instrument.funding_interval.total_seconds(),
-        "max_quantity": None if instrument.max_quantity is None else str(instrument.max_quantity),
-        "multiplier": str(instrument.multiplier),
-        "delists_at": None if instrument.delists_at is None else instrument.delists_at.isoformat(),
-    }
+    return Document(
+        {
+            "exchange": instrument.exchange,
+            "symbol": instrument.symbol,
+            "exchange_id": instrument.exchange_id,
+            "base": instrument.base,
+            "settle": instrument.settle,
+            "tick": str(instrument.tick),
+            "lot": str(instrument.lot),
+            "min_quantity": str(instrument.min_quantity),
+            "min_notional": str(instrument.min_notional),
+            "funding_interval": instrument.funding_interval.total_seconds(),
+            "max_quantity": None if instrument.max_quantity is None else str(instrument.max_quantity),
+            "multiplier": str(instrument.multiplier),
+            "delists_at": None if instrument.delists_at is None else instrument.delists_at.isoformat(),
+        }
+    )
 
 
 def instrument(stored: Row) -> Instrument:

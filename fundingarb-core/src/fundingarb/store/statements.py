@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     Dialect,
     Table,
     and_,
@@ -29,6 +30,7 @@ from sqlalchemy.sql.expression import ClauseElement
 
 from fundingarb.domain.order import OrderState
 from fundingarb.store import tables
+from fundingarb.store.columns import text_once
 
 DERIVED = (
     "status",
@@ -65,6 +67,11 @@ class Statement:
             name: bind.type.dialect_impl(dialect).bind_processor(dialect)
             for name, bind in compiled.binds.items()
         }
+        if not self._named:
+            for name, bind in compiled.binds.items():
+                convert = processors[name]
+                if isinstance(bind.type, JSON) and convert is not None:
+                    processors[name] = text_once(convert)
         self._fields = [(name, processors[name], constant.get(name)) for name in order]
 
     def bind(self, row: Mapping[str, Any]) -> Any:
