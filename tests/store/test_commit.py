@@ -31,7 +31,7 @@ from fundingarb.domain.order import FillKind, OrderSide, OrderState, Purpose
 from fundingarb.domain.pnl import hedge_pnl
 from fundingarb.errors import StoreError
 from fundingarb.ports import Batch, Committed
-from fundingarb.store import SqlStore, open_store, tables
+from fundingarb.store import SqlStore, drivers, open_store, tables
 from fundingarb.store.database import parse_url
 from fundingarb.store.drivers import PostgresDriver, SqliteDriver
 from fundingarb.store.session import Failed, Session
@@ -447,6 +447,51 @@ async def test_nothing_is_stored_when_any_statement_fails(url: str, monkeypatch:
     )
     assert isinstance(session.commit((full_batch(found),))[0], Committed)
     session.close()
+
+
+async def test_nothing_is_stored_when_the_database_refuses_the_last_statement(store: SqlStore) -> None:
+    found = intent()
+    nobody = replace(order(intent(7)), client_id="of no hedge")
+    for batch in (
+        Batch(intents=(found,), orders=(order(found), nobody)),
+        Batch(
+            intents=(found,),
+            orders=(filled(order(found)),),
+            fills=((fill(nobody, "bybit"), nobody.hedge_id),),
+        ),
+    ):
+        with pytest.raises(StoreError, match="contradicts what is stored"):
+            await store.commit(batch)
+        assert await store.hedges() == []
+    await store.commit(Batch(intents=(found,), orders=(order(found),)))
+    assert len((await store.load()).hedges[0].orders) == 1
+
+
+async def test_nothing_is_stored_when_sending_stops_half_way(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first, the second, ... statement does not go out; what went out before it must not be committed."""
+    left = [-1]
+    run = drivers._Sent.run
+
+    def stopping(self: Any, raw: Any) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Broken
+        run(self, raw)
+
+    monkeypatch.setattr(drivers._Sent, "run", stopping)
+    found = intent()
+    batch = Batch(intents=(found,), orders=(order(found),), alerts=(alert(), alert("another")))
+    async with open_store(postgres_url, StillClock()) as store:
+        for number in range(1, 7):
+            left[0] = number
+            with pytest.raises(Broken):
+                await store.commit(batch)
+            assert (await store.hedges(), await store.alerts()) == ([], [])
+        left[0] = -1
+        await store.commit(batch)
+        assert len(await store.alerts()) == 2
 
 
 async def test_reports_and_configuration(store: SqlStore, clock: StillClock) -> None:
