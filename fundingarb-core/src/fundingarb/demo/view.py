@@ -38,7 +38,6 @@ class DemoView:
 
     bot: Bot
     exchanges: list[str]
-    dashboard: str | None = None
     books: Books | None = None
     alerts: deque[Alert] = field(default_factory=lambda: deque(maxlen=6))
 
@@ -59,8 +58,9 @@ class DemoView:
             f"{now:%Y-%m-%d %H:%M:%S} UTC  x{self.bot.clock.speed:g}  ",
             (status.state, "bold green" if status.state == "RUNNING" else "bold red"),
         )
-        if self.dashboard:
-            line.append(f"  {self.dashboard}", "underline")
+        for service in self.bot.parts.services.values():
+            if service.url:
+                line.append(f"  {service.url}", "underline")
         line.append(f"\nwaiting for {status.waiting_for}", "italic")
         return Panel(line, padding=(0, 1))
 
