@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
 ENDPOINT = "fapiPrivatePostOrder"
 PATH = "/order"
+
+_UNRESERVED = re.compile("[A-Za-z0-9_.~-]*").fullmatch
+
+
+def query_of(fields: Mapping[str, Any]) -> str:
+    """``fields`` as a query. Values that need no escaping, all that orders usually have, are only joined."""
+    if _UNRESERVED("".join([str(value) for value in fields.values()])):
+        return "&".join([f"{name}={value}" for name, value in fields.items()])
+    return urlencode(fields, quote_via=quote)
 
 
 def order_signer(exchange: Any) -> Callable[[Mapping[str, Any]], dict[str, Any]] | None:
@@ -31,7 +41,7 @@ def order_signer(exchange: Any) -> Callable[[Mapping[str, Any]], dict[str, Any]]
     keyed = hmac.new(secret.encode(), digestmod=hashlib.sha256)
 
     def sign(params: Mapping[str, Any]) -> dict[str, Any]:
-        query = urlencode({"timestamp": exchange.nonce(), **params, "recvWindow": window}, quote_via=quote)
+        query = query_of({"timestamp": exchange.nonce(), **params, "recvWindow": window})
         digest = keyed.copy()
         digest.update(query.encode())
         url = f"{start}{query}&signature={digest.hexdigest()}"

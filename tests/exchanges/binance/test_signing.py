@@ -20,6 +20,7 @@ ORDERS: list[Mapping[str, Any]] = [
     {**LIMIT, "side": "SELL", "reduceOnly": "true"},
     {key: value for key, value in LIMIT.items() if key not in ("price", "timeInForce")} | {"type": "MARKET"},
     {**LIMIT, "symbol": "币安人生USDT", "newClientOrderId": "a b/c:d&e=f+g.h_i-j~k"},
+    *({**LIMIT, "newClientOrderId": f"a{character}b"} for character in "/:&=+%.~_-\n ٣é"),
 ]
 
 
