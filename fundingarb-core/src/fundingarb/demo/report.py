@@ -14,6 +14,8 @@ from fundingarb.domain.order import ZERO, Fill
 from fundingarb.domain.pnl import HedgePnl, LegPnl, hedge_pnl
 from fundingarb.ports import Store
 
+EVERY_HEDGE = 10**9
+
 
 @dataclass(frozen=True)
 class Books:
@@ -35,7 +37,9 @@ class Books:
 async def read_books(store: Store) -> Books:
     """Read everything from the store, oldest hedge first."""
     hedges = [
-        hedge for hedge in reversed(await store.hedges()) if any(order.filled for order in hedge.orders)
+        hedge
+        for hedge in reversed(await store.hedges(limit=EVERY_HEDGE))
+        if any(order.filled for order in hedge.orders)
     ]
     pnl = {}
     for hedge in hedges:
