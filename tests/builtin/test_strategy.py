@@ -12,6 +12,7 @@ import pytest
 from tests.domain.make import NOW, D, T, filled, hedge, instrument, quote
 
 from fundingarb.builtin.strategy import FundingSpread
+from fundingarb.domain.funding import FundingRate
 from fundingarb.domain.hedge import CloseReason, Hedge, Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.market import RateBook
@@ -29,6 +30,10 @@ class View:
     rates: RateBook = field(default_factory=RateBook)
     hedges: Sequence[Hedge] = ()
     known: dict[tuple[str, str], list[Quote]] = field(default_factory=dict)
+    stale: set[str] = field(default_factory=set)
+
+    def rate(self, exchange: str, symbol: str) -> FundingRate | None:
+        return None if exchange in self.stale else self.rates.get(exchange, symbol)
 
     def quotes(self, exchange: str, symbol: str) -> Sequence[Quote]:
         return self.known.get((exchange, symbol), ())
@@ -265,6 +270,13 @@ def test_no_exit_right_after_a_settlement_either(seconds: int, exits: bool) -> N
     """The rates name the next settlement already; the last one was one interval before."""
     now = T - timedelta(hours=4) + timedelta(seconds=seconds)
     assert bool(ask(turned("-0.01"), now=now).exits) is exits
+
+
+def test_no_exit_on_a_rate_that_is_too_old() -> None:
+    view = turned("-0.001", tolerance=D("-0.0001"))
+    assert ask(view).exits
+    view.stale.add(view.hedges[0].intent.long.instrument.exchange)
+    assert not ask(view).exits
 
 
 def test_no_exit_on_a_rate_that_is_not_known() -> None:

@@ -517,3 +517,10 @@ def test_a_fill_after_the_end_is_flattened() -> None:
 def test_an_order_that_turns_up_after_the_end_is_cancelled() -> None:
     made = hedge(row(LONG, ENTRY, "10", OPEN), mode=Mode.DONE)
     assert run(made) == [Cancel(made.orders[0])]
+
+
+def test_a_hedged_close_in_no_hurry_waits_for_a_price() -> None:
+    calm = closing()
+    assert not any(isinstance(action, Place) for action in run(calm, market(BLIND, BLIND)))
+    urgent = closing(close_reason=CloseReason.LIQUIDATION)
+    assert any(isinstance(action, Place) for action in run(urgent, market(BLIND, BLIND)))

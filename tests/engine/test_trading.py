@@ -752,6 +752,25 @@ async def test_the_loop_does_not_spin() -> None:
         assert made.hedge.orders[0].state is OrderState.OPEN
 
 
+async def test_the_loop_does_not_spin_while_an_exchange_wants_silence() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await made.until(lambda: made.alpha.ledger.orders)
+        for gate in bot.gates.values():
+            gate._paused_until = bot.clock.monotonic() + 120
+        ticks = 0
+        original = bot.loop.tick
+
+        async def tick() -> None:
+            nonlocal ticks
+            ticks += 1
+            assert ticks < 2000
+            await original()
+
+        bot.loop.tick = tick  # type: ignore[method-assign]
+        await anyio.sleep(60)  # the entry's deadline passes: its order is to be cancelled and cannot be
+
+
 def test_patience_scales_with_the_clock() -> None:
     settings = TradingSettings(
         symbols=(),

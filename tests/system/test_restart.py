@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 from tests.system.programs import Control, localnet, program, wait_for
 
 CONFIG = """\
@@ -27,15 +29,33 @@ def run_and_kill(folder: Path, database: str) -> None:
             first.end(signal.SIGKILL)
         before, orders = hedged(control), control.order_count()
         assert before
+        wait_for("settlement while the bot is down", lambda: settled(control), 60)
         with program(folder, "second", *arguments) as second:
             symbols = {symbol for _, symbol in before}
             wait_for("close of a hedge opened before", lambda: closed_one(control, symbols), 240)
             assert "does not match" not in second.output
             assert second.end(signal.SIGTERM) == 0, second.output
+        compare_money(control, database)
         assert control.order_count() > orders
         for symbol in symbols:
             legs = [float(quantity) for (_, name), quantity in control.positions().items() if name == symbol]
             assert sum(legs) == pytest.approx(0), f"{symbol} is hedged or flat"
+
+
+def compare_money(control: Control, database: str) -> None:
+    """What is booked equals the change of every account's balance: nothing was lost while the bot was down."""
+    url = database.replace("postgresql://", "postgresql+psycopg://")
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        trades = connection.execute(text("select account, realized_pnl, fee from trades")).all()
+        payments = connection.execute(text("select account, payment_usd from funding_events")).all()
+    engine.dispose()
+    for name, account in control.get("/truth")["accounts"].items():
+        booked = sum(
+            (Decimal(str(pnl)) - Decimal(str(fee)) for own, pnl, fee in trades if own == name), Decimal(0)
+        )
+        booked += sum((Decimal(str(amount)) for own, amount in payments if own == name), Decimal(0))
+        assert booked == Decimal(account["balance"]) - Decimal(account["starting_balance"]), name
 
 
 def hedged(control: Control) -> dict[tuple[str, str], str]:
@@ -46,6 +66,10 @@ def hedged(control: Control) -> dict[tuple[str, str], str]:
         totals.setdefault(symbol, []).append(float(quantity))
     done = {symbol for symbol, legs in totals.items() if len(legs) == 2 and abs(sum(legs)) < 1e-9}
     return {key: quantity for key, quantity in positions.items() if key[1] in done}
+
+
+def settled(control: Control) -> bool:
+    return any(account["funding"] for account in control.get("/truth")["accounts"].values())
 
 
 def closed_one(control: Control, symbols: set[str]) -> bool:

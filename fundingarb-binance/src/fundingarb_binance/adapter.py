@@ -90,6 +90,11 @@ def stream_root(context: OpenContext, settings: BinanceSettings) -> str:
     return found
 
 
+def _traded(income: Sequence[schema.Income]) -> list[str]:
+    """Ids of symbols that were traded: every trade posts a commission row, and a result when it closes."""
+    return list(dict.fromkeys(row.symbol for row in income if row.symbol and row.tradeId))
+
+
 @asynccontextmanager
 async def open_adapter(settings: BinanceSettings, context: OpenContext) -> AsyncIterator[BinanceAdapter]:
     """An adapter for one account (or for public data), closed on leaving."""
@@ -278,12 +283,16 @@ class BinanceAdapter(RestAdapter):
 
     async def get_fills(self, since: datetime, symbol: str | None = None) -> Sequence[Fill]:
         known = await self.instruments()
+        fills: list[Fill] = []
         if symbol is not None:
             instruments = [await self.instrument(symbol)]
         else:
-            ids = await self._traded_ids(since)
-            instruments = [each for name in ids if (each := known.by_id(name)) is not None]
-        fills: list[Fill] = []
+            income = await self._income(since, None)
+            instruments = [each for name in _traded(income) if (each := known.by_id(name)) is not None]
+            for charged in income:
+                instrument = known.by_id(charged.symbol)
+                if charged.incomeType == "INSURANCE_CLEAR" and instrument is not None:
+                    fills.append(messages.charge(charged, self.account, instrument))
         for instrument in instruments:
             rows = await ledger.trades_since(
                 lambda params: self.read("fapiPrivateGetUserTrades", list[schema.UserTrade], params),
@@ -293,11 +302,6 @@ class BinanceAdapter(RestAdapter):
             )
             fills.extend([await self._fill(row, instrument) for row in rows])
         return sorted(fills, key=lambda fill: fill.at)
-
-    async def _traded_ids(self, since: datetime) -> list[str]:
-        """Symbols with a trade since: every trade posts a commission row, and a result when it closes."""
-        rows = await self._income(since, None)
-        return list(dict.fromkeys(row.symbol for row in rows if row.symbol and row.tradeId))
 
     async def _income(self, since: datetime, kind: str | None) -> list[schema.Income]:
         return await ledger.income_since(

@@ -289,6 +289,25 @@ def fill(
     )
 
 
+def charge(row: Income, account: str, instrument: Instrument) -> Fill:
+    """An INSURANCE_CLEAR row (what a liquidation costs beyond its trades): a fill of nothing whose fee it is."""
+    return Fill(
+        exchange=EXCHANGE,
+        account=account,
+        symbol=instrument.symbol,
+        trade_id=f"income{row.tranId}",
+        exchange_order_id="",
+        client_id=None,
+        side=OrderSide.SELL,
+        quantity=Decimal(0),
+        price=Decimal(0),
+        fee=-row.income,
+        realized_pnl=Decimal(0),
+        at=moment(row.time, "time"),
+        kind=FillKind.LIQUIDATION,
+    )
+
+
 def payment(row: Income, account: str, symbol: str) -> FundingPayment:
     """One FUNDING_FEE row: ``income`` is what the balance changed by, so negative means paid."""
     at = moment(row.time, "time")

@@ -302,15 +302,18 @@ def balance(wallets: Iterable[Wallet], account: str) -> Balance:
 
 
 def is_fill(row: LedgerRow) -> bool:
-    """Whether a ledger row is an execution."""
-    return row.type in _KINDS and bool(row.qty) and bool(row.tradePrice)
+    """Whether a ledger row is an execution, or a charge that belongs to one (the fee of a liquidation)."""
+    return row.type in _KINDS and (
+        (bool(row.qty) and bool(row.tradePrice)) or _KINDS[row.type] is not FillKind.TRADE
+    )
 
 
 def fill(row: LedgerRow, account: str, instrument: Instrument) -> Fill:
     """One execution as the transaction log has it.
 
     ``cashFlow`` is the price result of the closed part, and ``change`` what the wallet changed by; the fee is what
-    lies between them, so that price result less fee is the change to the last digit.
+    lies between them, so that price result less fee is the change to the last digit. A charge without a trade (the
+    fee of a liquidation) is a fill of nothing whose fee is the charge.
     """
     cash, change = number(row.cashFlow, "cashFlow"), number(row.change, "change")
     funding = optional(row.funding, "funding") or Decimal(0)
@@ -318,12 +321,12 @@ def fill(row: LedgerRow, account: str, instrument: Instrument) -> Fill:
         exchange=EXCHANGE,
         account=account,
         symbol=instrument.symbol,
-        trade_id=row.tradeId,
+        trade_id=row.tradeId or row.id,
         exchange_order_id=row.orderId,
         client_id=row.orderLinkId or None,
-        side=side_of(row.side),
-        quantity=positive(row.qty, "qty") * instrument.multiplier,
-        price=positive(row.tradePrice, "tradePrice") / instrument.multiplier,
+        side=side_of(row.side) if row.qty else OrderSide.SELL,
+        quantity=positive(row.qty, "qty") * instrument.multiplier if row.qty else Decimal(0),
+        price=positive(row.tradePrice, "tradePrice") / instrument.multiplier if row.qty else Decimal(0),
         fee=cash + funding - change,
         realized_pnl=cash,
         at=moment(row.transactionTime, "transactionTime"),

@@ -292,6 +292,10 @@ class MarketView(Protocol):
         """Live hedges."""
         ...
 
+    def rate(self, exchange: str, symbol: str) -> FundingRate | None:
+        """The rate while it is fresh; None when it is too old to act on."""
+        ...
+
     def quotes(self, exchange: str, symbol: str) -> Sequence[Quote]:
         """One quote per account on ``exchange`` that could trade ``symbol`` now; empty while something is stale."""
         ...

@@ -104,11 +104,10 @@ class FundingSpread:
     def _exit(self, view: MarketView, hedge: Hedge, now: datetime) -> Exit | None:
         if hedge.intent.mode is not Mode.HOLDING:
             return None
-        legs = [
-            view.rates.get(leg.instrument.exchange, hedge.symbol)
+        long, short = (
+            view.rate(leg.instrument.exchange, hedge.symbol)
             for leg in (hedge.intent.long, hedge.intent.short)
-        ]
-        long, short = legs
+        )
         if long is None or short is None:
             return None
         for rate in (long, short):

@@ -23,5 +23,5 @@ def configure_logging(level: str = "INFO", file: Path | None = None) -> None:
     logging.basicConfig(
         level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[handler], force=True
     )
-    for noisy in ("httpx", "aiohttp.access", "hypercorn.access", "ccxt"):
+    for noisy in ("httpx", "aiohttp.access", "hypercorn.access", "ccxt", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -206,6 +206,7 @@ class DemoRun:
         self.bot.stop()
 
     async def draw(self) -> None:
+        await self.bot.ready.wait()
         with Live(self.view.frame(), refresh_per_second=4, screen=False, transient=False) as live:
             while True:
                 await anyio.sleep(0.25)

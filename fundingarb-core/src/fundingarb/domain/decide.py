@@ -318,6 +318,8 @@ def _reduce(
     unfilled = sum(1 for order in tries if order.state is not OrderState.REFUSED)
     cap = min(policy.slippage * (2 ** min(unfilled, 5)), Decimal("0.05"))
     price = _marketable(leg, purpose, quote, cap)
+    if price is None and hedge.unhedged == 0 and hedge.intent.close_reason not in URGENT:
+        return []  # hedged and in no hurry: wait for a price rather than take any
     order = next_order(hedge, leg.plan.side, purpose, quantity, price, TimeInForce.IOC, quote.mid, now)
     return [Place(order)]
 

@@ -61,6 +61,7 @@ class AccountReader:
         self._wanted: dict[str, datetime] = {}
         self._patience = FIRST_PAUSE
         self._not_before = 0.0
+        self._payments_floor = account.payments_since or started_at - OVERLAP
         self._booking = anyio.Lock()
         self.differences: list[Difference] = []
 
@@ -198,7 +199,7 @@ class AccountReader:
         """Book the ledger's funding payments that are new, each to the hedge that held the instrument."""
         async with self._booking:
             account = self.account
-            since = account.payments_since or self._started_at - OVERLAP
+            since = account.payments_since or self._payments_floor
             payments = await self._read(
                 "get_funding_payments", lambda: account.adapter.get_funding_payments(since)
             )
@@ -209,7 +210,7 @@ class AccountReader:
             for payment, hedge_id in committed.payments:
                 self._bus.publish(PaymentBooked(payment, hedge_id))
             newest = max(payment.settlement for payment in payments)
-            account.payments_since = max(newest - LATE, self._started_at - OVERLAP)
+            account.payments_since = max(newest - LATE, self._payments_floor)
             if committed.payments:
                 self._wake()
 

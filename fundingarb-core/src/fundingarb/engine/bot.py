@@ -48,6 +48,9 @@ from fundingarb.ports import (
 
 log = logging.getLogger("fundingarb.bot")
 
+#: Real seconds before fee tiers that could not be read are read again.
+FEES_AGAIN = 5.0
+
 
 @dataclass
 class AccountFeed:
@@ -136,6 +139,9 @@ class Bot:
         checkpoint = await self.store.load()
         self.state.adopt(checkpoint.hedges)
         self.state.killed = checkpoint.killed
+        for hedge in checkpoint.hedges:
+            if hedge.intent.liquidated and hedge.intent.closed_at is not None:
+                self.state.cooldowns[hedge.symbol] = hedge.intent.closed_at + self.settings.cooldown
         for name, adapter in self.parts.accounts.items():
             account = Account(name, adapter)
             account.fills_since = checkpoint.fills_since.get(name)
@@ -222,9 +228,17 @@ class Bot:
 
         async def fees() -> None:
             while True:
+                missing = 0
                 for symbol in symbols:
-                    await reader.read_fees(symbol)
-                await self.clock.sleep(24 * 3600)
+                    try:
+                        await reader.read_fees(symbol)
+                    except ExchangeError as error:
+                        missing += 1
+                        self._failed(f"{name}.fees of {symbol}", error)
+                if missing:
+                    await anyio.sleep(FEES_AGAIN)
+                else:
+                    await self.clock.sleep(24 * 3600)
 
         async def modes() -> None:
             busy = {hedge.symbol for hedge in self.state.live()}
@@ -240,7 +254,7 @@ class Bot:
     async def _settle(self) -> None:
         """No resting entry is left behind, and what was filled is on disk."""
         self.loop.stopping = True
-        while any(order.remaining for hedge in self.state.live() for order in hedge.orders):
+        while any(self._under_way(hedge) for hedge in self.state.live()):
             self.loop.wake()
             await anyio.sleep(0.05)
         for reader in self.readers.values():
@@ -249,7 +263,16 @@ class Bot:
                 await reader.collect_payments()
             except (ExchangeError, StoreError) as error:
                 log.info("%s: %s", reader.account.name, error)
-        await self.loop.tick()
+        await self.loop.flush()
+
+    @staticmethod
+    def _under_way(hedge: Hedge) -> bool:
+        """Whether something of ``hedge`` is still to be done before the bot may leave it alone."""
+        return (
+            hedge.intent.mode is not Mode.HOLDING
+            or bool(hedge.unhedged)
+            or any(o.remaining for o in hedge.orders)
+        )
 
     # what happened
 

@@ -31,6 +31,8 @@ LOOK_RESTING = 2.0
 CANCEL_AGAIN = 2.0
 #: Real seconds an order that adds exposure may wait to be sent: after that it answers to a market that has gone.
 STALE_SECONDS = 5.0
+#: A cancel that failed is tried again after a second, then ever later, up to this many real seconds.
+LONGEST_CANCEL_PAUSE = 16.0
 
 
 class Executor:
@@ -53,6 +55,7 @@ class Executor:
         self._not_before: dict[str, float] = {}
         self._missing_since: dict[str, float] = {}
         self._cancelled_at: dict[str, float] = {}
+        self._cancel_after: dict[str, tuple[float, float]] = {}
 
     def send(self, record: OrderRecord) -> None:
         """Send a committed registry row. The caller has put it into ``state.in_flight``."""
@@ -62,6 +65,8 @@ class Executor:
         """Ask for a cancel, then for what became of the order."""
         current = self._current(record)
         if record.client_id in self._asking or current.state.terminal:
+            return
+        if self._clock.monotonic() < self._cancel_after.get(record.client_id, (0.0, 0.0))[0]:
             return
         self._state.put_order(replace(current, cancel_requested=True))
         self._asking.add(record.client_id)
@@ -97,7 +102,7 @@ class Executor:
         return min(due) - self._clock.monotonic() if due else None
 
     def _forget(self, name: str) -> None:
-        for memory in (self._not_before, self._missing_since, self._cancelled_at):
+        for memory in (self._not_before, self._missing_since, self._cancelled_at, self._cancel_after):
             memory.pop(name, None)
 
     def _over(self, name: str) -> bool:
@@ -163,6 +168,8 @@ class Executor:
             )
         except Exception as error:  # noqa: BLE001 - reported, whatever it is
             self._report("cancel of", record, error)
+            pause = min(2 * self._cancel_after.get(record.client_id, (0.0, 0.5))[1], LONGEST_CANCEL_PAUSE)
+            self._cancel_after[record.client_id] = (self._clock.monotonic() + pause, pause)
             self._state.put_order(replace(self._current(record), cancel_requested=False))
         else:
             self._cancelled_at[record.client_id] = self._clock.monotonic()

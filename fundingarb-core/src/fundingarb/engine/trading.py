@@ -365,6 +365,10 @@ class TradingLoop:
 
     # committing
 
+    async def flush(self) -> None:
+        """Commit what changed without deciding anything; ``StoreError`` when it cannot be."""
+        await self._commit(self.clock.now())
+
     async def _commit(self, now: datetime) -> bool:
         """Everything that changed since the last commit, in one transaction; then publish it. Whether there was any."""
         orders, intents = self.state.dirty_orders, self.state.dirty_intents

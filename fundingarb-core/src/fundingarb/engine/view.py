@@ -8,6 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from fundingarb.domain.decide import ExecutionPolicy
+from fundingarb.domain.funding import FundingRate
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.market import RateBook
 from fundingarb.domain.opportunity import EntryRules, Quote
@@ -76,6 +77,9 @@ class View:
     @property
     def hedges(self) -> Sequence[Hedge]:
         return self.state.live()
+
+    def rate(self, exchange: str, symbol: str) -> FundingRate | None:
+        return None if exchange in self.state.down else self.markets.fresh_rate(exchange, symbol)
 
     def quotes(self, exchange: str, symbol: str) -> Sequence[Quote]:
         rate, book = self.markets.fresh_rate(exchange, symbol), self.markets.fresh_book(exchange, symbol)

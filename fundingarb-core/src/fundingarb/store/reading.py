@@ -45,7 +45,10 @@ def checkpoint(connection: Connection, instance: str | None, now: datetime) -> C
         killed=control_value(connection, instance, KILLED) == "1",
         config_revision=0 if last is None else last[0],
         fills_since=_fills_since(connection, found),
-        payments_since=_newest(connection, funding.c.account, funding.c.settlement, PAYMENTS_OVERLAP),
+        payments_since={
+            **_earliest_hedges(found),
+            **_newest(connection, funding.c.account, funding.c.settlement, PAYMENTS_OVERLAP),
+        },
     )
 
 
@@ -174,6 +177,16 @@ def _fills_since(connection: Connection, known: Sequence[Hedge]) -> dict[str, da
             if not order.state.terminal or order.booked < order.filled:
                 since[order.account] = min(since.get(order.account, order.created_at), order.created_at)
     return since
+
+
+def _earliest_hedges(hedges: Sequence[Hedge]) -> dict[str, datetime]:
+    """Account -> when its first hedge was made: where to look for payments while none is booked."""
+    earliest: dict[str, datetime] = {}
+    for hedge in hedges:
+        for leg in (hedge.intent.long, hedge.intent.short):
+            known = earliest.get(leg.account, hedge.intent.created_at)
+            earliest[leg.account] = min(known, hedge.intent.created_at)
+    return earliest
 
 
 def _newest(
