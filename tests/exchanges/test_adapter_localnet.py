@@ -569,7 +569,12 @@ async def test_what_the_exchange_closes_by_itself(desk: Desk, kind: FaultKind, e
         await eventually(lambda: ((desk.account, SYMBOL) in sink.positions) and len(sink.fills) == 2)
         tasks.cancel_scope.cancel()
     fills = await desk.adapter.get_fills(desk.started)
-    assert [fill.kind for fill in fills] == [FillKind.TRADE, expected]
+    assert [fill.kind for fill in fills if fill.quantity] == [FillKind.TRADE, expected]
+    assert all(fill.kind is expected and fill.fee > 0 for fill in fills if not fill.quantity)
+    change = Decimal(desk.truth["balance"]) - Decimal(desk.truth["starting_balance"])
+    assert sum(fill.realized_pnl - fill.fee for fill in fills) == change, (
+        "what it cost beyond the trade is booked too"
+    )
     assert [fill.kind for fill in sink.fills] == [FillKind.TRADE, expected]
     assert await desk.adapter.get_positions() == []
 

@@ -327,8 +327,8 @@ def fill(row: LedgerRow, account: str, instrument: Instrument) -> Fill:
         side=side_of(row.side) if row.qty else OrderSide.SELL,
         quantity=positive(row.qty, "qty") * instrument.multiplier if row.qty else Decimal(0),
         price=positive(row.tradePrice, "tradePrice") / instrument.multiplier if row.qty else Decimal(0),
-        fee=cash + funding - change,
-        realized_pnl=cash,
+        fee=cash + funding - change if row.qty else -change,
+        realized_pnl=cash if row.qty else Decimal(0),
         at=moment(row.transactionTime, "transactionTime"),
         kind=_KINDS[row.type],
     )
