@@ -142,6 +142,7 @@ def register_commands(cli):
 
     @cli.command("interrupted")
     def interrupted():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits it ignored
         os.kill(os.getpid(), signal.SIGINT)
         import time
         time.sleep(10)

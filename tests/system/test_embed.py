@@ -26,6 +26,6 @@ def test_embedding_example_trades(root: Path, tmp_path: Path) -> None:
             wait_for("opened position", lambda: "Position Opened" in output.read_text(), 120)
             assert control.positions()
         finally:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
             process.wait(20)
     assert "Traceback" not in output.read_text() or "KeyboardInterrupt" in output.read_text()
