@@ -24,7 +24,7 @@ def one_line(run_cli: RunCli, tmp_path: Path, config: str, ready: Path | None, *
     ready_arguments = ("--ready-file", str(ready)) if ready else ()
     result = run_cli("run", "--config", str(path), *ready_arguments, *extra)
     assert result.returncode == 2, result.stdout + result.stderr
-    lines = [line for line in result.stderr.splitlines() if " INFO " not in line]
+    lines = result.stderr.splitlines()
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("error: ")
     return lines[0]
