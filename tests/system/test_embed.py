@@ -29,3 +29,13 @@ def test_embedding_example_trades(root: Path, tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             process.wait(20)
     assert "Traceback" not in output.read_text() or "KeyboardInterrupt" in output.read_text()
+
+
+def test_a_localnet_ends_with_the_program_that_started_it(tmp_path: Path) -> None:
+    """The demo holds the other end of its standard input; here nobody does."""
+    command = [sys.executable, "-m", "fundingarb", "localnet", "--exchange", "binance", "--until-eof"]
+    ended = subprocess.run(
+        command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
+    )
+    assert ended.returncode == 0
+    assert b"localnet stopped" in ended.stdout

@@ -87,6 +87,7 @@ async def localnet_process(
         "localnet",
         "--ready-file",
         str(ready),
+        "--until-eof",
         "--seed",
         str(options.seed),
     ]

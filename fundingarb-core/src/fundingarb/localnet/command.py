@@ -73,6 +73,7 @@ def _speed(ctx: click.Context, param: click.Parameter, value: float) -> float:
 @click.option(
     "--accounts", type=click.IntRange(1, 20), default=2, show_default=True, help="Accounts per exchange."
 )
+@click.option("--until-eof", is_flag=True, help="End when standard input ends too.")
 def localnet_command(
     exchanges: tuple[str, ...],
     ready_file: Path | None,
@@ -83,6 +84,7 @@ def localnet_command(
     tls: bool,
     ports: dict[str, int],
     accounts: int,
+    until_eof: bool,
 ) -> None:
     """Serve offline exchanges on loopback until interrupted.
 
@@ -103,6 +105,6 @@ def localnet_command(
         if ready_file is not None:
             check_writable(ready_file)
         async with installed_dialects(exchanges) as dialects:
-            await serve(dialects, options, ready_file=ready_file, say=click.echo)
+            await serve(dialects, options, ready_file=ready_file, say=click.echo, until_eof=until_eof)
 
     asyncio.run(run())

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,11 +26,17 @@ async def serve(
     *,
     ready_file: Path | None,
     say: Callable[[str], None] = print,
+    until_eof: bool = False,
 ) -> None:
-    """Serve the exchanges until SIGINT or SIGTERM. The ready file exists exactly as long as they are served."""
+    """Serve the exchanges until SIGINT or SIGTERM, with ``until_eof`` also until standard input ends.
+
+    The ready file exists exactly as long as they are served.
+    """
     if ready_file is not None:
         check_writable(ready_file)
     stop = asyncio.Event()
+    if until_eof:
+        stop_at_eof(asyncio.get_running_loop(), stop)
     with stopping_on_signals(stop):
         async with run_localnets(dialects, options) as localnet:
             if ready_file is not None:
@@ -41,6 +48,18 @@ async def serve(
                 if ready_file is not None:
                     remove_ready(ready_file)
         say("localnet stopped")
+
+
+def stop_at_eof(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Set ``stop`` when standard input ends: when the program that started this one is gone, however it went."""
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        with suppress(RuntimeError):  # the loop has ended by itself
+            loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=watch, name="stdin", daemon=True).start()
 
 
 @contextmanager
