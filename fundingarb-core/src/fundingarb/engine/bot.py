@@ -32,7 +32,7 @@ from fundingarb.engine.state import Account, BotState
 from fundingarb.engine.supervisor import keep_running
 from fundingarb.engine.trading import TradingLoop
 from fundingarb.engine.view import TradingSettings, View
-from fundingarb.errors import ConfigError, ExchangeError, StoreError
+from fundingarb.errors import ConfigError, ExchangeError, ExchangeUnavailable, StoreError
 from fundingarb.ports import (
     AccountStatus,
     AlertSink,
@@ -50,6 +50,8 @@ log = logging.getLogger("fundingarb.bot")
 
 #: Real seconds before fee tiers that could not be read are read again.
 FEES_AGAIN = 5.0
+#: Real seconds between two attempts to start with an exchange that does not answer.
+START_AGAIN = 5.0
 
 
 @dataclass
@@ -212,11 +214,22 @@ class Bot:
             )
             for exchange, adapter in self.parts.market_data.items()
         ]
-        listed = await load_feeds(feeds, self.settings.symbols)
+        listed = await self._load(feeds)
         for feed in feeds:
             await feed.run(tasks)
         for account in self.state.accounts.values():
             tasks.start_soon(self._start_account, account, listed.get(account.exchange, ()), tasks)
+
+    async def _load(self, feeds: Sequence[MarketFeed]) -> dict[str, Sequence[str]]:
+        """Read the instruments. With hedges open an exchange that does not answer is waited for, not given up."""
+        while True:
+            try:
+                return await load_feeds(feeds, self.settings.symbols)
+            except ExchangeUnavailable as error:
+                if not self.state.live():
+                    raise
+                self._failed("start", error)
+            await anyio.sleep(START_AGAIN)
 
     async def _start_account(
         self, account: Account, symbols: Sequence[str], tasks: anyio.abc.TaskGroup

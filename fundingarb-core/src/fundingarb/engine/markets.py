@@ -167,16 +167,23 @@ class Markets:
 async def load_feeds(feeds: Sequence[MarketFeed], symbols: Sequence[str]) -> dict[str, Sequence[str]]:
     """Read every exchange's instruments; returns exchange -> our symbols it lists.
 
-    Raises ``ConfigError`` for a symbol that no exchange lists.
+    Raises ``ConfigError`` for a symbol that no exchange lists, ``ExchangeError`` when one does not answer.
     """
     listed: dict[str, Sequence[str]] = {}
 
+    failed: list[ExchangeError] = []
+
     async def load(feed: MarketFeed) -> None:
-        listed[feed.exchange] = await feed.load()
+        try:
+            listed[feed.exchange] = await feed.load()
+        except ExchangeError as error:
+            failed.append(error)
 
     async with anyio.create_task_group() as loading:
         for feed in feeds:
             loading.start_soon(load, feed)
+    if failed:
+        raise failed[0]
     for symbol in symbols:
         if not any(symbol in names for names in listed.values()):
             raise ConfigError(
