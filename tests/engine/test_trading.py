@@ -283,6 +283,17 @@ async def test_a_restart_with_an_order_that_never_arrived_gives_it_up_after_the_
     assert made.hedge.status is Status.ABANDONED
 
 
+async def test_with_a_hedge_open_the_start_waits_for_an_exchange_that_does_not_answer() -> None:
+    made = floor()
+    async with made.running():
+        await opened(made)
+        await booked(made)
+    made.beta.fail("get_instruments", ExchangeUnavailable("in maintenance"), times=3)
+    async with made.running() as bot:
+        await made.until(lambda: bot.status().state == "RUNNING", within=60)
+        assert made.mode() is Mode.HOLDING
+
+
 async def test_an_open_hedge_is_found_again_and_gone_on_with() -> None:
     made = floor()
     async with made.running():
