@@ -11,6 +11,7 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 import pytest
+from tests.needs import need
 
 from fundingarb.localnet.installed import installed_dialects
 from fundingarb.localnet.run import Localnet, Options, run_localnets
@@ -28,8 +29,7 @@ class Running:
 
     def exchange(self, name: str) -> Any:
         """An exchange's part of the ready file; the test is skipped when its plugin is not installed."""
-        if name not in self.ready["exchanges"]:
-            pytest.skip(f"needs the {name} localnet; install it with: pip install ./fundingarb-{name}")
+        need(name in self.ready["exchanges"], f"the {name} localnet", f"pip install ./fundingarb-{name}")
         return self.ready["exchanges"][name]
 
     def inside(self, work: Callable[[Localnet], T]) -> T:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from fundingarb.domain.events import Alert, HedgeChanged, PaymentBooked, Severity
-from fundingarb.domain.hedge import CloseReason, Hedge, Mode, Status
+from fundingarb.domain.events import Alert, PaymentBooked, Severity
+from fundingarb.domain.hedge import CloseReason, Hedge, Status
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.pnl import HedgePnl
 from fundingarb.engine.bus import Bus
@@ -112,8 +112,3 @@ class Announcer:
     def stream(self, name: str, connected: bool, reason: str, now: datetime) -> None:
         if not connected:
             self._say(Severity.WARNING, f"Stream {name} Down", (reason, "Action: polling by REST"), now)
-
-
-def became(event: HedgeChanged, previous: Mode | None, mode: Mode) -> bool:
-    """Whether this event is the one that brought its hedge into ``mode``."""
-    return event.hedge.intent.mode is mode and previous is not mode

@@ -471,11 +471,3 @@ class Bot:
         """Raise the number of hedges that may still be opened, where it is limited."""
         self.loop.count_entry(more)
         self._wake()
-
-    async def refresh(self) -> None:
-        """Read every account's ledger, positions and balance now."""
-        for reader in self.readers.values():
-            await reader.collect_fills()
-            await reader.collect_payments()
-            await reader.reconcile()
-            await reader.read_balance()
