@@ -69,13 +69,15 @@ def test_replay_of_recorded_history(run_cli: RunCli, tmp_path: Path, data_dir: P
 
 def test_a_wrong_figure_is_not_reconciled() -> None:
     """The check that ends the demo can fail: one cent too much and it does."""
-    from fundingarb.demo.report import Books, reconciled
+    from fundingarb.demo.report import Books, reconciled, unexplained
 
     books = Books([], [], [], {}, {})
-    truth = {"binance": {"starting_balance": "100", "final_balance": "100"}}
+    truth = {"binance": {"starting_balance": "100", "final_balance": "100", "changes": {}}}
     assert reconciled(books, truth)
-    truth["binance"]["final_balance"] = "100.01"
+    assert not unexplained(books, truth)
+    truth["binance"] |= {"final_balance": "100.01", "changes": {"BTC-USDT": "0.01"}}
     assert not reconciled(books, truth)
+    assert unexplained(books, truth) == ["binance BTC-USDT: the ledger says 0.01, booked is 0"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -29,9 +30,18 @@ class Books:
 
     def booked(self, account: str) -> Decimal:
         """What the bot says ``account``'s balance changed by: realised price results + funding - fees."""
-        fills = [fill for fill in self.fills if fill.account == account]
-        funding = sum((payment.amount for payment in self.payments if payment.account == account), ZERO)
-        return sum((fill.realized_pnl - fill.fee for fill in fills), ZERO) + funding
+        return sum(self.booked_by_symbol(account).values(), ZERO)
+
+    def booked_by_symbol(self, account: str) -> dict[str, Decimal]:
+        """The same, symbol by symbol."""
+        sums: defaultdict[str, Decimal] = defaultdict(Decimal)
+        for fill in self.fills:
+            if fill.account == account:
+                sums[fill.symbol] += fill.realized_pnl - fill.fee
+        for payment in self.payments:
+            if payment.account == account:
+                sums[payment.symbol] += payment.amount
+        return dict(sums)
 
 
 async def read_books(store: Store) -> Books:
@@ -60,12 +70,27 @@ def differences(books: Books, truth: Mapping[str, Mapping[str, Any]]) -> dict[st
     }
 
 
+def unexplained(books: Books, truth: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Where the books and the exchanges part: a line per account and symbol whose ledger rows do not add up to them."""
+    lines = []
+    for account, figures in truth.items():
+        booked = books.booked_by_symbol(account)
+        posted = {symbol: Decimal(amount) for symbol, amount in figures["changes"].items()}
+        for symbol in sorted(booked.keys() | posted.keys()):
+            ours, theirs = booked.get(symbol, ZERO), posted.get(symbol, ZERO)
+            if ours != theirs:
+                where = symbol or "no symbol"
+                lines.append(f"{account} {where}: the ledger says {text(theirs)}, booked is {text(ours)}")
+    return lines
+
+
 def build(books: Books, truth: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The report as a JSON document: decimals are strings, times ISO UTC."""
     return {
         "hedges": [_hedge(hedge, books.pnl[str(hedge.id)]) for hedge in books.hedges],
         "truth": truth,
         "reconciled": reconciled(books, truth),
+        "unexplained": unexplained(books, truth),
         "refusals": dict(sorted(books.refusals.items())),
     }
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -157,7 +157,16 @@ def account_truth(account: Mapping[str, Any]) -> dict[str, Any]:
         "fills": account["fills"],
         "funding_payments": account["funding"],
         "positions": account["positions"],
+        "changes": changes_by_symbol(account["ledger"]),
     }
+
+
+def changes_by_symbol(ledger: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Symbol (empty for transfers) -> what its ledger rows changed the balance by since the start."""
+    sums: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for row in ledger:
+        sums[row["symbol"]] += Decimal(row["amount"])
+    return {symbol: text(amount) for symbol, amount in sorted(sums.items())}
 
 
 class DemoRun:
@@ -345,3 +354,5 @@ def summarise(
     else:
         shown = ", ".join(f"{name} by {amount}" for name, amount in wrong.items() if amount)
         console.print(f"NOT reconciled: balances differ from the books: {shown}", style="bold red")
+        for line in report["unexplained"]:
+            console.print(f"  {line}", highlight=False)
