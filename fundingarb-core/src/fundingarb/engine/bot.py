@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from uuid import UUID, uuid4
 
@@ -13,10 +12,7 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 
-from fundingarb.domain.events import Alert, FillBooked, HedgeChanged, PaymentBooked, StreamChanged
-from fundingarb.domain.funding import expected_payment
 from fundingarb.domain.hedge import CloseReason, Hedge, Mode
-from fundingarb.domain.instrument import Side
 from fundingarb.domain.market import RateBook
 from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.order import Fill, FillKind, OrderReport
@@ -28,6 +24,7 @@ from fundingarb.engine.executor import Executor
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.manual import manual_plan
 from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
+from fundingarb.engine.reactions import Reactions
 from fundingarb.engine.state import Account, BotState
 from fundingarb.engine.supervisor import keep_running
 from fundingarb.engine.trading import TradingLoop
@@ -36,7 +33,6 @@ from fundingarb.errors import ConfigError, ExchangeError, ExchangeUnavailable, S
 from fundingarb.ports import (
     AccountStatus,
     AlertSink,
-    Batch,
     BotStatus,
     Clock,
     ExchangeAdapter,
@@ -162,11 +158,15 @@ class Bot:
             )
         async with anyio.create_task_group() as tasks:
             self._compose(tasks)
-            tasks.start_soon(self._watch_events)
-            tasks.start_soon(self._journal_alerts)
-            await self._remember_liquidations()
+            reactions = Reactions(
+                self.state, self.markets, self.store, self.bus, self.clock, self.settings, self.announcer,
+                self._wake, self.pnl,
+            )  # fmt: skip
+            tasks.start_soon(reactions.watch_events)
+            tasks.start_soon(reactions.journal_alerts)
+            await reactions.remember_liquidations()
             for name, sink in self.parts.sinks.items():
-                tasks.start_soon(self._deliver, name, sink)
+                tasks.start_soon(reactions.deliver, name, sink)
             await self._start_feeds(tasks)
             tasks.start_soon(self.loop.run)
             for name, service in self.parts.services.items():
@@ -305,93 +305,6 @@ class Bot:
         if self._last_failure.get(task) != text:
             log.warning("%s: %s", task, text)
         self._last_failure[task] = text
-
-    async def _watch_events(self) -> None:
-        told = {(hedge.id, mode) for hedge in self.state.hedges.values() for mode in Mode}
-        told -= {(hedge.id, Mode.DONE) for hedge in self.state.live()}
-        with self.bus.subscribe(5000, HedgeChanged, PaymentBooked, FillBooked, StreamChanged) as events:
-            while True:
-                event = await events.get()
-                if isinstance(event, HedgeChanged):
-                    hedge, key = event.hedge, (event.hedge.id, event.hedge.intent.mode)
-                    if (
-                        key not in told
-                        and hedge.complete_fills
-                        and any(order.filled for order in hedge.orders)
-                    ):
-                        told.add(key)
-                        await self._announce(hedge, event.at)
-                elif isinstance(event, PaymentBooked) and event.hedge_id in self.state.hedges:
-                    self.announcer.funding(event, self.state.hedges[event.hedge_id], self.clock.now())
-                elif isinstance(event, FillBooked):
-                    self._closed_by_exchange(event.fill, event.hedge_id)
-                elif isinstance(event, StreamChanged):
-                    self.announcer.stream(event.stream, event.connected, event.reason, event.at)
-
-    async def _journal_alerts(self) -> None:
-        with self.bus.subscribe(1000, Alert) as events:
-            while True:
-                event = await events.get()
-                if isinstance(event, Alert):
-                    try:
-                        await self.store.commit(Batch(alerts=(event,)))
-                    except StoreError as error:
-                        log.warning("alert not journalled: %s", error)
-
-    async def _announce(self, hedge: Hedge, at: datetime) -> None:
-        try:
-            pnl = await self.pnl(hedge)
-        except StoreError as error:
-            log.warning("alert without figures: %s", error)
-            return
-        if hedge.intent.mode is Mode.HOLDING:
-            self.announcer.opened(hedge, pnl, self._expected_funding(hedge), at)
-        elif hedge.intent.mode is Mode.DONE:
-            self.announcer.closed(hedge, pnl, at)
-
-    def _expected_funding(self, hedge: Hedge) -> Decimal | None:
-        """What the next settlement of each leg should bring at the rates announced now; None while one is unknown."""
-        total = Decimal(0)
-        for leg in (hedge.long, hedge.short):
-            rate = self.markets.fresh_rate(leg.plan.instrument.exchange, hedge.symbol)
-            if rate is None or rate.mark is None:
-                return None
-            total += expected_payment(leg.plan.side, leg.filled, rate.mark, rate.rate)
-        return total
-
-    async def _remember_liquidations(self) -> None:
-        """Liquidations that were booked before the last end and perhaps not acted on."""
-        for hedge in self.state.live():
-            if hedge.taken and not hedge.intent.liquidated:
-                for fill in await self.store.fills(hedge.id):
-                    self._closed_by_exchange(fill, hedge.id)
-
-    def _closed_by_exchange(self, fill: Fill, hedge_id: UUID | None) -> None:
-        """A liquidation: flatten the other leg at once, pause the symbol. (ADL is evened out by ``decide``.)"""
-        hedge = self.state.hedges.get(hedge_id) if hedge_id else None
-        if hedge is None or fill.kind is not FillKind.LIQUIDATION or not hedge.live:
-            return
-        side = Side.LONG if hedge.intent.long.account == fill.account else Side.SHORT
-        if not hedge.intent.liquidated:
-            now = self.clock.now()
-            self.state.cooldowns[hedge.symbol] = now + self.settings.cooldown
-            self.announcer.liquidated(hedge, side, str(self.settings.cooldown), now)
-            intent = hedge.intent.edit(
-                mode=Mode.CLOSING, close_reason=CloseReason.LIQUIDATION, liquidated=True
-            )
-            self.state.put_intent(intent)
-            self._wake()
-
-    async def _deliver(self, name: str, sink: AlertSink) -> None:
-        with self.bus.subscribe(1000, Alert) as events:
-            while True:
-                event = await events.get()
-                if not isinstance(event, Alert):
-                    continue
-                try:
-                    await sink.send(event)
-                except Exception as error:  # noqa: BLE001 - a sink that fails must not stop the others
-                    log.warning("alert sink %s: %s: %s", name, type(error).__name__, error)
 
     # ports.BotHandle
 

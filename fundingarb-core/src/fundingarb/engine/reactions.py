@@ -1,0 +1,128 @@
+"""What the bot does about what has happened: alerts, journal, liquidations. Each reaction follows a committed event."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from fundingarb.domain.events import Alert, FillBooked, HedgeChanged, PaymentBooked, StreamChanged
+from fundingarb.domain.funding import expected_payment
+from fundingarb.domain.hedge import CloseReason, Hedge, Mode
+from fundingarb.domain.instrument import Side
+from fundingarb.domain.order import Fill, FillKind
+from fundingarb.domain.pnl import HedgePnl
+from fundingarb.engine.alerts import Announcer
+from fundingarb.engine.bus import Bus
+from fundingarb.engine.markets import Markets
+from fundingarb.engine.state import BotState
+from fundingarb.engine.view import TradingSettings
+from fundingarb.errors import StoreError
+from fundingarb.ports import AlertSink, Batch, Clock, Store
+
+log = logging.getLogger("fundingarb.reactions")
+
+
+@dataclass
+class Reactions:
+    """Listens to the bus; ``wake`` runs the trading loop, ``pnl`` is the account of a hedge as booked."""
+
+    state: BotState
+    markets: Markets
+    store: Store
+    bus: Bus
+    clock: Clock
+    settings: TradingSettings
+    announcer: Announcer
+    wake: Callable[[], None]
+    pnl: Callable[[Hedge], Awaitable[HedgePnl]]
+
+    async def watch_events(self) -> None:
+        told = {(hedge.id, mode) for hedge in self.state.hedges.values() for mode in Mode}
+        told -= {(hedge.id, Mode.DONE) for hedge in self.state.live()}
+        with self.bus.subscribe(5000, HedgeChanged, PaymentBooked, FillBooked, StreamChanged) as events:
+            while True:
+                event = await events.get()
+                if isinstance(event, HedgeChanged):
+                    hedge, key = event.hedge, (event.hedge.id, event.hedge.intent.mode)
+                    if (
+                        key not in told
+                        and hedge.complete_fills
+                        and any(order.filled for order in hedge.orders)
+                    ):
+                        told.add(key)
+                        await self._announce(hedge, event.at)
+                elif isinstance(event, PaymentBooked) and event.hedge_id in self.state.hedges:
+                    self.announcer.funding(event, self.state.hedges[event.hedge_id], self.clock.now())
+                elif isinstance(event, FillBooked):
+                    self._closed_by_exchange(event.fill, event.hedge_id)
+                elif isinstance(event, StreamChanged):
+                    self.announcer.stream(event.stream, event.connected, event.reason, event.at)
+
+    async def journal_alerts(self) -> None:
+        with self.bus.subscribe(1000, Alert) as events:
+            while True:
+                event = await events.get()
+                if isinstance(event, Alert):
+                    try:
+                        await self.store.commit(Batch(alerts=(event,)))
+                    except StoreError as error:
+                        log.warning("alert not journalled: %s", error)
+
+    async def _announce(self, hedge: Hedge, at: datetime) -> None:
+        try:
+            pnl = await self.pnl(hedge)
+        except StoreError as error:
+            log.warning("alert without figures: %s", error)
+            return
+        if hedge.intent.mode is Mode.HOLDING:
+            self.announcer.opened(hedge, pnl, self._expected_funding(hedge), at)
+        elif hedge.intent.mode is Mode.DONE:
+            self.announcer.closed(hedge, pnl, at)
+
+    def _expected_funding(self, hedge: Hedge) -> Decimal | None:
+        """What the next settlement of each leg should bring at the rates announced now; None while one is unknown."""
+        total = Decimal(0)
+        for leg in (hedge.long, hedge.short):
+            rate = self.markets.fresh_rate(leg.plan.instrument.exchange, hedge.symbol)
+            if rate is None or rate.mark is None:
+                return None
+            total += expected_payment(leg.plan.side, leg.filled, rate.mark, rate.rate)
+        return total
+
+    async def remember_liquidations(self) -> None:
+        """Liquidations that were booked before the last end and perhaps not acted on."""
+        for hedge in self.state.live():
+            if hedge.taken and not hedge.intent.liquidated:
+                for fill in await self.store.fills(hedge.id):
+                    self._closed_by_exchange(fill, hedge.id)
+
+    def _closed_by_exchange(self, fill: Fill, hedge_id: UUID | None) -> None:
+        """A liquidation: flatten the other leg at once, pause the symbol. (ADL is evened out by ``decide``.)"""
+        hedge = self.state.hedges.get(hedge_id) if hedge_id else None
+        if hedge is None or fill.kind is not FillKind.LIQUIDATION or not hedge.live:
+            return
+        side = Side.LONG if hedge.intent.long.account == fill.account else Side.SHORT
+        if not hedge.intent.liquidated:
+            now = self.clock.now()
+            self.state.cooldowns[hedge.symbol] = now + self.settings.cooldown
+            self.announcer.liquidated(hedge, side, str(self.settings.cooldown), now)
+            intent = hedge.intent.edit(
+                mode=Mode.CLOSING, close_reason=CloseReason.LIQUIDATION, liquidated=True
+            )
+            self.state.put_intent(intent)
+            self.wake()
+
+    async def deliver(self, name: str, sink: AlertSink) -> None:
+        with self.bus.subscribe(1000, Alert) as events:
+            while True:
+                event = await events.get()
+                if not isinstance(event, Alert):
+                    continue
+                try:
+                    await sink.send(event)
+                except Exception as error:  # noqa: BLE001 - a sink that fails must not stop the others
+                    log.warning("alert sink %s: %s: %s", name, type(error).__name__, error)
