@@ -83,6 +83,12 @@ def test_every_entry_rule_can_be_set() -> None:
     ] == []
 
 
+def test_slippage_caps_reach_the_execution_policy() -> None:
+    values = {"reprice_cap": "0.003", "order_slippage_cap": "0.004"}
+    policy = load_config(None, {"trading": values}, {}).execution_policy()
+    assert (policy.reprice_cap, policy.slippage) == (Decimal("0.003"), Decimal("0.004"))
+
+
 @pytest.mark.parametrize(
     ("symbol", "tolerance"),
     [("BTC-USDT", "0"), ("ETH-USDT", "-0.0003"), ("SOL-USDT", "-0.0005"), (None, "0"), ("XRP-USDT", "0")],

@@ -130,6 +130,22 @@ def test_the_rest_is_entered_after_a_reprice() -> None:
     assert (order.purpose, order.quantity, order.attempt) == (ENTRY, D(6), 2)
 
 
+def test_an_entry_follows_the_price_as_far_as_the_slippage_cap() -> None:
+    made = hedge(row(LONG, ENTRY, "10", CANCELLED, reference=D(100)))
+    within = market(LegMarket(D("100.1"), D("100.3"), D(100)))
+    assert placed(run(made, within)).price == D("100.2")
+    beyond = market(LegMarket(D("100.2"), D("100.3"), D(100)))
+    assert run(made, beyond) == [Retarget(D(0), "the price has left the slippage cap")]
+    better = market(LegMarket(D("98.1"), D("98.3"), D(100)))
+    assert placed(run(made, better)).price == D("98.2")
+    # the cap is counted from where the first order saw the price, not from order to order
+    crept = hedge(
+        row(LONG, ENTRY, "10", CANCELLED, reference=D(100)),
+        row(LONG, ENTRY, "10", CANCELLED, reference=D("100.2")),
+    )
+    assert run(crept, beyond) == [Retarget(D(0), "the price has left the slippage cap")]
+
+
 def test_a_refused_entry_ends_the_opening() -> None:
     assert run(hedge(row(LONG, ENTRY, "10", REFUSED))) == [Retarget(D(0), "first leg refused")]
     made = hedge(

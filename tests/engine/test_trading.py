@@ -209,6 +209,69 @@ async def test_an_order_whose_commit_failed_is_forgotten() -> None:
         await made.until(lambda: made.sent(made.alpha), within=5)
 
 
+async def test_what_reduces_goes_out_from_memory_while_the_store_fails_and_is_stored_when_it_answers() -> (
+    None
+):
+    """Failure model: no exposure without a durable row, but nobody stays naked because a disk is full."""
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    async with made.running() as bot:
+        await opened(made)
+        await booked(made)
+        made.store.failing = "disk full"
+        await bot.close_hedge(HEDGE)
+        await made.until(lambda: made.position == (0, 0), within=10)
+        closing = [order for order in made.hedge.orders if order.purpose is Purpose.CLOSE]
+        assert {order.account for order in closing} == {"alpha", "beta"}
+        assert not [order for order in closing if order.client_id in made.store.orders]
+        assert titles(sink).count("Order Sent While The Database Is Down") == 2
+        assert made.mode() is not Mode.DONE  # the ledger cannot be booked
+        made.store.failing = None
+        await made.until(lambda: made.mode() is Mode.DONE)
+        assert all(made.store.orders[order.client_id].state is OrderState.FILLED for order in closing)
+        assert "Database Available Again" in titles(sink)
+
+
+async def test_a_database_that_hangs_counts_as_down() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await opened(made)
+        await booked(made)
+        commit = made.store.commit
+
+        async def hang(batch: Batch) -> Any:
+            await anyio.sleep_forever()
+
+        made.store.commit = hang  # type: ignore[method-assign]
+        await bot.close_hedge(HEDGE)
+        await made.until(lambda: made.position == (0, 0), within=10)
+        assert "did not answer" in bot.loop.entries_off_reason
+        made.store.commit = commit  # type: ignore[method-assign]
+        await made.until(lambda: made.mode() is Mode.DONE)
+
+
+async def test_a_leg_without_its_partner_is_an_alert_after_five_seconds_and_every_thirty() -> None:
+    """The hedge order is in doubt and nothing more can be done before it is resolved: a person has to know."""
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    made.beta.script(Script.lost_reply("10"))
+    made.beta.fail("find_order", ExchangeUnavailable("no answer"), times=10_000)
+    async with made.running():
+        deafen(made.beta)
+        await made.until(lambda: made.sent(made.alpha))
+        made.alpha.fill_order(made.sent(made.alpha)[0].client_id)
+        await made.until(lambda: made.held(made.alpha) == 10)
+        await anyio.sleep(4)
+        assert "Unhedged Position" not in titles(sink)
+        await anyio.sleep(2.5)
+        assert titles(sink).count("Unhedged Position") == 1
+        (alert,) = [alert for alert in sink.alerts if alert.title == "Unhedged Position"]
+        assert alert.severity is Severity.CRITICAL
+        assert "Too much: 10 LONG on alpha" in alert.lines
+        await anyio.sleep(30)
+        assert titles(sink).count("Unhedged Position") == 2
+
+
 async def test_a_failing_store_is_one_line_and_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
     made = floor()
     async with made.running():

@@ -206,6 +206,14 @@ class TradingSection(Section):
         default=Decimal(60),
         description="nothing is opened or closed for its spread this close to a settlement",
     )
+    reprice_cap: Ratio = Field(
+        default=Decimal("0.002"),
+        description="an entry follows the mid price until it has moved this fraction against it",
+    )
+    order_slippage_cap: Ratio = Field(
+        default=Decimal("0.002"),
+        description="a marketable order accepts prices up to this fraction beyond the best one (reductions widen it)",
+    )
     post_only_first_leg: bool = Field(
         default=False, description="the first leg's orders may only make, never take"
     )
@@ -333,7 +341,12 @@ class Config(BaseSettings):
 
     def execution_policy(self) -> ExecutionPolicy:
         """How orders are worked."""
-        return ExecutionPolicy(post_only=self.trading.post_only_first_leg)
+        trading = self.trading
+        return ExecutionPolicy(
+            slippage=trading.order_slippage_cap,
+            reprice_cap=trading.reprice_cap,
+            post_only=trading.post_only_first_leg,
+        )
 
     def tolerance_for(self, symbol: str | None) -> Decimal:
         """The lowest 8-hour spread that a new hedge of ``symbol`` tolerates (None: of any symbol not named)."""

@@ -54,7 +54,8 @@ class ExecutionPolicy:
     """How orders are worked. Fractions are of price.
 
     ``slippage`` caps a marketable order beyond the touch, ``reprice`` is how far the mid may leave a resting order,
-    ``reprice_after`` how long an order rests at least, ``hedge_attempts`` how often the second leg is tried without
+    ``reprice_after`` how long an order rests at least, ``reprice_cap`` how far the mid may move against the first
+    leg from where its first order saw it before the rest of the entry is given up, ``hedge_attempts`` how often the second leg is tried without
     a fill before the first is unwound, ``naked_budget`` how long a surplus may wait for its hedge, ``retry_after``
     the first pause between reductions that come to nothing.
     """
@@ -62,6 +63,7 @@ class ExecutionPolicy:
     slippage: Decimal = Decimal("0.002")
     reprice: Decimal = Decimal("0.0002")
     reprice_after: timedelta = timedelta(seconds=3)
+    reprice_cap: Decimal = Decimal("0.002")
     hedge_attempts: int = 3
     entry_attempts: int = 20
     naked_budget: timedelta = timedelta(seconds=5)
@@ -203,6 +205,9 @@ def _enter(
     mid = quote.mid
     if mid is None or not quote.reachable:
         return []
+    first = entries[0].reference if entries else None
+    if first is not None and side.sign * (mid - first) > policy.reprice_cap * first:
+        return [Retarget(leg.filled, "the price has left the slippage cap")]
     price = instrument.price_down(mid) if side is Side.LONG else instrument.price_up(mid)
     if not instrument.tradable(quantity, price):
         return [Retarget(leg.filled, "remainder below the exchange's minimum")]

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from fundingarb.domain.events import Alert, PaymentBooked, Severity
-from fundingarb.domain.hedge import CloseReason, Hedge, Status
+from fundingarb.domain.hedge import CloseReason, Hedge, OrderRecord, Status
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.pnl import HedgePnl
 from fundingarb.engine.bus import Bus
@@ -93,8 +93,30 @@ class Announcer:
         self._say(Severity.CRITICAL, "Liquidation Detected", lines, now, hedge)
 
     def store_failed(self, reason: str, now: datetime) -> None:
-        lines = (reason, "Action: no new exposure until the database answers")
+        lines = (reason, "Action: no new exposure until the database answers; what reduces is still sent")
         self._say(Severity.CRITICAL, "Database Unavailable", lines, now)
+
+    def store_answers(self, now: datetime) -> None:
+        lines = ("What happened meanwhile is stored.", "Action: entries are on again")
+        self._say(Severity.INFO, "Database Available Again", lines, now)
+
+    def sent_from_memory(self, order: OrderRecord, hedge: Hedge, now: datetime) -> None:
+        lines = (
+            f"Pair: {hedge.symbol}",
+            f"Order: {order.side.value} {order.quantity} on {order.account}, reduce-only ({order.client_id})",
+            "It is stored when the database answers; until then do not start a second bot",
+        )
+        self._say(Severity.CRITICAL, "Order Sent While The Database Is Down", lines, now, hedge)
+
+    def unhedged(self, hedge: Hedge, seconds: float, now: datetime) -> None:
+        heavier = Side.LONG if hedge.unhedged > 0 else Side.SHORT
+        lines = (
+            f"Pair: {hedge.symbol}",
+            f"Too much: {abs(hedge.unhedged)} {heavier.value} on {hedge.intent.leg(heavier).account}",
+            f"For: {seconds:.0f} s",
+            "Action: reducing it; see fundingarb reconcile",
+        )
+        self._say(Severity.CRITICAL, "Unhedged Position", lines, now, hedge)
 
     def strategy_failed(self, reason: str, now: datetime) -> None:
         lines = (reason, "Action: nothing is opened or closed on its word; open hedges are kept even")

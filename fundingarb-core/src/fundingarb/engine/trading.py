@@ -35,12 +35,16 @@ from fundingarb.engine.bus import Bus
 from fundingarb.engine.executor import Executor
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.markets import Markets
+from fundingarb.engine.naked import NakedWatch
 from fundingarb.engine.state import BotState
 from fundingarb.engine.view import TradingSettings, View
 from fundingarb.errors import ConfigError, ExchangeError, StoreError
 from fundingarb.ports import Batch, Clock, Exit, Proposals, RiskRule, Store, Strategy
 
 log = logging.getLogger("fundingarb.trading")
+
+#: Real seconds a commit may take: after that the database counts as down, and what reduces goes out without it.
+COMMIT_SECONDS = 2.0
 
 
 @dataclass
@@ -72,8 +76,12 @@ class TradingLoop:
     _wake: anyio.Event = field(default_factory=anyio.Event)
     _exits: list[Exit] = field(default_factory=list)
     _preparing: set[str] = field(default_factory=set)
+    _naked: NakedWatch = field(init=False)
     _next_full_scan: float = 0.0
     _next_refusals: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._naked = NakedWatch(self.clock, self.announcer)
 
     def wake(self) -> None:
         self._wake.set()
@@ -101,11 +109,11 @@ class TradingLoop:
         ]
         placed = self._apply(actions, now)
         try:
-            if await self._commit(now):
+            if await self._commit(now) and self.store_error is not None:
                 self.store_error = None
+                self.announcer.store_answers(now)
         except StoreError as error:
-            self._store_failed(str(error), placed, now)
-            placed = []  # cancels and questions need no row, and take exposure away
+            placed = self._store_failed(str(error), placed, now)
         for record in placed:
             self.executor.send(record)
         for hedge_id, action in actions:
@@ -115,9 +123,11 @@ class TradingLoop:
                 self.executor.resolve(action.order)
             elif isinstance(action, CollectFills):
                 self._want_fills(self.state.hedges[hedge_id], action.account)
-        for hedge in list(self.state.hedges.values()):
+        hedges = list(self.state.hedges.values())
+        for hedge in hedges:
             for order in (*hedge.long.live, *hedge.short.live):
                 self.executor.watch(order)
+        self._naked.look(hedges, now)
 
     # looking
 
@@ -381,7 +391,12 @@ class TradingLoop:
             return False
         self.state.dirty_orders, self.state.dirty_intents = {}, {}
         try:
-            await self.store.commit(batch)
+            with anyio.move_on_after(COMMIT_SECONDS) as patience:
+                await self.store.commit(batch)
+            if patience.cancelled_caught:
+                raise StoreError(
+                    f"the database did not answer within {COMMIT_SECONDS:.0f} s; look at its server"
+                )
         except StoreError:
             self.state.dirty_orders = {**orders, **self.state.dirty_orders}
             self.state.dirty_intents = {**intents, **self.state.dirty_intents}
@@ -406,11 +421,20 @@ class TradingLoop:
         ]
         self.readers[account].want_fills(hedge.symbol, min(late, default=hedge.intent.created_at))
 
-    def _store_failed(self, reason: str, placed: Sequence[OrderRecord], now: datetime) -> None:
-        """Nothing was sent, so the orders do not exist; entries are off until a commit succeeds."""
+    def _store_failed(self, reason: str, placed: Sequence[OrderRecord], now: datetime) -> list[OrderRecord]:
+        """What may be sent without a durable row: orders that only reduce. Entries are off until a commit succeeds.
+
+        An order that would add exposure was not sent, so it does not exist. One that reduces goes out under its
+        deterministic name, from memory; its row stays to be committed and gets there with the next one that is.
+        """
+        reducing = [record for record in placed if record.reduce_only]
         for record in placed:
-            self.state.in_flight.discard(record.client_id)
-            self.state.drop_order(record)
+            if not record.reduce_only:
+                self.state.in_flight.discard(record.client_id)
+                self.state.drop_order(record)
         if self.store_error is None:
             self.announcer.store_failed(reason, now)
+        for record in reducing:
+            self.announcer.sent_from_memory(record, self.state.hedges[record.hedge_id], now)
         self.store_error = reason
+        return reducing
