@@ -55,9 +55,9 @@ class ExecutionPolicy:
 
     ``slippage`` caps a marketable order beyond the touch, ``reprice`` is how far the mid may leave a resting order,
     ``reprice_after`` how long an order rests at least, ``reprice_cap`` how far the mid may move against the first
-    leg from where its first order saw it before the rest of the entry is given up, ``hedge_attempts`` how often the second leg is tried without
-    a fill before the first is unwound, ``naked_budget`` how long a surplus may wait for its hedge, ``retry_after``
-    the first pause between reductions that come to nothing.
+    leg from where its first order saw it before the rest of the entry is given up, ``hedge_attempts`` how often the
+    second leg is tried without a fill before the first is unwound, ``naked_budget`` how long a surplus may wait for
+    its hedge, ``retry_after`` the first pause between reductions that come to nothing.
     """
 
     slippage: Decimal = Decimal("0.002")
