@@ -443,6 +443,45 @@ async def test_a_wrong_clock_is_measured_and_corrected(desk: Desk) -> None:
     assert (await desk.adapter.get_balance()).wallet == 100_000
 
 
+async def test_the_offset_of_the_exchanges_clock_is_known_in_real_time(desk: Desk) -> None:
+    unmeasured = desk.adapter.clock_offset
+    assert unmeasured is None
+    for skew in (0.7, -1.5):
+        desk.fault(FaultKind.CLOCK_SKEW, seconds=skew, everyone=True, count=None)
+        await desk.adapter.get_server_time()
+        measured = desk.adapter.clock_offset
+        desk.heal()
+        assert measured is not None
+        assert abs(measured.total_seconds() - skew) < 0.2
+
+
+async def test_an_order_that_is_too_long_on_its_way_is_not_taken(nets: Nets, exchange: str) -> None:
+    """``order_expiry`` is what the engine may rely on: nothing that was sent is taken later than that."""
+    async with open_desk(nets, exchange, 60.0) as desk:
+        expiry = desk.adapter.order_expiry
+        assert expiry is not None
+        assert expiry <= timedelta(seconds=4), "3 s receive window and a second for the clocks"
+        for seconds, expected in ((3.2, []), (2.0, ["LIMIT"])):
+            desk.fault(FaultKind.LATE_ACCEPT, operation="order.place", seconds=seconds * desk.clock.speed)
+            order = desk.order(BUY, "0.5", "960", GTC)
+            with pytest.raises(OutcomeUnknown):
+                await desk.adapter.place_order(order)
+            assert desk.truth["orders"] == [], "not there yet"
+            await anyio.sleep(seconds + 0.3)
+            assert [each["type"] for each in desk.truth["orders"]] == expected
+
+
+async def test_positions_carry_what_margin_health_needs(desk: Desk) -> None:
+    await desk.done(desk.order(BUY, "20", "1010"))
+    (held,) = await desk.adapter.get_positions()
+    (truth,) = desk.truth["positions"]
+    assert held.liquidation_price is None or held.mark is None or held.liquidation_price < held.mark
+    assert held.maintenance_margin is not None
+    assert 0 < held.maintenance_margin < held.quantity * 1000 / 10
+    assert held.adl_rank in range(1, 6)
+    assert Decimal(truth["quantity"]) == held.quantity
+
+
 async def test_modes_and_settings(desk: Desk) -> None:
     adapter = desk.adapter
     for leverage in (7, 7, 3):

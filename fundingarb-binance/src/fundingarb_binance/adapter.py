@@ -24,7 +24,7 @@ from fundingarb.domain.order import (
     TimeInForce,
 )
 from fundingarb.errors import BadMessage, ConfigError, ExchangeError, OrderRefused, OutcomeUnknown
-from fundingarb.exchanges.base import RestAdapter
+from fundingarb.exchanges.base import RestAdapter, expiry
 from fundingarb.exchanges.parse import moment, plain, to_ms
 from fundingarb.exchanges.rest import CallFailed, Meaning
 from fundingarb.ports import (
@@ -55,6 +55,7 @@ _COSTS: Mapping[str, Mapping[str, float]] = {
     "cancel_order": {"ip": 1},
     "find_order": {"ip": 1},
     "get_open_orders": {"ip": 40},
+    "cancel_after": {"ip": 10},
     "get_positions": {"ip": 5},
     "get_balance": {"ip": 5},
     "get_fills": {"ip": 37},
@@ -109,6 +110,7 @@ class BinanceAdapter(RestAdapter):
     """One Binance account; see ``fundingarb.ports.ExchangeAdapter`` for what the methods promise."""
 
     name = messages.EXCHANGE
+    dead_man = True
     limits: Sequence[RateLimit] = (
         RateLimit("ip", 2400, 60),
         RateLimit("orders", 300, 10),
@@ -126,6 +128,7 @@ class BinanceAdapter(RestAdapter):
             roots=roots(context, settings),
             options={"recvWindow": settings.recv_window_ms, "timeDifference": 0},
             timeout=settings.request_timeout_seconds,
+            order_expiry=expiry(settings.recv_window_ms),
         )
         self._client_ids: dict[str, str] = {}
         sign_order = signing.order_signer(self.trading.ccxt)
@@ -136,12 +139,8 @@ class BinanceAdapter(RestAdapter):
         return _COSTS.get(operation, {"ip": 1})
 
     # public data
-    async def get_server_time(self) -> datetime:
-        asked = self.clock.time()
-        answer = await self.read("fapiPublicGetTime", schema.ServerTime)
-        server = moment(answer.serverTime, "serverTime")
-        self.skew.measure(server, asked, self.clock.time())
-        return server
+    async def read_time(self) -> datetime:
+        return moment((await self.read("fapiPublicGetTime", schema.ServerTime)).serverTime, "serverTime")
 
     async def get_intervals(self) -> dict[str, timedelta]:
         """Exchange id -> interval of the symbols whose interval was adjusted; all others have eight hours."""
@@ -257,6 +256,16 @@ class BinanceAdapter(RestAdapter):
     async def get_open_orders(self) -> Sequence[OrderReport]:
         await self.instruments()
         return [self.report(row) for row in await self.read("fapiPrivateGetOpenOrders", list[schema.Order])]
+
+    async def cancel_after(self, symbols: Collection[str], seconds: float | None) -> None:
+        """One timer per symbol, over everything that rests there, whoever placed it."""
+        milliseconds = 0 if seconds is None else max(1, round(seconds * 1000))
+        for symbol in symbols:
+            params = {
+                "symbol": (await self.instrument(symbol)).exchange_id,
+                "countdownTime": milliseconds,
+            }
+            await self.change("fapiPrivatePostCountdownCancelAll", params)
 
     def report(self, order: schema.Order) -> OrderReport:
         """``order`` as ours; remembers which client order id its number belongs to, for the trade ledger."""

@@ -22,7 +22,7 @@ from fundingarb.domain.order import (
     OrderState,
 )
 from fundingarb.errors import BadMessage
-from fundingarb.exchanges.parse import decode, each, moment, number, optional_positive, positive
+from fundingarb.exchanges.parse import decode, each, moment, number, optional, optional_positive, positive
 from fundingarb.exchanges.symbols import InstrumentMap, in_base_units
 from fundingarb.ports import KeyPermissions
 from fundingarb_binance.schema import (
@@ -247,7 +247,8 @@ def position(row: Position, account: str, known: InstrumentMap) -> ExchangePosit
         liquidation_price=None if liquidation is None else liquidation / multiplier,
         unrealized_pnl=number(row.unRealizedProfit, "unRealizedProfit"),
         leverage=optional_positive(row.leverage, "leverage"),
-        adl_rank=row.adl,
+        maintenance_margin=optional(row.maintMargin, "maintMargin"),
+        adl_rank=None if row.adl is None else row.adl + 1,
     )
 
 

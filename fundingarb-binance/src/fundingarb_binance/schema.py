@@ -86,6 +86,7 @@ class Position(msgspec.Struct):
     liquidationPrice: str = ""  # noqa: N815
     unRealizedProfit: Decimal = Decimal(0)  # noqa: N815
     leverage: str = ""
+    maintMargin: str = ""  # noqa: N815
     adl: int | None = None
 
 

@@ -25,7 +25,7 @@ from fundingarb.domain.order import (
     TimeInForce,
 )
 from fundingarb.errors import BadMessage, ConfigError, ExchangeError, OrderRefused, OutcomeUnknown
-from fundingarb.exchanges.base import RestAdapter
+from fundingarb.exchanges.base import RestAdapter, expiry
 from fundingarb.exchanges.parse import moment, plain, to_ms
 from fundingarb.exchanges.rest import CallFailed, Meaning
 from fundingarb.ports import (
@@ -135,6 +135,7 @@ class BybitAdapter(RestAdapter):
                 "unifiedMarginStatus": 6,
             },
             timeout=settings.request_timeout_seconds,
+            order_expiry=expiry(settings.recv_window_ms),
         )
 
     def cost(self, operation: str) -> Mapping[str, float]:
@@ -156,12 +157,9 @@ class BybitAdapter(RestAdapter):
             cursor = page.nextPageCursor
 
     # public data
-    async def get_server_time(self) -> datetime:
-        asked = self.clock.time()
+    async def read_time(self) -> datetime:
         answer = await self.read("publicGetV5MarketTime", Answer[schema.ServerTime])
-        server = moment(answer.result.timeNano[:-6], "timeNano")
-        self.skew.measure(server, asked, self.clock.time())
-        return server
+        return moment(answer.result.timeNano[:-6], "timeNano")
 
     async def get_instruments(self) -> Sequence[Instrument]:
         rows = await self._pages("publicGetV5MarketInstrumentsInfo", msgspec.Raw, {"limit": 1000})

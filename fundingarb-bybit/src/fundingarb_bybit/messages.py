@@ -270,7 +270,8 @@ def position(row: Position, account: str, known: InstrumentMap) -> ExchangePosit
         liquidation_price=None if liquidation is None else liquidation / multiplier,
         unrealized_pnl=optional(row.unrealisedPnl, "unrealisedPnl") or Decimal(0),
         leverage=optional_positive(row.leverage, "leverage"),
-        adl_rank=row.adlRankIndicator,
+        maintenance_margin=optional(row.positionMM, "positionMM"),
+        adl_rank=row.adlRankIndicator or None,
     )
 
 

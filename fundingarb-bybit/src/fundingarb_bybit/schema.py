@@ -103,6 +103,7 @@ class Position(msgspec.Struct):
     liqPrice: str = ""  # noqa: N815
     unrealisedPnl: str = ""  # noqa: N815
     leverage: str = ""
+    positionMM: str = ""  # noqa: N815
     adlRankIndicator: int | None = None  # noqa: N815
 
 

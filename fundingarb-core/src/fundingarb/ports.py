@@ -178,10 +178,23 @@ class ExchangeAdapter(Protocol):
     Quantities are base units, prices per base unit, symbols ours. Every method raises the exceptions of
     ``fundingarb.errors`` and nothing else. Writes have three outcomes: they return (done), raise ``OrderRefused``
     (certainly not taken) or ``OutcomeUnknown``. A failed read raises; it is never an empty answer.
+
+    ``order_expiry`` is how long (real time) after it was sent an order may still be taken: the receive window that
+    goes with it, plus a second for clocks that differ. None: the exchange offers no bound, so "not found" never
+    proves that an order will not come. ``clock_offset`` is the exchange's clock less ours as last measured (with
+    ``get_server_time``, half the round trip taken off; requests are signed with it), None before. ``dead_man`` says
+    whether the exchange offers a timer for ``cancel_after``.
     """
 
     name: str
     limits: Sequence[RateLimit]
+    dead_man: bool
+
+    @property
+    def order_expiry(self) -> timedelta | None: ...
+
+    @property
+    def clock_offset(self) -> timedelta | None: ...
 
     def cost(self, operation: str) -> Mapping[str, float]:
         """Scope -> cost units of a method named ``operation``, against ``limits``.
@@ -229,6 +242,13 @@ class ExchangeAdapter(Protocol):
         ...
 
     async def get_open_orders(self) -> Sequence[OrderReport]: ...
+
+    async def cancel_after(self, symbols: Collection[str], seconds: float | None) -> None:
+        """Have the exchange cancel every open order of ``symbols`` by itself unless asked again within ``seconds``
+        (real); None takes the timer off. Only where ``dead_man``; safe to repeat. What a timer covers may be more
+        than was asked for (the adapter's README says), never less.
+        """
+        ...
 
     async def get_positions(self) -> Sequence[ExchangePosition]:
         """Every position that is not zero."""

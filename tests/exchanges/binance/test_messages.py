@@ -161,7 +161,12 @@ def test_an_order_without_a_fill_has_no_average_price() -> None:
 def test_short_positions_are_negative_and_foreign_ones_keep_their_own_name() -> None:
     foreign = {**samples.POSITION, "symbol": "BTCUSDC"}
     ours, theirs = parse("GET /fapi/v3/positionRisk", [samples.POSITION, foreign])
-    assert (ours.symbol, ours.quantity, ours.adl_rank) == ("BTC-USDT", Decimal("-0.250"), 2)
+    assert (ours.symbol, ours.quantity, ours.adl_rank) == (
+        "BTC-USDT",
+        Decimal("-0.250"),
+        3,
+    )  # adl 2 of 0 to 4
+    assert ours.maintenance_margin == Decimal("43.1")
     assert ours.liquidation_price == Decimal("51000.5")
     assert theirs.symbol == "BTCUSDC"
 

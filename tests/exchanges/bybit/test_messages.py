@@ -193,7 +193,15 @@ def test_short_positions_are_negative() -> None:
     short, flat = parse(
         "GET /v5/position/list",
         samples.page(
-            samples.POSITION, {**samples.POSITION, "side": "", "size": "0", "avgPrice": "0", "liqPrice": ""}
+            samples.POSITION,
+            {
+                **samples.POSITION,
+                "side": "",
+                "size": "0",
+                "avgPrice": "0",
+                "liqPrice": "",
+                "adlRankIndicator": 0,
+            },
         ),
     )
     assert (short.quantity, short.entry_price, short.leverage) == (
@@ -201,9 +209,9 @@ def test_short_positions_are_negative() -> None:
         Decimal("43000.4"),
         Decimal(5),
     )
-    assert short.adl_rank == 2
+    assert (short.adl_rank, short.maintenance_margin) == (2, Decimal(53))
     assert flat.quantity == 0
-    assert flat.liquidation_price is None
+    assert (flat.liquidation_price, flat.adl_rank) == (None, None)
 
 
 def test_foreign_contracts_keep_their_own_name() -> None:

@@ -178,14 +178,15 @@ class Orders:
         return dict(DONE)
 
     def countdown(self, call: Call) -> dict[str, Any]:
-        """The dead-man timer of one contract; 0 stops it. The time is simulated time."""
+        """The dead-man timer of one contract, in real time as every network deadline; 0 stops it."""
         symbol = self.context.required(call.params).id
         milliseconds = call.params.integer("countdownTime")
         if milliseconds is None or milliseconds < 0:
             raise BinanceError(
                 -1102, "Mandatory parameter 'countdownTime' was not sent, was empty/null, or malformed."
             )
-        self.context.truth.cancel_after(call.account, symbol, milliseconds / 1000 if milliseconds else None)
+        seconds = milliseconds / 1000 * self.context.venue.clock.speed if milliseconds else None
+        self.context.truth.cancel_after(call.account, symbol, seconds)
         return {"symbol": symbol, "countdownTime": str(milliseconds)}
 
     # -- looking up ------------------------------------------------------------------------------------------

@@ -136,7 +136,11 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class ExchangePosition:
-    """What an exchange says an account holds. ``quantity`` is signed base units: positive long, negative short."""
+    """What an exchange says an account holds. ``quantity`` is signed base units: positive long, negative short.
+
+    What the exchange does not tell is None. ``maintenance_margin`` is this position's part in settle currency;
+    ``adl_rank`` goes from 1 (last to be auto-deleveraged) to 5 (first), whatever scale the exchange uses.
+    """
 
     exchange: str
     account: str
@@ -147,6 +151,7 @@ class ExchangePosition:
     liquidation_price: Decimal | None = None
     unrealized_pnl: Decimal = ZERO
     leverage: Decimal | None = None
+    maintenance_margin: Decimal | None = None
     adl_rank: int | None = None
 
 

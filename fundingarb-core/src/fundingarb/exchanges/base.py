@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import aiohttp
@@ -29,10 +29,20 @@ from fundingarb.ports import OpenContext
 T = TypeVar("T")
 
 
+CLOCK_ERROR = timedelta(seconds=1)
+"""By how much our idea of an exchange's clock may be wrong; exchanges refuse what is stamped further ahead."""
+
+
+def expiry(window_ms: int) -> timedelta:
+    """How long after it was sent a request may be taken that is stamped with a receive window of so many ms."""
+    return timedelta(milliseconds=window_ms) + CLOCK_ERROR
+
+
 class RestAdapter(ABC):
     """Base of an adapter: two REST clients on one session, and the instruments by symbol and id."""
 
     name: str
+    dead_man = False
 
     def __init__(
         self,
@@ -43,8 +53,10 @@ class RestAdapter(ABC):
         roots: Mapping[str, str],
         options: Mapping[str, Any],
         timeout: float,
+        order_expiry: timedelta | None,
     ) -> None:
         self.context = context
+        self.order_expiry = order_expiry
         self.clock = context.clock
         self.session: aiohttp.ClientSession = new_session(context)
         self.skew = Skew()
@@ -142,6 +154,29 @@ class RestAdapter(ABC):
         """A failed write as ``OrderRefused`` or ``OutcomeUnknown``."""
         return write_error(self.name, failure)
 
+    async def cancel_after(self, symbols: Collection[str], seconds: float | None) -> None:
+        """See ``ports.ExchangeAdapter``; for exchanges without such a timer."""
+        raise ExchangeError(f"{self.name} offers no timer that cancels orders")
+
+    # the exchange's clock
+    @property
+    def clock_offset(self) -> timedelta | None:
+        """The exchange's clock less ours in real time, as last measured."""
+        if not self.skew.measured:
+            return None
+        return timedelta(milliseconds=self.skew.milliseconds / self.clock.speed)
+
+    async def get_server_time(self) -> datetime:
+        """What the exchange's clock shows; measures ``clock_offset``, with which requests are signed from then on."""
+        asked = self.clock.time()
+        server = await self.read_time()
+        self.skew.measure(server, asked, self.clock.time())
+        return server
+
+    @abstractmethod
+    async def read_time(self) -> datetime:
+        """What the exchange says the time is."""
+
     async def _check_clock(self, failure: CallFailed) -> None:
         """Measure the exchange's clock anew when it says ours is wrong, so that the next request fits."""
         if failure.meaning is Meaning.CLOCK:
@@ -150,6 +185,3 @@ class RestAdapter(ABC):
                     await self.get_server_time()
                 except ExchangeError:
                     return
-
-    @abstractmethod
-    async def get_server_time(self) -> datetime: ...

@@ -112,9 +112,11 @@ class Skew:
     """How far the exchange's clock is ahead of ours, in milliseconds of the shared clock; signing adds it."""
 
     milliseconds: int = 0
+    measured: bool = False
 
     def measure(self, server: datetime, asked: float, answered: float) -> None:
         """Note that the exchange read ``server`` somewhere between two readings (unix seconds) of our clock."""
+        self.measured = True
         self.milliseconds = round((server.timestamp() - (asked + answered) / 2) * 1000)
 
 

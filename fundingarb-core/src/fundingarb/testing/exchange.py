@@ -45,10 +45,13 @@ class FakeExchange:
 
     Prices come from ``set_book``, rates from ``set_rate``; orders that cross the book fill at its best price in full,
     others rest until ``set_book`` crosses them, ``fill_order`` or ``cancel_order``. ``script`` decides the outcome of
-    the next orders, ``fail`` makes the next calls of a method raise. ``calls`` has every call in order.
+    the next orders, ``fail`` makes the next calls of a method raise. ``calls`` has every call in order. ``timers``
+    are the dead-man timers by symbol (monotonic seconds at which they end); ``run_timers`` acts on those that ended.
+    A clock that ``clock_offset`` is set to shows in ``get_server_time``.
     """
 
     limits: Sequence[RateLimit] = ()
+    dead_man = True
 
     def __init__(
         self,
@@ -72,6 +75,9 @@ class FakeExchange:
         self.leverage: dict[str, int] = {}
         self.margin_mode = "cross"
         self.position_mode = "one-way"
+        self.order_expiry: timedelta | None = timedelta(seconds=4)
+        self.clock_offset: timedelta | None = None
+        self.timers: dict[str, float] = {}
         self.permissions = KeyPermissions(trade=True, withdraw=False, ip_restricted=True)
         self.calls: list[tuple[str, tuple[object, ...]]] = []
         self._tif: dict[str, TimeInForce] = {}
@@ -149,6 +155,15 @@ class FakeExchange:
             order = self._late.pop(0)
             self._accept(order, Script())
 
+    def run_timers(self) -> None:
+        """Cancel the open orders of every symbol whose dead-man timer has ended."""
+        for symbol, at in list(self.timers.items()):
+            if at <= self.clock.monotonic():
+                del self.timers[symbol]
+                for client_id, order in list(self.ledger.orders.items()):
+                    if order.state is OrderState.OPEN and order.symbol == symbol:
+                        self._tell(self._end(client_id))
+
     def settle(self, symbol: str, rate: str | Decimal, mark: str | Decimal) -> FundingPayment | None:
         """Charge one funding settlement now."""
         payment = self.ledger.settle(symbol, Decimal(rate), Decimal(mark), self.clock.now())
@@ -210,7 +225,7 @@ class FakeExchange:
 
     async def get_server_time(self) -> datetime:
         await self._called("get_server_time")
-        return self.clock.now()
+        return self.clock.now() + (self.clock_offset or timedelta(0))
 
     async def get_instruments(self) -> Sequence[Instrument]:
         await self._called("get_instruments")
@@ -341,6 +356,14 @@ class FakeExchange:
     async def get_open_orders(self) -> Sequence[OrderReport]:
         await self._called("get_open_orders")
         return [order for order in self.ledger.orders.values() if order.state is OrderState.OPEN]
+
+    async def cancel_after(self, symbols: Collection[str], seconds: float | None) -> None:
+        await self._called("cancel_after", tuple(symbols), seconds)
+        for symbol in symbols:
+            if seconds is None:
+                self.timers.pop(symbol, None)
+            else:
+                self.timers[symbol] = self.clock.monotonic() + seconds
 
     def _marks(self) -> dict[str, Decimal]:
         return {symbol: mid for symbol, each in self.books.items() if (mid := each.mid) is not None}
