@@ -64,7 +64,7 @@ async def test_ready_file_has_the_documented_shape(tmp_path: Path) -> None:
             while not said or not said[-1].startswith("ready"):  # noqa: ASYNC110
                 await anyio.sleep(0.01)
         data = ready_file_of(ready)
-        assert list(data) == ["exchanges", "control", "clock", "ca"]
+        assert list(data) == ["exchanges", "control", "clock", "run", "ca"]
         assert list(data["exchanges"]) == ["toy", "other"]
         toy = data["exchanges"]["toy"]
         assert list(toy) == ["rest", "ws", "endpoints", "accounts"]

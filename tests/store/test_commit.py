@@ -122,11 +122,30 @@ async def test_an_order_that_is_over_stays_over(store: SqlStore, state: OrderSta
     found = intent()
     over = replace(order(found), state=state, filled=Decimal("0.1"), exchange_order_id="9")
     await store.commit(Batch(intents=(found,), orders=(over,)))
-    await store.commit(Batch(orders=(order(found), replace(order(found), state=OrderState.OPEN))))
+    replayed = [order(found), replace(order(found), state=OrderState.UNKNOWN)]
+    if state is not OrderState.REFUSED:
+        replayed += [replace(order(found), state=state) for state in (OrderState.OPEN, OrderState.REFUSED)]
+    await store.commit(Batch(orders=tuple(replayed)))
     assert (await store.load()).hedges[0].orders == (over,)
     more = replace(over, filled=Decimal("0.2"))
     await store.commit(Batch(orders=(more,)))
     assert (await store.load()).hedges[0].orders == (more,)
+
+
+async def test_a_refused_order_that_turns_up_is_looked_after_again(store: SqlStore) -> None:
+    """Refused also stands for "the exchange knew none": a restart must find the order alive, and later over."""
+    found = intent()
+    refused = replace(order(found), state=OrderState.REFUSED, reason="no such order", resolved_at=NOW)
+    turned_up = replace(refused, state=OrderState.OPEN, filled=Decimal("0.1"), reason="", resolved_at=None)
+    await store.commit(Batch(intents=(found,), orders=(refused,)))
+    await store.commit(Batch(orders=(turned_up,)))
+    assert (await store.load()).hedges[0].orders == (turned_up,)
+    await store.commit(Batch(orders=(refused,)))
+    await store.commit(Batch(orders=(turned_up,)))
+    over = replace(turned_up, state=OrderState.CANCELLED, resolved_at=NOW)
+    await store.commit(Batch(orders=(over,)))
+    await store.commit(Batch(orders=(refused, turned_up)))
+    assert (await store.load()).hedges[0].orders == (over,)
 
 
 async def test_orders_keep_the_order_they_were_asked_for_in(store: SqlStore, clock: StillClock) -> None:

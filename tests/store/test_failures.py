@@ -19,6 +19,7 @@ import pytest
 from tests.postgres import PostgresServer
 from tests.store.samples import NOW, StillClock, alert, fill, filled, intent, order, payment
 
+from fundingarb.config.schema import DatabaseSection
 from fundingarb.errors import StoreError
 from fundingarb.ports import Batch, Committed
 from fundingarb.store import SqlStore, database, open_store
@@ -52,7 +53,11 @@ async def test_places_that_cannot_be_used(tmp_path: Path) -> None:
     await refused(f"sqlite:///{tmp_path / 'file'}", "not a database", "choose another file")
     await refused(f"sqlite:///{tmp_path / 'file' / 'a.db'}", "cannot be opened", "choose a file")
     await refused(f"sqlite:///{tmp_path}", "cannot be opened", "irectory")
-    await refused("sqlite:////proc/nowhere/a.db", "cannot be opened", "choose a file")
+    await refused("sqlite:////proc/a.db", "cannot be opened", "choose a file")
+    await refused(
+        f"sqlite:///{tmp_path}/nwe/a.db", f"there is no folder {tmp_path}/nwe", "correct database.url"
+    )
+    assert not (tmp_path / "nwe").exists()
     await refused("postgresql://bot:correct-horse@127.0.0.1:1/x", "refused", "start the server")
     await refused("postgresql://bot:correct-horse@no.such.host.invalid/x", "correct the host")
     await refused("oracle://bot:correct-horse@host/x", "'oracle' are not supported", "postgresql://")
@@ -76,11 +81,15 @@ async def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     )
 
 
-async def test_files_are_for_the_owner_only(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "deep" / "fundingarb.db"
+async def test_the_usual_place_is_made_and_files_are_for_the_owner_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "new" / "home"))
+    usual = DatabaseSection().url
+    path = tmp_path / "new" / "home" / ".fundingarb" / "fundingarb.db"
     before = os.umask(0)
     try:
-        async with open_store(f"sqlite:///{path}", StillClock()) as store:
+        async with open_store(usual, StillClock()) as store:
             await store.commit(Batch(intents=(intent(),)))
             for name in path.parent.iterdir():
                 assert stat.S_IMODE(name.stat().st_mode) == 0o600, name

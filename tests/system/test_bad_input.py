@@ -6,9 +6,15 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 from tests.conftest import RunCli
+from tests.store.samples import NOW, StillClock, intent
 from tests.system.programs import localnet
+
+from fundingarb.domain.hedge import Intent
+from fundingarb.ports import Batch
+from fundingarb.store import open_store
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +72,24 @@ def test_unreachable_database(run_cli: RunCli, tmp_path: Path, ready_file: Path)
     line = one_line(run_cli, tmp_path, config, ready_file)
     assert str(port) in line
     assert "hunter2" not in line
+
+
+def test_database_of_another_localnet(run_cli: RunCli, tmp_path: Path, ready_file: Path) -> None:
+    """One with hedges is refused; one that never traded is simply used."""
+    url = f"sqlite:///{tmp_path}/x.db"
+    config = f"network: localnet\ndatabase: {{url: '{url}'}}\ntrading: {{symbols: [NOPE-USDT]}}\n"
+
+    async def used_with(run: str, *intents: Intent) -> None:
+        async with open_store(url, StillClock()) as store:
+            assert await store.localnet_run(run, NOW) == run
+            await store.commit(Batch(intents=intents))
+
+    anyio.run(used_with, "one")
+    anyio.run(used_with, "two")
+    assert "NOPE-USDT" in one_line(run_cli, tmp_path, config, ready_file)
+    anyio.run(used_with, "three", intent())
+    line = one_line(run_cli, tmp_path, config, ready_file)
+    assert "another run of the localnet; choose another one" in line
 
 
 def test_port_in_use(run_cli: RunCli, tmp_path: Path, ready_file: Path) -> None:

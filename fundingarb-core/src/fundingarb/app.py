@@ -53,12 +53,13 @@ class Venue:
 class Surroundings:
     """What the configuration does not say: the clock, where the exchanges are, whom to trust.
 
-    On a localnet it is read from the ready file that ``fundingarb localnet`` writes.
+    On a localnet it is read from the ready file that ``fundingarb localnet`` writes; ``run`` names that localnet.
     """
 
     clock: Clock = field(default_factory=SystemClock)
     venues: Mapping[str, Venue] = field(default_factory=dict)
     ca_file: str | None = None
+    run: str | None = None
 
     @property
     def ssl(self) -> ssl.SSLContext | None:
@@ -92,7 +93,10 @@ def surroundings(document: Mapping[str, Any]) -> Surroundings:
         for name, venue in document["exchanges"].items()
     }
     return Surroundings(
-        ScaledClock(clock["epoch"], clock["monotonic"], clock["speed"]), venues, document.get("ca")
+        ScaledClock(clock["epoch"], clock["monotonic"], clock["speed"]),
+        venues,
+        document.get("ca"),
+        document.get("run"),
     )
 
 
@@ -131,6 +135,11 @@ async def open_bot(
     accounts = configured_accounts(config, around, plugins)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(config.database.url, around.clock))
+        if around.run and await store.localnet_run(around.run, around.clock.now()) != around.run:
+            raise ConfigError(
+                "database.url: this database has the hedges of another run of the localnet; choose another one, "
+                "or the ready file of that localnet while it is running"
+            )
         revision = await store.save_config(config.document(), around.clock.now())
         opener = _Opener(config, around, plugins, stack)
         adapters = {name: await opener.exchange(exchange, name) for name, exchange in accounts.items()}

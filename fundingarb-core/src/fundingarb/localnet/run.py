@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import anyio
 
@@ -182,6 +183,7 @@ async def run_localnets(
             "exchanges": {name: describe(one) for name, one in served.items()},
             "control": control_url,
             "clock": clock.to_json(),
+            "run": uuid4().hex,
             "ca": str(authority.ca) if authority is not None else None,
         }
         tasks = await stack.enter_async_context(background())

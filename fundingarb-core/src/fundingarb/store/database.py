@@ -20,6 +20,8 @@ from fundingarb.errors import StoreError
 
 POSTGRES_EXTRA = "pip install 'fundingarb-core[postgresql]'"
 SQLITE_HEADER = b"SQLite format 3\0"
+USUAL_FOLDER = Path("~/.fundingarb")
+"""Where the database is unless the configuration says something else."""
 BUSY_SECONDS = 5
 CONNECT_SECONDS = 5
 
@@ -128,13 +130,18 @@ def pragmas(*, memory: bool, read_only: bool) -> Iterator[str]:
 
 
 def prepare_file(database: Database) -> None:
-    """Create the SQLite file and its folder for the owner's eyes only. Raises StoreError when that cannot be."""
+    """Create the SQLite file for the owner's eyes only, and the folder if it is the usual one: any other that does
+    not exist is a mistake in writing. Raises StoreError when that cannot be."""
     path = database.file
     if path is None:
         return
     try:
-        if not path.parent.is_dir():
+        if path.parent == USUAL_FOLDER.expanduser():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        elif not path.parent.exists():
+            raise StoreError(
+                f"{database} cannot be opened: there is no folder {path.parent}; create it, or correct database.url"
+            )
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             loose = stat.S_IMODE(os.fstat(handle).st_mode) & 0o077

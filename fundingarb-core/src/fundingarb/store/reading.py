@@ -27,6 +27,7 @@ PAYMENTS_OVERLAP = timedelta(hours=48)
 """How far before their newest row ledgers are read again after a restart: rows may be posted late."""
 
 KILLED = "killed"
+LOCALNET_RUN = "localnet_run"
 
 PART = 500
 """Most ids in one query: SQLite limits its parameters."""
@@ -58,6 +59,11 @@ def control_value(connection: Connection, instance: str | None, name: str) -> st
     query = select(table.c.value).where(table.c.instance == (instance or ""), table.c.name == name)
     value = connection.scalar(query)
     return None if value is None else str(value)
+
+
+def traded(connection: Connection) -> bool:
+    """Whether there has ever been a hedge."""
+    return connection.scalar(select(tables.positions.c.id).limit(1)) is not None
 
 
 def last_sequence(connection: Connection) -> int:

@@ -100,15 +100,23 @@ class Session:
 
     def set_killed(self, killed: bool, actor: str, at: datetime) -> None:
         """Latch or release the kill switch of this instance."""
+        self._set(reading.KILLED, "1" if killed else "0", actor, at)
+
+    def localnet_run(self, run: str, at: datetime) -> str:
+        """The localnet run that this database belongs to: ``run`` from now on, unless it has hedges of another."""
+        known = self.read(
+            lambda connection: reading.control_value(connection, self.instance, reading.LOCALNET_RUN)
+        )
+        if known == run:
+            return run
+        if known is not None and self.read(reading.traded):
+            return known
+        self._set(reading.LOCALNET_RUN, run, "start", at)
+        return run
+
+    def _set(self, name: str, value: str, actor: str, at: datetime) -> None:
         link = self._connect()
-        value = "1" if killed else "0"
-        row = {
-            "instance": self.instance or "",
-            "name": reading.KILLED,
-            "value": value,
-            "actor": actor,
-            "at": at,
-        }
+        row = {"instance": self.instance or "", "name": name, "value": value, "actor": actor, "at": at}
         self._transaction(link, lambda: link.driver.execute(link.statements.control, row))
 
     def save_config(self, document: Mapping[str, Any], at: datetime) -> int:

@@ -47,6 +47,10 @@ DERIVED = (
 """Columns of ``positions`` that are computed from fills and payments."""
 
 TERMINAL = tuple(state.value for state in OrderState if state.terminal)
+EXECUTED = (OrderState.FILLED.value, OrderState.CANCELLED.value)
+"""How an order ends that the exchange has had: it never becomes anything before that again, nor refused."""
+LOOKED_AFTER = (OrderState.OPEN.value, *TERMINAL)
+"""What a refused order may become: refused also means that the exchange knew none, and it may turn up after all."""
 
 
 class Statement:
@@ -119,8 +123,9 @@ class Statements:
             intent_columns,
         )
 
-        # an order that is over stays over, whatever is replayed
+        # an order that is over stays over, whatever is replayed; a refused one may turn up after all
         new = insert(orders)
+        stored, given = orders.c.state, new.excluded.state
         self.order = Statement(
             new.on_conflict_do_update(
                 index_elements=["client_id"],
@@ -128,7 +133,9 @@ class Statements:
                     name: new.excluded[name] for name in names(orders, "client_id", "position_id", "sequence")
                 },
                 where=or_(
-                    orders.c.state.not_in(_inline(TERMINAL)), new.excluded.state.in_(_inline(TERMINAL))
+                    stored.not_in(_inline(TERMINAL)),
+                    given.in_(_inline(EXECUTED)),
+                    and_(stored.not_in(_inline(EXECUTED)), given.in_(_inline(LOOKED_AFTER))),
                 ),
             ),
             dialect,

@@ -56,6 +56,10 @@ class SqlStore:
     async def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
         return await self._writer.run(lambda session: session.save_config(document, at))
 
+    async def localnet_run(self, run: str, at: datetime) -> str:
+        """The localnet run that this database belongs to: ``run`` from now on, unless it has hedges of another."""
+        return await self._writer.run(lambda session: session.localnet_run(run, at))
+
     async def hedges(self, *, limit: int = 1000) -> Sequence[Hedge]:
         return await self._reader.read(partial(reading.hedges, instance=self.instance, limit=limit))
 
