@@ -13,7 +13,6 @@ import pytest
 from aiohttp import web
 from pydantic import ValidationError
 from tests.domain.make import D, filled, hedge
-from tests.engine.virtual import LoopClock
 
 from fundingarb.builtin.settings import LogSinkSettings, TelegramSettings
 from fundingarb.builtin.sinks import NotDelivered, TelegramSink, open_log, open_telegram, read_token, render
@@ -26,6 +25,7 @@ from fundingarb.engine.alerts import Announcer, money, price
 from fundingarb.engine.bus import Bus
 from fundingarb.errors import ConfigError
 from fundingarb.ports import OpenContext
+from fundingarb.simulation.virtual import LoopClock
 
 AT = datetime(2026, 1, 5, 8, 0, tzinfo=timezone.utc)
 TOKEN = "123456:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"

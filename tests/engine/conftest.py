@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.engine.virtual import VirtualLoop
+
+from fundingarb.simulation.virtual import VirtualLoop
 
 
 @pytest.fixture

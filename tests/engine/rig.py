@@ -13,7 +13,6 @@ from uuid import UUID
 import anyio
 import anyio.lowlevel
 from tests.domain.make import instrument
-from tests.engine.virtual import LoopClock
 
 from fundingarb.domain.decide import ExecutionPolicy
 from fundingarb.domain.funding import FundingPayment
@@ -35,6 +34,7 @@ from fundingarb.ports import (
     RiskRule,
     Strategy,
 )
+from fundingarb.simulation.virtual import LoopClock
 from fundingarb.testing import FakeExchange
 
 HEDGE_ID = UUID("00000000-0000-4000-8000-0000000000aa")

@@ -11,7 +11,6 @@ import anyio
 import pytest
 from tests.domain.make import D
 from tests.engine.rig import HEDGE_ID, MemoryStore, exchange, hedge_on
-from tests.engine.virtual import START, LoopClock
 
 from fundingarb.domain.events import Alert, FillBooked, PaymentBooked, Severity
 from fundingarb.domain.hedge import Mode, next_order
@@ -22,6 +21,7 @@ from fundingarb.engine.bus import Bus, Subscription
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.state import Account, BotState
 from fundingarb.errors import AuthenticationFailed, ExchangeError, ExchangeUnavailable, StoreError
+from fundingarb.simulation.virtual import START, LoopClock
 
 pytestmark = pytest.mark.anyio
 

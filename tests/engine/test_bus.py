@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import anyio
 import pytest
-from tests.engine.virtual import START
 
 from fundingarb.domain.events import Alert, Severity, StreamChanged
 from fundingarb.engine.bus import Bus
+from fundingarb.simulation.virtual import START
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,6 @@ import anyio
 import pytest
 from tests.domain.make import D
 from tests.engine.rig import HEDGE_ID, exchange, hedge_on
-from tests.engine.virtual import LoopClock
 
 from fundingarb.domain.hedge import OrderRecord, next_order
 from fundingarb.domain.instrument import Side
@@ -21,6 +20,7 @@ from fundingarb.engine.gate import Priority, RequestGate
 from fundingarb.engine.state import Account, BotState
 from fundingarb.errors import ExchangeUnavailable, OutcomeUnknown, RateLimited
 from fundingarb.ports import RateLimit
+from fundingarb.simulation.virtual import LoopClock
 from fundingarb.testing import FakeExchange, Script
 
 pytestmark = pytest.mark.anyio

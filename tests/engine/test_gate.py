@@ -8,7 +8,6 @@ from typing import TypeVar
 import anyio
 import anyio.abc
 import pytest
-from tests.engine.virtual import LoopClock
 
 from fundingarb.engine.gate import SHARE, Breaker, GateClosed, Priority, RequestGate
 from fundingarb.errors import (
@@ -21,6 +20,7 @@ from fundingarb.errors import (
     RateLimited,
 )
 from fundingarb.ports import RateLimit
+from fundingarb.simulation.virtual import LoopClock
 
 pytestmark = pytest.mark.anyio
 T = TypeVar("T")

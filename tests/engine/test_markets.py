@@ -9,7 +9,6 @@ import anyio
 import pytest
 from tests.domain.make import D, instrument
 from tests.engine.rig import exchange
-from tests.engine.virtual import START, LoopClock
 
 from fundingarb.domain.events import Event, IntervalChanged, StreamChanged
 from fundingarb.domain.funding import SettledRate
@@ -17,6 +16,7 @@ from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.markets import HISTORY, MarketFeed, Markets, load_feeds
 from fundingarb.engine.supervisor import keep_running
 from fundingarb.errors import ConfigError, ExchangeUnavailable
+from fundingarb.simulation.virtual import START, LoopClock
 from fundingarb.testing import FakeExchange, book
 
 pytestmark = pytest.mark.anyio

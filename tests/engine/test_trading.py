@@ -12,7 +12,6 @@ import anyio
 import pytest
 from tests.domain.make import D, instrument, plan
 from tests.engine.rig import Floor, Proposing
-from tests.engine.virtual import START
 
 from fundingarb.builtin.risk import MarginAvailable
 from fundingarb.builtin.strategy import FundingSpread
@@ -27,6 +26,7 @@ from fundingarb.engine.bot import Bot
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import ConfigError, ExchangeUnavailable
 from fundingarb.ports import AccountSink, Batch, Exit
+from fundingarb.simulation.virtual import START
 from fundingarb.testing import FakeExchange, RecordingAlertSink, Script
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,127 @@
+"""At the end: the bot's books against the exchanges', row by row and to the last digit (I6), and what is still held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from fundingarb.domain.funding import FundingPayment
+from fundingarb.domain.hedge import Hedge
+from fundingarb.domain.order import Fill
+from fundingarb.localnet.truth.exchange import Exchange
+from fundingarb.localnet.truth.types import LedgerKind
+from fundingarb.simulation.monitor import Breach
+from fundingarb.simulation.rules import base_units
+
+ZERO = Decimal(0)
+
+
+def check_money(
+    exchanges: Mapping[str, Exchange],
+    fills: Sequence[Fill],
+    payments: Sequence[FundingPayment],
+    at: datetime,
+) -> list[Breach]:
+    """The bot's fills and payments against the ledgers: same fills, same payments, same sums.
+
+    ``fills`` and ``payments`` are everything in the store. Transfers are nobody's profit and are left out.
+    """
+    found: list[Breach] = []
+    for exchange, truth in exchanges.items():
+        for account in truth.accounts:
+            own = [fill for fill in fills if fill.account == account and fill.exchange == exchange]
+            paid = [row for row in payments if row.account == account and row.exchange == exchange]
+            found += _fills(exchange, account, truth, own, at)
+            found += _payments(exchange, account, truth, paid, at)
+            booked = sum((f.realized_pnl - f.fee for f in own), ZERO) + sum((p.amount for p in paid), ZERO)
+            rows = [r for r in truth.ledger(account) if r.kind is not LedgerKind.TRANSFER]
+            real = sum((row.amount for row in rows), ZERO)
+            if booked != real:
+                text = f"{account}: the books add up to {booked}, the ledger of {exchange} to {real}"
+                found.append(Breach("LEDGER", at, text))
+    return found
+
+
+def _fills(exchange: str, account: str, truth: Exchange, own: list[Fill], at: datetime) -> list[Breach]:
+    breaches = []
+    booked: dict[str, Fill] = {}
+    for fill in own:
+        if fill.quantity and fill.trade_id in booked:
+            breaches.append(Breach("LEDGER", at, f"{account}: fill {fill.trade_id} is booked twice"))
+        booked[fill.trade_id] = fill
+    for real in truth.fills(account):
+        mine = booked.pop(real.id, None)
+        instrument = truth.instruments[real.instrument]
+        factor = base_units(instrument)
+        if mine is None:
+            text = f"{account}: fill {real.id} of {real.client_id or 'no order of ours'} is not booked"
+            breaches.append(Breach("LEDGER", at, text))
+        elif (mine.quantity, mine.side.value) != (real.quantity * factor, real.side.value):
+            text = f"{account}: fill {real.id} is booked as {mine.side.value} {mine.quantity}"
+            breaches.append(Breach("LEDGER", at, f"{text}, the ledger has {real.side.value} {real.quantity}"))
+        elif mine.fee != real.fee or mine.realized_pnl != real.realized:
+            text = f"{account}: fill {real.id} is booked with fee {mine.fee}, result {mine.realized_pnl}"
+            breaches.append(Breach("LEDGER", at, f"{text}; the ledger has {real.fee}, {real.realized}"))
+    for left in booked.values():
+        if left.quantity:
+            text = f"{account}: fill {left.trade_id} is booked; {exchange} knows no such fill"
+            breaches.append(Breach("LEDGER", at, text))
+    return breaches
+
+
+def _payments(
+    exchange: str, account: str, truth: Exchange, paid: list[FundingPayment], at: datetime
+) -> list[Breach]:
+    breaches = []
+    booked: dict[tuple[str, int], Decimal] = {}
+    for row in paid:
+        key = (row.symbol, round(row.settlement.timestamp() * 1000))
+        if key in booked:
+            breaches.append(Breach("I6", at, f"{account}: funding of {row.symbol} at {row.settlement} twice"))
+        booked[key] = row.amount
+    for real in truth.funding_payments(account):
+        symbol = truth.instruments[real.instrument].symbol
+        mine = booked.pop((symbol, real.settlement_ms), None)
+        when = datetime.fromtimestamp(real.settlement_ms / 1000, at.tzinfo)
+        if mine is None:
+            breaches.append(Breach("I6", at, f"{account}: funding of {symbol} at {when} is not booked"))
+        elif mine != real.amount:
+            text = f"{account}: funding of {symbol} at {when} is booked as {mine}, paid was {real.amount}"
+            breaches.append(Breach("I6", at, text))
+    for symbol, _ms in booked:
+        text = f"{account}: funding of {symbol} is booked that {exchange} never paid"
+        breaches.append(Breach("I6", at, text))
+    return breaches
+
+
+def check_held(exchanges: Mapping[str, Exchange], hedges: Sequence[Hedge], at: datetime) -> list[Breach]:
+    """What the accounts hold is exactly what the live hedges say, both legs even; nothing rests."""
+    found: list[Breach] = []
+    expected: dict[tuple[str, str, str], Decimal] = {}
+    for hedge in hedges:
+        for leg in (hedge.long, hedge.short):
+            key = (leg.plan.instrument.exchange, leg.plan.account, hedge.symbol)
+            expected[key] = expected.get(key, ZERO) + leg.plan.side.sign * leg.filled
+        if abs(hedge.unhedged) >= hedge.lot or (not hedge.live and hedge.hedged):
+            text = (
+                f"{hedge.symbol} ended {hedge.status.value} with {hedge.long.filled} / {hedge.short.filled}"
+            )
+            found.append(Breach("END", at, text))
+    for exchange, truth in exchanges.items():
+        for account in truth.accounts:
+            for position in truth.positions(account):
+                instrument = truth.instruments[position.instrument]
+                held = position.quantity * base_units(instrument)
+                known = expected.pop((exchange, account, instrument.symbol), ZERO)
+                if known != held:
+                    text = f"{account} holds {held} {instrument.symbol}, the hedges say {known}"
+                    found.append(Breach("END", at, text))
+            found += [
+                Breach("END", at, f"{account}: {order.client_id} still rests on {exchange}")
+                for order in truth.open_orders(account)
+            ]
+    for (_exchange, account, symbol), quantity in expected.items():
+        if quantity:
+            found.append(Breach("END", at, f"{account} holds no {symbol}, the hedges say {quantity}"))
+    return found

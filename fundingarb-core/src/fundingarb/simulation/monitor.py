@@ -1,0 +1,271 @@
+"""Watches the exchanges' truth, not the bot, and reports every broken invariant of the failure model.
+
+Give it the truths, where to look up committed orders (``registry``) and the bot's alerts; then ask ``breaches``.
+It works on a simulation as well as beside a real localnet: nothing here depends on how the bot is run.
+
+I1   no symbol stays unhedged for more than 30 s; after 5 s there is a CRITICAL alert that names it
+I2   no order reaches an exchange without its committed row (reductions may while the database is down)
+I3   no client order id twice        I4   one order at a time adds to a leg, attempt by attempt
+SIZE a hedge order is no larger than what it hedges        REDUCE a close only ever reduces
+REOPEN nothing is added to a hedge that is being closed    SILENT nothing is sent while nothing is to do (I5)
+I7   a kill ends flat, or names what is not, every 30 s
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+
+from fundingarb.domain.events import Alert, Severity
+from fundingarb.localnet.truth.events import AccountChanged, Event, Liquidated, OrderChanged
+from fundingarb.localnet.truth.exchange import Exchange
+from fundingarb.simulation.exposure import Episode, Excuse, Exposure
+from fundingarb.simulation.registry import Registry
+from fundingarb.simulation.rules import OrderRules, base_units
+
+__all__ = ["Breach", "Limits", "Monitor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """An invariant of the failure model that did not hold, when (simulated time), and what was seen."""
+
+    invariant: str
+    at: datetime
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant} at {self.at:%Y-%m-%d %H:%M:%S.%f}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """In real seconds. ``settling`` is how long an order may be under way before its outcome counts as unknown,
+    ``proof`` how much time per order its proof may be excused for."""
+
+    alert: float = 5.0
+    flat: float = 30.0
+    settling: float = 1.0
+    proof: float = 60.0
+    kill_alert: float = 30.0
+
+
+def moment(time_ms: float) -> datetime:
+    return datetime.fromtimestamp(time_ms / 1000, timezone.utc)
+
+
+class Monitor:
+    """Subscribes to ``exchanges``. ``speed`` is simulated seconds per real second.
+
+    ``reachable(exchange)``, ``database_down()`` and ``running()`` say what is the case now; they excuse. Call ``look``
+    from time to time (and it is called with every event), ``alert`` with every alert the bot delivers.
+    """
+
+    def __init__(
+        self,
+        exchanges: Mapping[str, Exchange],
+        registry: Registry,
+        *,
+        speed: float = 1.0,
+        limits: Limits | None = None,
+        prefix: str = "fa",
+        reachable: Callable[[str], bool] = lambda _exchange: True,
+        database_down: Callable[[], bool] = lambda: False,
+        running: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.exchanges = dict(exchanges)
+        self.registry = registry
+        self.speed = speed
+        self.limits = limits or Limits()
+        self.breaches: list[Breach] = []
+        self.exposures: dict[str, Exposure] = {}
+        self.rules = OrderRules(registry, self._report, prefix)
+        self.reachable = reachable
+        self.database_down = database_down
+        self.running = running
+        self.critical: list[Alert] = []
+        self.killed_at: datetime | None = None
+        self.flat_at: datetime | None = None
+        self._kill_told: datetime | None = None
+        self._kill_clock = 0.0
+        self._silent: str | None = None
+        self._now: datetime | None = None
+        self._unknown_since: dict[str, float] = {}
+        self._undo = [truth.subscribe(self._listener(name)) for name, truth in self.exchanges.items()]
+        lots: dict[str, Decimal] = {}
+        for truth in self.exchanges.values():
+            for instrument in truth.instruments.values():
+                lot = instrument.lot * base_units(instrument)
+                lots[instrument.symbol] = max(lot, lots.get(instrument.symbol, lot))
+        self._lots = lots
+
+    def close(self) -> None:
+        """Stop watching."""
+        for undo in self._undo:
+            undo()
+
+    def _report(self, invariant: str, at: datetime, text: str) -> None:
+        self.breaches.append(Breach(invariant, at, text))
+
+    # what happens at the exchanges
+
+    def _listener(self, exchange: str) -> Callable[[Event], None]:
+        def heard(event: Event) -> None:
+            self.look(moment(event.time_ms))
+            at = moment(event.time_ms)
+            if isinstance(event, OrderChanged):
+                self._order(exchange, event, at)
+            elif isinstance(event, AccountChanged):
+                self._positions(exchange, event, at)
+            elif isinstance(event, Liquidated):
+                symbol = self.exchanges[exchange].instruments[event.instrument].symbol
+                self.rules.forced(exchange, event.account, symbol, at)
+
+        return heard
+
+    def _order(self, exchange: str, event: OrderChanged, at: datetime) -> None:
+        order = event.order
+        if not self.rules.ours(order):
+            return
+        if self._silent is not None and event.execution in ("NEW", "CANCELED", "AMENDED"):
+            self._report("SILENT", at, f"{exchange}: {event.execution} {order.client_id} {self._silent}")
+        instrument = self.exchanges[exchange].instruments[order.instrument]
+        if event.execution == "NEW":
+            self.rules.taken(exchange, instrument, order, at, self.database_down())
+        if event.fill is not None:
+            self.rules.filled(exchange, event.fill, base_units(instrument), at)
+        if not order.status.open:
+            self.rules.ended(exchange, order)
+
+    def _positions(self, exchange: str, event: AccountChanged, at: datetime) -> None:
+        for position in event.positions:
+            instrument = self.exchanges[exchange].instruments[position.instrument]
+            exposure = self.exposure(instrument.symbol)
+            held = position.quantity * base_units(instrument)
+            if exposure.positions.get((exchange, event.account), Decimal(0)) == held:
+                continue
+            exposure.move((exchange, event.account), held, at, position.mark_price / instrument.multiplier)
+            if exposure.episode is not None and exposure.episode.hedge_id is None:
+                stories = [s for s in self.rules.hedges.values() if s.symbol == instrument.symbol]
+                exposure.episode.hedge_id = stories[-1].id if stories else None
+
+    def exposure(self, symbol: str) -> Exposure:
+        """The symbol's exposure; it tolerates what is less than a lot of its coarsest instrument."""
+        found = self.exposures.get(symbol)
+        if found is None:
+            lot = self._lots.get(symbol, Decimal(0))
+            found = self.exposures[symbol] = Exposure(symbol, lot - lot / 1000)
+        return found
+
+    # time
+
+    def look(self, now: datetime) -> None:
+        """Bring every clock to ``now`` and check what depends on time."""
+        before, self._now = self._now, max(now, self._now or now)
+        if before is None or now <= before:
+            return
+        seconds = (now - before).total_seconds() / self.speed
+        self.rules.settle_forced(now)
+        for exposure in self.exposures.values():
+            if exposure.episode is not None:
+                exposure.pass_time(seconds, self._excuse(exposure, now))
+                self._check_age(exposure, exposure.episode, now)
+        if self.killed_at is not None and self.flat_at is None:
+            self._check_kill(seconds, now)
+
+    def _excuse(self, exposure: Exposure, now: datetime) -> Excuse | None:
+        if not self.running():
+            return Excuse.DOWN
+        heavier = exposure.heavier
+        suspects = (heavier, exposure.last_moved)
+        if any(where is not None and not self.reachable(where[0]) for where in suspects):
+            return Excuse.UNREACHABLE
+        moment_now = now.timestamp() / self.speed
+        for name in list(self.registry.unresolved(exposure.symbol)):
+            since = self._unknown_since.setdefault(name, moment_now)
+            if self.limits.settling <= moment_now - since <= self.limits.proof:
+                return Excuse.PROOF
+        return None
+
+    def _check_age(self, exposure: Exposure, episode: Episode, now: datetime) -> None:
+        for limit, name in ((self.limits.alert, "alert"), (self.limits.flat, "flat")):
+            if exposure.age <= limit or name in episode.told:
+                continue
+            episode.told.add(name)
+            where = ", ".join(
+                f"{quantity} on {account} ({exchange})"
+                for (exchange, account), quantity in exposure.positions.items()
+                if quantity
+            )
+            if name == "flat":
+                self._report(
+                    "I1", now, f"{exposure.symbol} unhedged by {exposure.delta} for {limit} s: {where}"
+                )
+            elif episode.alerted_at is None:
+                text = (
+                    f"{exposure.symbol} unhedged by {exposure.delta} for {limit} s without an alert: {where}"
+                )
+                self._report("I1", now, text)
+
+    # alerts
+
+    def alert(self, alert: Alert) -> None:
+        """The bot delivered an alert."""
+        if alert.severity is not Severity.CRITICAL:
+            return
+        self.critical.append(alert)
+        text = " ".join((alert.title, *alert.lines))
+        story = self.rules.hedges.get(alert.hedge_id) if alert.hedge_id else None
+        for symbol, exposure in self.exposures.items():
+            episode = exposure.episode
+            if episode is not None and (symbol in text or (story is not None and story.symbol == symbol)):
+                episode.alerted_at = episode.alerted_at or alert.at
+        if self.killed_at is not None and all(symbol in text for symbol in self._not_flat()[:1]):
+            self._kill_told = alert.at
+
+    # kill
+
+    def kill(self, at: datetime) -> None:
+        """The kill switch was thrown: from now on nothing may be added, and everything has to become flat."""
+        self.look(at)
+        self.killed_at = self.killed_at or at
+        self.rules.killed = True
+
+    def resumed(self) -> None:
+        """The kill switch was released."""
+        self.rules.killed = False
+        self.killed_at = self.flat_at = self._kill_told = None
+        self._kill_clock = 0.0
+
+    def _not_flat(self) -> list[str]:
+        """Symbols that any account holds."""
+        return [symbol for symbol, exposure in self.exposures.items() if any(exposure.positions.values())]
+
+    def _check_kill(self, seconds: float, now: datetime) -> None:
+        if not self._not_flat() and not any(
+            truth.open_orders(account) for truth in self.exchanges.values() for account in truth.accounts
+        ):
+            self.flat_at = now
+            return
+        if self.running():
+            self._kill_clock += seconds
+        told = self._kill_told
+        if told is not None and now - told <= timedelta(seconds=(self.limits.kill_alert + 1) * self.speed):
+            return
+        if self._kill_clock > self.limits.kill_alert + 1:
+            self._kill_clock = 0.0
+            left = ", ".join(self._not_flat()) or "open orders"
+            self._report("I7", now, f"30 s after the kill {left} not flat and not named")
+
+    # silence
+
+    def silence(self, why: str | None) -> None:
+        """From now on (until None) any order or cancel of ours is a breach; ``why`` ends the sentence."""
+        self._silent = why
+
+    @property
+    def episodes(self) -> Sequence[Episode]:
+        """Every time a symbol was unhedged, by symbol."""
+        return [episode for exposure in self.exposures.values() for episode in exposure.episodes]

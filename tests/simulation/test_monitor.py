@@ -1,0 +1,286 @@
+"""The monitor on two exchanges and orders placed by hand: each invariant broken once, and kept once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from tests.domain.make import instrument
+from tests.localnet.still import START, Desk
+
+from fundingarb.domain.events import Alert, Severity
+from fundingarb.domain.hedge import Hedge, Intent, LegPlan, Mode, OrderRecord, next_order
+from fundingarb.domain.instrument import Side
+from fundingarb.domain.order import OrderState, Purpose, TimeInForce
+from fundingarb.ports import Batch
+from fundingarb.simulation.books import check_held, check_money
+from fundingarb.simulation.exposure import Excuse
+from fundingarb.simulation.monitor import Monitor
+from fundingarb.simulation.registry import CommittedRows
+from fundingarb.store import InlineStore
+
+BEGIN = datetime.fromtimestamp(START, timezone.utc)
+
+
+class Table:
+    """Two exchanges named alpha and beta with one account each, and a hedge whose orders are committed and sent."""
+
+    def __init__(self) -> None:
+        self.desks = {name: Desk(start=START) for name in ("alpha", "beta")}
+        self.rows = CommittedRows()
+        self.monitor = Monitor(
+            {name: desk.exchange for name, desk in self.desks.items()},
+            self.rows,
+            reachable=lambda name: name not in self.cut,
+            running=lambda: self.up,
+        )
+        self.cut: set[str] = set()
+        self.up = True
+        legs = {
+            side: LegPlan(side, "a", instrument(name), 5)
+            for side, name in ((Side.LONG, "alpha"), (Side.SHORT, "beta"))
+        }
+        self.hedge = Hedge(
+            Intent(
+                UUID(int=5),
+                "t3st",
+                "BTC-USDT",
+                Mode.OPENING,
+                Decimal(1),
+                legs[Side.LONG],
+                legs[Side.SHORT],
+                Side.LONG,
+                BEGIN + timedelta(seconds=30),
+                Decimal(0),
+                Decimal(0),
+                BEGIN,
+            )
+        )
+        self.rows.take(Batch(intents=(self.hedge.intent,)))
+
+    def order(self, side: Side, purpose: Purpose, quantity: str, price: str, **changes: Any) -> OrderRecord:
+        """The hedge's next order, committed."""
+        record = next_order(
+            self.hedge, side, purpose, Decimal(quantity), Decimal(price), TimeInForce.IOC, None, BEGIN
+        )
+        self.hedge = self.hedge.with_order(record)
+        self.commit(record, **changes)
+        return record
+
+    def commit(self, record: OrderRecord, **changes: Any) -> None:
+        self.rows.take(Batch(orders=(replace(record, **changes),)))
+
+    def send(self, record: OrderRecord, **changes: Any) -> None:
+        values: dict[str, Any] = {"reduce_only": record.reduce_only, "client_id": record.client_id}
+        side, quantity, price = record.side.value, str(record.quantity), str(record.price)
+        name = "alpha" if record.leg is Side.LONG else "beta"
+        self.desks[name].order(side, quantity, price, tif="IOC", **{**values, **changes})
+
+    def wait(self, seconds: float) -> None:
+        for _ in range(round(seconds * 4)):
+            for desk in self.desks.values():
+                desk.wait(0.25)
+            self.monitor.look(datetime.fromtimestamp(self.desks["alpha"].exchange.now, timezone.utc))
+
+    def done(self, record: OrderRecord) -> None:
+        self.commit(record, state=OrderState.FILLED, filled=record.quantity)
+
+    @property
+    def broken(self) -> list[str]:
+        return [breach.invariant for breach in self.monitor.breaches]
+
+    def enter(self, quantity: str = "1") -> None:
+        entry = self.order(Side.LONG, Purpose.ENTRY, quantity, "1010")
+        self.send(entry)
+        self.done(entry)
+
+    def hedged(self, quantity: str = "1") -> None:
+        order = self.order(Side.SHORT, Purpose.HEDGE, quantity, "990")
+        self.send(order)
+        self.done(order)
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table()
+
+
+def test_a_hedge_that_opens_and_closes_breaks_nothing(table: Table) -> None:
+    table.enter()
+    table.wait(2)
+    table.hedged()
+    table.wait(60)
+    for side, price in ((Side.LONG, "990"), (Side.SHORT, "1010")):
+        table.send(table.order(side, Purpose.CLOSE, "1", price))
+    table.wait(60)
+    assert table.broken == []
+    first, *_ = table.monitor.episodes
+    assert (first.oldest, first.worst, first.worst_usd) == (2.0, Decimal(1), Decimal(1000))
+
+
+def test_i1_after_five_seconds_without_an_alert_and_after_thirty(table: Table) -> None:
+    table.enter()
+    table.wait(5)
+    assert table.broken == []
+    table.wait(0.5)
+    assert table.broken == ["I1"]
+    table.wait(25)
+    assert table.broken == ["I1", "I1"]
+
+
+def test_i1_an_alert_in_time_leaves_thirty_seconds(table: Table) -> None:
+    table.enter()
+    table.wait(4)
+    at = BEGIN + timedelta(seconds=4)
+    table.monitor.alert(Alert(Severity.CRITICAL, "Unhedged Position", ("Pair: BTC-USDT",), at))
+    table.wait(25)
+    assert table.broken == []
+    table.wait(5)
+    assert table.broken == ["I1"]
+
+
+def test_i1_the_oldest_unit_counts_not_the_episode(table: Table) -> None:
+    table.enter("0.01")
+    for _ in range(20):
+        table.enter("0.01")
+        table.wait(2)
+        table.hedged("0.01")
+    assert table.broken == []
+    (episode,) = table.monitor.episodes
+    assert episode.oldest < 5
+
+
+@pytest.mark.parametrize("excuse", list(Excuse))
+def test_i1_leaves_out_what_nobody_can_help(table: Table, excuse: Excuse) -> None:
+    table.enter()
+    if excuse is Excuse.PROOF:
+        table.order(Side.SHORT, Purpose.HEDGE, "1", "990", state=OrderState.UNKNOWN)
+    elif excuse is Excuse.UNREACHABLE:
+        table.cut.add("alpha")
+    else:
+        table.up = False
+    table.wait(20)
+    assert table.broken == []
+    (episode,) = table.monitor.episodes
+    assert episode.excused[excuse] > 18
+
+
+def test_i1_a_proof_is_not_an_excuse_for_ever(table: Table) -> None:
+    table.enter()
+    table.order(Side.SHORT, Purpose.HEDGE, "1", "990", state=OrderState.UNKNOWN)
+    table.wait(70)
+    assert table.broken == ["I1"]
+
+
+def test_i1_the_exchange_that_cannot_be_reached_must_be_one_that_is_needed(table: Table) -> None:
+    table.enter()
+    table.cut.add("beta")
+    table.wait(6)
+    assert table.broken == ["I1"]
+
+
+def test_i2_an_order_without_a_row(table: Table) -> None:
+    table.desks["alpha"].order("BUY", "1", "1010", client_id="fat3stxxxxxxxxxxle001")
+    assert table.broken == ["I2"]
+
+
+def test_i2_an_order_that_is_not_the_committed_one(table: Table) -> None:
+    entry = table.order(Side.LONG, Purpose.ENTRY, "1", "1010")
+    table.desks["alpha"].order("BUY", "2", "1010", client_id=entry.client_id)
+    assert table.broken == ["I2"]
+
+
+def test_i3_an_order_sent_twice(table: Table) -> None:
+    entry = table.order(Side.LONG, Purpose.ENTRY, "1", "1010")
+    table.send(entry)
+    table.send(entry)
+    assert "I3" in table.broken
+
+
+def test_i4_the_next_attempt_before_the_last_is_over(table: Table) -> None:
+    table.order(Side.LONG, Purpose.ENTRY, "1", "1010", state=OrderState.UNKNOWN)
+    table.send(table.order(Side.LONG, Purpose.ENTRY, "1", "1010"))
+    assert table.broken == ["I4"]
+
+
+def test_i4_an_order_that_arrives_after_it_was_given_up(table: Table) -> None:
+    entry = table.order(Side.LONG, Purpose.ENTRY, "1", "1010", state=OrderState.REFUSED)
+    table.send(entry)
+    assert table.broken == ["I4"]
+
+
+def test_a_hedge_order_larger_than_what_was_filled(table: Table) -> None:
+    table.enter("0.4")
+    table.hedged("1")
+    assert table.broken == ["SIZE"]
+
+
+def test_a_close_that_is_not_reduce_only_or_comes_with_an_entry(table: Table) -> None:
+    table.enter()
+    table.hedged()
+    close = table.order(Side.LONG, Purpose.CLOSE, "1", "990")
+    table.send(close, reduce_only=False)
+    assert table.broken == ["REDUCE"]
+    table.send(table.order(Side.LONG, Purpose.ENTRY, "1", "1010"))
+    assert table.broken == ["REDUCE", "REOPEN"]
+
+
+def test_a_kill_forbids_entries_and_wants_flat_or_a_name(table: Table) -> None:
+    table.enter()
+    table.hedged()
+    table.monitor.kill(BEGIN)
+    table.wait(29)
+    assert table.broken == []
+    table.wait(3)
+    assert table.broken == ["I7"]
+    at = BEGIN + timedelta(seconds=32)
+    table.monitor.alert(Alert(Severity.CRITICAL, "Kill", ("BTC-USDT 1 on alpha/a: no answer",), at))
+    table.wait(29)
+    assert table.broken == ["I7"]
+    table.send(table.order(Side.LONG, Purpose.ENTRY, "1", "1010"))
+    assert table.broken == ["I7", "I7"]
+
+
+def test_silence(table: Table) -> None:
+    table.monitor.silence("although nothing is to do")
+    table.enter()
+    assert table.broken == ["SILENT"]
+
+
+def test_what_is_held_at_the_end(table: Table) -> None:
+    exchanges = {name: desk.exchange for name, desk in table.desks.items()}
+    table.enter()
+    (held,) = [b.text for b in check_held(exchanges, [], BEGIN)]
+    assert held == "a holds 1.000 BTC-USDT, the hedges say 0"
+
+
+def test_books_that_lack_a_fill_or_have_it_otherwise(table: Table) -> None:
+    exchanges = {name: desk.exchange for name, desk in table.desks.items()}
+    table.enter()
+    breaches = check_money(exchanges, [], [], BEGIN)
+    assert [b.invariant for b in breaches] == ["LEDGER", "LEDGER"]
+    assert "is not booked" in breaches[0].text
+    assert "add up to 0" in breaches[1].text
+
+
+def test_the_sql_registry_reads_what_is_committed(table: Table, tmp_path: Any) -> None:
+    import anyio
+
+    from fundingarb.simulation.registry import SqlRegistry
+    from fundingarb.testing import FakeClock
+
+    url = f"sqlite:///{tmp_path}/bot.db"
+    store = InlineStore(url, FakeClock())
+    record = table.order(Side.LONG, Purpose.ENTRY, "1", "1010")
+    registry = SqlRegistry(url)
+    anyio.run(store.commit, Batch(intents=(table.hedge.intent,)))
+    assert registry.order(record.client_id) is None
+    anyio.run(store.commit, Batch(orders=(record,)))
+    assert registry.order(record.client_id) == record
+    assert list(registry.unresolved("BTC-USDT")) == [record.client_id]
+    assert list(registry.unresolved("ETH-USDT")) == []
+    registry.close()
