@@ -19,7 +19,7 @@ from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Intent, LegPlan, Mode, OrderRecord
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.opportunity import EntryRules, HedgePlan, Refusal
-from fundingarb.domain.order import ZERO, Fill, FillKind, NewOrder
+from fundingarb.domain.order import ZERO, Fill, NewOrder, order_side
 from fundingarb.engine.bot import Bot, BotParts
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import StoreError
@@ -94,9 +94,10 @@ class MemoryStore:
                 orders.append(replace(order, booked=booked, filled=max(order.filled, booked)))
         taken: dict[Side, Decimal] = {}
         for fill, hedge_id in self.booked.values():
-            if hedge_id == intent.id and fill.kind is not FillKind.TRADE:
+            if hedge_id == intent.id and fill.client_id not in {order.client_id for order in orders}:
                 side = Side.LONG if fill.account == intent.long.account else Side.SHORT
-                taken[side] = taken.get(side, ZERO) + fill.quantity
+                sign = 1 if fill.side is order_side(side, reduce=True) else -1
+                taken[side] = taken.get(side, ZERO) + sign * fill.quantity
         return Hedge(intent, tuple(orders), taken)
 
     async def fills(self, hedge_id: UUID | None = None) -> Sequence[Fill]:

@@ -15,7 +15,7 @@ from tests.engine.rig import HEDGE_ID, exchange, hedge_on
 from fundingarb.domain.hedge import OrderRecord, next_order
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import NewOrder, OrderState, Purpose, TimeInForce
-from fundingarb.engine.executor import PROOF_SECONDS, Executor
+from fundingarb.engine.executor import READ_LAG, Executor
 from fundingarb.engine.gate import Priority, RequestGate
 from fundingarb.engine.state import Account, BotState
 from fundingarb.errors import ExchangeUnavailable, OutcomeUnknown, RateLimited
@@ -25,6 +25,8 @@ from fundingarb.testing import FakeExchange, Script
 
 pytestmark = pytest.mark.anyio
 ENTRY, CLOSE = Purpose.ENTRY, Purpose.CLOSE
+PROOF = 4.0 + READ_LAG
+"""The fake exchange takes an order for four seconds at most."""
 
 
 class Desk:
@@ -176,7 +178,7 @@ async def test_a_lost_request_counts_as_never_taken_only_after_the_proof() -> No
     async with desk() as made:
         made.alpha.script(Script.lost_request())
         record = made.send()
-        await made.look(PROOF_SECONDS - 1)
+        await made.look(PROOF - 1)
         current = made.now(record)
         assert current.state is OrderState.UNKNOWN
         assert current.misses >= 3
@@ -184,6 +186,48 @@ async def test_a_lost_request_counts_as_never_taken_only_after_the_proof() -> No
         current = made.now(record)
         assert (current.state, current.reason) == (OrderState.REFUSED, "the exchange knows no such order")
         assert made.calls("place_order") == 1
+
+
+async def test_where_orders_have_no_expiry_a_miss_proves_nothing() -> None:
+    async with desk() as made:
+        made.alpha.order_expiry = None
+        made.alpha.script(Script.lost_request())
+        record = made.send()
+        await made.look(120)
+        assert made.now(record).state is OrderState.UNKNOWN
+
+
+async def test_an_order_that_the_position_speaks_for_is_not_given_up() -> None:
+    """The exchange took and filled it, but its order queries lag behind: the position is the warning."""
+    async with desk() as made:
+        made.alpha.script(Script.lost_reply("4"))
+
+        async def not_found(symbol: str, client_id: str) -> None:
+            return None
+
+        find, made.alpha.find_order = made.alpha.find_order, not_found  # type: ignore[method-assign]
+        record = made.send()
+        await made.look(PROOF + 20)
+        assert made.now(record).state is OrderState.UNKNOWN
+        made.alpha.find_order = find  # type: ignore[method-assign]
+        await made.look(6)
+        assert (made.now(record).state, made.now(record).filled) == (OrderState.OPEN, D(4))
+
+
+async def test_an_order_known_by_its_fills_only_is_over_with_them() -> None:
+    async with desk() as made:
+        made.alpha.script(Script.lost_reply("4"))
+
+        async def not_found(symbol: str, client_id: str) -> None:
+            return None
+
+        made.alpha.find_order = not_found  # type: ignore[method-assign]
+        record = made.send()
+        await made.look(2)
+        for fill in made.alpha.ledger.fills:
+            made.state.book_fill(fill, HEDGE_ID)
+        await made.look(PROOF + 6)
+        assert (made.now(record).state, made.now(record).filled) == (OrderState.CANCELLED, D(4))
 
 
 async def test_an_order_that_arrives_late_is_found() -> None:
@@ -260,7 +304,7 @@ async def test_an_intended_order_of_an_earlier_life_is_asked_for() -> None:
             made.clock.now(),
         )
         made.alpha.fill_order(taken.client_id, "3")
-        await made.look(PROOF_SECONDS + 6)
+        await made.look(PROOF + 6)
         assert (made.now(taken).state, made.now(taken).filled) == (OrderState.OPEN, D(3))
         assert made.now(lost).state is OrderState.REFUSED
         assert made.calls("place_order") == 0

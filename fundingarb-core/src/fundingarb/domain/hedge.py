@@ -197,7 +197,8 @@ class LegState:
 class Hedge:
     """Intent plus order registry, and the projections everything else is computed from.
 
-    ``taken`` is, per side, what the exchange itself closed (liquidation or ADL fills), in base units.
+    ``taken`` is, per side, what others took of the leg, in base units: the exchange itself (liquidation, ADL), or a
+    person who closed some of it by hand.
     """
 
     intent: Intent

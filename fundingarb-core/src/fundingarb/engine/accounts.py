@@ -5,13 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
+from uuid import UUID
 
 import anyio
 
 from fundingarb.domain.events import Alert, FillBooked, PaymentBooked, Severity
+from fundingarb.domain.hedge import Hedge
+from fundingarb.domain.instrument import Side
+from fundingarb.domain.order import ZERO, Fill
 from fundingarb.domain.reconcile import Difference, compare
 from fundingarb.engine.bus import Bus
+from fundingarb.engine.byhand import trades_by_hand
 from fundingarb.engine.gate import Priority, RequestGate
 from fundingarb.engine.state import Account, BotState
 from fundingarb.errors import AuthenticationFailed, ExchangeError
@@ -135,6 +141,8 @@ class AccountReader:
             await self.collect_fills()
             await anyio.sleep(SECOND_LOOK)
             differences = await self._compare()
+        if differences and await self._take_over_trades_by_hand():
+            differences = await self._compare()
         if differences is not None:
             self.differences = differences
             self._set_halt("; ".join(str(difference) for difference in differences) or None)
@@ -152,6 +160,35 @@ class AccountReader:
         if before is None or before != self._fingerprint():
             return None
         return compare(self.account.name, self._state.hedges.values(), positions, orders)
+
+    async def _take_over_trades_by_hand(self) -> bool:
+        """Book to a hedge what somebody else closed of its leg here; whether there was any (``engine.byhand``)."""
+        adapter, taken_over = self.account.adapter, False
+        held = {p.symbol: p.quantity for p in await self._read("get_positions", adapter.get_positions)}
+        for hedge in self._state.live():
+            side = next((s for s in Side if hedge.intent.leg(s).account == self.account.name), None)
+            position = held.get(hedge.symbol, ZERO)
+            if side is None or side.sign * position >= hedge.leg(side).filled:
+                continue
+            begin, symbol = hedge.intent.created_at, hedge.symbol
+            fills = await self._read("get_symbol_fills", partial(adapter.get_fills, begin, symbol))
+            booked = {fill.trade_id for fill in await self._store.fills(hedge.id)}
+            unbooked = [f for f in fills if f.trade_id not in booked and self._state.hedge_of_fill(f) is None]
+            trades = trades_by_hand(hedge, side, position, unbooked)
+            if trades:
+                await self._book(tuple((fill, hedge.id) for fill in trades))
+                self._alert_by_hand(hedge, side)
+                taken_over = True
+        return taken_over
+
+    def _alert_by_hand(self, hedge: Hedge, side: Side) -> None:
+        left, partner = self._state.hedges[hedge.id].leg(side).filled, hedge.intent.leg(side.opposite).account
+        lines = (
+            f"Pair: {hedge.symbol}",
+            f"Somebody reduced the {side.value} leg on {self.account.name} to {left}",
+            f"Action: reducing the leg on {partner} to the same",
+        )
+        self._bus.publish(Alert(Severity.CRITICAL, "Leg Closed By Hand", lines, self._clock.now(), hedge.id))
 
     def _fingerprint(self) -> tuple[object, ...] | None:
         """What our side believes of this account; None while an order on it is unresolved."""
@@ -182,18 +219,23 @@ class AccountReader:
             begin = since or account.fills_since or self._started_at - OVERLAP
             operation = "get_fills" if symbol is None else "get_symbol_fills"
             fills = await self._read(operation, lambda: account.adapter.get_fills(begin, symbol))
-            rows = tuple((fill, self._state.hedge_of_fill(fill)) for fill in fills)
-            if not rows:
+            if not fills:
                 return
-            committed = (await self._store.commit(Batch(fills=rows))).fills
-            for fill, hedge_id in committed:
-                self._state.book_fill(fill, hedge_id)
-                self._bus.publish(FillBooked(fill, hedge_id))
+            new = await self._book(tuple((fill, self._state.hedge_of_fill(fill)) for fill in fills))
             if symbol is None:
                 account.fills_since = max(fill.at for fill in fills) - OVERLAP
-            if committed:
+            if new:
                 self._patience = FIRST_PAUSE
-                self._wake()
+
+    async def _book(self, rows: tuple[tuple[Fill, UUID | None], ...]) -> bool:
+        """Commit fills, then take those that are new into the state; whether any was."""
+        committed = (await self._store.commit(Batch(fills=rows))).fills
+        for fill, hedge_id in committed:
+            self._state.book_fill(fill, hedge_id)
+            self._bus.publish(FillBooked(fill, hedge_id))
+        if committed:
+            self._wake()
+        return bool(committed)
 
     async def collect_payments(self) -> None:
         """Book the ledger's funding payments that are new, each to the hedge that held the instrument."""

@@ -11,7 +11,8 @@ import anyio
 import anyio.abc
 
 from fundingarb.domain.hedge import OrderRecord
-from fundingarb.domain.order import NewOrder, OrderReport, OrderState, TimeInForce
+from fundingarb.domain.order import ZERO, NewOrder, OrderReport, OrderState, TimeInForce
+from fundingarb.domain.reconcile import expected_positions
 from fundingarb.engine.gate import GateClosed, Priority, RequestGate
 from fundingarb.engine.state import Account, BotState
 from fundingarb.errors import ExchangeError, OrderRefused
@@ -20,9 +21,10 @@ from fundingarb.ports import Clock
 log = logging.getLogger("fundingarb.executor")
 T = TypeVar("T")
 
-#: Real seconds between the first and the last of so many misses, before an order counts as never taken.
-PROOF_SECONDS = 12.0
+#: So many misses in a row, and so many real seconds since the first: an order counts as never taken when the exchange
+#: could no longer take it (its expiry) and what it took has had this much time to become visible.
 PROOF_MISSES = 3
+READ_LAG = 8.0
 #: Real seconds between looks at an open order: soon for one that cannot rest or is being cancelled, seldom else.
 LOOK_IOC = 0.15
 LOOK_CANCELLED = 0.5
@@ -192,7 +194,7 @@ class Executor:
         if report is not None:
             self._found(record, report)
         else:
-            self._missed(record)
+            await self._missed(account, symbol, record)
         current = self._current(record)
         if current.state.terminal:
             self._asking.discard(record.client_id)
@@ -213,23 +215,50 @@ class Executor:
             if self._clock.monotonic() - asked >= CANCEL_AGAIN:  # lost, or asked for before a restart
                 self._state.put_order(replace(current, cancel_requested=False))
 
-    def _missed(self, record: OrderRecord) -> None:
-        """The exchange knows no such order: conclusive only after repeated misses for as long as one may be on its way.
+    async def _missed(self, account: Account, symbol: str, record: OrderRecord) -> None:
+        """The exchange knows no such order. Conclusive only after repeated misses for as long as one may be on its way
+        or invisible, and when the position does not look as if it had been filled.
 
         The time runs from the first miss, not from the decision: the order may have waited long before it was sent.
+        Where the exchange offers no bound on that time, a miss never proves anything.
         """
         current = self._current(record)
         if current.state.terminal:
             return
-        current = replace(current, misses=current.misses + 1)
         moment = self._clock.monotonic()
         age = moment - self._missing_since.setdefault(record.client_id, moment)
-        if current.misses >= PROOF_MISSES and age >= PROOF_SECONDS and current.filled == 0:
-            now = self._clock.now()
-            current = replace(
-                current, state=OrderState.REFUSED, reason="the exchange knows no such order", resolved_at=now
-            )
+        expiry = account.adapter.order_expiry
+        proved = (
+            expiry is not None
+            and current.misses + 1 >= PROOF_MISSES
+            and age >= expiry.total_seconds() + READ_LAG
+            and await self._position_untouched(account, symbol, current)
+        )
+        current = self._current(record)
+        if current.state.terminal:
+            return
+        current = replace(current, misses=current.misses + 1)
+        if proved and current.filled:
+            reason, state = "the exchange knows its fills only", OrderState.CANCELLED
+        else:
+            reason, state = "the exchange knows no such order", OrderState.REFUSED
+        if proved:
+            current = replace(current, state=state, reason=reason, resolved_at=self._clock.now())
         self._state.put_order(current)
+
+    async def _position_untouched(self, account: Account, symbol: str, record: OrderRecord) -> bool:
+        """Whether the position speaks against the order having been filled (beyond what is known of it)."""
+        try:
+            positions = await self._call(
+                account, Priority.CANCEL, "get_positions", account.adapter.get_positions
+            )
+        except ExchangeError as error:
+            self._report("reading the position for", record, error)
+            return False
+        held = sum((p.quantity for p in positions if p.symbol == symbol), ZERO)
+        expected = expected_positions(account.name, self._state.hedges.values()).get(symbol, ZERO)
+        more = record.side.sign * (held - expected)
+        return not 0 < more <= record.quantity - record.filled
 
     def _later(self, record: OrderRecord, pause: float) -> None:
         self._asking.discard(record.client_id)

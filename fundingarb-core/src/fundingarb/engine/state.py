@@ -11,7 +11,7 @@ from uuid import UUID
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Intent, OrderRecord
 from fundingarb.domain.instrument import Side
-from fundingarb.domain.order import ZERO, Balance, FeeTier, Fill, FillKind, OrderReport
+from fundingarb.domain.order import ZERO, Balance, FeeTier, Fill, FillKind, OrderReport, order_side
 from fundingarb.domain.risk import Portfolio
 from fundingarb.ports import ExchangeAdapter, RateLimit
 
@@ -136,11 +136,12 @@ class BotState:
         if record is not None:
             booked = record.booked + fill.quantity
             self.put_order(replace(record, booked=booked, filled=max(record.filled, booked)))
-        elif fill.kind is not FillKind.TRADE:
+        else:
             side = next((s for s in Side if hedge.intent.leg(s).account == fill.account), None)
             if side is not None:
-                taken = {**hedge.taken, side: hedge.taken.get(side, ZERO) + fill.quantity}
-                self.hedges[hedge.id] = replace(hedge, taken=taken)
+                reduces = fill.side is order_side(side, reduce=True)
+                taken = hedge.taken.get(side, ZERO) + (fill.quantity if reduces else -fill.quantity)
+                self.hedges[hedge.id] = replace(hedge, taken={**hedge.taken, side: taken})
 
     def _name_of(self, fill: Fill) -> str | None:
         """The client order id of a fill; by the exchange's own id where the ledger does not say."""

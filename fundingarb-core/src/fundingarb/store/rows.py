@@ -415,23 +415,23 @@ def derived_row(hedge: Hedge, fills: list[Fill], funding: Decimal) -> dict[str, 
 
 
 def hedge(stored: Intent, order_rows: Iterable[Row], fill_rows: Iterable[Row]) -> Hedge:
-    """A hedge with its orders; how much of each is booked, and what the exchange took, is summed up from its fills."""
-    by_client: dict[str, Decimal] = {}
-    by_exchange: dict[tuple[str, str], Decimal] = {}
+    """A hedge with its orders. How much of each is booked, and what others took of the legs, comes from its fills."""
+    order_rows = list(order_rows)
+    client_ids = {row["client_id"] for row in order_rows}
+    named = {
+        (row["account"], row["exchange_order_id"]): row["client_id"]
+        for row in order_rows
+        if row["exchange_order_id"]
+    }
+    booked: dict[str, Decimal] = {}
     taken: dict[Side, Decimal] = {}
     for row in fill_rows:
-        if row["kind"] != FillKind.TRADE.value:
-            side = Side(row["side"])
-            taken[side] = taken.get(side, ZERO) + row["size"]
-        elif row["client_id"] is not None:
-            by_client[row["client_id"]] = by_client.get(row["client_id"], ZERO) + row["size"]
+        client_id: str = row["client_id"] or named.get((row["account"], row["order_id"]), "")
+        if client_id in client_ids:
+            booked[client_id] = booked.get(client_id, ZERO) + row["size"]
         else:
-            name = (row["account"], row["order_id"])
-            by_exchange[name] = by_exchange.get(name, ZERO) + row["size"]
-    records = []
-    for row in order_rows:
-        booked = by_client.get(row["client_id"], ZERO)
-        if row["exchange_order_id"]:
-            booked += by_exchange.get((row["account"], row["exchange_order_id"]), ZERO)
-        records.append(order(row, booked))
+            side = Side(row["side"])
+            reduces = OrderSide(row["order_side"]) is order_side(side, reduce=True)
+            taken[side] = taken.get(side, ZERO) + (row["size"] if reduces else -row["size"])
+    records = [order(row, booked.get(row["client_id"], ZERO)) for row in order_rows]
     return Hedge(stored, tuple(records), taken)

@@ -1,0 +1,109 @@
+"""Legs that a person closed by hand: only what the ledger proves is taken over, and the other leg follows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import anyio
+import pytest
+from tests.domain.make import D, filled, hedge
+from tests.engine.rig import Floor
+from tests.engine.test_trading import booked, floor, opened, titles
+
+from fundingarb.domain.hedge import Mode
+from fundingarb.domain.instrument import Side
+from fundingarb.domain.order import Fill, FillKind, NewOrder, OrderSide, Purpose, TimeInForce
+from fundingarb.engine.byhand import trades_by_hand
+from fundingarb.testing import FakeExchange, RecordingAlertSink
+
+LONG, SHORT = Side.LONG, Side.SHORT
+HEDGE = hedge(filled(LONG, Purpose.ENTRY, "10"), filled(SHORT, Purpose.HEDGE, "10"))
+
+
+def trade(quantity: str, side: OrderSide = OrderSide.SELL, kind: FillKind = FillKind.TRADE) -> Fill:
+    at = HEDGE.intent.created_at + timedelta(minutes=1)
+    return Fill(
+        "alpha", "alpha", "BTC-USDT", f"{side}{quantity}", "x", None, side, D(quantity), D(100), D(0), D(0), at,
+        kind=kind,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("position", "trades", "taken"),
+    [
+        ("4", [trade("6")], 1),
+        ("4", [trade("5"), trade("1")], 2),
+        ("4", [trade("8"), trade("2", OrderSide.BUY)], 2),
+        ("0", [trade("10")], 1),
+        ("4", [trade("5")], 0),  # does not explain the difference
+        ("4", [trade("6", kind=FillKind.LIQUIDATION)], 0),  # the exchange's own doing: booked as such
+        ("10", [], 0),
+        ("13", [trade("3", OrderSide.BUY)], 0),  # grew: somebody else's position, left alone
+        ("-2", [trade("12")], 0),  # turned over
+        ("4", [], 0),
+    ],
+)
+def test_only_what_the_ledger_proves_is_taken_over(position: str, trades: list[Fill], taken: int) -> None:
+    assert len(trades_by_hand(HEDGE, LONG, D(position), trades)) == taken
+
+
+def test_of_the_short_leg_a_buy_reduces() -> None:
+    assert trades_by_hand(HEDGE, SHORT, D("-4"), [trade("6", OrderSide.BUY)])
+    assert not trades_by_hand(HEDGE, SHORT, D("-4"), [trade("6")])
+
+
+async def by_hand(made: Floor, exchange: FakeExchange, side: OrderSide, quantity: str) -> None:
+    order = NewOrder(
+        f"web{side}{quantity}", "BTC-USDT", side, D(quantity), None, TimeInForce.IOC, reduce_only=True
+    )
+    await exchange.place_order(order)
+    made.bot.readers[exchange.name].want(positions=True)
+
+
+@pytest.mark.anyio
+async def test_the_other_leg_follows_a_partial_close_by_hand_and_a_restart_knows_it() -> None:
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    async with made.running() as bot:
+        await opened(made)
+        await booked(made)
+        await by_hand(made, made.alpha, OrderSide.SELL, "6")
+        await made.until(lambda: made.position == (4, -4), within=20)
+        assert titles(sink).count("Leg Closed By Hand") == 1
+        await made.until(lambda: bot.state.accounts["alpha"].halted is None, within=60)
+        assert made.mode() is Mode.HOLDING
+    async with made.running() as bot:
+        await anyio.sleep(60)
+        assert made.position == (4, -4)
+        assert (made.hedge.long.filled, made.hedge.short.filled) == (D(4), D(4))
+        assert bot.state.accounts["alpha"].halted is None
+        await bot.close_hedge(made.hedge.id)
+        await made.until(lambda: made.mode() is Mode.DONE)
+        assert made.position == (0, 0)
+
+
+@pytest.mark.anyio
+async def test_the_other_leg_is_closed_when_one_is_closed_by_hand() -> None:
+    made = floor()
+    async with made.running():
+        await opened(made)
+        await booked(made)
+        await by_hand(made, made.beta, OrderSide.BUY, "10")
+        await made.until(lambda: made.mode() is Mode.DONE, within=30)
+        assert made.position == (0, 0)
+
+
+@pytest.mark.anyio
+async def test_a_difference_without_a_ledger_row_halts_and_touches_nothing() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await opened(made)
+        await booked(made)
+        held = made.alpha.ledger.positions["BTC-USDT"]
+        made.alpha.ledger.positions["BTC-USDT"] = replace(held, quantity=D(4))
+        bot.readers["alpha"].want(positions=True)
+        await made.until(lambda: bot.state.accounts["alpha"].halted, within=20)
+        await anyio.sleep(60)
+        assert made.position == (4, -10)
+        assert made.mode() is Mode.HOLDING
