@@ -111,6 +111,18 @@ def test_a_resting_entry_is_cancelled_when_its_fills_could_not_be_hedged(seen: H
     assert run(resting, seen) == [Cancel(resting.orders[0])]
 
 
+def test_a_surplus_that_may_not_be_hedged_is_given_up_after_the_naked_budget() -> None:
+    """The database is down: a hedge order could not be committed, a reduction needs no row."""
+    made = hedge(row(LONG, ENTRY, "10", CANCELLED, filled="4"), quantity=D(4))
+    off = replace(market(), entries=False, hedging=False)
+    assert run(made, off, now=NOW + POLICY.naked_budget) == []
+    late = NOW + POLICY.naked_budget + timedelta(seconds=1)
+    assert run(made, off, now=late) == [Retarget(D(0), "no order that adds exposure may be sent", True)]
+    given_up = hedge(row(LONG, ENTRY, "10", CANCELLED, filled="4"), quantity=D(0))
+    order = placed(run(given_up, off, now=late))
+    assert (order.purpose, order.quantity, order.reduce_only) == (UNWIND, D(4), True)
+
+
 def test_a_resting_entry_is_cancelled_while_the_hedge_is_in_doubt() -> None:
     made = hedge(row(LONG, ENTRY, "10", OPEN, filled="4"), row(SHORT, HEDGE, "4", UNKNOWN))
     assert run(made) == [Resolve(made.orders[1]), Cancel(made.orders[0])]

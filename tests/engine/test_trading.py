@@ -232,6 +232,19 @@ async def test_what_reduces_goes_out_from_memory_while_the_store_fails_and_is_st
         assert "Database Available Again" in titles(sink)
 
 
+async def test_a_first_leg_that_fills_while_the_store_fails_is_unwound() -> None:
+    made = floor()
+    async with made.running():
+        await made.until(lambda: made.alpha.ledger.orders)
+        made.store.failing = "disk full"
+        made.alpha.fill_order(made.sent(made.alpha)[0].client_id)
+        await made.until(lambda: made.held(made.alpha) == 0 and len(made.sent(made.alpha)) > 1, within=30)
+        assert all(order.reduce_only for order in made.sent(made.alpha)[1:])
+        assert made.sent(made.beta) == []
+        made.store.failing = None
+        await made.until(lambda: made.mode() is Mode.DONE)
+
+
 async def test_a_database_that_hangs_counts_as_down() -> None:
     made = floor()
     async with made.running() as bot:

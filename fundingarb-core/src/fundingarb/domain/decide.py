@@ -39,11 +39,15 @@ class LegMarket:
 
 @dataclass(frozen=True, slots=True)
 class HedgeMarket:
-    """Both legs' markets, and whether orders that add exposure may be sent at all."""
+    """Both legs' markets, and what may be sent: ``entries`` new exposure, ``hedging`` what completes a hedge.
+
+    Without ``hedging`` (the database is down, so no row can be committed first) only orders that reduce go out.
+    """
 
     long: LegMarket
     short: LegMarket
     entries: bool = True
+    hedging: bool = True
 
     def leg(self, side: Side) -> LegMarket:
         return self.long if side is Side.LONG else self.short
@@ -240,9 +244,12 @@ def _hedge_surplus(
         return give_up("second leg not filled")
     if not quote.reachable:
         return give_up("second exchange unreachable")
-    if price is None:
+    if price is None or not market.hedging:
         waited = now - _last_fill(hedge, first, now)
-        return give_up("second exchange without a price") if waited > policy.naked_budget else []
+        reason = (
+            "second exchange without a price" if price is None else "no order that adds exposure may be sent"
+        )
+        return give_up(reason) if waited > policy.naked_budget else []
     if not instrument.tradable(quantity, price):
         over = first.idle and hedge.intent.quantity - first.filled < first.plan.instrument.lot
         return give_up("residual below the second exchange's minimum", failed=False) if over else []

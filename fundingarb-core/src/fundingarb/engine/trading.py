@@ -319,6 +319,7 @@ class TradingLoop:
             long=self._leg_market(hedge.intent.long),
             short=self._leg_market(hedge.intent.short),
             entries=not (self.state.killed or self.stopping or self.store_error),
+            hedging=not (self.state.killed or self.store_error),
         )
         return decide(hedge, market, self.settings.policy, now)
 
