@@ -469,6 +469,7 @@ async def test_an_order_that_is_too_long_on_its_way_is_not_taken(nets: Nets, exc
             assert desk.truth["orders"] == [], "not there yet"
             await anyio.sleep(seconds + 0.3)
             assert [each["type"] for each in desk.truth["orders"]] == expected
+        assert await desk.adapter.cancel_order(SYMBOL, order.client_id)
 
 
 async def test_positions_carry_what_margin_health_needs(desk: Desk) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from fundingarb.domain.order import Fill, FillKind, OrderReport, OrderState
+from fundingarb.domain.order import FillKind, OrderState
 from fundingarb.errors import BadMessage
-from fundingarb.exchanges.parse import moment, number, optional_positive, positive
+from fundingarb.exchanges import values
+from fundingarb.exchanges.parse import number
 from fundingarb.exchanges.stream import StreamEnded
 from fundingarb.exchanges.symbols import InstrumentMap
 from fundingarb.ports import AccountSink
-from fundingarb_binance.messages import EXCHANGE, SETTLE, kind_of, order_state, side_of
+from fundingarb_binance.messages import SETTLE, kind_of, order_state, side_of
 
 
 class _StreamOrder(msgspec.Struct):
@@ -118,43 +118,39 @@ class AccountDecoder:
 
     def _take_order(self, order: _StreamOrder) -> None:
         instrument = self._known.by_id(order.s)
-        multiplier = Decimal(1) if instrument is None else instrument.multiplier
-        symbol = order.s if instrument is None else instrument.symbol
+        symbol = self._symbol(order.s)
         state, side = order_state(order.X), side_of(order.S)
-        average = optional_positive(order.ap, "ap")
-        price = optional_positive(order.p, "p")
-        at = moment(order.T, "T")
-        report = OrderReport(
-            account=self._account,
-            symbol=symbol,
-            client_id=order.c or None,
+        report = values.order_report(
+            self._account,
+            order.s,
+            instrument,
+            client_id=order.c,
             exchange_order_id=str(order.i),
             state=state,
             side=side,
-            quantity=number(order.q, "q") * multiplier,
-            filled=number(order.z, "z") * multiplier,
-            price=None if price is None else price / multiplier,
-            average_price=None if average is None else average / multiplier,
+            quantity=order.q,
+            filled=order.z,
+            price=order.p,
+            average=order.ap,
             reduce_only=order.R,
-            at=at,
+            at=order.T,
             reason=order.X if state is OrderState.CANCELLED else "",
         )
         fill = None
-        executed = number(order.l, "l")
-        if order.x in ("TRADE", "CALCULATED") and executed > 0 and order.N == SETTLE:
-            fill = Fill(
-                exchange=EXCHANGE,
-                account=self._account,
-                symbol=symbol,
+        executed = order.x in ("TRADE", "CALCULATED") and number(order.l, "l") > 0
+        if executed and order.N == SETTLE and instrument is not None:
+            fill = values.fill(
+                self._account,
+                instrument,
                 trade_id=str(order.t),
                 exchange_order_id=str(order.i),
-                client_id=order.c or None,
+                client_id=order.c,
                 side=side,
-                quantity=executed * multiplier,
-                price=positive(order.L, "L") / multiplier,
-                fee=number(order.n, "n"),
-                realized_pnl=number(order.rp, "rp"),
-                at=at,
+                quantity=order.l,
+                price=order.L,
+                fee=order.n,
+                realized_pnl=order.rp,
+                at=order.T,
                 maker=order.m,
                 kind=kind_of(order.c),
             )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -23,10 +21,10 @@ from fundingarb.domain.order import (
     OrderReport,
     TimeInForce,
 )
-from fundingarb.errors import BadMessage, ConfigError, ExchangeError, OrderRefused, OutcomeUnknown
-from fundingarb.exchanges.base import RestAdapter, expiry
+from fundingarb.errors import BadMessage, ExchangeError
+from fundingarb.exchanges import values
+from fundingarb.exchanges.base import RestAdapter, endpoint, expiry
 from fundingarb.exchanges.parse import moment, plain, to_ms
-from fundingarb.exchanges.rest import CallFailed, Meaning
 from fundingarb.ports import (
     AccountModes,
     AccountSink,
@@ -44,7 +42,7 @@ _TIME_IN_FORCE = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.PO
 _DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
 _MARGIN = {"CROSSED": "cross", "ISOLATED": "isolated"}
 
-_COSTS: Mapping[str, Mapping[str, float]] = {
+COSTS: Mapping[str, Mapping[str, float]] = {
     "get_server_time": {"ip": 1},
     "get_instruments": {"ip": 1, "funding": 1},
     "get_funding_rate": {"ip": 1},
@@ -73,9 +71,7 @@ def roots(context: OpenContext, settings: BinanceSettings) -> Mapping[str, str]:
         return {}
     if context.network == "testnet":
         return {"fapi": settings.testnet_rest_url}
-    rest = context.endpoints.get("fapi")
-    if not rest:
-        raise ConfigError("binance: the localnet's ready file names no `fapi` endpoint; start it again")
+    rest = endpoint(context, "fapi")
     return {"fapi": rest, "sapi": context.endpoints.get("sapi") or rest}
 
 
@@ -85,10 +81,7 @@ def stream_root(context: OpenContext, settings: BinanceSettings) -> str:
         return "wss://fstream.binance.com"
     if context.network == "testnet":
         return settings.testnet_stream_url
-    found = context.endpoints.get("stream")
-    if not found:
-        raise ConfigError("binance: the localnet's ready file names no `stream` endpoint; start it again")
-    return found
+    return endpoint(context, "stream")
 
 
 def _traded(income: Sequence[schema.Income]) -> list[str]:
@@ -96,21 +89,12 @@ def _traded(income: Sequence[schema.Income]) -> list[str]:
     return list(dict.fromkeys(row.symbol for row in income if row.symbol and row.tradeId))
 
 
-@asynccontextmanager
-async def open_adapter(settings: BinanceSettings, context: OpenContext) -> AsyncIterator[BinanceAdapter]:
-    """An adapter for one account (or for public data), closed on leaving."""
-    adapter = BinanceAdapter(settings, context)
-    try:
-        yield adapter
-    finally:
-        await adapter.close()
-
-
 class BinanceAdapter(RestAdapter):
     """One Binance account; see ``fundingarb.ports.ExchangeAdapter`` for what the methods promise."""
 
     name = messages.EXCHANGE
     dead_man = True
+    costs = COSTS
     limits: Sequence[RateLimit] = (
         RateLimit("ip", 2400, 60),
         RateLimit("orders", 300, 10),
@@ -135,9 +119,6 @@ class BinanceAdapter(RestAdapter):
         if sign_order is not None:
             self.trading.signers[signing.ENDPOINT] = sign_order
 
-    def cost(self, operation: str) -> Mapping[str, float]:
-        return _COSTS.get(operation, {"ip": 1})
-
     # public data
     async def read_time(self) -> datetime:
         return moment((await self.read("fapiPublicGetTime", schema.ServerTime)).serverTime, "serverTime")
@@ -151,10 +132,6 @@ class BinanceAdapter(RestAdapter):
         self._instruments.load(messages.instruments(info, await self.get_intervals()))
         return list(self._instruments)
 
-    def note_interval(self, instrument: Instrument, interval: timedelta) -> None:
-        """From now on ``instrument`` settles every ``interval``."""
-        self._instruments.replace(replace(instrument, funding_interval=interval))
-
     async def get_funding_rate(self, symbol: str) -> FundingRate:
         instrument = await self.instrument(symbol)
         row = await self.read(
@@ -163,10 +140,10 @@ class BinanceAdapter(RestAdapter):
         return messages.funding_rate(row, instrument, self.clock.now())
 
     async def get_funding_rates(self, symbols: Collection[str]) -> Sequence[FundingRate]:
-        wanted = {(await self.instrument(symbol)).exchange_id for symbol in symbols}
+        wanted = set(await self.ids_of(symbols))
         rows = await self.read("fapiPublicGetPremiumIndex", list[msgspec.Raw])
         rates = messages.funding_rates(rows, self.known, wanted, self.clock.now())
-        if wanted and not rates:
+        if symbols and not rates:
             raise BadMessage("binance: no rate of the symbols asked for can be used")
         return rates
 
@@ -191,14 +168,10 @@ class BinanceAdapter(RestAdapter):
         book = await self.read(
             "fapiPublicGetDepth", schema.Depth, {"symbol": instrument.exchange_id, "limit": limit}
         )
-        return messages.order_book(book, instrument, depth, self.clock.now())
+        return values.order_book(instrument, book.bids, book.asks, self.clock.now(), depth=depth)
 
     # orders
-    async def place_order(self, order: NewOrder) -> OrderReport:
-        try:
-            instrument = await self.instrument(order.symbol)
-        except ExchangeError as error:
-            raise OrderRefused(f"not sent: {error}", code=error.code) from error
+    async def send_order(self, order: NewOrder, instrument: Instrument) -> OrderReport:
         params: dict[str, Any] = {
             "symbol": instrument.exchange_id,
             "side": order.side.value,
@@ -212,36 +185,11 @@ class BinanceAdapter(RestAdapter):
             params["timeInForce"] = _TIME_IN_FORCE[order.time_in_force]
         if order.reduce_only:
             params["reduceOnly"] = "true"
-        try:
-            answer = await self.write(signing.ENDPOINT, schema.Order, params)
-        except CallFailed as failure:
-            if failure.meaning is Meaning.DUPLICATE:
-                return await self._adopt(order, failure)
-            outcome = self.outcome(failure)
-            raise outcome from (outcome.__cause__ or failure)
-        return self.report(answer)
+        return self.report(await self.write(signing.ENDPOINT, schema.Order, params))
 
-    async def _adopt(self, order: NewOrder, failure: CallFailed) -> OrderReport:
-        """The order that already has our client order id: it is ours, sent before."""
-        try:
-            existing = await self.find_order(order.symbol, order.client_id)
-        except ExchangeError as error:
-            raise OutcomeUnknown(f"binance: {failure}; looking it up: {error}", code=failure.code) from error
-        if existing is None:
-            raise OutcomeUnknown(f"binance: {failure}; but no such order is found", code=failure.code)
-        return existing
-
-    async def cancel_order(self, symbol: str, client_id: str) -> bool:
-        instrument = await self.instrument(symbol)
+    async def send_cancel(self, instrument: Instrument, client_id: str) -> None:
         params = {"symbol": instrument.exchange_id, "origClientOrderId": client_id}
-        try:
-            await self.write("fapiPrivateDeleteOrder", schema.Order, params)
-        except CallFailed as failure:
-            if failure.meaning is Meaning.MISSING:
-                return False
-            outcome = self.outcome(failure)
-            raise outcome from (outcome.__cause__ or failure)
-        return True
+        await self.write("fapiPrivateDeleteOrder", schema.Order, params)
 
     async def find_order(self, symbol: str, client_id: str) -> OrderReport | None:
         instrument = await self.instrument(symbol)

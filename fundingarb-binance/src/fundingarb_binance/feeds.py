@@ -6,7 +6,7 @@ alive. Hosts are split by kind since 2026: ``/market`` (mark prices), ``/public`
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,15 @@ import anyio
 from fundingarb.errors import ExchangeError
 from fundingarb.exchanges.parse import decode
 from fundingarb.exchanges.rest import CallFailed, read_error
-from fundingarb.exchanges.stream import Connection, StreamEnded, Subscription, run_stream
+from fundingarb.exchanges.stream import (
+    Connection,
+    StreamEnded,
+    Subscription,
+    fixed,
+    parts,
+    rate_rows,
+    run_stream,
+)
 from fundingarb.ports import AccountSink, BookSink, RateSink
 from fundingarb_binance import messages, schema
 from fundingarb_binance.account_stream import AccountDecoder
@@ -35,13 +43,6 @@ SETTLE_SECONDS = 1.0
 """How long other settlements of the same moment may take to move before the list is read."""
 _HOUR = 3600.0
 _USUAL = {1.0, 2.0, 4.0, 8.0}
-
-
-def _fixed(url: str) -> Callable[[], Awaitable[str]]:
-    async def answer() -> str:
-        return url
-
-    return answer
 
 
 class Intervals:
@@ -107,12 +108,7 @@ class Intervals:
 
 async def rates(adapter: BinanceAdapter, symbols: Sequence[str], sink: RateSink) -> None:
     """Mark prices and rates of all instruments in one connection, for the rows of ``symbols``."""
-    known = await adapter.instruments()
-    rows = {
-        instrument.exchange_id: sink.book.add(instrument)
-        for symbol in symbols
-        if (instrument := known.get(symbol)) is not None
-    }
+    rows = rate_rows(await adapter.instruments(), symbols, sink)
     intervals = Intervals(adapter, sink)
     decoder = MarkPriceDecoder(
         sink.book,
@@ -131,7 +127,7 @@ async def rates(adapter: BinanceAdapter, symbols: Sequence[str], sink: RateSink)
 
     subscription = Subscription(
         name=f"{messages.EXCHANGE}.rates",
-        url=_fixed(f"{adapter.stream_root}/market/ws/!markPrice@arr@1s"),
+        url=fixed(f"{adapter.stream_root}/market/ws/!markPrice@arr@1s"),
         opened=opened,
         frame=take,
         stale_after=adapter.settings.stream_stale_seconds,
@@ -143,12 +139,10 @@ async def rates(adapter: BinanceAdapter, symbols: Sequence[str], sink: RateSink)
 
 async def books(adapter: BinanceAdapter, symbols: Sequence[str], sink: BookSink) -> None:
     """The top twenty levels of each symbol every 100 ms, a hundred symbols per connection."""
-    known = await adapter.instruments()
-    ids = [found.exchange_id for symbol in symbols if (found := known.get(symbol)) is not None]
+    ids = await adapter.ids_of(symbols)
     async with anyio.create_task_group() as tasks:
-        for number, start in enumerate(range(0, len(ids), BOOKS_PER_CONNECTION)):
-            part = ids[start : start + BOOKS_PER_CONNECTION]
-            name = f"{messages.EXCHANGE}.books" + (f"-{number + 1}" if number else "")
+        for suffix, part in parts(ids, BOOKS_PER_CONNECTION):
+            name = f"{messages.EXCHANGE}.books{suffix}"
             tasks.start_soon(run_stream, adapter.session, _books(adapter, sink, name, part), sink)
         await anyio.sleep_forever()
 
@@ -162,7 +156,7 @@ def _books(adapter: BinanceAdapter, sink: BookSink, name: str, ids: Sequence[str
 
     return Subscription(
         name=name,
-        url=_fixed(f"{adapter.stream_root}/public/stream?streams={streams}"),
+        url=fixed(f"{adapter.stream_root}/public/stream?streams={streams}"),
         opened=opened,
         frame=decoder.decode,
         ping=(PING, PING_SECONDS),

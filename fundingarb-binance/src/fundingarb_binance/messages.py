@@ -8,9 +8,8 @@ from decimal import Decimal
 
 import msgspec
 
-from fundingarb.domain.funding import FundingPayment, FundingRate, SettledRate, snap
+from fundingarb.domain.funding import FundingPayment, FundingRate, SettledRate
 from fundingarb.domain.instrument import Instrument
-from fundingarb.domain.market import OrderBook
 from fundingarb.domain.order import (
     Balance,
     ExchangePosition,
@@ -22,14 +21,23 @@ from fundingarb.domain.order import (
     OrderState,
 )
 from fundingarb.errors import BadMessage
-from fundingarb.exchanges.parse import decode, each, moment, number, optional, optional_positive, positive
+from fundingarb.exchanges import values
+from fundingarb.exchanges.parse import (
+    decode,
+    each,
+    fraction,
+    moment,
+    number,
+    one_of,
+    optional_positive,
+    positive,
+)
 from fundingarb.exchanges.symbols import InstrumentMap, in_base_units
 from fundingarb.ports import KeyPermissions
 from fundingarb_binance.schema import (
     Account,
     ApiRestrictions,
     CommissionRate,
-    Depth,
     ExchangeInfo,
     FundingInfo,
     Income,
@@ -61,20 +69,15 @@ _STATES = {
     "NEW_INSURANCE": OrderState.OPEN,
     "NEW_ADL": OrderState.OPEN,
 }
+_SIDES = {side.value: side for side in OrderSide}
 
 
 def order_state(status: str) -> OrderState:
-    try:
-        return _STATES[status]
-    except KeyError:
-        raise BadMessage(f"binance: order status {status!r} is not a documented one") from None
+    return one_of(_STATES, status, "binance: order status")
 
 
 def side_of(text: str) -> OrderSide:
-    try:
-        return OrderSide(text)
-    except ValueError:
-        raise BadMessage(f"binance: order side {text!r} is not BUY or SELL") from None
+    return one_of(_SIDES, text, "binance: order side")
 
 
 def kind_of(client_id: str) -> FillKind:
@@ -140,114 +143,59 @@ def funding_rates(
     rows: Iterable[msgspec.Raw], known: InstrumentMap, wanted: Collection[str], at: datetime
 ) -> list[FundingRate]:
     """The rates of the ``wanted`` exchange ids; one that cannot be used is left out."""
-
-    def take(body: bytes) -> FundingRate | None:
-        row = decode(PremiumIndex, body, "binance rate")
-        instrument = known.by_id(row.symbol) if row.symbol in wanted else None
-        return None if instrument is None else funding_rate(row, instrument, at)
-
-    return each(rows, take)
+    return values.funding_rates(rows, PremiumIndex, lambda row: row.symbol, funding_rate, known, wanted, at)
 
 
 def funding_rate(row: PremiumIndex, instrument: Instrument, at: datetime) -> FundingRate:
     """``lastFundingRate`` is, despite its name, the running estimate for the coming settlement."""
-    mark = optional_positive(row.markPrice, f"{row.symbol} markPrice")
-    index = optional_positive(row.indexPrice, f"{row.symbol} indexPrice")
-    return FundingRate(
-        instrument=instrument,
-        rate=fraction(row.lastFundingRate, f"{row.symbol} lastFundingRate"),
-        interval=instrument.funding_interval,
-        next_settlement=moment(row.nextFundingTime, f"{row.symbol} nextFundingTime"),
+    return values.funding_rate(
+        instrument,
+        rate=row.lastFundingRate,
+        next_settlement=row.nextFundingTime,
         at=at,
-        mark=None if mark is None else mark / instrument.multiplier,
-        index=None if index is None else index / instrument.multiplier,
+        mark=row.markPrice,
+        index=row.indexPrice,
     )
-
-
-def fraction(text: str, what: str) -> Decimal:
-    """A funding rate or fee: a number between -1 and 1."""
-    value = number(text, what)
-    if abs(value) >= 1:
-        raise BadMessage(f"{what}: {value} is not a plausible rate")
-    return value
 
 
 def settled(rows: Iterable[SettledFunding], symbol: str) -> list[SettledRate]:
-    found = [
-        SettledRate(
-            exchange=EXCHANGE,
-            symbol=symbol,
-            rate=fraction(row.fundingRate, "fundingRate"),
-            settled_at=snap(moment(row.fundingTime, "fundingTime")),
-        )
-        for row in rows
-    ]
-    return sorted(found, key=lambda row: row.settled_at)
-
-
-def levels(
-    rows: Iterable[tuple[str, str]], multiplier: Decimal, depth: int | None = None
-) -> tuple[tuple[Decimal, Decimal], ...]:
-    """(price, quantity) pairs per base unit; empty levels are left out."""
-    found: list[tuple[Decimal, Decimal]] = []
-    for price, quantity in rows:
-        size = number(quantity, "book quantity")
-        if size > 0:
-            found.append((positive(price, "book price") / multiplier, size * multiplier))
-            if depth is not None and len(found) == depth:
-                break
-    return tuple(found)
-
-
-def order_book(book: Depth, instrument: Instrument, depth: int, at: datetime) -> OrderBook:
-    return OrderBook(
-        exchange=EXCHANGE,
-        symbol=instrument.symbol,
-        bids=levels(book.bids, instrument.multiplier, depth),
-        asks=levels(book.asks, instrument.multiplier, depth),
-        at=at,
-    )
+    return values.settled_rates(EXCHANGE, symbol, ((row.fundingTime, row.fundingRate) for row in rows))
 
 
 def order_report(order: Order, account: str, instrument: Instrument | None) -> OrderReport:
-    multiplier = Decimal(1) if instrument is None else instrument.multiplier
-    average = optional_positive(order.avgPrice, "avgPrice")
-    price = number(order.price, "price")
     state = order_state(order.status)
-    return OrderReport(
-        account=account,
-        symbol=order.symbol if instrument is None else instrument.symbol,
-        client_id=order.clientOrderId or None,
+    return values.order_report(
+        account,
+        order.symbol,
+        instrument,
+        client_id=order.clientOrderId,
         exchange_order_id=str(order.orderId),
         state=state,
         side=side_of(order.side),
-        quantity=number(order.origQty, "origQty") * multiplier,
-        filled=number(order.executedQty, "executedQty") * multiplier,
-        price=price / multiplier if price else None,
-        average_price=None if average is None else average / multiplier,
+        quantity=order.origQty,
+        filled=order.executedQty,
+        price=order.price,
+        average=order.avgPrice,
         reduce_only=order.reduceOnly,
-        at=moment(order.updateTime, "updateTime") if order.updateTime else None,
+        at=order.updateTime,
         reason=order.status if state is OrderState.CANCELLED else "",
     )
 
 
 def position(row: Position, account: str, known: InstrumentMap) -> ExchangePosition:
-    """One position; of a contract we do not trade it carries Binance's own id as its symbol."""
-    instrument = known.by_id(row.symbol)
-    multiplier = Decimal(1) if instrument is None else instrument.multiplier
-    mark = optional_positive(row.markPrice, "markPrice")
-    liquidation = optional_positive(row.liquidationPrice, "liquidationPrice")
-    return ExchangePosition(
-        exchange=EXCHANGE,
-        account=account,
-        symbol=row.symbol if instrument is None else instrument.symbol,
-        quantity=number(row.positionAmt, "positionAmt") * multiplier,
-        entry_price=number(row.entryPrice, "entryPrice") / multiplier,
-        mark=None if mark is None else mark / multiplier,
-        liquidation_price=None if liquidation is None else liquidation / multiplier,
-        unrealized_pnl=number(row.unRealizedProfit, "unRealizedProfit"),
-        leverage=optional_positive(row.leverage, "leverage"),
-        maintenance_margin=optional(row.maintMargin, "maintMargin"),
+    """``adl`` is 0 to 4."""
+    return values.position(
+        EXCHANGE,
+        account,
+        row.symbol,
+        known.by_id(row.symbol),
+        quantity=row.positionAmt,
+        entry_price=row.entryPrice,
+        mark=row.markPrice,
+        liquidation_price=row.liquidationPrice,
+        unrealized_pnl=row.unRealizedProfit,
+        leverage=row.leverage,
+        maintenance_margin=row.maintMargin,
         adl_rank=None if row.adl is None else row.adl + 1,
     )
 
@@ -264,70 +212,60 @@ def balance(answer: Account, account: str) -> Balance:
                 available=number(asset.availableBalance, "availableBalance"),
                 maintenance_margin=number(asset.maintMargin, "maintMargin"),
             )
-    return Balance(account, SETTLE, Decimal(0), Decimal(0), Decimal(0), Decimal(0))
+    return values.no_balance(account, SETTLE)
 
 
 def fill(
     trade: UserTrade, account: str, instrument: Instrument, client_id: str | None, fee: Decimal | None = None
 ) -> Fill:
     """One row of the trade ledger. ``fee`` is given where the commission was charged in another asset than USDT."""
-    multiplier = instrument.multiplier
-    return Fill(
-        exchange=EXCHANGE,
-        account=account,
-        symbol=instrument.symbol,
+    return values.fill(
+        account,
+        instrument,
         trade_id=str(trade.id),
         exchange_order_id=str(trade.orderId),
         client_id=client_id,
         side=side_of(trade.side),
-        quantity=positive(trade.qty, "qty") * multiplier,
-        price=positive(trade.price, "price") / multiplier,
-        fee=number(trade.commission, "commission") if fee is None else fee,
-        realized_pnl=number(trade.realizedPnl, "realizedPnl"),
-        at=moment(trade.time, "time"),
+        quantity=trade.qty,
+        price=trade.price,
+        fee=trade.commission if fee is None else fee,
+        realized_pnl=trade.realizedPnl,
+        at=trade.time,
         maker=trade.maker,
         kind=kind_of(client_id or ""),
     )
 
 
 def charge(row: Income, account: str, instrument: Instrument) -> Fill:
-    """An INSURANCE_CLEAR row (what a liquidation costs beyond its trades): a fill of nothing whose fee it is."""
-    return Fill(
-        exchange=EXCHANGE,
-        account=account,
-        symbol=instrument.symbol,
-        trade_id=f"income{row.tranId}",
-        exchange_order_id="",
-        client_id=None,
-        side=OrderSide.SELL,
-        quantity=Decimal(0),
-        price=Decimal(0),
-        fee=-row.income,
-        realized_pnl=Decimal(0),
-        at=moment(row.time, "time"),
+    """An INSURANCE_CLEAR row: what a liquidation costs beyond its trades."""
+    return values.charge(
+        account,
+        instrument,
+        ledger_id=f"income{row.tranId}",
+        order_id="",
+        amount=row.income,
+        at=row.time,
         kind=FillKind.LIQUIDATION,
     )
 
 
 def payment(row: Income, account: str, symbol: str) -> FundingPayment:
-    """One FUNDING_FEE row: ``income`` is what the balance changed by, so negative means paid."""
-    at = moment(row.time, "time")
-    return FundingPayment(
-        exchange=EXCHANGE,
-        account=account,
-        symbol=symbol,
-        settlement=snap(at),
-        amount=number(row.income, "income"),
+    """One FUNDING_FEE row."""
+    return values.payment(
+        EXCHANGE,
+        account,
+        symbol,
+        amount=row.income,
         currency=row.asset,
-        at=at,
+        at=row.time,
         ledger_id=str(row.tranId),
     )
 
 
 def fee_tier(row: CommissionRate) -> FeeTier:
     return FeeTier(
-        maker=fraction(str(row.makerCommissionRate), "makerCommissionRate"),
-        taker=fraction(str(row.takerCommissionRate), "takerCommissionRate"),
+        maker=fraction(row.makerCommissionRate, "makerCommissionRate"),
+        taker=fraction(row.takerCommissionRate, "takerCommissionRate"),
     )
 
 

@@ -21,9 +21,9 @@ def open_adapter(
     settings: BinanceSettings, context: OpenContext
 ) -> AbstractAsyncContextManager[ExchangeAdapter]:
     """Open the adapter for the account of ``context``."""
-    from fundingarb_binance.adapter import open_adapter
+    from fundingarb_binance.adapter import BinanceAdapter
 
-    return open_adapter(settings, context)
+    return BinanceAdapter(settings, context)
 
 
 def open_localnet(

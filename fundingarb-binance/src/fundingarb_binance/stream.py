@@ -16,8 +16,9 @@ import msgspec
 
 from fundingarb.domain.market import OrderBook, RateBook
 from fundingarb.errors import BadMessage
+from fundingarb.exchanges import values
 from fundingarb.exchanges.symbols import InstrumentMap
-from fundingarb_binance.messages import EXCHANGE, levels
+from fundingarb_binance.messages import EXCHANGE
 
 _LARGEST_PRICE = 1e12
 _LAST_SECOND = 4_102_444_800.0  # the year 2100
@@ -277,8 +278,7 @@ class PartialBookDecoder:
         instrument = self._known.by_id(depth.s)
         if instrument is None:
             raise BadMessage(f"binance: a book of {depth.s}, which is not a known instrument")
-        bids, asks = levels(depth.b, instrument.multiplier), levels(depth.a, instrument.multiplier)
-        book = self._books[depth.s] = OrderBook(EXCHANGE, instrument.symbol, bids, asks, self._now())
+        book = self._books[depth.s] = values.order_book(instrument, depth.b, depth.a, self._now())
         self._update(book)
 
     def _refresh(self) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from fundingarb.domain.order import Fill, FillKind
+from fundingarb.domain.order import FillKind
 from fundingarb.errors import BadMessage
-from fundingarb.exchanges.parse import moment, number, positive
+from fundingarb.exchanges import values
 from fundingarb.exchanges.symbols import InstrumentMap
 from fundingarb.ports import AccountSink
-from fundingarb_bybit.messages import EXCHANGE, order_report, side_of
+from fundingarb_bybit.messages import order_report, side_of
 from fundingarb_bybit.schema import Order, Position
 
 
@@ -106,19 +106,18 @@ class AccountDecoder:
         kind = _EXECUTIONS.get(row.execType)
         if kind is not None and instrument is not None and row.execPnl and not row.extraFees:
             self._sink.fill(
-                Fill(
-                    exchange=EXCHANGE,
-                    account=self._account,
-                    symbol=instrument.symbol,
+                values.fill(
+                    self._account,
+                    instrument,
                     trade_id=row.execId,
                     exchange_order_id=row.orderId,
-                    client_id=row.orderLinkId or None,
+                    client_id=row.orderLinkId,
                     side=side_of(row.side),
-                    quantity=positive(row.execQty, "execQty") * instrument.multiplier,
-                    price=positive(row.execPrice, "execPrice") / instrument.multiplier,
-                    fee=number(row.execFee, "execFee"),
-                    realized_pnl=number(row.execPnl, "execPnl"),
-                    at=moment(row.execTime, "execTime"),
+                    quantity=row.execQty,
+                    price=row.execPrice,
+                    fee=row.execFee,
+                    realized_pnl=row.execPnl,
+                    at=row.execTime,
                     maker=row.isMaker,
                     kind=kind,
                 )

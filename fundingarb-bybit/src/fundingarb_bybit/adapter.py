@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -24,10 +22,10 @@ from fundingarb.domain.order import (
     OrderSide,
     TimeInForce,
 )
-from fundingarb.errors import BadMessage, ConfigError, ExchangeError, OrderRefused, OutcomeUnknown
-from fundingarb.exchanges.base import RestAdapter, expiry
+from fundingarb.errors import BadMessage, ExchangeError
+from fundingarb.exchanges import values
+from fundingarb.exchanges.base import RestAdapter, endpoint, expiry
 from fundingarb.exchanges.parse import moment, plain, to_ms
-from fundingarb.exchanges.rest import CallFailed, Meaning
 from fundingarb.ports import (
     AccountModes,
     AccountSink,
@@ -48,7 +46,7 @@ _TIME_IN_FORCE = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.PO
 _MARGIN = {"REGULAR_MARGIN": "cross", "ISOLATED_MARGIN": "isolated", "PORTFOLIO_MARGIN": "portfolio"}
 _LINEAR = {"category": "linear"}
 
-_COSTS: Mapping[str, Mapping[str, float]] = {
+COSTS: Mapping[str, Mapping[str, float]] = {
     "get_instruments": {"ip": 2},
     "place_order": {"ip": 1, "orders": 1},
     "cancel_order": {"ip": 1, "cancels": 1},
@@ -72,41 +70,23 @@ def roots(context: OpenContext, settings: BybitSettings) -> Mapping[str, str]:
     """Prefix of ccxt's address names -> scheme and host; empty for the real exchange."""
     if context.network == "mainnet":
         return {}
-    rest = settings.testnet_rest_url if context.network == "testnet" else _endpoint(context, "rest")
+    rest = settings.testnet_rest_url if context.network == "testnet" else endpoint(context, "rest")
     return {"public": rest, "private": rest}
 
 
 def stream_urls(context: OpenContext, settings: BybitSettings) -> tuple[str, str]:
     """Addresses of the public stream of linear contracts and of the private stream."""
     if context.network == "localnet":
-        return _endpoint(context, "public"), _endpoint(context, "private")
+        return endpoint(context, "public"), endpoint(context, "private")
     root = "wss://stream.bybit.com" if context.network == "mainnet" else settings.testnet_stream_url
     return f"{root}/v5/public/linear", f"{root}/v5/private"
-
-
-def _endpoint(context: OpenContext, name: str) -> str:
-    try:
-        return context.endpoints[name]
-    except KeyError:
-        raise ConfigError(
-            f"bybit: the localnet's ready file names no `{name}` endpoint; start it again"
-        ) from None
-
-
-@asynccontextmanager
-async def open_adapter(settings: BybitSettings, context: OpenContext) -> AsyncIterator[BybitAdapter]:
-    """An adapter for one account (or for public data), closed on leaving."""
-    adapter = BybitAdapter(settings, context)
-    try:
-        yield adapter
-    finally:
-        await adapter.close()
 
 
 class BybitAdapter(RestAdapter):
     """One Bybit unified account; see ``fundingarb.ports.ExchangeAdapter`` for what the methods promise."""
 
     name = messages.EXCHANGE
+    costs = COSTS
     limits: Sequence[RateLimit] = (
         RateLimit("ip", 600, 5),
         RateLimit("orders", 10, 1),
@@ -138,9 +118,6 @@ class BybitAdapter(RestAdapter):
             order_expiry=expiry(settings.recv_window_ms),
         )
 
-    def cost(self, operation: str) -> Mapping[str, float]:
-        return _COSTS.get(operation, {"ip": 1})
-
     async def _page(self, endpoint: str, kind: type[T], params: Mapping[str, Any]) -> Page[T]:
         answer: Answer[Page[T]] = await self.read(endpoint, Answer[Page[kind]], {**_LINEAR, **params})  # type: ignore[valid-type]
         return answer.result
@@ -166,10 +143,6 @@ class BybitAdapter(RestAdapter):
         self._instruments.load(messages.instruments(rows))
         return list(self._instruments)
 
-    def note_interval(self, instrument: Instrument, interval: timedelta) -> None:
-        """From now on ``instrument`` settles every ``interval``."""
-        self._instruments.replace(replace(instrument, funding_interval=interval))
-
     async def get_funding_rate(self, symbol: str) -> FundingRate:
         instrument = await self.instrument(symbol)
         page = await self._page("publicGetV5MarketTickers", schema.Ticker, {"symbol": instrument.exchange_id})
@@ -179,10 +152,10 @@ class BybitAdapter(RestAdapter):
         raise BadMessage(f"bybit: asked for the ticker of {instrument.exchange_id}, got none")
 
     async def get_funding_rates(self, symbols: Collection[str]) -> Sequence[FundingRate]:
-        wanted = {(await self.instrument(symbol)).exchange_id for symbol in symbols}
+        wanted = set(await self.ids_of(symbols))
         rows = (await self._page("publicGetV5MarketTickers", msgspec.Raw, {})).rows
         rates = messages.funding_rates(rows, self.known, wanted, self.clock.now())
-        if wanted and not rates:
+        if symbols and not rates:
             raise BadMessage("bybit: no rate of the symbols asked for can be used")
         return rates
 
@@ -208,14 +181,11 @@ class BybitAdapter(RestAdapter):
         instrument = await self.instrument(symbol)
         params = {**_LINEAR, "symbol": instrument.exchange_id, "limit": max(1, min(depth, 500))}
         answer = await self.read("publicGetV5MarketOrderbook", Answer[schema.Depth], params)
-        return messages.order_book(answer.result, instrument, depth, self.clock.now())
+        book = answer.result
+        return values.order_book(instrument, book.b, book.a, self.clock.now(), depth=depth)
 
     # orders
-    async def place_order(self, order: NewOrder) -> OrderReport:
-        try:
-            instrument = await self.instrument(order.symbol)
-        except ExchangeError as error:
-            raise OrderRefused(f"not sent: {error}", code=error.code) from error
+    async def send_order(self, order: NewOrder, instrument: Instrument) -> OrderReport:
         params: dict[str, Any] = {
             **_LINEAR,
             "symbol": instrument.exchange_id,
@@ -230,51 +200,24 @@ class BybitAdapter(RestAdapter):
             params["timeInForce"] = _TIME_IN_FORCE[order.time_in_force]
         if order.reduce_only:
             params["reduceOnly"] = True
-        try:
-            answer = await self.write("privatePostV5OrderCreate", Answer[schema.Created], params)
-        except CallFailed as failure:
-            if failure.meaning is Meaning.DUPLICATE:
-                return await self._adopt(order, failure)
-            outcome = self.outcome(failure)
-            raise outcome from (outcome.__cause__ or failure)
-        try:
-            return messages.created(answer.result, order, self.account, self.clock.now())
-        except BadMessage as error:
-            raise OutcomeUnknown(str(error)) from error
+        answer = await self.write("privatePostV5OrderCreate", Answer[schema.Created], params)
+        return messages.created(answer.result, order, self.account, self.clock.now())
 
-    async def _adopt(self, order: NewOrder, failure: CallFailed) -> OrderReport:
-        """The order that already has our client order id: it is ours, sent before."""
-        try:
-            existing = await self.find_order(order.symbol, order.client_id)
-        except ExchangeError as error:
-            raise OutcomeUnknown(f"bybit: {failure}; looking it up: {error}", code=failure.code) from error
-        if existing is None:
-            raise OutcomeUnknown(f"bybit: {failure}; but no such order is found", code=failure.code)
-        return existing
-
-    async def cancel_order(self, symbol: str, client_id: str) -> bool:
-        instrument = await self.instrument(symbol)
+    async def send_cancel(self, instrument: Instrument, client_id: str) -> None:
         params = {**_LINEAR, "symbol": instrument.exchange_id, "orderLinkId": client_id}
-        try:
-            await self.write("privatePostV5OrderCancel", Answer[schema.Created], params)
-        except CallFailed as failure:
-            if failure.meaning is Meaning.MISSING:
-                return False
-            outcome = self.outcome(failure)
-            raise outcome from (outcome.__cause__ or failure)
-        return True
+        await self.write("privatePostV5OrderCancel", Answer[schema.Created], params)
 
     async def find_order(self, symbol: str, client_id: str) -> OrderReport | None:
         """Open orders first, then the recent ones that are over, then history (which lags behind)."""
         instrument = await self.instrument(symbol)
         params = {"symbol": instrument.exchange_id, "orderLinkId": client_id}
-        for endpoint, extra in (
+        for path, extra in (
             ("privateGetV5OrderRealtime", {}),
             ("privateGetV5OrderRealtime", {"openOnly": 1}),
             ("privateGetV5OrderHistory", {}),
         ):
             try:
-                page = await self._page(endpoint, schema.Order, {**params, **extra})
+                page = await self._page(path, schema.Order, {**params, **extra})
             except ExchangeError as error:
                 if error.code == "110001":
                     continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import anyio
 
 from fundingarb.errors import AuthenticationFailed
 from fundingarb.exchanges.parse import excerpt
-from fundingarb.exchanges.stream import Connection, Subscription, run_stream
+from fundingarb.exchanges.stream import Connection, Subscription, fixed, parts, rate_rows, run_stream
 from fundingarb.ports import AccountSink, BookSink, RateSink
 from fundingarb_bybit import messages
 from fundingarb_bybit.account_stream import AccountDecoder
@@ -30,13 +30,6 @@ SNAPSHOT_SECONDS = 2.0
 PRIVATE_TOPICS = ("order", "execution", "position", "wallet")
 
 
-def _fixed(url: str) -> Callable[[], Awaitable[str]]:
-    async def answer() -> str:
-        return url
-
-    return answer
-
-
 async def _subscribe(connection: Connection, topics: Sequence[str], operation: str = "subscribe") -> None:
     for start in range(0, len(topics), TOPICS_PER_COMMAND):
         await connection.send(
@@ -44,23 +37,9 @@ async def _subscribe(connection: Connection, topics: Sequence[str], operation: s
         )
 
 
-def _chunks(ids: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """(suffix of the stream's name, symbols) per connection."""
-    starts = range(0, len(ids), TOPICS_PER_CONNECTION)
-    return [
-        ("" if number == 0 else f"-{number + 1}", list(ids[start : start + TOPICS_PER_CONNECTION]))
-        for number, start in enumerate(starts)
-    ]
-
-
 async def rates(adapter: BybitAdapter, symbols: Sequence[str], sink: RateSink) -> None:
     """Tickers: rate, next settlement, interval, mark and index price."""
-    known = await adapter.instruments()
-    rows = {
-        instrument.exchange_id: sink.book.add(instrument)
-        for symbol in symbols
-        if (instrument := known.get(symbol)) is not None
-    }
+    rows = rate_rows(await adapter.instruments(), symbols, sink)
 
     def changed(row: int, hours: float) -> None:
         instrument = sink.book.instrument(row)
@@ -68,7 +47,7 @@ async def rates(adapter: BybitAdapter, symbols: Sequence[str], sink: RateSink) -
         sink.interval_changed(messages.EXCHANGE, instrument.symbol, hours)
 
     async with anyio.create_task_group() as tasks:
-        for suffix, ids in _chunks(list(rows)):
+        for suffix, ids in parts(list(rows), TOPICS_PER_CONNECTION):
             part = {name: rows[name] for name in ids}
             decoder = TickerDecoder(sink.book, part, now=adapter.clock.time, changed=changed)
             subscription = _tickers(adapter, sink, decoder, f"{messages.EXCHANGE}.rates{suffix}", ids)
@@ -91,7 +70,7 @@ def _tickers(
 
     return Subscription(
         name=name,
-        url=_fixed(adapter.public_stream),
+        url=fixed(adapter.public_stream),
         opened=opened,
         frame=take,
         beside=mender.run,
@@ -102,10 +81,9 @@ def _tickers(
 
 async def books(adapter: BybitAdapter, symbols: Sequence[str], sink: BookSink) -> None:
     """The top fifty levels of each symbol, as snapshot and changes."""
-    known = await adapter.instruments()
-    ids = [found.exchange_id for symbol in symbols if (found := known.get(symbol)) is not None]
+    ids = await adapter.ids_of(symbols)
     async with anyio.create_task_group() as tasks:
-        for suffix, part in _chunks(ids):
+        for suffix, part in parts(ids, TOPICS_PER_CONNECTION):
             subscription = _books(adapter, sink, f"{messages.EXCHANGE}.books{suffix}", part)
             tasks.start_soon(run_stream, adapter.session, subscription, sink)
         await anyio.sleep_forever()
@@ -121,7 +99,7 @@ def _books(adapter: BybitAdapter, sink: BookSink, name: str, ids: Sequence[str])
 
     return Subscription(
         name=name,
-        url=_fixed(adapter.public_stream),
+        url=fixed(adapter.public_stream),
         opened=opened,
         frame=decoder.decode,
         beside=mender.run,
@@ -169,7 +147,7 @@ async def account(adapter: BybitAdapter, sink: AccountSink) -> None:
 
     subscription = Subscription(
         name=f"{messages.EXCHANGE}.account.{adapter.account}",
-        url=_fixed(adapter.private_stream),
+        url=fixed(adapter.private_stream),
         opened=opened,
         frame=decoder.decode,
         ping=(PING, PING_SECONDS),

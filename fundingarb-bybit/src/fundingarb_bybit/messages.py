@@ -9,9 +9,8 @@ from typing import TypeVar
 
 import msgspec
 
-from fundingarb.domain.funding import FundingPayment, FundingRate, SettledRate, snap
+from fundingarb.domain.funding import FundingPayment, FundingRate, SettledRate
 from fundingarb.domain.instrument import Instrument
-from fundingarb.domain.market import OrderBook
 from fundingarb.domain.order import (
     Balance,
     ExchangePosition,
@@ -24,14 +23,24 @@ from fundingarb.domain.order import (
     OrderState,
 )
 from fundingarb.errors import BadMessage
-from fundingarb.exchanges.parse import decode, each, moment, number, optional, optional_positive, positive
+from fundingarb.exchanges import values
+from fundingarb.exchanges.parse import (
+    decode,
+    each,
+    fraction,
+    moment,
+    number,
+    one_of,
+    optional,
+    optional_positive,
+    positive,
+)
 from fundingarb.exchanges.symbols import InstrumentMap, in_base_units
 from fundingarb.ports import KeyPermissions
 from fundingarb_bybit.schema import (
     ApiKey,
     Contract,
     Created,
-    Depth,
     FeeRate,
     LedgerRow,
     Order,
@@ -71,17 +80,11 @@ _KINDS = {
 
 
 def order_state(status: str) -> OrderState:
-    try:
-        return _STATES[status]
-    except KeyError:
-        raise BadMessage(f"bybit: order status {status!r} is not a documented one") from None
+    return one_of(_STATES, status, "bybit: order status")
 
 
 def side_of(text: str) -> OrderSide:
-    try:
-        return _SIDES[text]
-    except KeyError:
-        raise BadMessage(f"bybit: order side {text!r} is not Buy or Sell") from None
+    return one_of(_SIDES, text, "bybit: order side")
 
 
 def hours(text: str, what: str) -> timedelta:
@@ -90,14 +93,6 @@ def hours(text: str, what: str) -> timedelta:
     if not 0 < value <= 24:
         raise BadMessage(f"{what}: a funding interval of {value} hours")
     return timedelta(seconds=int(value * 3600))
-
-
-def fraction(text: str, what: str) -> Decimal:
-    """A funding rate or fee: a number between -1 and 1."""
-    value = number(text, what)
-    if abs(value) >= 1:
-        raise BadMessage(f"{what}: {value} is not a plausible rate")
-    return value
 
 
 def instruments(
@@ -141,71 +136,26 @@ def funding_rates(
     rows: Iterable[msgspec.Raw], known: InstrumentMap, wanted: Collection[str], at: datetime
 ) -> list[FundingRate]:
     """The rates of the ``wanted`` exchange ids; one that cannot be used is left out."""
-
-    def take(body: bytes) -> FundingRate | None:
-        row = decode(Ticker, body, "bybit rate")
-        instrument = known.by_id(row.symbol) if row.symbol in wanted else None
-        return None if instrument is None else funding_rate(row, instrument, at)
-
-    return each(rows, take)
+    return values.funding_rates(rows, Ticker, lambda row: row.symbol, funding_rate, known, wanted, at)
 
 
 def funding_rate(row: Ticker, instrument: Instrument, at: datetime) -> FundingRate:
     """The rate for ``nextFundingTime``. The ticker's own interval counts: the instrument list lags behind changes."""
-    mark = optional_positive(row.markPrice, f"{row.symbol} markPrice")
-    index = optional_positive(row.indexPrice, f"{row.symbol} indexPrice")
     interval = row.fundingIntervalHour
-    return FundingRate(
-        instrument=instrument,
-        rate=fraction(row.fundingRate, f"{row.symbol} fundingRate"),
-        interval=hours(interval, f"{row.symbol} fundingIntervalHour")
-        if interval
-        else instrument.funding_interval,
-        next_settlement=moment(row.nextFundingTime, f"{row.symbol} nextFundingTime"),
+    return values.funding_rate(
+        instrument,
+        rate=row.fundingRate,
+        interval=hours(interval, f"{row.symbol} fundingIntervalHour") if interval else None,
+        next_settlement=row.nextFundingTime,
         at=at,
-        mark=None if mark is None else mark / instrument.multiplier,
-        index=None if index is None else index / instrument.multiplier,
+        mark=row.markPrice,
+        index=row.indexPrice,
     )
 
 
 def settled(rows: Iterable[SettledFunding], symbol: str) -> list[SettledRate]:
-    """Settled rates, oldest first (Bybit sends the newest first)."""
-    found = [
-        SettledRate(
-            exchange=EXCHANGE,
-            symbol=symbol,
-            rate=fraction(row.fundingRate, "fundingRate"),
-            settled_at=snap(moment(row.fundingRateTimestamp, "fundingRateTimestamp")),
-        )
-        for row in rows
-    ]
-    return sorted(found, key=lambda row: row.settled_at)
-
-
-def levels(
-    rows: Iterable[tuple[str, str]], multiplier: Decimal, depth: int | None = None
-) -> tuple[tuple[Decimal, Decimal], ...]:
-    """(price, quantity) pairs per base unit; empty levels are left out."""
-    found: list[tuple[Decimal, Decimal]] = []
-    for price, quantity in rows:
-        size = number(quantity, "book quantity")
-        if size > 0:
-            found.append((positive(price, "book price") / multiplier, size * multiplier))
-            if depth is not None and len(found) == depth:
-                break
-    return tuple(found)
-
-
-def order_book(book: Depth, instrument: Instrument, depth: int, at: datetime) -> OrderBook:
-    """Bybit sends both sides best first; sorted all the same, because a book out of order would misprice."""
-    bids = levels(book.b, instrument.multiplier)
-    asks = levels(book.a, instrument.multiplier)
-    return OrderBook(
-        exchange=EXCHANGE,
-        symbol=instrument.symbol,
-        bids=tuple(sorted(bids, reverse=True)[:depth]),
-        asks=tuple(sorted(asks)[:depth]),
-        at=at,
+    return values.settled_rates(
+        EXCHANGE, symbol, ((row.fundingRateTimestamp, row.fundingRate) for row in rows)
     )
 
 
@@ -229,48 +179,40 @@ def created(answer: Created, order: NewOrder, account: str, at: datetime) -> Ord
 
 
 def order_report(order: Order, account: str, known: InstrumentMap) -> OrderReport:
-    instrument = known.by_id(order.symbol)
-    multiplier = Decimal(1) if instrument is None else instrument.multiplier
-    average = optional_positive(order.avgPrice, "avgPrice")
-    price = optional_positive(order.price, "price")
     reasons = [text for text in (order.rejectReason, order.cancelType) if text not in _NO_REASON]
-    return OrderReport(
-        account=account,
-        symbol=order.symbol if instrument is None else instrument.symbol,
-        client_id=order.orderLinkId or None,
+    return values.order_report(
+        account,
+        order.symbol,
+        known.by_id(order.symbol),
+        client_id=order.orderLinkId,
         exchange_order_id=order.orderId,
         state=order_state(order.orderStatus),
         side=side_of(order.side),
-        quantity=number(order.qty, "qty") * multiplier,
-        filled=(optional(order.cumExecQty, "cumExecQty") or Decimal(0)) * multiplier,
-        price=None if price is None else price / multiplier,
-        average_price=None if average is None else average / multiplier,
+        quantity=order.qty,
+        filled=order.cumExecQty,
+        price=order.price,
+        average=order.avgPrice,
         reduce_only=order.reduceOnly,
-        at=moment(order.updatedTime, "updatedTime") if order.updatedTime else None,
+        at=order.updatedTime,
         reason=" ".join(reasons),
     )
 
 
 def position(row: Position, account: str, known: InstrumentMap) -> ExchangePosition:
-    """One position; of a contract we do not trade it carries Bybit's own id as its symbol."""
-    instrument = known.by_id(row.symbol)
-    multiplier = Decimal(1) if instrument is None else instrument.multiplier
+    """``size`` has no sign; ``adlRankIndicator`` is 1 to 5, 0 for an empty position."""
     size = optional(row.size, "size") or Decimal(0)
-    mark = optional_positive(row.markPrice, "markPrice")
-    liquidation = optional_positive(row.liqPrice, "liqPrice")
-    entry = optional(row.avgPrice, "avgPrice") or Decimal(0)
-    sign = side_of(row.side).sign if size else 1
-    return ExchangePosition(
-        exchange=EXCHANGE,
-        account=account,
-        symbol=row.symbol if instrument is None else instrument.symbol,
-        quantity=sign * size * multiplier,
-        entry_price=entry / multiplier,
-        mark=None if mark is None else mark / multiplier,
-        liquidation_price=None if liquidation is None else liquidation / multiplier,
-        unrealized_pnl=optional(row.unrealisedPnl, "unrealisedPnl") or Decimal(0),
-        leverage=optional_positive(row.leverage, "leverage"),
-        maintenance_margin=optional(row.positionMM, "positionMM"),
+    return values.position(
+        EXCHANGE,
+        account,
+        row.symbol,
+        known.by_id(row.symbol),
+        quantity=side_of(row.side).sign * size if size else size,
+        entry_price=row.avgPrice,
+        mark=row.markPrice,
+        liquidation_price=row.liqPrice,
+        unrealized_pnl=row.unrealisedPnl,
+        leverage=row.leverage,
+        maintenance_margin=row.positionMM,
         adl_rank=row.adlRankIndicator or None,
     )
 
@@ -299,7 +241,7 @@ def balance(wallets: Iterable[Wallet], account: str) -> Balance:
                 available=held - used if available is None else available,
                 maintenance_margin=optional(coin.totalPositionMM, "totalPositionMM"),
             )
-    return Balance(account, SETTLE, Decimal(0), Decimal(0), Decimal(0), Decimal(0))
+    return values.no_balance(account, SETTLE)
 
 
 def is_fill(row: LedgerRow) -> bool:
@@ -316,36 +258,43 @@ def fill(row: LedgerRow, account: str, instrument: Instrument) -> Fill:
     lies between them, so that price result less fee is the change to the last digit. A charge without a trade (the
     fee of a liquidation) is a fill of nothing whose fee is the charge.
     """
-    cash, change = number(row.cashFlow, "cashFlow"), number(row.change, "change")
-    funding = optional(row.funding, "funding") or Decimal(0)
-    return Fill(
-        exchange=EXCHANGE,
-        account=account,
-        symbol=instrument.symbol,
+    change = number(row.change, "change")
+    if not row.qty:
+        return values.charge(
+            account,
+            instrument,
+            ledger_id=row.tradeId or row.id,
+            order_id=row.orderId,
+            amount=change,
+            at=row.transactionTime,
+            kind=_KINDS[row.type],
+        )
+    cash, funding = number(row.cashFlow, "cashFlow"), optional(row.funding, "funding") or Decimal(0)
+    return values.fill(
+        account,
+        instrument,
         trade_id=row.tradeId or row.id,
         exchange_order_id=row.orderId,
-        client_id=row.orderLinkId or None,
-        side=side_of(row.side) if row.qty else OrderSide.SELL,
-        quantity=positive(row.qty, "qty") * instrument.multiplier if row.qty else Decimal(0),
-        price=positive(row.tradePrice, "tradePrice") / instrument.multiplier if row.qty else Decimal(0),
-        fee=cash + funding - change if row.qty else -change,
-        realized_pnl=cash if row.qty else Decimal(0),
-        at=moment(row.transactionTime, "transactionTime"),
+        client_id=row.orderLinkId,
+        side=side_of(row.side),
+        quantity=row.qty,
+        price=row.tradePrice,
+        fee=cash + funding - change,
+        realized_pnl=cash,
+        at=row.transactionTime,
         kind=_KINDS[row.type],
     )
 
 
 def payment(row: LedgerRow, account: str, symbol: str) -> FundingPayment:
-    """One SETTLEMENT row: ``change`` is what the balance changed by, so negative means paid."""
-    at = moment(row.transactionTime, "transactionTime")
-    return FundingPayment(
-        exchange=EXCHANGE,
-        account=account,
-        symbol=symbol,
-        settlement=snap(at),
-        amount=number(row.change, "change"),
+    """One SETTLEMENT row."""
+    return values.payment(
+        EXCHANGE,
+        account,
+        symbol,
+        amount=row.change,
         currency=row.currency,
-        at=at,
+        at=row.transactionTime,
         ledger_id=row.tradeId or row.id,
     )
 
@@ -358,7 +307,7 @@ def fee_tier(row: FeeRate) -> FeeTier:
 
 def permissions(key: ApiKey) -> KeyPermissions:
     """Trading needs order and position rights on contracts and a key that is not read-only."""
-    granted = {name: values or [] for name, values in key.permissions.items()}
+    granted = {name: rights or [] for name, rights in key.permissions.items()}
     contracts = granted.get("ContractTrade", []) + granted.get("Derivatives", [])
     return KeyPermissions(
         trade=key.readOnly == 0 and bool(contracts),

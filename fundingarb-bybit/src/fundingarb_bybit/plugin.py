@@ -21,9 +21,9 @@ def open_adapter(
     settings: BybitSettings, context: OpenContext
 ) -> AbstractAsyncContextManager[ExchangeAdapter]:
     """Open the adapter for the account of ``context``."""
-    from fundingarb_bybit.adapter import open_adapter
+    from fundingarb_bybit.adapter import BybitAdapter
 
-    return open_adapter(settings, context)
+    return BybitAdapter(settings, context)
 
 
 def open_localnet(

@@ -11,6 +11,7 @@ from tests.exchanges.binance import samples
 from tests.exchanges.wire import Parser
 
 from fundingarb.domain.market import RateBook
+from fundingarb.exchanges import values
 from fundingarb.exchanges.parse import decode, moment
 from fundingarb.exchanges.stream import StreamEnded
 from fundingarb.testing import RecordingAccountSink, RecordingBookSink
@@ -50,7 +51,10 @@ REST: dict[str, tuple[Parser, Any]] = {
         of(list[schema.SettledFunding], lambda a: m.settled(a, "BTC-USDT")),
         samples.SETTLED,
     ),
-    "GET /fapi/v1/depth": (of(schema.Depth, lambda a: m.order_book(a, BTC, 20, AT)), samples.DEPTH),
+    "GET /fapi/v1/depth": (
+        of(schema.Depth, lambda a: values.order_book(BTC, a.bids, a.asks, AT, depth=20)),
+        samples.DEPTH,
+    ),
     "POST /fapi/v1/order": (of(schema.Order, lambda a: m.order_report(a, "x", BTC)), samples.ORDER),
     "DELETE /fapi/v1/order": (of(schema.Order, lambda a: m.order_report(a, "x", BTC)), samples.ORDER),
     "GET /fapi/v1/order": (of(schema.Order, lambda a: m.order_report(a, "x", BTC)), samples.ORDER),

@@ -14,6 +14,7 @@ from tests.exchanges.wire import Parser
 
 from fundingarb.domain.market import OrderBook, RateBook
 from fundingarb.domain.order import NewOrder, OrderSide, TimeInForce
+from fundingarb.exchanges import values
 from fundingarb.exchanges.parse import decode, moment
 from fundingarb.testing import RecordingAccountSink
 from fundingarb_bybit import messages as m
@@ -55,7 +56,7 @@ REST: dict[str, tuple[Parser, Any]] = {
     "GET /v5/market/instruments-info": (whole(msgspec.Raw, m.instruments), samples.CONTRACTS),
     "GET /v5/market/tickers": (rows(s.Ticker, lambda r: m.funding_rate(r, BTC, AT)), samples.page(samples.TICKER)),
     "GET /v5/market/funding/history": (whole(s.SettledFunding, lambda r: m.settled(r, "BTC-USDT")), samples.SETTLED),
-    "GET /v5/market/orderbook": (of(s.Depth, lambda a: m.order_book(a, BTC, 20, AT)), samples.DEPTH),
+    "GET /v5/market/orderbook": (of(s.Depth, lambda a: values.order_book(BTC, a.b, a.a, AT, depth=20)), samples.DEPTH),
     "POST /v5/order/create": (of(s.Created, lambda a: m.created(a, SENT, "x", AT)), samples.CREATED),
     "POST /v5/order/cancel": (of(s.Created, lambda a: a.orderId), samples.CREATED),
     "GET /v5/order/realtime": (rows(s.Order, lambda r: m.order_report(r, "x", KNOWN)), samples.page(samples.ORDER)),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -11,7 +12,15 @@ import aiohttp
 import anyio
 
 from fundingarb.domain.instrument import Instrument
-from fundingarb.errors import AuthenticationFailed, ExchangeError, OutcomeUnknown
+from fundingarb.domain.order import NewOrder, OrderReport
+from fundingarb.errors import (
+    AuthenticationFailed,
+    BadMessage,
+    ConfigError,
+    ExchangeError,
+    OrderRefused,
+    OutcomeUnknown,
+)
 from fundingarb.exchanges.parse import decode, excerpt
 from fundingarb.exchanges.rest import (
     CallFailed,
@@ -27,7 +36,10 @@ from fundingarb.exchanges.symbols import InstrumentMap
 from fundingarb.ports import OpenContext
 
 T = TypeVar("T")
+Opened = TypeVar("Opened", bound="RestAdapter")
 
+
+_ONE_REQUEST: Mapping[str, float] = {"ip": 1}
 
 CLOCK_ERROR = timedelta(seconds=1)
 """By how much our idea of an exchange's clock may be wrong; exchanges refuse what is stamped further ahead."""
@@ -38,11 +50,25 @@ def expiry(window_ms: int) -> timedelta:
     return timedelta(milliseconds=window_ms) + CLOCK_ERROR
 
 
+def endpoint(context: OpenContext, name: str) -> str:
+    """An address from the localnet's ready file."""
+    try:
+        return context.endpoints[name]
+    except KeyError:
+        raise ConfigError(
+            f"{context.name}: the localnet's ready file names no `{name}` endpoint; start it again"
+        ) from None
+
+
 class RestAdapter(ABC):
-    """Base of an adapter: two REST clients on one session, and the instruments by symbol and id."""
+    """Base of an adapter: two REST clients on one session, the instruments by symbol and id, outcomes of orders.
+
+    Entering it does nothing, leaving it closes its connections.
+    """
 
     name: str
     dead_man = False
+    costs: Mapping[str, Mapping[str, float]] = {}
 
     def __init__(
         self,
@@ -78,6 +104,15 @@ class RestAdapter(ABC):
             raise AuthenticationFailed(f"{self.name}: this needs an account; add credentials for one")
         return self.context.account.name
 
+    def cost(self, operation: str) -> Mapping[str, float]:
+        return self.costs.get(operation, _ONE_REQUEST)
+
+    async def __aenter__(self: Opened) -> Opened:
+        return self
+
+    async def __aexit__(self, *reason: object) -> None:
+        await self.close()
+
     async def close(self) -> None:
         """Close connections, whatever is being cancelled around it."""
         with anyio.CancelScope(shield=True), anyio.move_on_after(5):
@@ -108,6 +143,15 @@ class RestAdapter(ABC):
         if found is None:
             raise ExchangeError(f"{self.name} lists no USDT perpetual {symbol}", code="unknown-symbol")
         return found
+
+    def note_interval(self, instrument: Instrument, interval: timedelta) -> None:
+        """From now on ``instrument`` settles every ``interval``."""
+        self._instruments.replace(replace(instrument, funding_interval=interval))
+
+    async def ids_of(self, symbols: Iterable[str]) -> list[str]:
+        """The exchange's ids of those of ``symbols`` that it lists."""
+        known = await self.instruments()
+        return [found.exchange_id for symbol in symbols if (found := known.get(symbol)) is not None]
 
     def symbol_of(self, exchange_id: str) -> str:
         """Our symbol of an exchange id; the id itself where the exchange has something we do not trade."""
@@ -150,9 +194,56 @@ class RestAdapter(ABC):
                 f"{self.name} {endpoint}: an answer that cannot be understood: {excerpt(body)}"
             ) from error
 
-    def outcome(self, failure: CallFailed) -> ExchangeError:
-        """A failed write as ``OrderRefused`` or ``OutcomeUnknown``."""
-        return write_error(self.name, failure)
+    # orders
+    @abstractmethod
+    async def send_order(self, order: NewOrder, instrument: Instrument) -> OrderReport:
+        """Send ``order``; raises what ``write`` raises."""
+
+    @abstractmethod
+    async def send_cancel(self, instrument: Instrument, client_id: str) -> None:
+        """Ask for the cancel; raises what ``write`` raises."""
+
+    @abstractmethod
+    async def find_order(self, symbol: str, client_id: str) -> OrderReport | None: ...
+
+    async def place_order(self, order: NewOrder) -> OrderReport:
+        """Send ``order`` once. Whatever is not certainly refused may exist, an answer that cannot be read included."""
+        try:
+            instrument = await self.instrument(order.symbol)
+        except ExchangeError as error:
+            raise OrderRefused(f"not sent: {error}", code=error.code) from error
+        try:
+            return await self.send_order(order, instrument)
+        except CallFailed as failure:
+            if failure.meaning is Meaning.DUPLICATE:
+                return await self._adopt(order, failure)
+            outcome = write_error(self.name, failure)
+            raise outcome from (outcome.__cause__ or failure)
+        except BadMessage as error:
+            raise OutcomeUnknown(str(error), code=error.code) from error
+
+    async def _adopt(self, order: NewOrder, failure: CallFailed) -> OrderReport:
+        """The order that already has our client order id: it is ours, sent before."""
+        try:
+            existing = await self.find_order(order.symbol, order.client_id)
+        except ExchangeError as error:
+            raise OutcomeUnknown(
+                f"{self.name}: {failure}; looking it up: {error}", code=failure.code
+            ) from error
+        if existing is None:
+            raise OutcomeUnknown(f"{self.name}: {failure}; but no such order is found", code=failure.code)
+        return existing
+
+    async def cancel_order(self, symbol: str, client_id: str) -> bool:
+        instrument = await self.instrument(symbol)
+        try:
+            await self.send_cancel(instrument, client_id)
+        except CallFailed as failure:
+            if failure.meaning is Meaning.MISSING:
+                return False
+            outcome = write_error(self.name, failure)
+            raise outcome from (outcome.__cause__ or failure)
+        return True
 
     async def cancel_after(self, symbols: Collection[str], seconds: float | None) -> None:
         """See ``ports.ExchangeAdapter``; for exchanges without such a timer."""

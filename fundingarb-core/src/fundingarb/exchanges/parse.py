@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -83,6 +83,22 @@ def positive(value: Decimal | str, what: str) -> Decimal:
     if result <= 0:
         raise BadMessage(f"{what}: {result} is not positive")
     return result
+
+
+def fraction(value: Decimal | str, what: str) -> Decimal:
+    """A funding rate or fee: a number between -1 and 1."""
+    result = number(value, what)
+    if abs(result) >= 1:
+        raise BadMessage(f"{what}: {result} is not a plausible rate")
+    return result
+
+
+def one_of(table: Mapping[str, T], text: str, what: str) -> T:
+    """What ``text`` stands for; a word that is not documented is a ``BadMessage``, never guessed."""
+    try:
+        return table[text]
+    except KeyError:
+        raise BadMessage(f"{what} {text!r} is not a documented one") from None
 
 
 def optional(value: Decimal | str | None, what: str) -> Decimal | None:

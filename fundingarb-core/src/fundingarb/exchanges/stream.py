@@ -7,7 +7,7 @@ do with a frame; a frame that cannot be understood is quarantined and the reader
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +15,19 @@ import aiohttp
 import anyio
 
 from fundingarb.errors import ExchangeError
-from fundingarb.ports import StreamSink
+from fundingarb.exchanges.symbols import InstrumentMap
+from fundingarb.ports import RateSink, StreamSink
 
-__all__ = ["Backoff", "Connection", "StreamEnded", "Subscription", "run_stream"]
+__all__ = [
+    "Backoff",
+    "Connection",
+    "StreamEnded",
+    "Subscription",
+    "fixed",
+    "parts",
+    "rate_rows",
+    "run_stream",
+]
 
 _MISUNDERSTOOD = (ExchangeError, ValueError, ArithmeticError, LookupError)
 """What a decoder may raise over a malformed frame (msgspec's errors are ValueErrors)."""
@@ -91,6 +101,33 @@ class Subscription:
     stale_after: float | None = 30.0
     connect_timeout: float = 10.0
     backoff: Backoff = field(default_factory=Backoff)
+
+
+def fixed(url: str) -> Callable[[], Awaitable[str]]:
+    """The ``url`` of a subscription whose address never changes."""
+
+    async def answer() -> str:
+        return url
+
+    return answer
+
+
+def parts(ids: Sequence[str], size: int) -> list[tuple[str, list[str]]]:
+    """(suffix of the stream's name, symbols) per connection of ``size`` symbols at most."""
+    starts = range(0, len(ids), size)
+    return [
+        ("" if number == 0 else f"-{number + 1}", list(ids[start : start + size]))
+        for number, start in enumerate(starts)
+    ]
+
+
+def rate_rows(known: InstrumentMap, symbols: Iterable[str], sink: RateSink) -> dict[str, int]:
+    """Exchange id -> row of the rate book, for those of ``symbols`` that the exchange lists."""
+    return {
+        instrument.exchange_id: sink.book.add(instrument)
+        for symbol in symbols
+        if (instrument := known.get(symbol)) is not None
+    }
 
 
 async def run_stream(
