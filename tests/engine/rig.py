@@ -79,7 +79,11 @@ class MemoryStore:
         return Committed(tuple(fills), tuple(payments))
 
     async def load(self) -> Checkpoint:
-        return Checkpoint(tuple(await self.hedges()), self.killed, 1)
+        hedges = tuple(await self.hedges())
+        over = [h.intent for h in hedges if h.intent.liquidated and h.intent.closed_at]
+        return Checkpoint(
+            hedges, self.killed, 1, liquidated={i.symbol: i.closed_at for i in over if i.closed_at}
+        )
 
     async def hedges(self, *, limit: int = 1000) -> Sequence[Hedge]:
         return [self._hedge(intent) for intent in self.intents.values()][:limit]

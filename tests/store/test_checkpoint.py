@@ -46,6 +46,16 @@ async def test_hedges_that_ended_within_a_day_are_tombstones(store: SqlStore, cl
     assert len(await store.hedges()) == 3
 
 
+async def test_a_liquidation_is_remembered_for_as_long_as_its_pause_may_last(store: SqlStore) -> None:
+    over = {"mode": Mode.DONE, "created_at": NOW - 200 * HOUR}
+    first = intent(1, "A-USDT", liquidated=True, closed_at=NOW - 150 * HOUR, **over)
+    last = intent(2, "A-USDT", liquidated=True, closed_at=NOW - 120 * HOUR, **over)
+    other = intent(3, "B-USDT", closed_at=NOW - 120 * HOUR, **over)
+    closing = intent(4, "C-USDT", liquidated=True, mode=Mode.CLOSING)
+    await store.commit(Batch(intents=(first, last, other, closing)))
+    assert (await store.load()).liquidated == {"A-USDT": NOW - 120 * HOUR}
+
+
 async def test_booked_is_what_the_fills_add_up_to(store: SqlStore) -> None:
     found = intent()
     long, short = filled(order(found)), filled(order(found, Side.SHORT), exchange_order_id="ex-9")

@@ -240,6 +240,7 @@ def trading_settings(
             for symbol in trading.symbols
         },
         cooldown=timedelta(minutes=float(trading.cooldown_minutes)),
+        failed_entry_cooldown=timedelta(minutes=float(trading.failed_entry_cooldown_minutes)),
         config_revision=revision,
         instance=instance_id(config, accounts),
         max_new_hedges=max_new_hedges,

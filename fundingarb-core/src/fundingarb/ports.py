@@ -436,13 +436,17 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Everything the loop needs to go on after a restart."""
+    """Everything the loop needs to go on after a restart.
+
+    ``liquidated`` is when the last liquidated hedge of a symbol was closed, however long ago.
+    """
 
     hedges: tuple[Hedge, ...]
     killed: bool
     config_revision: int
     fills_since: Mapping[str, datetime] = field(default_factory=dict)
     payments_since: Mapping[str, datetime] = field(default_factory=dict)
+    liquidated: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class Store(Protocol):

@@ -225,6 +225,10 @@ class TradingSection(Section):
     cooldown_minutes: Annotated[Decimal, Field(ge=0, le=10080)] = Field(
         default=Decimal(60), description="no new hedge of a symbol for this long after a liquidation"
     )
+    failed_entry_cooldown_minutes: Annotated[Decimal, Field(ge=0, le=1440)] = Field(
+        default=Decimal(5),
+        description="nor for this long after an entry whose first leg had to be unwound",
+    )
     forecast_half_life_hours: Annotated[Decimal, Field(gt=0, le=8760)] = Field(
         default=Decimal(8),
         description="today's rate is expected to come half-way to its usual level in this time",

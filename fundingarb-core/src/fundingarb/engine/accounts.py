@@ -19,7 +19,7 @@ from fundingarb.domain.reconcile import Difference, compare
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.byhand import trades_by_hand
 from fundingarb.engine.gate import Priority, RequestGate
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.state import NOT_READ, Account, BotState
 from fundingarb.errors import AuthenticationFailed, ExchangeError
 from fundingarb.ports import Batch, Clock, Store
 
@@ -34,6 +34,10 @@ SECOND_LOOK = 0.3
 #: Real seconds between rounds, and rounds between two readings of everything.
 ROUND = 2.0
 EVERYTHING = 15
+#: Until everything matches it is looked at again every so many rounds: the ledger may lag.
+MISMATCH = 3
+#: Why entries are off after an outage, until what happened meanwhile has been read.
+NOT_READ_SINCE = "not read since the exchange was unavailable"
 #: Real seconds before the second look for a fill that the ledger does not have yet.
 FIRST_PAUSE = 0.05
 
@@ -85,11 +89,17 @@ class AccountReader:
             self._wanted[symbol] = since
             self._hint.set()
 
+    def unread(self) -> None:
+        """The exchange was unavailable: entries stay off until the account was read and matches."""
+        if "reconcile" not in self.account.halts:
+            self.account.halt("reconcile", NOT_READ_SINCE)
+        self.want(fills=True, payments=True, positions=True)
+
     async def run(self) -> None:
         """Read whatever is wanted, and everything from time to time; what the exchange lags with, ever less often."""
         rounds = 0
         while True:
-            every = rounds % EVERYTHING == 0
+            every = rounds % (MISMATCH if "reconcile" in self.account.halts else EVERYTHING) == 0
             if every or self._want_positions:
                 self._want_positions = False
                 await self.reconcile()
@@ -202,13 +212,13 @@ class AccountReader:
         return tuple(rows)
 
     def _set_halt(self, reason: str | None, what: str = "does not match") -> None:
-        previous, self.account.halted = self.account.halted, reason
+        previous = self.account.halt("reconcile", reason)
         if reason == previous:
             return
         if reason is not None:
             title = f"Account {self.account.name} {what}"
             self._alert(Severity.CRITICAL, title, (reason, "Entries are off."))
-        elif previous != "not read yet":
+        elif previous not in (NOT_READ, NOT_READ_SINCE):
             self._alert(Severity.INFO, f"Account {self.account.name} matches again", ("Entries are on.",))
         self._wake()
 

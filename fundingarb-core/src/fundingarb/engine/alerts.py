@@ -92,6 +92,14 @@ class Announcer:
         ]
         self._say(Severity.CRITICAL, "Liquidation Detected", lines, now, hedge)
 
+    def deleveraged(self, hedge: Hedge, side: Side, left: Decimal, now: datetime) -> None:
+        lines = [
+            f"Pair: {hedge.symbol}",
+            f"Reduced by the exchange: {side.value} on {hedge.intent.leg(side).account}",
+            f"Action: reducing the {side.opposite.value} leg to {left} as well",
+        ]
+        self._say(Severity.CRITICAL, "Auto-Deleveraged", lines, now, hedge)
+
     def store_failed(self, reason: str, now: datetime) -> None:
         lines = (reason, "Action: no new exposure until the database answers; what reduces is still sent")
         self._say(Severity.CRITICAL, "Database Unavailable", lines, now)

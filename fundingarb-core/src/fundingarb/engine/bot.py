@@ -138,8 +138,10 @@ class Bot:
         self.state.adopt(checkpoint.hedges)
         self.state.killed = checkpoint.killed
         for hedge in checkpoint.hedges:
-            if hedge.intent.liquidated and hedge.intent.closed_at is not None:
-                self.state.cooldowns[hedge.symbol] = hedge.intent.closed_at + self.settings.cooldown
+            if hedge.intent.closed_at is not None:
+                self.state.cool_down(hedge.symbol, hedge.intent.closed_at + self.settings.pause_after(hedge))
+        for symbol, closed_at in checkpoint.liquidated.items():
+            self.state.cool_down(symbol, closed_at + self.settings.cooldown)
         for name, adapter in self.parts.accounts.items():
             account = Account(name, adapter)
             account.fills_since = checkpoint.fills_since.get(name)
@@ -294,8 +296,8 @@ class Bot:
             (self.state.down.add if is_open else self.state.down.discard)(exchange)
             self.announcer.breaker(exchange, is_open, self.clock.now())
             for account in self.state.accounts.values():
-                if account.exchange == exchange and not is_open:
-                    self.readers[account.name].want(fills=True, payments=True, positions=True)
+                if account.exchange == exchange:
+                    self.readers[account.name].unread()
             self._wake()
 
         return changed

@@ -13,7 +13,7 @@ from fundingarb.domain.events import Alert, FillBooked, HedgeChanged, PaymentBoo
 from fundingarb.domain.funding import expected_payment
 from fundingarb.domain.hedge import CloseReason, Hedge, Mode
 from fundingarb.domain.instrument import Side
-from fundingarb.domain.order import Fill, FillKind
+from fundingarb.domain.order import ZERO, Fill, FillKind
 from fundingarb.domain.pnl import HedgePnl
 from fundingarb.engine.alerts import Announcer
 from fundingarb.engine.bus import Bus
@@ -101,14 +101,21 @@ class Reactions:
                     self._closed_by_exchange(fill, hedge.id)
 
     def _closed_by_exchange(self, fill: Fill, hedge_id: UUID | None) -> None:
-        """A liquidation: flatten the other leg at once, pause the symbol. (ADL is evened out by ``decide``.)"""
+        """A liquidation: flatten the other leg at once, pause the symbol. ADL: what is left is all that is wanted."""
         hedge = self.state.hedges.get(hedge_id) if hedge_id else None
-        if hedge is None or fill.kind is not FillKind.LIQUIDATION or not hedge.live:
+        if hedge is None or fill.kind is FillKind.TRADE or not hedge.live:
             return
         side = Side.LONG if hedge.intent.long.account == fill.account else Side.SHORT
+        if fill.kind is FillKind.ADL:
+            left = max(hedge.hedged, ZERO)
+            if left < hedge.intent.quantity:  # otherwise told and done before a restart
+                self.announcer.deleveraged(hedge, side, left, self.clock.now())
+                self.state.put_intent(hedge.intent.edit(quantity=left))
+                self.wake()
+            return
         if not hedge.intent.liquidated:
             now = self.clock.now()
-            self.state.cooldowns[hedge.symbol] = now + self.settings.cooldown
+            self.state.cool_down(hedge.symbol, now + self.settings.cooldown)
             self.announcer.liquidated(hedge, side, str(self.settings.cooldown), now)
             intent = hedge.intent.edit(
                 mode=Mode.CLOSING, close_reason=CloseReason.LIQUIDATION, liquidated=True

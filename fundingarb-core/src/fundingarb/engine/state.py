@@ -16,13 +16,16 @@ from fundingarb.domain.risk import Portfolio
 from fundingarb.ports import ExchangeAdapter, RateLimit
 
 TOMBSTONE = timedelta(hours=24)
+#: Why entries on an account are off before it was read for the first time.
+NOT_READ = "not read yet"
 
 
 @dataclass
 class Account:
-    """One account: its adapter and what was last read of it. ``halted`` is why entries are off, None when on.
+    """One account: its adapter and what was last read of it.
 
-    ``moves`` counts the hedges that were opened or closed on it, ``balance_moves`` those the balance knows of.
+    ``halts`` is why entries on it are off, one line per subject; each is cleared by whoever set it. ``moves`` counts
+    the hedges that were opened or closed on it, ``balance_moves`` those the balance knows of.
     """
 
     name: str
@@ -31,7 +34,7 @@ class Account:
     fees: dict[str, FeeTier] = field(default_factory=dict)
     leverage: dict[str, int] = field(default_factory=dict)
     prepared: set[str] = field(default_factory=set)
-    halted: str | None = "not read yet"
+    halts: dict[str, str] = field(default_factory=lambda: {"reconcile": NOT_READ})
     fills_since: datetime | None = None
     payments_since: datetime | None = None
     moves: int = 0
@@ -40,6 +43,18 @@ class Account:
     @property
     def exchange(self) -> str:
         return self.adapter.name
+
+    @property
+    def halted(self) -> str | None:
+        """Why entries are off; None when they are on."""
+        return "; ".join(self.halts.values()) or None
+
+    def halt(self, subject: str, reason: str | None) -> str | None:
+        """Set or clear (None) one reason; returns what it was."""
+        before = self.halts.pop(subject, None)
+        if reason is not None:
+            self.halts[subject] = reason
+        return before
 
     @property
     def free_balance(self) -> Balance | None:
@@ -82,6 +97,10 @@ class BotState:
         self._owner[record.client_id] = record.hedge_id
         if record.exchange_order_id:
             self._named[(record.account, record.exchange_order_id)] = record.client_id
+
+    def cool_down(self, symbol: str, until: datetime) -> None:
+        """No entry on ``symbol`` before ``until``, nor before what was said earlier."""
+        self.cooldowns[symbol] = max(until, self.cooldowns.get(symbol, until))
 
     def live(self) -> list[Hedge]:
         return [hedge for hedge in self.hedges.values() if hedge.live]

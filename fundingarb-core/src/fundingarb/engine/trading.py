@@ -361,8 +361,7 @@ class TradingLoop:
             changes["closed_at"] = now
             if hedge.intent.opened_at is None:
                 self.count_entry(1)
-                until = now + self.settings.retry_pause
-                self.state.cooldowns[hedge.symbol] = max(until, self.state.cooldowns.get(hedge.symbol, until))
+            self.state.cool_down(hedge.symbol, now + self.settings.pause_after(hedge))
         self._edit(hedge, **changes)
         if action.mode is not Mode.HOLDING and action.mode is not Mode.DONE:
             return

@@ -31,6 +31,7 @@ class TradingSettings:
     default_leverage: int = 5
     margin_mode: str = "cross"
     cooldown: timedelta = timedelta(hours=1)
+    failed_entry_cooldown: timedelta = timedelta(minutes=5)
     retry_pause: timedelta = timedelta(seconds=20)
     config_revision: int = 0
     instance: str = "0000"
@@ -41,6 +42,15 @@ class TradingSettings:
 
     def leverage(self, account: str, symbol: str) -> int:
         return self.leverages.get((account, symbol), self.default_leverage)
+
+    def pause_after(self, hedge: Hedge) -> timedelta:
+        """How long entries on the symbol of a hedge that is over wait: after a liquidation, an entry that had to be
+        unwound, an entry that was not filled."""
+        if hedge.intent.liquidated:
+            return self.cooldown
+        if hedge.intent.opened_at is not None:
+            return timedelta(0)
+        return self.failed_entry_cooldown if any(order.filled for order in hedge.orders) else self.retry_pause
 
     def for_speed(self, speed: float) -> TradingSettings:
         """Patience in this clock's time, never shorter than what a network needs in real time."""

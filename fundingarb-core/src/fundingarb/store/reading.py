@@ -50,6 +50,7 @@ def checkpoint(connection: Connection, instance: str | None, now: datetime) -> C
             **_earliest_hedges(found),
             **_newest(connection, funding.c.account, funding.c.settlement, PAYMENTS_OVERLAP),
         },
+        liquidated=_last_liquidations(connection, instance),
     )
 
 
@@ -194,6 +195,15 @@ def _earliest_hedges(hedges: Sequence[Hedge]) -> dict[str, datetime]:
             known = earliest.get(leg.account, hedge.intent.created_at)
             earliest[leg.account] = min(known, hedge.intent.created_at)
     return earliest
+
+
+def _last_liquidations(connection: Connection, instance: str | None) -> dict[str, datetime]:
+    """Symbol -> when its last liquidated hedge was closed."""
+    table = tables.positions
+    closed = table.c.close_timestamp
+    over = (table.c.liquidated, closed.is_not(None), _of(table, instance))
+    query = select(table.c.pair, func.max(closed, type_=closed.type).label("closed")).where(*over)
+    return {row["pair"]: row["closed"] for row in _fetch(connection, query.group_by(table.c.pair))}
 
 
 def _newest(
