@@ -9,12 +9,12 @@ import anyio
 import pytest
 from tests.domain.make import plan
 from tests.engine.rig import Floor, Proposing
-from tests.engine.virtual import START
 
 from fundingarb.domain.events import Severity
 from fundingarb.domain.hedge import CloseReason, Mode
 from fundingarb.domain.order import FillKind
 from fundingarb.errors import ExchangeUnavailable
+from fundingarb.simulation.virtual import START
 from fundingarb.testing import RecordingAlertSink, Script
 
 pytestmark = pytest.mark.anyio
