@@ -497,12 +497,12 @@ def test_reductions_that_come_to_nothing_are_not_repeated_in_a_hurry() -> None:
 
 def test_a_refused_reduction_reads_the_ledger_before_it_is_repeated() -> None:
     made = closing(filled(SHORT, CLOSE, "10"), row(LONG, CLOSE, "10", REFUSED))
-    assert run(made) == [CollectFills("alpha")]
+    assert run(made) == [CollectFills("alpha", positions=True)]
     order = placed(run(made, now=NOW + POLICY.retry_after))
     assert order.attempt == 2
     assert order.price == D("99.7")  # a refusal says nothing about the price
     many = closing(filled(SHORT, CLOSE, "10"), *[row(LONG, CLOSE, "10", REFUSED)] * 12)
-    assert run(many, now=NOW + 63 * POLICY.retry_after) == [CollectFills("alpha")]
+    assert run(many, now=NOW + 63 * POLICY.retry_after) == [CollectFills("alpha", positions=True)]
     assert placed(run(many, now=NOW + 64 * POLICY.retry_after)).attempt == 13
 
 

@@ -107,3 +107,20 @@ async def test_a_difference_without_a_ledger_row_halts_and_touches_nothing() -> 
         await anyio.sleep(60)
         assert made.position == (4, -10)
         assert made.mode() is Mode.HOLDING
+
+
+@pytest.mark.anyio
+async def test_a_refused_reduction_reads_the_position_and_takes_what_is_left() -> None:
+    """Half of a leg was closed by hand at the moment of the close: a smaller order follows, nothing is opened."""
+    made = floor()
+    async with made.running() as bot:
+        await opened(made)
+        await booked(made)
+        await by_hand(made, made.alpha, OrderSide.SELL, "10")
+        bot.readers["alpha"]._want_positions = False  # nobody noticed yet
+        await bot.close_hedge(made.hedge.id)
+        await made.until(lambda: made.mode() is Mode.DONE, within=15)
+        assert made.position == (0, 0)
+        assert (
+            len(made.sent(made.alpha)) <= 5
+        )  # the entry, the one by hand, and a few reductions that were refused

@@ -98,9 +98,13 @@ class Resolve:
 
 @dataclass(frozen=True, slots=True)
 class CollectFills:
-    """Read this account's ledger fills: some that were reported have not arrived."""
+    """Read this account's ledger fills: some that were reported have not arrived.
+
+    ``positions``: read the positions too, because a reduction was refused; there may be nothing left to reduce.
+    """
 
     account: str
+    positions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,8 +318,8 @@ def _reduce(
 ) -> list[Action]:
     """A reduce-only marketable order; its price cap doubles with every attempt that filled nothing.
 
-    From the third on there is a pause that doubles up to 8-fold; after refusals at once and up to 64-fold, and the
-    ledger is read meanwhile: perhaps the exchange has closed the position itself.
+    From the third on there is a pause that doubles up to 8-fold; after refusals at once and up to 64-fold, and ledger
+    and position are read meanwhile: perhaps the exchange, or a person, has closed it.
     """
     quote = market.leg(leg.plan.side)
     if not leg.idle or quantity <= 0 or not quote.reachable:
@@ -326,7 +330,7 @@ def _reduce(
     if doublings >= 0:
         over = tries[0].resolved_at or tries[0].created_at
         if now - over < policy.retry_after * 2**doublings:
-            return [CollectFills(leg.plan.account)] if refused else []
+            return [CollectFills(leg.plan.account, positions=True)] if refused else []
     unfilled = sum(1 for order in tries if order.state is not OrderState.REFUSED)
     cap = min(policy.slippage * (2 ** min(unfilled, 5)), Decimal("0.05"))
     price = _marketable(leg, purpose, quote, cap)

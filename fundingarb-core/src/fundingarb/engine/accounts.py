@@ -38,6 +38,8 @@ EVERYTHING = 15
 MISMATCH = 3
 #: Why entries are off after an outage, until what happened meanwhile has been read.
 NOT_READ_SINCE = "not read since the exchange was unavailable"
+#: Real seconds between two readings of positions and open orders, however often they are wanted: they cost most.
+POSITIONS_PAUSE = 1.0
 #: Real seconds before the second look for a fill that the ledger does not have yet.
 FIRST_PAUSE = 0.05
 
@@ -71,6 +73,7 @@ class AccountReader:
         self._wanted: dict[str, datetime] = {}
         self._patience = FIRST_PAUSE
         self._not_before = 0.0
+        self._positions_due = 0.0
         self._payments_floor = account.payments_since or started_at - OVERLAP
         self._booking = anyio.Lock()
         self.differences: list[Difference] = []
@@ -100,8 +103,9 @@ class AccountReader:
         rounds = 0
         while True:
             every = rounds % (MISMATCH if "reconcile" in self.account.halts else EVERYTHING) == 0
-            if every or self._want_positions:
+            if every or (self._want_positions and self._clock.monotonic() >= self._positions_due):
                 self._want_positions = False
+                self._positions_due = self._clock.monotonic() + POSITIONS_PAUSE
                 await self.reconcile()
             for symbol, since in self._take_wanted():
                 await self.collect_fills(symbol, since)
@@ -115,8 +119,10 @@ class AccountReader:
                 await self.read_balance()
             rounds += 1
             self._hint = anyio.Event()
-            if not (self._want_fills or self._want_payments or self._want_positions):
+            if not (self._want_fills or self._want_payments):
                 pause = ROUND if not self._wanted else self._patience
+                if self._want_positions:
+                    pause = min(pause, max(self._positions_due - self._clock.monotonic(), 0.0))
                 with anyio.move_on_after(pause):
                     await self._hint.wait()
             await anyio.sleep(0.05)

@@ -123,6 +123,8 @@ class TradingLoop:
                 self.executor.resolve(action.order)
             elif isinstance(action, CollectFills):
                 self._want_fills(self.state.hedges[hedge_id], action.account)
+                if action.positions:
+                    self.readers[action.account].want(positions=True)
         hedges = list(self.state.hedges.values())
         for hedge in hedges:
             for order in (*hedge.long.live, *hedge.short.live):
