@@ -188,8 +188,12 @@ class AccountReader:
                 continue
             begin, symbol = hedge.intent.created_at, hedge.symbol
             fills = await self._read("get_symbol_fills", partial(adapter.get_fills, begin, symbol))
-            booked = {fill.trade_id for fill in await self._store.fills(hedge.id)}
-            unbooked = [f for f in fills if f.trade_id not in booked and self._state.hedge_of_fill(f) is None]
+            booked = {(fill.account, fill.trade_id) for fill in await self._store.fills(hedge.id)}
+            unbooked = [
+                fill
+                for fill in fills
+                if (fill.account, fill.trade_id) not in booked and self._state.hedge_of_fill(fill) is None
+            ]
             trades = trades_by_hand(hedge, side, position, unbooked)
             if trades:
                 await self._book(tuple((fill, hedge.id) for fill in trades))
