@@ -14,6 +14,14 @@ import anyio
 import anyio.lowlevel
 from tests.domain.make import instrument
 
+from fundingarb.domain.control import (
+    Accepted,
+    Command,
+    CommandKind,
+    ControlState,
+    FlattenOrder,
+    Subject,
+)
 from fundingarb.domain.decide import ExecutionPolicy
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Intent, LegPlan, Mode, OrderRecord
@@ -51,6 +59,9 @@ class MemoryStore:
         self.booked: dict[tuple[str, str, str], tuple[Fill, UUID | None]] = {}
         self.paid: dict[tuple[str, str, datetime], tuple[FundingPayment, UUID | None]] = {}
         self.batches: list[Batch] = []
+        self.commands: dict[str, Command] = {}
+        self.flatten_orders: dict[str, FlattenOrder] = {}
+        self.accepted: dict[tuple[str, Subject, str], Accepted] = {}
 
     async def commit(self, batch: Batch) -> Committed:
         await anyio.lowlevel.checkpoint()
@@ -63,6 +74,10 @@ class MemoryStore:
                 self.intents[intent.id] = intent
         for order in batch.orders:
             self.orders[order.client_id] = order
+        for flatten in batch.flatten_orders:
+            self.flatten_orders[flatten.client_id] = flatten
+        for accepted in batch.accepted:
+            self.accepted[(accepted.account, accepted.subject, accepted.name)] = accepted
         fills, payments = [], []
         for fill, hedge_id in batch.fills:
             key = (fill.account, fill.symbol, fill.trade_id)
@@ -82,7 +97,12 @@ class MemoryStore:
         hedges = tuple(await self.hedges())
         over = [h.intent for h in hedges if h.intent.liquidated and h.intent.closed_at]
         return Checkpoint(
-            hedges, self.killed, 1, liquidated={i.symbol: i.closed_at for i in over if i.closed_at}
+            hedges,
+            self.killed,
+            1,
+            liquidated={i.symbol: i.closed_at for i in over if i.closed_at},
+            accepted=tuple(self.accepted.values()),
+            flatten_orders=tuple(self.flatten_orders.values()),
         )
 
     async def hedges(self, *, limit: int = 1000) -> Sequence[Hedge]:
@@ -120,7 +140,28 @@ class MemoryStore:
         return counts
 
     async def set_killed(self, killed: bool, actor: str, at: datetime) -> None:
+        if self.failing is not None:
+            raise StoreError(self.failing)
         self.killed = killed
+
+    async def control(self) -> ControlState:
+        waiting = [command for command in self.commands.values() if command.done_at is None]
+        return ControlState(self.killed, tuple(waiting))
+
+    async def submit_command(self, command: Command) -> Command:
+        if command.kind is CommandKind.KILL:
+            self.killed = True
+        return self.commands.setdefault(command.key, command)
+
+    async def take_command(self, command_id: UUID, at: datetime) -> bool:
+        for key, command in self.commands.items():
+            if command.id == command_id and command.taken_at is None:
+                self.commands[key] = replace(command, taken_at=at)
+                return True
+        return False
+
+    async def report_command(self, command: Command) -> None:
+        self.commands[command.key] = command
 
     async def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
         return 1

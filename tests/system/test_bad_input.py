@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 from tests.conftest import RunCli
 from tests.store.samples import NOW, StillClock, intent
 from tests.system.programs import localnet
+
+from fundingarb.store import SqlLease, upgrade
+from fundingarb.store.database import parse_url
 
 from fundingarb.domain.hedge import Intent
 from fundingarb.ports import Batch
@@ -105,3 +109,17 @@ def test_port_in_use(run_cli: RunCli, tmp_path: Path, ready_file: Path) -> None:
 def test_unknown_exchange(run_cli: RunCli, tmp_path: Path, ready_file: Path) -> None:
     line = one_line(run_cli, tmp_path, "accounts:\n  main: {exchange: kraken}\n", ready_file)
     assert "kraken" in line
+
+
+def test_a_database_in_use(run_cli: RunCli, tmp_path: Path, ready_file: Path) -> None:
+    """Two processes on one database are impossible; the second one says who has it."""
+    url = f"sqlite:///{tmp_path}/x.db"
+    config = f"network: localnet\ndatabase: {{url: '{url}'}}\ntrading: {{symbols: [BTC-USDT]}}\n"
+    upgrade(url)
+    lease = SqlLease(parse_url(url), ["binance", "bybit"], None)
+    lease.take()
+    try:
+        line = one_line(run_cli, tmp_path, config, ready_file)
+        assert f"is in use: process {os.getpid()} is trading binance, bybit; end that one first" in line
+    finally:
+        lease.give_back()

@@ -35,7 +35,7 @@ from fundingarb.ports import (
     Service,
     Strategy,
 )
-from fundingarb.store import open_store
+from fundingarb.store import hold_lease, open_store
 
 log = logging.getLogger("fundingarb.app")
 T = TypeVar("T")
@@ -135,6 +135,7 @@ async def open_bot(
     accounts = configured_accounts(config, around, plugins)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(config.database.url, around.clock))
+        lease = await stack.enter_async_context(hold_lease(config.database.url, list(accounts)))
         if around.run and await store.localnet_run(around.run, around.clock.now()) != around.run:
             raise ConfigError(
                 "database.url: this database has the hedges of another run of the localnet; choose another one, "
@@ -154,6 +155,7 @@ async def open_bot(
             market_data=market_data,
             accounts=adapters,
             network=config.network,
+            lease=lease,
             rules=[*await opener.risk_rules(), *extras.risk_rules],
             sinks={**await opener.sinks(), **extras.alert_sinks},
             services=await opener.services() if extras.services else {},

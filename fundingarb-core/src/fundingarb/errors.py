@@ -4,7 +4,8 @@ FundingArbError                 one line for a person; the program exits with ``
 ├── ConfigError                 nothing starts
 ├── PluginError                 nothing starts
 ├── StoreError                  no exposure-increasing order until the database answers again
-│   └── SchemaError             nothing starts
+│   ├── SchemaError             nothing starts
+│   └── LeaseTaken              nothing starts; a running bot sends nothing more and ends
 └── ExchangeError               something an exchange said or failed to say
     ├── ExchangeUnavailable     reads: back off and try again; entries on it pause
     ├── RateLimited             as above, not before ``retry_after`` seconds
@@ -23,6 +24,7 @@ __all__ = [
     "ExchangeError",
     "ExchangeUnavailable",
     "FundingArbError",
+    "LeaseTaken",
     "OrderRefused",
     "OutcomeUnknown",
     "PluginError",
@@ -52,6 +54,11 @@ class StoreError(FundingArbError):
 
 class SchemaError(StoreError):
     """The database has another schema than this version needs. Nothing starts; ``fundingarb db upgrade`` helps."""
+
+
+class LeaseTaken(StoreError):
+    """Another process trades these accounts on this database. Nothing starts; a running bot ends without a word more
+    to any exchange."""
 
 
 class ExchangeError(FundingArbError):

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
+from fundingarb.domain.control import Accepted, Command, ControlState, FlattenOrder
 from fundingarb.domain.events import Alert
 from fundingarb.domain.funding import FundingPayment, FundingRate, SettledRate
 from fundingarb.domain.hedge import CloseReason, Hedge, Intent, OrderRecord
@@ -419,11 +420,16 @@ class Batch:
     payments: tuple[tuple[FundingPayment, UUID | None], ...] = ()
     refusals: tuple[Refusal, ...] = ()
     alerts: tuple[Alert, ...] = ()
+    flatten_orders: tuple[FlattenOrder, ...] = ()
+    accepted: tuple[Accepted, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(
-            self.intents or self.orders or self.fills or self.payments or self.refusals or self.alerts
-        )
+        return any(
+            (
+                self.intents, self.orders, self.fills, self.payments, self.refusals, self.alerts,
+                self.flatten_orders, self.accepted,
+            )
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,6 +453,21 @@ class Checkpoint:
     fills_since: Mapping[str, datetime] = field(default_factory=dict)
     payments_since: Mapping[str, datetime] = field(default_factory=dict)
     liquidated: Mapping[str, datetime] = field(default_factory=dict)
+    accepted: tuple[Accepted, ...] = ()
+    flatten_orders: tuple[FlattenOrder, ...] = ()
+
+
+class Lease(Protocol):
+    """The right to trade: of one database, and of every account in it, one process has it at a time."""
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it was confirmed recently enough for an order that adds exposure."""
+        ...
+
+    async def keep(self) -> str:
+        """Confirm it every few (real) seconds; returns only when somebody else has it, saying who."""
+        ...
 
 
 class Store(Protocol):
@@ -473,6 +494,25 @@ class Store(Protocol):
         ...
 
     async def set_killed(self, killed: bool, actor: str, at: datetime) -> None: ...
+
+    async def control(self) -> ControlState:
+        """The kill latch and what is commanded. Polled: cheap."""
+        ...
+
+    async def submit_command(self, command: Command) -> Command:
+        """Store a command; returns the first one that was stored under its key. A kill latches in the same commit.
+
+        Any process may do this while another one runs the bot.
+        """
+        ...
+
+    async def take_command(self, command_id: UUID, at: datetime) -> bool:
+        """Take a command to execute it; False when it was taken before."""
+        ...
+
+    async def report_command(self, command: Command) -> None:
+        """Store how far ``command`` is, or its result once it is done."""
+        ...
 
     async def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
         """Store this configuration as a revision (the last one when it is the same); returns its number."""

@@ -27,6 +27,12 @@ def price(value: Decimal | None) -> str:
     return f"${whole}.{fraction:0<2}"
 
 
+def lease_lost(reason: str, now: datetime) -> Alert:
+    """Another process has taken over."""
+    lines = (reason, "Action: this bot sends nothing more and ends")
+    return Alert(Severity.CRITICAL, "Lease Lost", lines, now)
+
+
 class Announcer:
     """Publishes alerts on the bus. Every alert says what happened, where, and what the bot does about it."""
 

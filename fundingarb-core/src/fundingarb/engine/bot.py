@@ -18,24 +18,25 @@ from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.order import Fill, FillKind, OrderReport
 from fundingarb.domain.pnl import HedgePnl, hedge_pnl
 from fundingarb.engine.accounts import AccountReader
-from fundingarb.engine.alerts import Announcer
+from fundingarb.engine.alerts import Announcer, lease_lost
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.executor import Executor
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.manual import manual_plan
 from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
 from fundingarb.engine.reactions import Reactions
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.state import Account, BotState, SoleProcess
 from fundingarb.engine.supervisor import keep_running
 from fundingarb.engine.trading import TradingLoop
 from fundingarb.engine.view import TradingSettings, View
-from fundingarb.errors import ConfigError, ExchangeError, ExchangeUnavailable, StoreError
+from fundingarb.errors import ConfigError, ExchangeError, ExchangeUnavailable, LeaseTaken, StoreError
 from fundingarb.ports import (
     AccountStatus,
     AlertSink,
     BotStatus,
     Clock,
     ExchangeAdapter,
+    Lease,
     RiskRule,
     Service,
     Store,
@@ -98,6 +99,7 @@ class BotParts:
     market_data: Mapping[str, ExchangeAdapter]
     accounts: Mapping[str, ExchangeAdapter]
     network: str = "localnet"
+    lease: Lease = field(default_factory=SoleProcess)
     rules: Sequence[RiskRule] = ()
     sinks: Mapping[str, AlertSink] = field(default_factory=dict)
     services: Mapping[str, Service] = field(default_factory=dict)
@@ -112,7 +114,7 @@ class Bot:
         self.clock = parts.clock
         self.store = parts.store
         self.bus = Bus()
-        self.state = BotState()
+        self.state = BotState(lease=parts.lease)
         self.markets = Markets(self.clock, self.bus.publish, self._wake)
         self.settings = parts.settings.for_speed(self.clock.speed)
         self.announcer = Announcer(self.bus)
@@ -123,6 +125,7 @@ class Bot:
         self.loop: TradingLoop
         self._stop = anyio.Event()
         self._last_failure: dict[str, str] = {}
+        self._replaced_by: str | None = None
 
     def _wake(self) -> None:
         loop = getattr(self, "loop", None)
@@ -133,7 +136,7 @@ class Bot:
 
     async def run(self) -> None:
         """Run until ``stop`` is called, which cancels resting entries first. Being cancelled is like a crash: the
-        next start resolves what was under way."""
+        next start resolves what was under way. Raises ``LeaseTaken`` when another process has taken over."""
         checkpoint = await self.store.load()
         self.state.adopt(checkpoint.hedges)
         self.state.killed = checkpoint.killed
@@ -164,6 +167,7 @@ class Bot:
                 self.state, self.markets, self.store, self.bus, self.clock, self.settings, self.announcer,
                 self._wake, self.pnl,
             )  # fmt: skip
+            tasks.start_soon(self._keep_lease, tasks.cancel_scope)
             tasks.start_soon(reactions.watch_events)
             tasks.start_soon(reactions.journal_alerts)
             await reactions.remember_liquidations()
@@ -179,6 +183,23 @@ class Bot:
             with anyio.move_on_after(10.0):
                 await self._settle()
             tasks.cancel_scope.cancel()
+        if self._replaced_by is not None:
+            await self._say_replaced(self._replaced_by)
+
+    async def _keep_lease(self, everything: anyio.CancelScope) -> None:
+        """When another process has the lease, this one does nothing more, not even tidy up: it is all the other's."""
+        self._replaced_by = await self.state.lease.keep()
+        everything.cancel()
+
+    async def _say_replaced(self, reason: str) -> None:
+        alert = lease_lost(reason, self.clock.now())
+        for name, sink in self.parts.sinks.items():
+            with anyio.move_on_after(5.0):
+                try:
+                    await sink.send(alert)
+                except Exception as error:  # noqa: BLE001 - a sink that fails must not stop the others
+                    log.warning("alert sink %s: %s: %s", name, type(error).__name__, error)
+        raise LeaseTaken(f"{reason}; this bot has ended, its hedges are the other one's now")
 
     def stop(self) -> None:
         """Ask for a clean end: entries off, resting entries cancelled, open hedges stay open."""

@@ -155,6 +155,8 @@ class Executor:
         """The last look before an order that adds exposure leaves: it may have waited for its place."""
         if self._state.killed:
             raise GateClosed("not sent: the kill switch is latched")
+        if not self._state.lease.fresh:
+            raise GateClosed("not sent: the lease of the database is not confirmed")
         if self._clock.monotonic() - started > STALE_SECONDS:
             raise GateClosed(f"not sent: it waited more than {STALE_SECONDS:.0f} s for its place")
 

@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+import anyio
+
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Intent, OrderRecord
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import ZERO, Balance, FeeTier, Fill, FillKind, OrderReport, order_side
 from fundingarb.domain.risk import Portfolio
-from fundingarb.ports import ExchangeAdapter, RateLimit
+from fundingarb.ports import ExchangeAdapter, Lease, RateLimit
 
 TOMBSTONE = timedelta(hours=24)
 #: Why entries on an account are off before it was read for the first time.
@@ -66,6 +68,16 @@ class Account:
         return self.adapter.limits
 
 
+class SoleProcess:
+    """The lease of a bot that shares its database with nobody: in memory, in a simulation."""
+
+    fresh = True
+
+    async def keep(self) -> str:
+        await anyio.sleep_forever()
+        return ""
+
+
 @dataclass
 class BotState:
     """Everything decisions are made from, apart from the markets.
@@ -76,6 +88,7 @@ class BotState:
 
     accounts: dict[str, Account] = field(default_factory=dict)
     hedges: dict[UUID, Hedge] = field(default_factory=dict)
+    lease: Lease = field(default_factory=SoleProcess)
     killed: bool = False
     paused: bool = False
     cooldowns: dict[str, datetime] = field(default_factory=dict)

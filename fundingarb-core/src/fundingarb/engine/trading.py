@@ -201,6 +201,8 @@ class TradingLoop:
             return "stopping"
         if self.state.paused:
             return "paused"
+        if not self.state.lease.fresh:
+            return "the lease of the database is not confirmed"
         if self.store_error:
             return f"database: {self.store_error}"
         if self.entries_left is not None and self.entries_left <= 0:
@@ -317,11 +319,12 @@ class TradingLoop:
         legs = (hedge.long, hedge.short)
         if not hedge.live and hedge.complete_fills and all(leg.idle and not leg.filled for leg in legs):
             return ()
+        leased = self.state.lease.fresh
         market = HedgeMarket(
             long=self._leg_market(hedge.intent.long),
             short=self._leg_market(hedge.intent.short),
-            entries=not (self.state.killed or self.stopping or self.store_error),
-            hedging=not (self.state.killed or self.store_error),
+            entries=not (self.state.killed or self.stopping or self.store_error or not leased),
+            hedging=not (self.state.killed or self.store_error or not leased),
         )
         return decide(hedge, market, self.settings.policy, now)
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from fundingarb.store.lease import LeaseRow, SqlLease, hold_lease
 from fundingarb.store.schema import revision_of, upgrade
 from fundingarb.store.store import InlineStore, SqlStore, open_store
 
-__all__ = ["InlineStore", "SqlStore", "open_store", "revision_of", "upgrade"]
+__all__ = [
+    "InlineStore",
+    "LeaseRow",
+    "SqlLease",
+    "SqlStore",
+    "hold_lease",
+    "open_store",
+    "revision_of",
+    "upgrade",
+]

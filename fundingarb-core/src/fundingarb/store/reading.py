@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, func, or_, select, true
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.sql import Executable
 
+from fundingarb.domain.control import Accepted, Command, ControlState, FlattenOrder, Latch, Subject
 from fundingarb.domain.events import Alert
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Mode
+from fundingarb.domain.instrument import Side
 from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.order import ZERO, Fill
 from fundingarb.ports import Checkpoint
@@ -39,11 +53,14 @@ def checkpoint(connection: Connection, instance: str | None, now: datetime) -> C
     ended = func.coalesce(table.c.close_timestamp, table.c.created_at)
     recent = or_(table.c.mode != Mode.DONE.value, ended > now - TOMBSTONES)
     query = select(table).where(_of(table, instance), recent).order_by(table.c.created_at, table.c.id)
-    found = hedges_where(connection, query)
+    known = accepted(connection, instance)
+    found = less_gone(hedges_where(connection, query), known)
     last = last_config(connection, instance)
     return Checkpoint(
         hedges=tuple(found),
         killed=control_value(connection, instance, KILLED) == "1",
+        accepted=tuple(known),
+        flatten_orders=tuple(flatten_orders(connection, instance, now)),
         config_revision=0 if last is None else last[0],
         fills_since=_fills_since(connection, found),
         payments_since={
@@ -52,6 +69,68 @@ def checkpoint(connection: Connection, instance: str | None, now: datetime) -> C
         },
         liquidated=_last_liquidations(connection, instance),
     )
+
+
+def control_state(connection: Connection, instance: str | None) -> ControlState:
+    """The kill latch and the commands that are not done, oldest first."""
+    table = tables.commands
+    query = (
+        select(table)
+        .where(table.c.instance == (instance or ""), table.c.done_at.is_(None))
+        .order_by(table.c.created_at, table.c.id)
+    )
+    return ControlState(
+        killed=control_value(connection, instance, KILLED) == "1",
+        commands=tuple(rows.command(row) for row in _fetch(connection, query)),
+    )
+
+
+def command_of_key(connection: Connection, instance: str | None, key: str) -> Command:
+    """The command that was stored under ``key``. There has to be one."""
+    table = tables.commands
+    query = select(table).where(table.c.instance == (instance or ""), table.c.key == key)
+    (row,) = _fetch(connection, query)
+    return rows.command(row)
+
+
+def latch(connection: Connection, instance: str | None) -> Latch | None:
+    """The kill latch as it was last set or released; None when it was never touched."""
+    table = tables.control
+    query = select(table).where(table.c.instance == (instance or ""), table.c.name == KILLED)
+    for row in _fetch(connection, query):
+        return Latch(row["value"] == "1", row["actor"], row["at"])
+    return None
+
+
+def accepted(connection: Connection, instance: str | None) -> list[Accepted]:
+    """Every difference that was accepted."""
+    table = tables.accepted
+    query = select(table).where(table.c.instance == (instance or "")).order_by(*table.primary_key.columns)
+    return [rows.accepted(row) for row in _fetch(connection, query)]
+
+
+def flatten_orders(connection: Connection, instance: str | None, now: datetime) -> list[FlattenOrder]:
+    """Those that are not over or were made within the last day, and the last one of every instrument."""
+    table = tables.flatten_orders
+    newest = (
+        select(table.c.account, table.c.symbol, func.max(table.c.attempt).label("attempt"))
+        .where(table.c.instance == (instance or ""))
+        .group_by(table.c.account, table.c.symbol)
+        .subquery()
+    )
+    last = exists(
+        select(literal(1)).where(
+            newest.c.account == table.c.account,
+            newest.c.symbol == table.c.symbol,
+            newest.c.attempt == table.c.attempt,
+        )
+    )
+    query = (
+        select(table)
+        .where(table.c.instance == (instance or ""), or_(table.c.created_at > now - TOMBSTONES, last))
+        .order_by(table.c.created_at, table.c.client_id)
+    )
+    return [rows.flatten_order(row) for row in _fetch(connection, query)]
 
 
 def control_value(connection: Connection, instance: str | None, name: str) -> str | None:
@@ -92,7 +171,22 @@ def hedges(connection: Connection, instance: str | None, limit: int) -> list[Hed
     """Newest first."""
     table = tables.positions
     query = select(table).where(_of(table, instance))
-    return hedges_where(connection, query.order_by(table.c.created_at.desc(), table.c.id).limit(limit))
+    found = hedges_where(connection, query.order_by(table.c.created_at.desc(), table.c.id).limit(limit))
+    return less_gone(found, accepted(connection, instance))
+
+
+def less_gone(hedges: Iterable[Hedge], known: Iterable[Accepted]) -> list[Hedge]:
+    """``hedges`` without what a person accepted to be gone from their legs."""
+    gone = {(each.name, each.account): each.quantity for each in known if each.subject is Subject.LEG}
+    result = []
+    for hedge in hedges:
+        for side in Side:
+            quantity = gone.get((str(hedge.id), hedge.intent.leg(side).account), ZERO)
+            if quantity:
+                taken = {**hedge.taken, side: hedge.taken.get(side, ZERO) + quantity}
+                hedge = replace(hedge, taken=taken)
+        result.append(hedge)
+    return result
 
 
 def hedges_by_id(connection: Connection, wanted: Iterable[UUID]) -> dict[UUID, Hedge]:

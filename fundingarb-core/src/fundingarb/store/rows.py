@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid5
 
+from fundingarb.domain.control import Accepted, Command, CommandKind, FlattenOrder, Subject
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import CloseReason, Hedge, Intent, LegPlan, Mode, OrderRecord
@@ -387,6 +388,99 @@ def alert(row: Row) -> Alert:
         lines=tuple(row["lines"]),
         at=row["at"],
         hedge_id=row["position_id"],
+    )
+
+
+def command_row(command: Command, instance: str) -> dict[str, Any]:
+    """A row of ``commands``."""
+    return {
+        "id": command.id,
+        "instance": instance,
+        "key": command.key,
+        "kind": command.kind.value,
+        "arguments": dict(command.arguments),
+        "actor": command.actor,
+        "created_at": command.created_at,
+        "taken_at": command.taken_at,
+        "done_at": command.done_at,
+        "result": None if command.result is None else dict(command.result),
+    }
+
+
+def command(row: Row) -> Command:
+    """The command of a row of ``commands``."""
+    return Command(
+        id=row["id"],
+        key=row["key"],
+        kind=CommandKind(row["kind"]),
+        actor=row["actor"],
+        created_at=row["created_at"],
+        arguments=row["arguments"],
+        taken_at=row["taken_at"],
+        done_at=row["done_at"],
+        result=row["result"],
+    )
+
+
+def flatten_row(order: FlattenOrder, instance: str) -> dict[str, Any]:
+    """A row of ``flatten_orders``."""
+    return {
+        "client_id": order.client_id,
+        "instance": instance,
+        "account": order.account,
+        "symbol": order.symbol,
+        "attempt": order.attempt,
+        "side": order.side.value,
+        "quantity": order.quantity,
+        "created_at": order.created_at,
+        "state": order.state.value,
+        "filled": order.filled,
+        "exchange_order_id": order.exchange_order_id,
+        "reason": order.reason,
+        "resolved_at": order.resolved_at,
+    }
+
+
+def flatten_order(row: Row) -> FlattenOrder:
+    """The order of a row of ``flatten_orders``."""
+    return FlattenOrder(
+        client_id=row["client_id"],
+        account=row["account"],
+        symbol=row["symbol"],
+        attempt=row["attempt"],
+        side=OrderSide(row["side"]),
+        quantity=row["quantity"],
+        created_at=row["created_at"],
+        state=OrderState(row["state"]),
+        filled=row["filled"],
+        exchange_order_id=row["exchange_order_id"],
+        reason=row["reason"],
+        resolved_at=row["resolved_at"],
+    )
+
+
+def accepted_row(accepted: Accepted, instance: str) -> dict[str, Any]:
+    """A row of ``accepted``."""
+    return {
+        "instance": instance,
+        "account": accepted.account,
+        "subject": accepted.subject.value,
+        "name": accepted.name,
+        "quantity": accepted.quantity,
+        "actor": accepted.actor,
+        "at": accepted.at,
+    }
+
+
+def accepted(row: Row) -> Accepted:
+    """The accepted difference of a row of ``accepted``."""
+    return Accepted(
+        account=row["account"],
+        subject=Subject(row["subject"]),
+        name=row["name"],
+        quantity=row["quantity"],
+        actor=row["actor"],
+        at=row["at"],
     )
 
 

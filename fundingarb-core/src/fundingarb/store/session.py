@@ -11,8 +11,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
+from fundingarb.domain.control import Command, CommandKind
 from fundingarb.ports import Batch, Checkpoint, Clock, Committed
-from fundingarb.store import reading, schema
+from fundingarb.store import reading, rows, schema
 from fundingarb.store.database import (
     Database,
     connect,
@@ -85,7 +86,14 @@ class Session:
 
     def _commit(self, batches: Sequence[Batch]) -> list[Committed]:
         link = self._connect()
-        write = Write(link.connection, link.driver, link.statements, self._sequence, self._unconfirmed)
+        write = Write(
+            link.connection,
+            link.driver,
+            link.statements,
+            self._sequence,
+            self._unconfirmed,
+            self.instance or "",
+        )
         try:
             result = self._transaction(link, lambda: write.run(batches))
         except BaseException:
@@ -101,6 +109,46 @@ class Session:
     def set_killed(self, killed: bool, actor: str, at: datetime) -> None:
         """Latch or release the kill switch of this instance."""
         self._set(reading.KILLED, "1" if killed else "0", actor, at)
+
+    def submit_command(self, command: Command) -> Command:
+        """Store ``command`` unless one with its key is there already; returns the stored one.
+
+        A kill latches in the same transaction: it cannot be lost, whatever becomes of the bot that should take it.
+        """
+        link, instance = self._connect(), self.instance or ""
+
+        def work() -> None:
+            link.driver.execute(link.statements.command, rows.command_row(command, instance))
+            if command.kind is CommandKind.KILL:
+                latch = {
+                    "instance": instance,
+                    "name": reading.KILLED,
+                    "value": "1",
+                    "actor": command.actor,
+                    "at": command.created_at,
+                }
+                link.driver.execute(link.statements.control, latch)
+
+        self._transaction(link, work)
+        return self.read(lambda connection: reading.command_of_key(connection, self.instance, command.key))
+
+    def take_command(self, command_id: UUID, at: datetime) -> bool:
+        """Mark a command as taken; False when it was taken before."""
+        link = self._connect()
+        row = {"command": command_id, "taken_at": at}
+        cursor = self._transaction(link, lambda: link.driver.execute(link.statements.take, row))
+        return bool(cursor.rowcount == 1)
+
+    def report_command(self, command: Command) -> None:
+        """Store how far a command is, or (``done_at``) its result; a result is never replaced."""
+        link = self._connect()
+        row = {
+            "command": command.id,
+            "taken_at": command.taken_at,
+            "done_at": command.done_at,
+            "result": None if command.result is None else dict(command.result),
+        }
+        self._transaction(link, lambda: link.driver.execute(link.statements.report, row))
 
     def localnet_run(self, run: str, at: datetime) -> str:
         """The localnet run that this database belongs to: ``run`` from now on, unless it has hedges of another."""

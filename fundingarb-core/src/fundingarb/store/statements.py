@@ -210,6 +210,56 @@ class Statements:
         )
         self.revision = Statement(insert(tables.config_revisions), dialect, names(tables.config_revisions))
 
+        # the first command with a key is the one that counts; it is taken once
+        commands = tables.commands
+        self.command = Statement(
+            insert(commands).on_conflict_do_nothing(index_elements=["instance", "key"]),
+            dialect,
+            names(commands),
+        )
+        mine = commands.c.id == bindparam("command", type_=commands.c.id.type)
+        self.take = Statement(
+            update(commands)
+            .where(mine, commands.c.taken_at.is_(None))
+            .values(taken_at=bindparam("taken_at", type_=commands.c.taken_at.type)),
+            dialect,
+        )
+        self.report = Statement(
+            update(commands)
+            .where(mine, commands.c.done_at.is_(None))
+            .values(
+                {
+                    name: bindparam(name, type_=commands.c[name].type)
+                    for name in ("taken_at", "done_at", "result")
+                }
+            ),
+            dialect,
+        )
+
+        flatten, accepted = tables.flatten_orders, tables.accepted
+        new = insert(flatten)
+        self.flatten = Statement(
+            new.on_conflict_do_update(
+                index_elements=["client_id"],
+                set_={
+                    name: new.excluded[name]
+                    for name in ("state", "filled", "exchange_order_id", "reason", "resolved_at")
+                },
+                where=flatten.c.state.not_in(_inline(TERMINAL)),
+            ),
+            dialect,
+            names(flatten),
+        )
+        new = insert(accepted)
+        self.accepted = Statement(
+            new.on_conflict_do_update(
+                index_elements=[column.name for column in accepted.primary_key.columns],
+                set_={name: new.excluded[name] for name in ("quantity", "actor", "at")},
+            ),
+            dialect,
+            names(accepted),
+        )
+
 
 def _inline(values: tuple[str, ...]) -> Any:
     """Constants written into the SQL text: they are part of the statement, not parameters of it."""

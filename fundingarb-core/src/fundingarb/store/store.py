@@ -11,6 +11,7 @@ from uuid import UUID
 
 import anyio
 
+from fundingarb.domain.control import Command, ControlState, Latch
 from fundingarb.domain.events import Alert
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge
@@ -19,6 +20,7 @@ from fundingarb.domain.order import Fill
 from fundingarb.ports import Batch, Checkpoint, Clock, Committed
 from fundingarb.store import reading
 from fundingarb.store.database import parse_url
+from fundingarb.store.lease import LeaseRow, read_leases
 from fundingarb.store.session import Failed, Session
 from fundingarb.store.writer import SessionThread
 
@@ -52,6 +54,34 @@ class SqlStore:
 
     async def set_killed(self, killed: bool, actor: str, at: datetime) -> None:
         await self._writer.run(lambda session: session.set_killed(killed, actor, at))
+
+    async def control(self) -> ControlState:
+        return await self._reader.read(partial(reading.control_state, instance=self.instance))
+
+    async def submit_command(self, command: Command) -> Command:
+        return await self._writer.run(lambda session: session.submit_command(command))
+
+    async def take_command(self, command_id: UUID, at: datetime) -> bool:
+        return await self._writer.run(lambda session: session.take_command(command_id, at))
+
+    async def report_command(self, command: Command) -> None:
+        await self._writer.run(lambda session: session.report_command(command))
+
+    async def command(self, key: str) -> Command:
+        """The command that was stored under ``key``. There has to be one."""
+        return await self._reader.read(partial(reading.command_of_key, instance=self.instance, key=key))
+
+    async def leases(self) -> Sequence[LeaseRow]:
+        """Who trades which account, as the rows say."""
+        return await self._reader.read(read_leases)
+
+    async def latch(self) -> Latch | None:
+        """The kill switch as it was last set or released; None when it was never touched."""
+        return await self._reader.read(partial(reading.latch, instance=self.instance))
+
+    async def glance(self) -> Checkpoint:
+        """What ``load`` gives, as of one moment, while another process may be writing."""
+        return await self._reader.run(Session.load)
 
     async def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
         return await self._writer.run(lambda session: session.save_config(document, at))
@@ -137,6 +167,18 @@ class InlineStore:
 
     async def set_killed(self, killed: bool, actor: str, at: datetime) -> None:
         self._session.set_killed(killed, actor, at)
+
+    async def control(self) -> ControlState:
+        return self._session.read(partial(reading.control_state, instance=self.instance))
+
+    async def submit_command(self, command: Command) -> Command:
+        return self._session.submit_command(command)
+
+    async def take_command(self, command_id: UUID, at: datetime) -> bool:
+        return self._session.take_command(command_id, at)
+
+    async def report_command(self, command: Command) -> None:
+        self._session.report_command(command)
 
     async def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
         return self._session.save_config(document, at)

@@ -246,3 +246,54 @@ leases = Table(
     Column("expires_at", Instant(), nullable=False),
 )
 """Which bot trades an account; ``epoch`` grows with every change of hands."""
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("id", Uuid(), primary_key=True),
+    Column("instance", String(8), nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("arguments", document(), nullable=False),
+    Column("actor", Words(), nullable=False),
+    Column("created_at", Instant(), nullable=False),
+    Column("taken_at", Instant()),
+    Column("done_at", Instant()),
+    Column("result", document()),
+    UniqueConstraint("instance", "key"),
+    Index("ix_commands_instance_done_at", "instance", "done_at"),
+)
+"""What people asked of the bot. The only table that other processes write while a bot runs, besides the kill latch."""
+
+flatten_orders = Table(
+    "flatten_orders",
+    metadata,
+    Column("client_id", String(64), primary_key=True),
+    Column("instance", String(8), nullable=False),
+    Column("account", String(NAME), nullable=False),
+    Column("symbol", String(NAME), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("side", String(10), nullable=False),
+    Column("quantity", Money(), nullable=False),
+    Column("created_at", Instant(), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("filled", Money(), nullable=False),
+    Column("exchange_order_id", Words(), nullable=False),
+    Column("reason", Words(), nullable=False),
+    Column("resolved_at", Instant()),
+    Index("ix_flatten_orders_instance_created_at", "instance", "created_at"),
+)
+"""Reduce-only orders that closed what no hedge of ours held."""
+
+accepted = Table(
+    "accepted",
+    metadata,
+    Column("instance", String(8), primary_key=True),
+    Column("account", String(NAME), primary_key=True),
+    Column("subject", String(20), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("quantity", Money(), nullable=False),
+    Column("actor", Words(), nullable=False),
+    Column("at", Instant(), nullable=False),
+)
+"""Differences between books and exchange that a person accepted."""

@@ -32,11 +32,13 @@ class Write:
         statements: Statements,
         sequence: int,
         unconfirmed: set[UUID],
+        instance: str,
     ) -> None:
         self._connection = connection
         self._driver = driver
         self._statements = statements
         self._unconfirmed = unconfirmed
+        self._instance = instance
         self.sequence = sequence
         self.new: set[UUID] = set()
 
@@ -72,6 +74,10 @@ class Write:
         for order in batch.orders:
             self.sequence += 1
             execute(statements.order, rows.order_row(order, self.sequence))
+        for flatten in batch.flatten_orders:
+            execute(statements.flatten, rows.flatten_row(flatten, self._instance))
+        for accepted in batch.accepted:
+            execute(statements.accepted, rows.accepted_row(accepted, self._instance))
         for alert in batch.alerts:
             execute(statements.alert, rows.alert_row(alert))
 

@@ -1,0 +1,146 @@
+"""What people command, and what is done outside the hedges: commands, accepted differences, flatten orders."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from fundingarb.domain.order import ZERO, OrderSide, OrderState
+
+
+class CommandKind(str, Enum):
+    """What a person may ask of a bot through the database. ``RELEASE`` undoes ``KILL``, ``UNPAUSE`` undoes ``PAUSE``."""
+
+    KILL = "KILL"
+    RELEASE = "RELEASE"
+    PAUSE = "PAUSE"
+    UNPAUSE = "UNPAUSE"
+    CLOSE = "CLOSE"
+    ACCEPT = "ACCEPT"
+    FLATTEN = "FLATTEN"
+    STATUS = "STATUS"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command. The first with a ``key`` is executed, once; whoever repeats the key gets its result.
+
+    ``result`` has ``ok`` and ``text`` once it is done (``done_at``); before that what is known of its progress.
+    """
+
+    id: UUID
+    key: str
+    kind: CommandKind
+    actor: str
+    created_at: datetime
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    taken_at: datetime | None = None
+    done_at: datetime | None = None
+    result: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ControlState:
+    """What the database says of switches and commands: the kill latch and the commands that are not done."""
+
+    killed: bool
+    commands: tuple[Command, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Latch:
+    """The kill switch as it was last set or released."""
+
+    killed: bool
+    actor: str
+    at: datetime
+
+
+class Subject(str, Enum):
+    """What an accepted difference is about.
+
+    ``POSITION`` (name: symbol) is held beside our hedges and is somebody else's. ``ORDER`` (name: the exchange's order
+    id) is somebody else's open order. ``LEG`` (name: hedge id) is what is gone from a leg of ours without an order of
+    ours. ``INSTANCE`` (name: prefix) is another bot whose orders are known to have been there.
+    """
+
+    POSITION = "POSITION"
+    ORDER = "ORDER"
+    LEG = "LEG"
+    INSTANCE = "INSTANCE"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A difference on ``account`` that a person accepted, so that it no longer halts entries.
+
+    ``quantity``: of a POSITION the signed base quantity that is not ours, of a LEG what is gone (positive), else 0.
+    A quantity of 0 takes an accepted position back.
+    """
+
+    account: str
+    subject: Subject
+    name: str
+    quantity: Decimal
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FlattenOrder:
+    """A reduce-only order that closes what no hedge of ours holds; committed before it is sent.
+
+    ``quantity`` is base units. It repeats against the position as it is read again, so its outcome need not be known.
+    """
+
+    client_id: str
+    account: str
+    symbol: str
+    attempt: int
+    side: OrderSide
+    quantity: Decimal
+    created_at: datetime
+    state: OrderState = OrderState.INTENDED
+    filled: Decimal = ZERO
+    exchange_order_id: str = ""
+    reason: str = ""
+    resolved_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLeg:
+    """Something that a kill has not closed yet. ``symbol`` and ``quantity`` (signed base units) are None where the
+    exchange did not say what there is."""
+
+    exchange: str
+    account: str
+    symbol: str | None
+    quantity: Decimal | None
+    reason: str
+
+    def __str__(self) -> str:
+        what = "positions and orders unknown" if self.symbol is None else f"{self.symbol} {self.quantity}"
+        return f"{self.exchange} ({self.account}) {what}: {self.reason}"
+
+
+def flatten_order_id(instance: str, account: str, symbol: str, attempt: int) -> str:
+    """The name of a flatten order, a function of what it is for; of another form than those of hedges' orders."""
+    digest = hashlib.sha256(f"{account}\n{symbol}".encode()).digest()
+    return f"fa{instance}x{base64.b32encode(digest)[:10].decode().lower()}{attempt:04d}"
+
+
+_OURS = re.compile(r"fa([a-z0-9]{4})[a-z0-9]{15}")
+
+
+def instance_of(client_id: str | None) -> str | None:
+    """The four characters that name the bot which made an order; None when no bot of this program did."""
+    found = _OURS.fullmatch(client_id or "")
+    return None if found is None else found[1]
