@@ -29,6 +29,7 @@ from fundingarb.domain.instrument import Side
 from fundingarb.domain.opportunity import EntryRules, HedgePlan, Refusal
 from fundingarb.domain.order import ZERO, Fill, NewOrder, order_side
 from fundingarb.engine.bot import Bot, BotParts
+from fundingarb.engine.state import SoleProcess
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import StoreError
 from fundingarb.ports import (
@@ -37,6 +38,7 @@ from fundingarb.ports import (
     Checkpoint,
     Committed,
     Exit,
+    Lease,
     MarketView,
     Proposals,
     RiskRule,
@@ -229,6 +231,7 @@ class Floor:
         self.settings = TradingSettings(**{**values, **settings})
         self.strategy, self.rules, self.sinks = strategy, rules, dict(sinks or {})
         self.ids = iter(UUID(int=number) for number in range(1, 1000))
+        self.lease: Lease = SoleProcess()
         self.bot = self._bot()
 
     def _bot(self) -> Bot:
@@ -244,6 +247,7 @@ class Floor:
                 rules=self.rules,
                 sinks=self.sinks,
                 new_id=lambda: next(self.ids),
+                lease=self.lease,
             )
         )
 

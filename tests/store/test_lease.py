@@ -85,11 +85,17 @@ async def test_accounts_that_overlap_conflict_on_postgresql(postgres_url: str) -
                 pytest.fail("account two is traded twice")
 
 
-async def test_killed_without_a_word_it_is_free_at_once(url: str, store: SqlStore) -> None:
+def start_holder(url: str) -> subprocess.Popen[str]:
+    """Another process, once it has the lease."""
     process = subprocess.Popen([sys.executable, "-c", HOLDER, url], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+async def test_killed_without_a_word_it_is_free_at_once(url: str, store: SqlStore) -> None:
+    process = start_holder(url)
     try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
         with pytest.raises(LeaseTaken, match=f"process {process.pid}"):
             async with hold_lease(url, ACCOUNTS):
                 pytest.fail("taken twice")
@@ -133,7 +139,7 @@ async def test_a_holder_that_may_not_know_is_waited_for(
     postgres_url: str, store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(lease.time, "sleep", waits.append)
+    monkeypatch.setattr("time.sleep", waits.append)
     async with open_store(postgres_url, StillClock()):
         async with hold_lease(postgres_url, ACCOUNTS):
             pass

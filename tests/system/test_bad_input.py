@@ -13,12 +13,10 @@ from tests.conftest import RunCli
 from tests.store.samples import NOW, StillClock, intent
 from tests.system.programs import localnet
 
-from fundingarb.store import SqlLease, upgrade
-from fundingarb.store.database import parse_url
-
 from fundingarb.domain.hedge import Intent
 from fundingarb.ports import Batch
-from fundingarb.store import open_store
+from fundingarb.store import SqlLease, open_store, upgrade
+from fundingarb.store.database import parse_url
 
 
 @pytest.fixture(scope="module")

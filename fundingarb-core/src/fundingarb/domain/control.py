@@ -17,7 +17,7 @@ from fundingarb.domain.order import ZERO, OrderSide, OrderState
 
 
 class CommandKind(str, Enum):
-    """What a person may ask of a bot through the database. ``RELEASE`` undoes ``KILL``, ``UNPAUSE`` undoes ``PAUSE``."""
+    """What a person may ask of a bot through the database. ``RELEASE`` undoes ``KILL``, ``UNPAUSE`` ``PAUSE``."""
 
     KILL = "KILL"
     RELEASE = "RELEASE"

@@ -2,8 +2,8 @@
 
 What makes a second one impossible is a lock that ends with its process: a lock on a file beside the SQLite database, or
 advisory locks (one for the database, one for each account) on a connection of their own to PostgreSQL. The rows of
-``leases`` say who it is, for people and for taking over; their ``epoch`` grows with every change of hands, which is how a
-process whose connection was cut off learns that it has been replaced.
+``leases`` say who it is, for people and for taking over; their ``epoch`` grows with every change of hands: so a process
+whose connection was cut off learns that it has been replaced.
 """
 
 from __future__ import annotations
