@@ -66,12 +66,16 @@ async def test_a_bot_that_was_replaced_says_so_and_sends_nothing_more() -> None:
     sink = RecordingAlertSink()
     made = floor(sinks={"memory": sink})
     made.lease = lease = Borrowed()
-    with pytest.raises(ExceptionGroup) as caught:
+
+    async def until_replaced() -> None:
         async with made.running():
             await made.until(lambda: made.alpha.ledger.orders)
             lease.taken.set()
             await anyio.sleep(60)
             pytest.fail("it goes on")
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await until_replaced()
     (error,) = caught.value.exceptions
     assert isinstance(error, LeaseTaken)
     assert "process 7 on elsewhere; this bot has ended" in str(error)
