@@ -37,6 +37,7 @@ from fundingarb.errors import (
     OrderRefused,
     OutcomeUnknown,
     RateLimited,
+    RefusalReason,
 )
 from fundingarb.localnet.faults import Fault, FaultKind
 from fundingarb.localnet.installed import installed_dialects
@@ -441,6 +442,32 @@ async def test_a_wrong_clock_is_measured_and_corrected(desk: Desk) -> None:
     with pytest.raises(ExchangeUnavailable, match="clock"):
         await desk.adapter.get_balance()
     assert (await desk.adapter.get_balance()).wallet == 100_000
+
+
+CODES_OF_ORDERS = [
+    ("binance", "-2022", OrderRefused, RefusalReason.REDUCE_ONLY),
+    ("binance", "-4061", OrderRefused, RefusalReason.POSITION_MODE),
+    ("binance", "-2019", OrderRefused, None),
+    ("binance", "-1008", OrderRefused, None),
+    ("binance", "-1007", OutcomeUnknown, None),
+    ("binance", "-4242", OutcomeUnknown, None),
+    ("bybit", "110017", OrderRefused, RefusalReason.REDUCE_ONLY),
+    ("bybit", "110007", OrderRefused, None),
+    ("bybit", "10016", OutcomeUnknown, None),
+    ("bybit", "110001", OutcomeUnknown, None),
+]
+
+
+@pytest.mark.parametrize(("exchange", "code", "kind", "reason"), CODES_OF_ORDERS)
+async def test_what_a_code_says_of_an_order(
+    nets: Nets, exchange: str, code: str, kind: type[ExchangeError], reason: RefusalReason | None
+) -> None:
+    async with open_desk(nets, exchange, 60.0) as desk:
+        desk.fault(FaultKind.REJECT, operation="order.place", code=code)
+        with pytest.raises(ExchangeError) as failed:
+            await desk.adapter.place_order(desk.order(BUY, "0.5", "1010"))
+    assert (type(failed.value), failed.value.code) == (kind, code)
+    assert getattr(failed.value, "reason", None) is reason
 
 
 async def test_the_offset_of_the_exchanges_clock_is_known_in_real_time(desk: Desk) -> None:

@@ -17,6 +17,8 @@ FundingArbError                 one line for a person; the program exits with ``
 
 from __future__ import annotations
 
+from enum import Enum
+
 __all__ = [
     "AuthenticationFailed",
     "BadMessage",
@@ -29,6 +31,7 @@ __all__ = [
     "OutcomeUnknown",
     "PluginError",
     "RateLimited",
+    "RefusalReason",
     "SchemaError",
     "StoreError",
 ]
@@ -89,8 +92,24 @@ class BadMessage(ExchangeError):
     """A message does not have the documented form. It is quarantined with the reason; the reader goes on."""
 
 
+class RefusalReason(str, Enum):
+    """Why an order was refused, where the bot has something particular to do about it."""
+
+    REDUCE_ONLY = "reduce-only"
+    """The position is not what we think: read it again. Zero is done, smaller is a smaller order."""
+    POSITION_MODE = "position mode"
+    """The account is not in one-way mode any more. A person has to act."""
+
+
 class OrderRefused(ExchangeError):
-    """The exchange certainly did not take the order (a code on the adapter's allow-list). Decide again."""
+    """The exchange certainly did not take the order (a code on the adapter's allow-list). Decide again.
+
+    ``reason`` is given where it makes a difference to what is decided; None otherwise.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None, reason: RefusalReason | None = None) -> None:
+        super().__init__(message, code=code)
+        self.reason = reason
 
 
 class OutcomeUnknown(ExchangeError):

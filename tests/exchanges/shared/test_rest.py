@@ -99,6 +99,11 @@ async def failed(handler: Handler, endpoint: str = "fapiPrivatePostOrder", **mor
     return caught.value
 
 
+def order_error(failure: CallFailed) -> ExchangeError:
+    """What a failed order is, by the codes of this test."""
+    return write_error("x", failure, CODES.placed(failure), CODES.reason(failure))
+
+
 WRITES = [
     (400, "-1 no", OrderRefused),
     (401, "-2 key", OrderRefused),
@@ -119,7 +124,7 @@ WRITES = [
 
 @pytest.mark.parametrize(("status", "body", "kind"), WRITES)
 async def test_only_listed_codes_refuse_an_order(status: int, body: str, kind: type[ExchangeError]) -> None:
-    assert type(write_error("x", await failed(answering(status, body)))) is kind
+    assert type(order_error(await failed(answering(status, body)))) is kind
 
 
 READS = [
@@ -156,7 +161,7 @@ async def test_retry_after_is_honoured() -> None:
 
 @pytest.mark.parametrize(("body", "cause"), [("-2 key", AuthenticationFailed), ("-3 slow", RateLimited)])
 async def test_a_refusal_keeps_why_the_engine_should_care(body: str, cause: type[ExchangeError]) -> None:
-    error = write_error("x", await failed(answering(400, body)))
+    error = order_error(await failed(answering(400, body)))
     assert isinstance(error.__cause__, cause)
 
 
@@ -176,10 +181,10 @@ async def test_no_connection_means_not_sent_for_post_only() -> None:
         with pytest.raises(CallFailed) as delete:
             await rest.write("fapiPrivateDeleteOrder")
     assert not post.value.sent
-    assert isinstance(write_error("x", post.value), OrderRefused)
+    assert isinstance(order_error(post.value), OrderRefused)
     # aiohttp may have sent a DELETE once already, on a connection that went stale
     assert delete.value.sent
-    assert isinstance(write_error("x", delete.value), OutcomeUnknown)
+    assert isinstance(order_error(delete.value), OutcomeUnknown)
     assert isinstance(read_error("x", post.value), ExchangeUnavailable)
 
 
@@ -191,7 +196,7 @@ async def test_an_answer_that_never_comes_is_unknown() -> None:
     failure = await failed(silent, seconds=0.2)
     assert failure.sent
     assert failure.status is None
-    assert isinstance(write_error("x", failure), OutcomeUnknown)
+    assert isinstance(order_error(failure), OutcomeUnknown)
 
 
 async def test_a_dropped_connection_is_unknown() -> None:
@@ -201,7 +206,7 @@ async def test_a_dropped_connection_is_unknown() -> None:
         request.transport.abort()
         return web.Response()
 
-    assert isinstance(write_error("x", await failed(drop)), OutcomeUnknown)
+    assert isinstance(order_error(await failed(drop)), OutcomeUnknown)
 
 
 async def test_a_truncated_answer_is_unknown() -> None:
@@ -213,7 +218,7 @@ async def test_a_truncated_answer_is_unknown() -> None:
         request.transport.abort()
         return response
 
-    assert isinstance(write_error("x", await failed(cut)), OutcomeUnknown)
+    assert isinstance(order_error(await failed(cut)), OutcomeUnknown)
 
 
 async def test_a_write_is_finished_when_its_task_is_cancelled() -> None:
@@ -242,7 +247,7 @@ async def test_a_write_is_finished_when_its_task_is_cancelled() -> None:
 
 async def test_secrets_stay_out_of_what_can_be_printed() -> None:
     failure = await failed(answering(500, "oops"))
-    texts = [str(failure), str(write_error("x", failure)), repr(failure), str(failure.__cause__)]
+    texts = [str(failure), str(order_error(failure)), repr(failure), str(failure.__cause__)]
     assert not any("canary" in text or "signature" in text for text in texts)
 
 

@@ -82,6 +82,7 @@ class RestAdapter(ABC):
         order_expiry: timedelta | None,
     ) -> None:
         self.context = context
+        self.codes = codes
         self.order_expiry = order_expiry
         self.clock = context.clock
         self.session: aiohttp.ClientSession = new_session(context)
@@ -215,9 +216,10 @@ class RestAdapter(ABC):
         try:
             return await self.send_order(order, instrument)
         except CallFailed as failure:
-            if failure.meaning is Meaning.DUPLICATE:
+            meaning = self.codes.placed(failure)
+            if meaning is Meaning.DUPLICATE:
                 return await self._adopt(order, failure)
-            outcome = write_error(self.name, failure)
+            outcome = write_error(self.name, failure, meaning, self.codes.reason(failure))
             raise outcome from (outcome.__cause__ or failure)
         except BadMessage as error:
             raise OutcomeUnknown(str(error), code=error.code) from error
@@ -239,9 +241,10 @@ class RestAdapter(ABC):
         try:
             await self.send_cancel(instrument, client_id)
         except CallFailed as failure:
-            if failure.meaning is Meaning.MISSING:
+            meaning = self.codes.cancelled(failure)
+            if meaning is Meaning.MISSING:
                 return False
-            outcome = write_error(self.name, failure)
+            outcome = write_error(self.name, failure, meaning)
             raise outcome from (outcome.__cause__ or failure)
         return True
 

@@ -29,6 +29,7 @@ from fundingarb.errors import (
     OrderRefused,
     OutcomeUnknown,
     RateLimited,
+    RefusalReason,
 )
 from fundingarb.exchanges.parse import excerpt
 from fundingarb.ports import Clock, OpenContext
@@ -58,6 +59,8 @@ class Meaning(str, Enum):
     UNAVAILABLE = "unavailable"  # maintenance or overload; whether a write was carried out is not known
 
 
+REFUSED, MISSING, DUPLICATE = Meaning.REFUSED, Meaning.MISSING, Meaning.DUPLICATE
+
 _NOT_CARRIED_OUT = frozenset(
     {Meaning.REFUSED, Meaning.AUTHENTICATION, Meaning.RATE_LIMITED, Meaning.CLOCK, Meaning.MISSING}
 )
@@ -67,26 +70,44 @@ _NOT_CARRIED_OUT = frozenset(
 class ErrorCodes:
     """An exchange's own codes and what they mean. ``extract`` finds (code, message) in the body of an answer.
 
-    ``statuses`` gives a meaning to HTTP statuses for which the exchange documents one, used when the code has none;
-    ``messages`` to exact texts that come without a usable code. ``in_success``: errors also arrive with HTTP 200,
-    where every code but "0" and "" is one.
+    ``codes`` holds for every request, ``place`` and ``cancel`` for a new order and a cancel beyond that; whatever is
+    in neither leaves the outcome unknown. ``reasons`` (by code or exact text) says more of a refused order.
+    ``messages`` gives a meaning to exact texts, whatever their code; ``statuses`` to HTTP statuses for which the
+    exchange documents one, used when nothing else has. ``in_success``: errors also arrive with HTTP 200, where every
+    code but "0" and "" is one.
     """
 
     codes: Mapping[str, Meaning]
     extract: Callable[[bytes], tuple[str, str]]
+    place: Mapping[str, Meaning] = field(default_factory=dict)
+    cancel: Mapping[str, Meaning] = field(default_factory=dict)
+    reasons: Mapping[str, RefusalReason] = field(default_factory=dict)
     statuses: Mapping[int, Meaning] = field(default_factory=dict)
     messages: Mapping[str, Meaning] = field(default_factory=dict)
     in_success: bool = False
 
     def meaning(self, status: int, code: str, message: str) -> Meaning | None:
-        found = self.codes.get(code) or self.messages.get(message)
+        """What an answer says about any request."""
+        found = self.messages.get(message) or self.codes.get(code)
         return found or self.statuses.get(status)
+
+    def placed(self, failure: CallFailed) -> Meaning | None:
+        """What a failure says about a new order."""
+        return self.place.get(failure.code) if failure.meaning is None else failure.meaning
+
+    def cancelled(self, failure: CallFailed) -> Meaning | None:
+        """What a failure says about a cancel."""
+        return self.cancel.get(failure.code) if failure.meaning is None else failure.meaning
+
+    def reason(self, failure: CallFailed) -> RefusalReason | None:
+        return self.reasons.get(failure.code) or self.reasons.get(failure.said)
 
 
 class CallFailed(Exception):
     """A request without a usable answer. Stays inside adapters, which translate it.
 
     ``sent`` is False only when the request certainly never left (no connection). ``status`` is None without an answer.
+    ``said`` is the exchange's own text, ``meaning`` what its code says about any request.
     """
 
     def __init__(
@@ -96,6 +117,7 @@ class CallFailed(Exception):
         sent: bool = True,
         status: int | None = None,
         code: str = "",
+        said: str = "",
         meaning: Meaning | None = None,
         retry_after: float | None = None,
     ) -> None:
@@ -103,6 +125,7 @@ class CallFailed(Exception):
         self.sent = sent
         self.status = status
         self.code = code
+        self.said = said
         self.meaning = meaning
         self.retry_after = retry_after
 
@@ -235,6 +258,7 @@ class RestClient:
             f"{endpoint}: HTTP {status}: {said}",
             status=status,
             code=code,
+            said=message,
             meaning=meaning,
             retry_after=_retry_after(headers),
         )
@@ -294,16 +318,19 @@ def read_error(exchange: str, failure: CallFailed) -> ExchangeError:
     return ExchangeError(text, code=code)
 
 
-def write_error(exchange: str, failure: CallFailed) -> OrderRefused | OutcomeUnknown:
-    """What a failed order or cancel is: refused only when that is certain, otherwise unknown.
+def write_error(
+    exchange: str, failure: CallFailed, meaning: Meaning | None, reason: RefusalReason | None = None
+) -> OrderRefused | OutcomeUnknown:
+    """What a failed order or cancel is, ``meaning`` being what the exchange's tables say of it: refused only when that
+    is certain, otherwise unknown.
 
     A refusal for authentication or too many requests is raised ``from`` that error, so that the engine can also halt
     or slow down.
     """
     text, code = f"{exchange}: {failure}", failure.code or None
-    if not failure.sent or failure.meaning in _NOT_CARRIED_OUT:
-        refused = OrderRefused(text, code=code)
-        if failure.meaning in (Meaning.AUTHENTICATION, Meaning.RATE_LIMITED, Meaning.CLOCK):
+    if not failure.sent or meaning in _NOT_CARRIED_OUT:
+        refused = OrderRefused(text, code=code, reason=reason)
+        if meaning in (Meaning.AUTHENTICATION, Meaning.RATE_LIMITED, Meaning.CLOCK):
             refused.__cause__ = read_error(exchange, failure)
         return refused
     return OutcomeUnknown(text, code=code)

@@ -25,7 +25,7 @@ from fundingarb.domain.order import (
     OrderState,
     TimeInForce,
 )
-from fundingarb.errors import ExchangeError, OrderRefused, OutcomeUnknown
+from fundingarb.errors import ExchangeError, OrderRefused, OutcomeUnknown, RefusalReason
 from fundingarb.ports import (
     AccountModes,
     AccountSink,
@@ -307,7 +307,11 @@ class FakeExchange:
         if order.reduce_only:
             reducible = -order.side.sign * held.quantity if held is not None else Decimal(0)
             if reducible <= 0:
-                raise OrderRefused(f"{self.name}: reduce-only without a position", code="reduce-only")
+                raise OrderRefused(
+                    f"{self.name}: reduce-only without a position",
+                    code="reduce-only",
+                    reason=RefusalReason.REDUCE_ONLY,
+                )
             order = replace(order, quantity=min(order.quantity, reducible))
         self._tif[order.client_id] = order.time_in_force
         report = self.ledger.accept(order, self.clock.now())
