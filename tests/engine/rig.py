@@ -44,7 +44,7 @@ from fundingarb.ports import (
     RiskRule,
     Strategy,
 )
-from fundingarb.simulation.virtual import LoopClock
+from fundingarb.simulation.virtual import START, LoopClock
 from fundingarb.testing import FakeExchange
 
 HEDGE_ID = UUID("00000000-0000-4000-8000-0000000000aa")
@@ -132,6 +132,12 @@ class MemoryStore:
     async def payments(self, hedge_id: UUID | None = None) -> Sequence[FundingPayment]:
         return [payment for payment, owner in self.paid.values() if hedge_id in (None, owner)]
 
+    async def result_since(self, accounts: Collection[str], since: datetime) -> Decimal:
+        fills = [f for f, owner in self.booked.values() if owner and f.account in accounts and f.at >= since]
+        paid = [p for p, owner in self.paid.values() if owner and p.account in accounts]
+        funding = sum((p.amount for p in paid if p.settlement >= since), ZERO)
+        return sum((f.realized_pnl - f.fee for f in fills), funding)
+
     async def refusals(self, *, limit: int = 1000) -> Sequence[Refusal]:
         return [refusal for batch in self.batches for refusal in batch.refusals][:limit]
 
@@ -209,9 +215,10 @@ class Floor:
         rules: Sequence[RiskRule] = (),
         sinks: Mapping[str, AlertSink] | None = None,
         symbols: Sequence[str] = ("BTC-USDT",),
+        start: datetime = START,
         **settings: Any,
     ) -> None:
-        self.clock = LoopClock()
+        self.clock = LoopClock(start)
         self.store = MemoryStore()
         instruments = {name: [instrument(name, symbol) for symbol in symbols] for name in ("alpha", "beta")}
         self.alpha, self.beta = (

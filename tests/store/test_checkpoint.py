@@ -56,6 +56,31 @@ async def test_a_liquidation_is_remembered_for_as_long_as_its_pause_may_last(sto
     assert (await store.load()).liquidated == {"A-USDT": NOW - 120 * HOUR}
 
 
+async def test_the_result_since_a_moment_is_exact_and_of_hedges_on_the_accounts_alone(
+    store: SqlStore,
+) -> None:
+    found = intent()
+    long, short = filled(order(found)), filled(order(found, Side.SHORT))
+    now = replace(fill(long, "binance"), fee=Decimal("0.000000000000000001"), realized_pnl=Decimal("-3.3"))
+    before = replace(fill(long, "binance", number=2), at=NOW - timedelta(microseconds=1))
+    stranger = fill(long, "binance", number=3)
+    elsewhere = replace(fill(short, "bybit"), account="other")
+    await store.commit(
+        Batch(
+            intents=(found,),
+            orders=(long, short),
+            fills=((now, found.id), (before, found.id), (stranger, None), (elsewhere, found.id)),
+            payments=(
+                (payment("bybit", "bybit", "1.1"), found.id),
+                (payment("binance", "binance", "9"), None),
+            ),
+        )
+    )
+    assert await store.result_since(["binance", "bybit"], NOW) == Decimal("-2.200000000000000001")
+    assert await store.result_since(["bybit"], NOW + HOUR) == 0
+    assert await store.result_since([], NOW) == 0
+
+
 async def test_booked_is_what_the_fills_add_up_to(store: SqlStore) -> None:
     found = intent()
     long, short = filled(order(found)), filled(order(found, Side.SHORT), exchange_order_id="ex-9")

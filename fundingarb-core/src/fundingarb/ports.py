@@ -25,7 +25,7 @@ from fundingarb.domain.order import (
     NewOrder,
     OrderReport,
 )
-from fundingarb.domain.risk import Portfolio
+from fundingarb.domain.risk import Portfolio, Usage
 
 
 class Secret:
@@ -340,6 +340,26 @@ class RiskRule(Protocol):
     def check(self, plan: HedgePlan, portfolio: Portfolio, now: datetime) -> Refusal | None: ...
 
 
+@runtime_checkable
+class Guard(RiskRule, Protocol):
+    """A risk rule that is also watched while nothing is proposed: alerts from 80 % of its limit, and at the limit."""
+
+    gate: str
+
+    def usage(self, portfolio: Portfolio, now: datetime) -> Usage | None:
+        """How much of the limit is used, of the symbol or account that is nearest to it; None while unknown."""
+        ...
+
+
+@runtime_checkable
+class OrderGuard(RiskRule, Protocol):
+    """A risk rule with the last word on every order that adds exposure, right before it leaves."""
+
+    def admit(self, order: OrderRecord, sent: int) -> str | None:
+        """Why it must not be sent, None when it may; ``sent`` orders of any kind left within the last minute."""
+        ...
+
+
 class AlertSink(Protocol):
     async def send(self, alert: Alert) -> None:
         """Deliver; raising means it was not delivered. Never called from the trading loop."""
@@ -486,6 +506,10 @@ class Store(Protocol):
     async def fills(self, hedge_id: UUID | None = None) -> Sequence[Fill]: ...
 
     async def payments(self, hedge_id: UUID | None = None) -> Sequence[FundingPayment]: ...
+
+    async def result_since(self, accounts: Collection[str], since: datetime) -> Decimal:
+        """What was booked to hedges on ``accounts`` from ``since`` on: price results and funding less fees."""
+        ...
 
     async def refusals(self, *, limit: int = 1000) -> Sequence[Refusal]: ...
 

@@ -10,10 +10,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from fundingarb.builtin.settings import (
+        DailyLossSettings,
         FundingSpreadSettings,
         LogSinkSettings,
+        OrderRateSettings,
+        RoundTripsSettings,
         RuleSettings,
         TelegramSettings,
+        TotalNotionalSettings,
     )
     from fundingarb.ports import AlertSink, OpenContext, RiskRule, Strategy
 
@@ -42,6 +46,37 @@ async def open_margin(settings: RuleSettings, context: OpenContext) -> AsyncIter
     from fundingarb.builtin.risk import Always, MarginAvailable
 
     yield MarginAvailable(context.rules.margin_use) if settings.enabled else Always()
+
+
+@asynccontextmanager
+async def open_order_rate(settings: OrderRateSettings, _context: OpenContext) -> AsyncIterator[RiskRule]:
+    from fundingarb.builtin.risk import Always, OrderRate
+
+    yield OrderRate(settings.per_minute) if settings.enabled else Always()
+
+
+@asynccontextmanager
+async def open_round_trips(settings: RoundTripsSettings, _context: OpenContext) -> AsyncIterator[RiskRule]:
+    from fundingarb.builtin.risk import Always, RoundTrips
+
+    yield RoundTrips(settings.per_hour) if settings.enabled else Always()
+
+
+@asynccontextmanager
+async def open_daily_loss(settings: DailyLossSettings, _context: OpenContext) -> AsyncIterator[RiskRule]:
+    from fundingarb.builtin.risk import Always, DailyLoss
+
+    yield DailyLoss(settings.max_usd, settings.action == "kill") if settings.enabled else Always()
+
+
+@asynccontextmanager
+async def open_total_notional(
+    settings: TotalNotionalSettings, _context: OpenContext
+) -> AsyncIterator[RiskRule]:
+    from fundingarb.builtin.risk import Always, TotalNotional
+
+    limits = (settings.total_usd, settings.per_account_usd, settings.accounts)
+    yield TotalNotional(*limits) if settings.enabled else Always()
 
 
 def open_log(settings: LogSinkSettings, context: OpenContext) -> AbstractAsyncContextManager[AlertSink]:

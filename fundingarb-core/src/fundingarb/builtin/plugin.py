@@ -35,6 +35,30 @@ def register_risk_rules() -> Iterable[Component[RiskRule]]:
     yield Component(
         "margin", settings.RuleSettings, components.open_margin, summary="free margin on both accounts"
     )
+    yield Component(
+        "order_rate",
+        settings.OrderRateSettings,
+        components.open_order_rate,
+        summary="runaway guard: orders per minute",
+    )
+    yield Component(
+        "round_trips",
+        settings.RoundTripsSettings,
+        components.open_round_trips,
+        summary="runaway guard: round trips per symbol and hour",
+    )
+    yield Component(
+        "daily_loss",
+        settings.DailyLossSettings,
+        components.open_daily_loss,
+        summary="runaway guard: loss of the UTC day",
+    )
+    yield Component(
+        "total_notional",
+        settings.TotalNotionalSettings,
+        components.open_total_notional,
+        summary="runaway guard: notional over all and per account",
+    )
 
 
 @hookimpl

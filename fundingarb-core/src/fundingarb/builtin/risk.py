@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from fundingarb.domain.hedge import OrderRecord
 from fundingarb.domain.opportunity import HedgePlan, Refusal
-from fundingarb.domain.order import ZERO
-from fundingarb.domain.risk import Portfolio, refuse
+from fundingarb.domain.order import ZERO, Purpose
+from fundingarb.domain.risk import Portfolio, Usage, refuse
 
 
 class Always:
@@ -51,3 +53,129 @@ class MarginAvailable:
                 free = f"{balance.available * self.use:.2f} {balance.currency} on {leg.account}"
                 return refuse(plan, "margin", f"{needed:.2f} {balance.currency}", free, now)
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRate:
+    """Runaway guard: no order that adds exposure leaves while ``per_minute`` orders left within the last minute.
+
+    The last quarter is kept for hedging: entries stop before, so that what they filled can still be hedged. What only
+    reduces is counted and never stopped.
+    """
+
+    per_minute: int
+    gate: str = "order-rate"
+
+    @property
+    def for_entries(self) -> int:
+        return self.per_minute - self.per_minute // 4
+
+    def check(self, plan: HedgePlan, portfolio: Portfolio, now: datetime) -> Refusal | None:
+        if portfolio.sent < self.for_entries:
+            return None
+        return refuse(plan, self.gate, self._limit(), f"{portfolio.sent}", now)
+
+    def admit(self, order: OrderRecord, sent: int) -> str | None:
+        limit = self.for_entries if order.purpose is Purpose.ENTRY else self.per_minute
+        return f"{sent} orders within a minute, at most {limit} are allowed" if sent >= limit else None
+
+    def usage(self, portfolio: Portfolio, now: datetime) -> Usage | None:
+        return Usage(Decimal(portfolio.sent) / self.for_entries, f"{portfolio.sent}", self._limit())
+
+    def _limit(self) -> str:
+        return f"fewer than {self.for_entries} orders within a minute"
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrips:
+    """Runaway guard: at most ``per_hour`` hedges of a symbol are opened and closed within an hour."""
+
+    per_hour: int
+    gate: str = "round-trips"
+
+    def check(self, plan: HedgePlan, portfolio: Portfolio, now: datetime) -> Refusal | None:
+        made = portfolio.round_trips(now).get(plan.symbol, 0)
+        if made < self.per_hour:
+            return None
+        return refuse(plan, self.gate, self._limit(), f"{made}", now)
+
+    def usage(self, portfolio: Portfolio, now: datetime) -> Usage | None:
+        counts = portfolio.round_trips(now)
+        if not counts:
+            return Usage(ZERO, "0", self._limit())
+        symbol = max(counts, key=lambda name: (counts[name], name))
+        return Usage(Decimal(counts[symbol]) / self.per_hour, f"{counts[symbol]} of {symbol}", self._limit())
+
+    def _limit(self) -> str:
+        return f"fewer than {self.per_hour} round trips within an hour"
+
+
+@dataclass(frozen=True, slots=True)
+class DailyLoss:
+    """Runaway guard: no entries once the UTC day has lost ``limit`` USD; with ``kill`` everything is closed as well.
+
+    The day's result is what the ledgers booked since midnight (price results, funding, fees) plus the unrealised result
+    of what is open.
+    """
+
+    limit: Decimal
+    kill: bool = False
+    gate: str = "daily-loss"
+
+    def check(self, plan: HedgePlan, portfolio: Portfolio, now: datetime) -> Refusal | None:
+        if portfolio.day_result is None:
+            return refuse(plan, self.gate, self._limit(), "unknown", now)
+        if portfolio.day_result > -self.limit:
+            return None
+        return refuse(plan, self.gate, self._limit(), f"{-portfolio.day_result:.2f} USD", now)
+
+    def usage(self, portfolio: Portfolio, now: datetime) -> Usage | None:
+        if portfolio.day_result is None:
+            return None
+        lost = max(-portfolio.day_result, ZERO)
+        return Usage(lost / self.limit, f"{lost:.2f} USD", self._limit(), self.kill)
+
+    def _limit(self) -> str:
+        return f"a loss below {self.limit} USD today"
+
+
+@dataclass(frozen=True)
+class TotalNotional:
+    """Runaway guard: at most ``total`` USD notional over all hedges, and ``per_account`` of legs on one account.
+
+    A hedge counts once in the total, with each of its legs on the leg's account. ``accounts`` are limits of their own.
+    """
+
+    total: Decimal
+    per_account: Decimal
+    accounts: Mapping[str, Decimal] = field(default_factory=dict)
+    gate: str = "total-notional"
+
+    def check(self, plan: HedgePlan, portfolio: Portfolio, now: datetime) -> Refusal | None:
+        for account in (None, plan.long.account, plan.short.account):
+            limit, held = self._limit(account), portfolio.total_notional(account)
+            needed = f"at most {limit} USD {_where(account)}"
+            if held is None:
+                return refuse(plan, self.gate, needed, "unknown: the price of an open hedge", now)
+            if held + plan.notional > limit:
+                return refuse(plan, self.gate, needed, f"{held + plan.notional:.2f} USD", now)
+        return None
+
+    def usage(self, portfolio: Portfolio, now: datetime) -> Usage | None:
+        names = {leg.account for h in portfolio.hedges for leg in (h.intent.long, h.intent.short)}
+        highest: Usage | None = None
+        for account in (None, *sorted(names)):
+            limit, held = self._limit(account), portfolio.total_notional(account)
+            if held is None:
+                return None
+            if highest is None or held / limit > highest.share:
+                where = _where(account)
+                highest = Usage(held / limit, f"{held:.2f} USD {where}", f"at most {limit} USD {where}")
+        return highest
+
+    def _limit(self, account: str | None) -> Decimal:
+        return self.total if account is None else self.accounts.get(account, self.per_account)
+
+
+def _where(account: str | None) -> str:
+    return "over all" if account is None else f"on {account}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -17,6 +19,33 @@ class RuleSettings(PluginSettings):
     """``enabled: false`` switches the rule off."""
 
     enabled: bool = True
+
+
+class OrderRateSettings(RuleSettings):
+    """``per_minute``: orders of any kind within a minute of the bot's time."""
+
+    per_minute: int = Field(default=300, ge=4, le=100_000)
+
+
+class RoundTripsSettings(RuleSettings):
+    """``per_hour``: hedges of one symbol opened and closed within an hour."""
+
+    per_hour: int = Field(default=6, ge=1, le=10_000)
+
+
+class DailyLossSettings(RuleSettings):
+    """``max_usd`` is the loss at which the UTC day is over for entries; ``action: kill`` closes everything too."""
+
+    max_usd: Decimal = Field(default=Decimal(1000), gt=0, le=10**12, allow_inf_nan=False)
+    action: Literal["block", "kill"] = "block"
+
+
+class TotalNotionalSettings(RuleSettings):
+    """``total_usd`` over all hedges, ``per_account_usd`` of legs on one account; ``accounts`` for some by name."""
+
+    total_usd: Decimal = Field(default=Decimal(500_000), gt=0, le=10**12, allow_inf_nan=False)
+    per_account_usd: Decimal = Field(default=Decimal(500_000), gt=0, le=10**12, allow_inf_nan=False)
+    accounts: dict[str, Annotated[Decimal, Field(gt=0, le=10**12, allow_inf_nan=False)]] = Field(default={})
 
 
 class LogSinkSettings(PluginSettings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Generic, Protocol, TypeVar
 
@@ -15,6 +15,7 @@ from fundingarb.domain.order import ZERO, Balance
 
 T = TypeVar("T")
 _SEAL = object()
+HOUR = timedelta(hours=1)
 
 
 class Approved(Generic[T]):
@@ -37,7 +38,9 @@ class Portfolio:
     """What risk rules may look at: live hedges, balances per account, halts and cooldowns.
 
     ``halted`` maps an account to why entries on it are off; ``cooldowns`` a symbol to when entries may resume;
-    ``prices`` a symbol to about what one unit costs.
+    ``prices`` a symbol to about what one unit costs. ``over`` are hedges that ended within the last day, ``sent`` is
+    how many orders left within the last minute, ``day_result`` what the UTC day has brought so far in USD: booked
+    price results, funding and fees, plus all of the unrealised result of what is open; None while that is unknown.
     """
 
     hedges: tuple[Hedge, ...] = ()
@@ -46,6 +49,9 @@ class Portfolio:
     cooldowns: Mapping[str, datetime] = field(default_factory=dict)
     killed: bool = False
     prices: Mapping[str, Decimal] = field(default_factory=dict)
+    over: tuple[Hedge, ...] = ()
+    sent: int = 0
+    day_result: Decimal | None = ZERO
 
     def pending_margin(self, account: str) -> Decimal | None:
         """What entries under way on ``account`` may still take of its margin (all of their target, as balances are
@@ -66,6 +72,38 @@ class Portfolio:
             (max(h.intent.quantity, h.hedged) * price for h in self.hedges if h.live and h.symbol == symbol),
             ZERO,
         )
+
+    def total_notional(self, account: str | None = None) -> Decimal | None:
+        """USD notional of all live hedges, or of the legs on ``account`` (targets while opening); None while the price
+        of one is unknown."""
+        total = ZERO
+        for hedge in self.hedges:
+            if not hedge.live or account not in (None, hedge.intent.long.account, hedge.intent.short.account):
+                continue
+            price = self.prices.get(hedge.symbol)
+            if price is None:
+                return None
+            total += max(hedge.intent.quantity, hedge.hedged) * price
+        return total
+
+    def round_trips(self, now: datetime) -> Mapping[str, int]:
+        """Symbol -> how many of its hedges were closed within the last hour after they had held something."""
+        counts: dict[str, int] = {}
+        for hedge in self.over:
+            closed = hedge.intent.closed_at
+            if closed is not None and now - closed < HOUR and any(order.filled for order in hedge.orders):
+                counts[hedge.symbol] = counts.get(hedge.symbol, 0) + 1
+        return counts
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much of a guard's limit is used: ``share`` 1 is all of it. ``kill`` asks for the kill switch then."""
+
+    share: Decimal
+    actual: str
+    limit: str
+    kill: bool = False
 
 
 class Rule(Protocol):

@@ -9,7 +9,9 @@ from decimal import Decimal
 from fundingarb.domain.events import Alert, PaymentBooked, Severity
 from fundingarb.domain.hedge import CloseReason, Hedge, OrderRecord, Status
 from fundingarb.domain.instrument import Side
+from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.pnl import HedgePnl
+from fundingarb.domain.risk import Usage
 from fundingarb.engine.bus import Bus
 
 
@@ -131,6 +133,29 @@ class Announcer:
             "Action: reducing it; see fundingarb reconcile",
         )
         self._say(Severity.CRITICAL, "Unhedged Position", lines, now, hedge)
+
+    def guard_near(self, gate: str, usage: Usage, now: datetime) -> None:
+        self._say(
+            Severity.WARNING, f"Near The Limit: {gate}", (f"Is: {usage.actual}", f"Limit: {usage.limit}"), now
+        )
+
+    def guard_reached(self, gate: str, usage: Usage, now: datetime) -> None:
+        action = "the kill switch is latched" if usage.kill else "no entries until it is below again"
+        lines = (f"Is: {usage.actual}", f"Limit: {usage.limit}", f"Action: {action}")
+        self._say(Severity.CRITICAL, f"Limit Reached: {gate}", lines, now)
+
+    def guard_below(self, gate: str, usage: Usage, now: datetime) -> None:
+        lines = (f"Is: {usage.actual}", f"Limit: {usage.limit}", "Action: entries resume")
+        self._say(Severity.INFO, f"Below The Limit Again: {gate}", lines, now)
+
+    def guard_refused(self, refusal: Refusal, now: datetime) -> None:
+        lines = (
+            f"Pair: {refusal.symbol}",
+            f"Needs: {refusal.needed}",
+            f"Would be: {refusal.actual}",
+            "Action: not opened",
+        )
+        self._say(Severity.WARNING, f"Limit Refuses An Entry: {refusal.gate}", lines, now)
 
     def strategy_failed(self, reason: str, now: datetime) -> None:
         lines = (reason, "Action: nothing is opened or closed on its word; open hedges are kept even")

@@ -20,8 +20,10 @@ from fundingarb.domain.pnl import HedgePnl, hedge_pnl
 from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.alerts import Announcer, lease_lost
 from fundingarb.engine.bus import Bus
+from fundingarb.engine.clock import elapsed
 from fundingarb.engine.executor import Executor
 from fundingarb.engine.gate import RequestGate
+from fundingarb.engine.guards import GuardWatch
 from fundingarb.engine.manual import manual_plan
 from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
 from fundingarb.engine.reactions import Reactions
@@ -36,7 +38,9 @@ from fundingarb.ports import (
     BotStatus,
     Clock,
     ExchangeAdapter,
+    Guard,
     Lease,
+    OrderGuard,
     RiskRule,
     Service,
     Store,
@@ -145,6 +149,7 @@ class Bot:
                 self.state.cool_down(hedge.symbol, hedge.intent.closed_at + self.settings.pause_after(hedge))
         for symbol, closed_at in checkpoint.liquidated.items():
             self.state.cool_down(symbol, closed_at + self.settings.cooldown)
+        self._count_sent(checkpoint.hedges)
         for name, adapter in self.parts.accounts.items():
             account = Account(name, adapter)
             account.fills_since = checkpoint.fills_since.get(name)
@@ -171,6 +176,7 @@ class Bot:
             tasks.start_soon(reactions.watch_events)
             tasks.start_soon(reactions.journal_alerts)
             await reactions.remember_liquidations()
+            tasks.start_soon(keep_running, "guards", self._guards().run, self.clock, self._failed)
             for name, sink in self.parts.sinks.items():
                 tasks.start_soon(reactions.deliver, name, sink)
             await self._start_feeds(tasks)
@@ -201,6 +207,12 @@ class Bot:
                     log.warning("alert sink %s: %s: %s", name, type(error).__name__, error)
         raise LeaseTaken(f"{reason}; this bot has ended, its hedges are the other one's now")
 
+    def _count_sent(self, hedges: Sequence[Hedge]) -> None:
+        """Orders of the last minute count over a restart."""
+        now, moment = self.clock.now(), elapsed(self.clock)
+        ages = [(now - order.created_at).total_seconds() for hedge in hedges for order in hedge.orders]
+        self.state.sent_at.extend(moment - age for age in sorted(ages, reverse=True) if age < 60)
+
     def stop(self) -> None:
         """Ask for a clean end: entries off, resting entries cancelled, open hedges stay open."""
         self._stop.set()
@@ -222,13 +234,33 @@ class Bot:
             rules=self.parts.rules,
             gates=self.gates,
             readers=self.readers,
-            executor=Executor(self.state, self.gates, self.clock, tasks, self._wake),
+            executor=Executor(
+                self.state,
+                self.gates,
+                self.clock,
+                tasks,
+                self._wake,
+                [rule for rule in self.parts.rules if isinstance(rule, OrderGuard)],
+            ),
             announcer=self.announcer,
             tasks=tasks,
             new_id=self.parts.new_id,
             entries_left=self.settings.max_new_hedges,
             period=min(0.5, 20 / self.clock.speed) if self.clock.speed > 1 else 0.5,
         )
+
+    def _guards(self) -> GuardWatch:
+        guards = [rule for rule in self.parts.rules if isinstance(rule, Guard)]
+        return GuardWatch(
+            guards, self.state, self.markets, self.store, self.bus, self.clock, self.announcer, self.pnl,
+            self._kill,
+        )  # fmt: skip
+
+    async def _kill(self, reason: str) -> None:
+        """Latch the kill switch, in memory before on disk."""
+        self.state.killed = True
+        self._wake()
+        await self.store.set_killed(True, reason, self.clock.now())
 
     async def _start_feeds(self, tasks: anyio.abc.TaskGroup) -> None:
         feeds = [

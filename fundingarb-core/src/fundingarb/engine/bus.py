@@ -35,6 +35,10 @@ class Subscription:
             await self._wake.wait()
         return self._events.popleft()
 
+    def take(self) -> Event | None:
+        """The next event; None when there is none."""
+        return self._events.popleft() if self._events else None
+
 
 class Bus:
     """Publishes committed events to subscriptions."""

@@ -8,6 +8,13 @@ from datetime import datetime, timezone
 
 import anyio
 
+from fundingarb.ports import Clock
+
+
+def elapsed(clock: Clock) -> float:
+    """Seconds of the clock's time since some moment: they never jump, whatever is done to the wall's time."""
+    return clock.monotonic() * clock.speed
+
 
 @dataclass(frozen=True, slots=True)
 class SystemClock:

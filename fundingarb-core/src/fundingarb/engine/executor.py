@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -13,10 +13,11 @@ import anyio.abc
 from fundingarb.domain.hedge import OrderRecord
 from fundingarb.domain.order import ZERO, NewOrder, OrderReport, OrderState, TimeInForce
 from fundingarb.domain.reconcile import expected_positions
+from fundingarb.engine.clock import elapsed
 from fundingarb.engine.gate import GateClosed, Priority, RequestGate
 from fundingarb.engine.state import Account, BotState
 from fundingarb.errors import ExchangeError, OrderRefused
-from fundingarb.ports import Clock
+from fundingarb.ports import Clock, OrderGuard
 
 log = logging.getLogger("fundingarb.executor")
 T = TypeVar("T")
@@ -47,12 +48,14 @@ class Executor:
         clock: Clock,
         tasks: anyio.abc.TaskGroup,
         wake: Callable[[], None],
+        guards: Sequence[OrderGuard] = (),
     ) -> None:
         self._state = state
         self._gates = gates
         self._clock = clock
         self._tasks = tasks
         self._wake = wake
+        self._guards = guards
         self._asking: set[str] = set()
         self._not_before: dict[str, float] = {}
         self._missing_since: dict[str, float] = {}
@@ -129,7 +132,8 @@ class Executor:
 
         async def request() -> OrderReport:
             if not record.reduce_only:
-                self._recheck(started)
+                self._recheck(record, started)
+            self._state.sent_at.append(elapsed(self._clock))
             return await account.adapter.place_order(order)
 
         try:
@@ -151,7 +155,7 @@ class Executor:
         self._state.put_order(replace(current, latency_ms=round(latency, 3)))
         self._wake()
 
-    def _recheck(self, started: float) -> None:
+    def _recheck(self, record: OrderRecord, started: float) -> None:
         """The last look before an order that adds exposure leaves: it may have waited for its place."""
         if self._state.killed:
             raise GateClosed("not sent: the kill switch is latched")
@@ -159,6 +163,15 @@ class Executor:
             raise GateClosed("not sent: the lease of the database is not confirmed")
         if self._clock.monotonic() - started > STALE_SECONDS:
             raise GateClosed(f"not sent: it waited more than {STALE_SECONDS:.0f} s for its place")
+        sent = self._state.sent_lately(elapsed(self._clock))
+        for guard in self._guards:
+            try:
+                reason = guard.admit(record, sent)
+            except Exception as error:
+                log.exception("a risk rule failed")
+                reason = f"a risk rule failed: {type(error).__name__}: {error}"
+            if reason is not None:
+                raise GateClosed(f"not sent: {reason}")
 
     async def _cancel(self, record: OrderRecord) -> None:
         account = self._state.accounts[record.account]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -83,7 +84,7 @@ class BotState:
     """Everything decisions are made from, apart from the markets.
 
     ``dirty`` collects registry rows and intents that changed since the last commit; ``in_flight`` are client order ids
-    whose send has not returned.
+    whose send has not returned; ``sent_at`` is when orders left lately; ``day_result`` as in ``Portfolio``.
     """
 
     accounts: dict[str, Account] = field(default_factory=dict)
@@ -96,6 +97,8 @@ class BotState:
     in_flight: set[str] = field(default_factory=set)
     dirty_orders: dict[str, OrderRecord] = field(default_factory=dict)
     dirty_intents: dict[UUID, Intent] = field(default_factory=dict)
+    sent_at: deque[float] = field(default_factory=deque)
+    day_result: Decimal | None = None
     _owner: dict[str, UUID] = field(default_factory=dict)
     _named: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -114,6 +117,12 @@ class BotState:
     def cool_down(self, symbol: str, until: datetime) -> None:
         """No entry on ``symbol`` before ``until``, nor before what was said earlier."""
         self.cooldowns[symbol] = max(until, self.cooldowns.get(symbol, until))
+
+    def sent_lately(self, moment: float) -> int:
+        """How many orders left within the minute before ``moment`` (monotonic seconds of the bot's time)."""
+        while self.sent_at and self.sent_at[0] <= moment - 60:
+            self.sent_at.popleft()
+        return len(self.sent_at)
 
     def live(self) -> list[Hedge]:
         return [hedge for hedge in self.hedges.values() if hedge.live]
@@ -219,9 +228,12 @@ class BotState:
                 self._owner.pop(order.client_id, None)
                 self._named.pop((order.account, order.exchange_order_id), None)
 
-    def portfolio(self, prices: Mapping[str, Decimal]) -> Portfolio:
-        """What risk rules look at; ``prices`` is symbol -> about what one unit costs."""
+    def portfolio(self, prices: Mapping[str, Decimal], moment: float = 0.0) -> Portfolio:
+        """What risk rules look at; ``prices``: symbol -> about what one unit costs; ``moment``: see ``sent_lately``."""
         return Portfolio(
+            over=tuple(hedge for hedge in self.hedges.values() if not hedge.live),
+            sent=self.sent_lately(moment),
+            day_result=self.day_result,
             prices=prices,
             hedges=tuple(self.live()),
             balances={a.name: a.free_balance for a in self.accounts.values() if a.free_balance is not None},

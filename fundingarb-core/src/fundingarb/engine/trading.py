@@ -32,6 +32,7 @@ from fundingarb.domain.risk import Approved, approve, refuse
 from fundingarb.engine.accounts import AccountReader, prepare
 from fundingarb.engine.alerts import Announcer
 from fundingarb.engine.bus import Bus
+from fundingarb.engine.clock import elapsed
 from fundingarb.engine.executor import Executor
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.markets import Markets
@@ -183,7 +184,8 @@ class TradingLoop:
     def judge(self, plan: HedgePlan, now: datetime) -> Approved[HedgePlan] | Refusal:
         """What the risk rules say of ``plan`` as things are now; a rule that raises refuses."""
         try:
-            return approve(plan, self.rules, self.state.portfolio(self.markets.prices()), now)
+            portfolio = self.state.portfolio(self.markets.prices(), elapsed(self.clock))
+            return approve(plan, self.rules, portfolio, now)
         except Exception as error:
             log.exception("a risk rule failed")
             return refuse(plan, "rule", "a risk rule that answers", f"{type(error).__name__}: {error}", now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -243,6 +243,19 @@ def funding_total(connection: Connection, hedge_id: UUID) -> Decimal:
     """What a hedge's funding payments add up to. Summed here, exactly: SQLite would add binary floats."""
     table = tables.funding_events
     return sum(connection.scalars(select(table.c.payment_usd).where(table.c.position_id == hedge_id)), ZERO)
+
+
+def result_since(connection: Connection, accounts: Collection[str], since: datetime) -> Decimal:
+    """Price results and funding less fees, booked to hedges on ``accounts``. Summed here, as in ``funding_total``."""
+    trades, funding = tables.trades, tables.funding_events
+    booked = select(trades.c.realized_pnl, trades.c.fee).where(
+        trades.c.account.in_(accounts), trades.c.timestamp >= since, trades.c.position_id.is_not(None)
+    )
+    paid = select(funding.c.payment_usd).where(
+        funding.c.account.in_(accounts), funding.c.settlement >= since, funding.c.position_id.is_not(None)
+    )
+    prices = sum((row["realized_pnl"] - row["fee"] for row in _fetch(connection, booked)), ZERO)
+    return prices + sum(connection.scalars(paid), ZERO)
 
 
 def refusals(connection: Connection, limit: int) -> list[Refusal]:

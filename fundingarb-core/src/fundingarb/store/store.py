@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -99,6 +100,9 @@ class SqlStore:
     async def payments(self, hedge_id: UUID | None = None) -> Sequence[FundingPayment]:
         return await self._reader.read(partial(reading.payments, hedge_id=hedge_id))
 
+    async def result_since(self, accounts: Collection[str], since: datetime) -> Decimal:
+        return await self._reader.read(partial(reading.result_since, accounts=accounts, since=since))
+
     async def refusals(self, *, limit: int = 1000) -> Sequence[Refusal]:
         return await self._reader.read(partial(reading.refusals, limit=limit))
 
@@ -191,6 +195,9 @@ class InlineStore:
 
     async def payments(self, hedge_id: UUID | None = None) -> Sequence[FundingPayment]:
         return self._session.read(partial(reading.payments, hedge_id=hedge_id))
+
+    async def result_since(self, accounts: Collection[str], since: datetime) -> Decimal:
+        return self._session.read(partial(reading.result_since, accounts=accounts, since=since))
 
     async def refusals(self, *, limit: int = 1000) -> Sequence[Refusal]:
         return self._session.read(partial(reading.refusals, limit=limit))

@@ -1,0 +1,154 @@
+"""The runaway guards at work: the day's result, alerts near and at their limits, the kill switch where one asks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import anyio
+
+from fundingarb.domain.events import CandidateRefused, FillBooked, PaymentBooked
+from fundingarb.domain.hedge import Hedge
+from fundingarb.domain.pnl import HedgePnl, unrealized
+from fundingarb.domain.risk import Usage
+from fundingarb.engine.alerts import Announcer
+from fundingarb.engine.bus import Bus
+from fundingarb.engine.clock import elapsed
+from fundingarb.engine.markets import Markets
+from fundingarb.engine.state import BotState
+from fundingarb.errors import StoreError
+from fundingarb.ports import Clock, Guard, Store
+
+log = logging.getLogger("fundingarb.guards")
+
+#: Real seconds between two looks.
+LOOK = 1.0
+#: Shares of a limit from which there is a warning, and below which there is none any more.
+NEAR, CLEAR = Decimal("0.8"), Decimal("0.7")
+#: The same refusal, and the same nearness to a limit, is told once in this time.
+AGAIN = timedelta(hours=1)
+
+
+@dataclass
+class GuardWatch:
+    """Keeps ``state.day_result`` and watches the guards; ``kill`` latches the kill switch with a reason."""
+
+    guards: Sequence[Guard]
+    state: BotState
+    markets: Markets
+    store: Store
+    bus: Bus
+    clock: Clock
+    announcer: Announcer
+    pnl: Callable[[Hedge], Awaitable[HedgePnl]]
+    kill: Callable[[str], Awaitable[None]]
+    _booked: Decimal | None = None
+    _day: datetime | None = None
+    _books: Mapping[UUID, HedgePnl] = field(default_factory=dict)
+    _reached: set[str] = field(default_factory=set)
+    _told: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    _blind: set[str] = field(default_factory=set)
+    _failing: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._blind = {guard.gate for guard in self.guards}
+
+    async def run(self) -> None:
+        """Look every second, for as long as the bot runs."""
+        with (
+            self.bus.subscribe(1, FillBooked, PaymentBooked) as booked,
+            self.bus.subscribe(100, CandidateRefused) as refused,
+        ):
+            while True:
+                now = self.clock.now()
+                await self._read(now, changed=booked.take() is not None)
+                self.state.day_result = self._result()
+                blind = self._blind | await self._look(now)
+                while isinstance(event := refused.take(), CandidateRefused):
+                    if event.refusal.gate not in blind:
+                        self._refused(event, now)
+                await anyio.sleep(LOOK)
+
+    async def _read(self, now: datetime, *, changed: bool) -> None:
+        """What the ledgers say of the day, and of what is open; again when something was booked or the day is over."""
+        day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        live = self.state.live()
+        if not changed and day == self._day and all(hedge.id in self._books for hedge in live):
+            return
+        try:
+            self._booked = await self.store.result_since(list(self.state.accounts), day)
+            self._books = {hedge.id: await self.pnl(hedge) for hedge in live}
+            self._day = day
+        except StoreError as error:
+            log.info("the day's result was not read: %s", error)
+            self._day = None
+
+    def _result(self) -> Decimal | None:
+        """The day's result; None while it was not read, or a mark price of something that is open is unknown."""
+        if self._booked is None or self._day is None:
+            return None
+        total = self._booked
+        for hedge in self.state.live():
+            pnl = self._books.get(hedge.id)
+            legs = () if pnl is None else ((hedge.long, pnl.long), (hedge.short, pnl.short))
+            if pnl is None or any(leg.filled > 0 and money.entry_price is None for leg, money in legs):
+                continue  # filled just now: its fills are booked in a moment
+            marks = (
+                self.markets.mark(leg.instrument.exchange, hedge.symbol)
+                for leg in (hedge.intent.long, hedge.intent.short)
+            )
+            open_result = unrealized(hedge, pnl, *marks)
+            if open_result is None:
+                return None
+            total += open_result
+        return total
+
+    async def _look(self, now: datetime) -> set[str]:
+        """The gates whose usage is unknown: what they refuse meanwhile is no news."""
+        self._blind = set()
+        portfolio = self.state.portfolio(self.markets.prices(), elapsed(self.clock))
+        for guard in self.guards:
+            try:
+                usage = guard.usage(portfolio, now)
+                self._failing.discard(guard.gate)
+            except Exception:
+                if guard.gate not in self._failing:
+                    log.exception("the risk rule %s failed", guard.gate)
+                self._failing.add(guard.gate)
+                usage = None
+            if usage is None:
+                self._blind.add(guard.gate)
+            else:
+                await self._judge(guard.gate, usage, now)
+        return self._blind
+
+    async def _judge(self, gate: str, usage: Usage, now: datetime) -> None:
+        if usage.share >= 1 and gate not in self._reached:
+            self._reached.add(gate)
+            self.announcer.guard_reached(gate, usage, now)
+            if usage.kill and not self.state.killed:
+                await self.kill(f"{gate}: {usage.actual}")
+        elif usage.share < CLEAR and gate in self._reached:
+            self._reached.discard(gate)
+            self.announcer.guard_below(gate, usage, now)
+        elif NEAR <= usage.share < 1 and gate not in self._reached and self._first(gate, "near", now):
+            self.announcer.guard_near(gate, usage, now)
+
+    def _refused(self, event: CandidateRefused, now: datetime) -> None:
+        gate = event.refusal.gate
+        if gate in self._reached or all(guard.gate != gate for guard in self.guards):
+            return
+        if self._first(gate, "refused", now):
+            self.announcer.guard_refused(event.refusal, now)
+
+    def _first(self, gate: str, what: str, now: datetime) -> bool:
+        """Whether this was not told lately."""
+        told = self._told.get((gate, what))
+        if told is not None and now - told < AGAIN:
+            return False
+        self._told[gate, what] = now
+        return True
