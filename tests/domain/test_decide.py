@@ -384,6 +384,27 @@ def test_evening_out_between_different_lots_reduces_both() -> None:
     assert [(o.leg, o.quantity) for o in orders] == [(LONG, D("0.01")), (SHORT, D("0.007"))]
 
 
+def test_where_less_is_wanted_both_legs_are_reduced_at_once() -> None:
+    orders = [action.order for action in run(held(quantity=D("6.5"))) if isinstance(action, Place)]
+    assert [(o.leg, o.quantity, o.reduce_only) for o in orders] == [
+        (LONG, D("3.5"), True),
+        (SHORT, D("3.5"), True),
+    ]
+    assert run(held(quantity=D(11))) == []
+
+
+def test_then_the_leg_that_lags_goes_on_alone() -> None:
+    done = held(filled(LONG, UNWIND, "4"), row(SHORT, UNWIND, "4", CANCELLED, filled="1"), quantity=D(6))
+    order = placed(run(done, now=LATE))
+    assert (order.leg, order.quantity) == (SHORT, D(3))
+
+
+def test_nothing_is_reduced_on_one_side_while_the_other_cannot_be_reached() -> None:
+    assert run(held(quantity=D(6)), market(None, DOWN)) == []
+    order = placed(run(held(quantity=D(6), taken={SHORT: D(1)}), market(None, DOWN)))
+    assert (order.leg, order.quantity) == (LONG, D(1))
+
+
 def test_a_hedge_that_holds_nothing_any_more_is_over() -> None:
     assert run(held(taken={SHORT: D(10)})) == [SetMode(Mode.CLOSING, CloseReason.INCOMPLETE)]
     assert run(held(taken={SHORT: D(10), LONG: D(10)})) == [SetMode(Mode.CLOSING, CloseReason.INCOMPLETE)]

@@ -177,7 +177,7 @@ def _advance(
     """Both legs are quiet: even out what will not be hedged, enter what is left of the target, or be done."""
     target = hedge.intent.quantity
     if second.filled > first.filled or first.filled > max(target, second.filled):
-        return _even_out(hedge, market, policy, now)
+        return _even_out(hedge, hedge.hedged, market, policy, now)
     remaining = target - first.filled
     if remaining >= first.plan.instrument.lot:
         return _enter(hedge, first, remaining, market, policy, now) if hedgeable else []
@@ -264,17 +264,26 @@ def _hedge_surplus(
 
 
 def _hold(hedge: Hedge, market: HedgeMarket, policy: ExecutionPolicy, now: datetime) -> list[Action]:
-    """Keep both legs equal, whatever made one heavier (late fill, ADL); a hedge that holds nothing is over."""
+    """Keep both legs equal, whatever made one heavier (late fill, ADL); a hedge that holds nothing is over.
+
+    Where less is wanted than is hedged (margin), both legs are reduced at once, unless one cannot be reached.
+    """
     if not (hedge.long.idle and hedge.short.idle):
         return [*_cancel_resting(hedge.long), *_cancel_resting(hedge.short)]
     if hedge.hedged <= 0:
         return [SetMode(Mode.CLOSING, CloseReason.INCOMPLETE)]
-    return _even_out(hedge, market, policy, now) if hedge.unhedged else []
+    both = market.long.reachable and market.short.reachable
+    wanted = min(hedge.hedged, hedge.intent.quantity) if both else hedge.hedged
+    if hedge.unhedged or wanted < hedge.hedged:
+        return _even_out(hedge, wanted, market, policy, now)
+    return []
 
 
-def _even_out(hedge: Hedge, market: HedgeMarket, policy: ExecutionPolicy, now: datetime) -> list[Action]:
-    """Reduce to the largest size both legs can have: where lots differ that may be less than the lighter leg."""
-    level = floor_to(max(hedge.hedged, ZERO), hedge.lot)
+def _even_out(
+    hedge: Hedge, wanted: Decimal, market: HedgeMarket, policy: ExecutionPolicy, now: datetime
+) -> list[Action]:
+    """Reduce both to ``wanted`` or the next smaller size that both legs can have, where their lots differ."""
+    level = floor_to(max(wanted, ZERO), hedge.lot)
     actions: list[Action] = []
     for leg in (hedge.long, hedge.short):
         actions += _reduce(hedge, leg, leg.filled - level, Purpose.UNWIND, market, policy, now)

@@ -56,6 +56,7 @@ class CloseReason(str, Enum):
     KILL = "KILL"
     INCOMPLETE = "INCOMPLETE"
     DELISTING = "DELISTING"
+    MARGIN = "MARGIN"
 
 
 @dataclass(frozen=True, slots=True)
