@@ -213,6 +213,7 @@ class Monitor:
 
     def alert(self, alert: Alert) -> None:
         """The bot delivered an alert."""
+        self.look(alert.at)
         if alert.severity is not Severity.CRITICAL:
             return
         self.critical.append(alert)

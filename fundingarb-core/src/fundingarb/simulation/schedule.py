@@ -1,0 +1,226 @@
+"""What is done to a run and when: hedges that are opened, faults that strike. Saved and loaded as JSON or YAML.
+
+A schedule is made from a seed. Every seed strikes the next few (stage, fault) pairs of the feasible ones, so that a
+campaign over consecutive seeds meets all of them about equally often.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fundingarb.errors import ConfigError
+from fundingarb.localnet.faults import FaultKind
+from fundingarb.simulation.stages import Stage
+
+OWN_KINDS = {
+    "outage": "no request reaches the exchange and its streams are down, for `lasts` seconds",
+    "broken_promise": "a request is held up for longer than any proof can cover, and executed after all",
+    "by_hand": "a person closes part of a leg in the exchange's own app",
+    "crash": "the bot is killed and started again `lasts` seconds later",
+    "db_before": "the next `count` commits fail and store nothing",
+    "db_after": "the next commit is stored but reports failure",
+    "db_hang": "the next commit does not return for a while",
+    "db_down": "every commit fails for `lasts` seconds",
+    "close": "the operator closes the hedge",
+    "kill": "the operator throws the kill switch",
+}
+"""Faults beyond those of the localnet's ``FaultKind``."""
+
+KINDS: tuple[str, ...] = (*(kind.value for kind in FaultKind), *OWN_KINDS)
+PER_SEED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A hedge that is opened ``at`` seconds after the start and closed ``hold`` seconds after it is held."""
+
+    at: float
+    symbol: str
+    long: str
+    short: str
+    usd: float
+    hold: float
+    reason: str = "SPREAD"
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A fault and when it strikes: ``at`` seconds, or ``delay`` seconds after a hedge reaches ``stage`` (not before
+    ``at``). ``exchange``, ``account`` and ``symbol`` default to those of that hedge; ``leg`` says which of its legs.
+
+    ``lasts`` is how long it stays (seconds), ``count`` how often it fires, ``operation`` what it hits (a pattern),
+    ``seconds``, ``fraction``, ``factor`` and ``hours`` what the localnet's fault of that kind takes.
+    """
+
+    kind: str
+    stage: str | None = None
+    at: float = 0.0
+    delay: float = 0.0
+    exchange: str | None = None
+    account: str | None = None
+    symbol: str | None = None
+    leg: str = "first"
+    operation: str | None = None
+    lasts: float = 5.0
+    count: int | None = 1
+    seconds: float = 1.0
+    fraction: float = 0.5
+    factor: float = 1.0
+    hours: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """One run. ``seconds`` is how long hedges are opened and faults strike; calm and the reckoning come after it.
+
+    ``settings`` overrides execution settings by name; ``restart_at_end`` ends with a crash and a start that must send
+    nothing; ``close_at_end`` closes what is left before that.
+    """
+
+    seed: int
+    seconds: float = 420.0
+    openings: tuple[Opening, ...] = ()
+    strikes: tuple[Strike, ...] = ()
+    settings: Mapping[str, float] = field(default_factory=dict)
+    restart_at_end: bool = True
+    close_at_end: bool = True
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def load_schedule(path: Path) -> Schedule:
+    """A schedule from a JSON or YAML file. Raises ``ConfigError`` with what is wrong with it."""
+    import yaml
+
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"scenario {path}: {error.strerror}; give an existing file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"scenario {path} is neither YAML nor JSON; correct it") from error
+    return read_schedule(document, str(path))
+
+
+def read_schedule(document: Any, name: str) -> Schedule:
+    """A schedule from plain values. Raises ``ConfigError``."""
+    if not isinstance(document, Mapping):
+        raise ConfigError(f"scenario {name}: a mapping with `strikes` is expected; see the example")
+    _refuse_unknown(document, Schedule, name)
+    for key, kind in (("strikes", Strike), ("openings", Opening)):
+        for number, item in enumerate(document.get(key) or ()):
+            if not isinstance(item, Mapping):
+                raise ConfigError(f"scenario {name}: {key}[{number}] is not a mapping; correct it")
+            _refuse_unknown(item, kind, f"{name}: {key}[{number}]")
+    try:
+        schedule = msgspec.convert({"seed": 0, **document}, Schedule, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"scenario {name}: {error}; correct it") from error
+    for strike in schedule.strikes:
+        if strike.kind not in KINDS:
+            raise ConfigError(
+                f"scenario {name}: there is no fault {strike.kind!r}; known: {', '.join(KINDS)}"
+            )
+        if strike.stage is not None and strike.stage not in Stage.__members__:
+            known = ", ".join(Stage.__members__)
+            raise ConfigError(f"scenario {name}: there is no stage {strike.stage!r}; known: {known}")
+    return schedule
+
+
+def _refuse_unknown(document: Mapping[str, Any], kind: Any, where: str) -> None:
+    known = [one.name for one in fields(kind)]
+    for key in document:
+        if key not in known:
+            raise ConfigError(f"scenario {where}: unknown key {key!r}; known: {', '.join(known)}")
+
+
+def random_schedule(
+    seed: int,
+    pairs: Sequence[tuple[Stage, str]],
+    exchanges: Sequence[str],
+    symbols: Sequence[str],
+    *,
+    per_seed: int = PER_SEED,
+) -> Schedule:
+    """The schedule of ``seed``; ``pairs`` are the feasible ones, struck in turn."""
+    rng = random.Random(f"schedule/{seed}")
+    seconds = 400.0
+    openings = []
+    for number, symbol in enumerate(symbols):
+        at = 3.0 + 4.0 * number
+        while at < seconds - 60:
+            long, short = rng.sample(list(exchanges), 2)
+            usd = rng.choice((300.0, 2_000.0, 8_000.0))
+            hold = rng.choice((5.0, 20.0, 60.0, 150.0))
+            reason = rng.choice(("SPREAD", "SPREAD", "MANUAL"))
+            openings.append(Opening(round(at, 3), symbol, long, short, usd, hold, reason))
+            at += hold + rng.uniform(40.0, 90.0)
+    shuffled = list(pairs)
+    random.Random("pairs").shuffle(shuffled)
+    chosen = [shuffled[(seed * per_seed + n) % len(shuffled)] for n in range(min(per_seed, len(shuffled)))]
+    strikes = [_aimed(rng, stage, kind, seconds) for stage, kind in chosen]
+    # what ends everything comes last, so that the other faults get their turn
+    strikes.sort(key=lambda strike: strike.at)
+    settings = {
+        "fill_timeout": rng.choice((6.0, 15.0, 30.0)),
+        "post_only": float(rng.random() < 0.15),
+        "leverage": float(rng.choice((3, 5, 10))),
+        "balance": rng.choice((8_000.0, 20_000.0, 100_000.0)),
+    }
+    return Schedule(
+        seed,
+        seconds,
+        tuple(sorted(openings, key=lambda one: one.at)),
+        tuple(strikes),
+        settings,
+        restart_at_end=rng.random() < 0.5,
+        close_at_end=rng.random() < 0.6,
+    )
+
+
+def _aimed(rng: random.Random, stage: Stage, kind: str, seconds: float) -> Strike:
+    """A strike of ``kind`` on a hedge that reaches ``stage``, with figures that suit the kind."""
+    at = rng.uniform(0.0, seconds * 0.75)
+    if kind == "kill":
+        at = rng.uniform(seconds * 0.6, seconds * 0.8)
+    placing = stage in (Stage.A_INTENT, Stage.B_INTENT, Stage.CLOSE_INTENT, Stage.UNWIND)
+    operation = "order.place" if placing and rng.random() < 0.8 else rng.choice(("*", "order.*"))
+    if kind in ("partial_fill", "late_accept", "broken_promise"):
+        operation = "order.place"
+    if stage in (Stage.HEDGED, Stage.FLAT, Stage.CLOSE_DONE) and operation == "order.*":
+        operation = "*"
+    return Strike(
+        kind=kind,
+        stage=stage.value,
+        at=round(at, 3),
+        delay=round(rng.choice((0.0, 0.0, 0.02, 0.05, 0.1, 0.3)), 3),
+        leg=rng.choice(("first", "second")) if not placing else "working",
+        operation=operation,
+        lasts=round(rng.choice((1.0, 4.0, 12.0, 25.0)), 3),
+        count=rng.choice((1, 1, 1, 2, 4)),
+        seconds=_seconds(rng, kind),
+        fraction=rng.choice((0.0, 0.1, 0.5, 0.9)),
+        factor=rng.choice((0.85, 0.97, 0.995, 1.005, 1.03, 1.15)),
+        hours=rng.choice((2, 4, 8)),
+    )
+
+
+def _seconds(rng: random.Random, kind: str) -> float:
+    ranges = {
+        "latency": (0.3, 6.0),
+        "late_accept": (0.2, 4.0),
+        "broken_promise": (25.0, 60.0),
+        "banned": (2.0, 20.0),
+        "rate_limited": (1.0, 5.0),
+        "clock_skew": (-4.0, 4.0),
+    }
+    low, high = ranges.get(kind, (1.0, 5.0))
+    return round(rng.uniform(low, high), 3)

@@ -1,0 +1,81 @@
+"""The real store on SQLite, inline, whose commits can be made to fail; what is committed is told to whoever watches."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+import anyio
+
+from fundingarb.errors import StoreError
+from fundingarb.ports import Batch, Clock, Committed
+from fundingarb.store import InlineStore
+from fundingarb.store.database import make_engine, parse_url
+from fundingarb.store.session import Session
+
+Failing = Literal["before", "after", "hang"]
+"""A commit that fails and stores nothing; that stores and then reports failure; that does not return for a while."""
+
+HANG_SECONDS = 4.0
+MEMORY = "sqlite://"
+
+_templates: dict[str, sqlite3.Connection] = {}
+
+
+def _memory_session(clock: Clock, instance: str | None) -> Session:
+    """A session on a database in memory. The schema is made once per process and copied."""
+    session = Session(parse_url(MEMORY), clock, instance, migrate=True)
+    session._engine = make_engine(session.database)
+    raw = session._engine.raw_connection()
+    connection = raw.driver_connection
+    if not isinstance(connection, sqlite3.Connection):
+        raise TypeError("the simulation's database is SQLite")
+    if "empty" in _templates:
+        _templates["empty"].backup(connection)
+        session.open()
+    else:
+        session.open()
+        _templates["empty"] = sqlite3.connect(":memory:", check_same_thread=False)
+        connection.backup(_templates["empty"])
+    raw.close()
+    return session
+
+
+class SimStore(InlineStore):
+    """``failing`` has what happens to the next commits, in order; ``down`` makes all of them fail until it is off."""
+
+    def __init__(self, clock: Clock, instance: str | None = None, url: str = MEMORY) -> None:
+        if url == MEMORY:
+            self._session = _memory_session(clock, instance)
+            self.instance = instance
+        else:
+            super().__init__(url, clock, instance)
+        self.failing: deque[Failing] = deque()
+        self.down = False
+        self.commits = 0
+        self.on_commit: list[Callable[[Batch], None]] = []
+
+    @property
+    def unusable(self) -> bool:
+        """Whether the next commit would fail."""
+        return self.down or bool(self.failing)
+
+    async def commit(self, batch: Batch) -> Committed:
+        if not batch:
+            return Committed()
+        if self.down:
+            raise StoreError("the disk is full; free some disk space")
+        how = self.failing.popleft() if self.failing else None
+        if how == "before":
+            raise StoreError("disk I/O error; check the disk")
+        if how == "hang":
+            await anyio.sleep(HANG_SECONDS)
+        committed = await super().commit(batch)
+        self.commits += 1
+        for told in self.on_commit:
+            told(batch)
+        if how == "after":
+            raise StoreError("the connection died while committing; it is tried again")
+        return committed
