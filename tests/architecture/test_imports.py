@@ -35,7 +35,7 @@ LAYERS: dict[str, set[str]] = {
     # The composition root, and the one place that wires store and configuration to the engine.
     "app": VALUES | {"component", "config", "engine", "plugins", "store"},
     # Runs the engine as app does, on virtual time, and looks at the localnet's truth.
-    "simulation": VALUES | {"app", "config", "engine", "localnet", "plugins", "store"},
+    "simulation": VALUES | {"app", "builtin", "config", "engine", "localnet", "plugins", "store"},
     "terminal": {"domain", "ports"},
     "demo": VALUES | {"app", "config", "engine", "localnet", "plugins", "store", "terminal"},
     "cli": VALUES | {"app", "component", "config", "demo", "discovery", "engine", "plugins", "terminal"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -70,14 +70,12 @@ class SimAdapter:
     account: str = ""
     clock_offset: timedelta | None = None
     limits: Sequence[RateLimit] = (RateLimit("ip", 2400, 60),)
+    name: str = field(init=False)
+    dead_man: bool = field(init=False)
 
-    @property
-    def name(self) -> str:
-        return self.venue.name
-
-    @property
-    def dead_man(self) -> bool:
-        return self.venue.dead_man
+    def __post_init__(self) -> None:
+        self.name = self.venue.name
+        self.dead_man = self.venue.dead_man
 
     @property
     def order_expiry(self) -> timedelta | None:

@@ -159,10 +159,10 @@ def random_schedule(
         while at < seconds - 60:
             long, short = rng.sample(list(exchanges), 2)
             usd = rng.choice((300.0, 2_000.0, 8_000.0))
-            hold = rng.choice((5.0, 20.0, 60.0, 150.0))
+            hold = rng.choice((5.0, 20.0, 40.0, 90.0))
             reason = rng.choice(("SPREAD", "SPREAD", "MANUAL"))
             openings.append(Opening(round(at, 3), symbol, long, short, usd, hold, reason))
-            at += hold + rng.uniform(40.0, 90.0)
+            at += hold + rng.uniform(25.0, 60.0)
     shuffled = list(pairs)
     random.Random("pairs").shuffle(shuffled)
     chosen = [shuffled[(seed * per_seed + n) % len(shuffled)] for n in range(min(per_seed, len(shuffled)))]
@@ -188,7 +188,7 @@ def random_schedule(
 
 def _aimed(rng: random.Random, stage: Stage, kind: str, seconds: float) -> Strike:
     """A strike of ``kind`` on a hedge that reaches ``stage``, with figures that suit the kind."""
-    at = rng.uniform(0.0, seconds * 0.75)
+    at = rng.uniform(0.0, seconds * 0.6)
     if kind == "kill":
         at = rng.uniform(seconds * 0.6, seconds * 0.8)
     placing = stage in (Stage.A_INTENT, Stage.B_INTENT, Stage.CLOSE_INTENT, Stage.UNWIND)
@@ -197,14 +197,16 @@ def _aimed(rng: random.Random, stage: Stage, kind: str, seconds: float) -> Strik
         operation = "order.place"
     if stage in (Stage.HEDGED, Stage.FLAT, Stage.CLOSE_DONE) and operation == "order.*":
         operation = "*"
+    delays = (0.0, 0.0, 0.01, 0.03) if placing else (0.0, 0.0, 0.02, 0.1, 0.5)
+    lasting = kind in ("outage", "maintenance", "clock_skew", "crash", "db_down")
     return Strike(
         kind=kind,
         stage=stage.value,
         at=round(at, 3),
-        delay=round(rng.choice((0.0, 0.0, 0.02, 0.05, 0.1, 0.3)), 3),
+        delay=rng.choice(delays),
         leg=rng.choice(("first", "second")) if not placing else "working",
         operation=operation,
-        lasts=round(rng.choice((1.0, 4.0, 12.0, 25.0)), 3),
+        lasts=rng.choice((1.0, 4.0, 12.0, 25.0)) if lasting else 30.0,
         count=rng.choice((1, 1, 1, 2, 4)),
         seconds=_seconds(rng, kind),
         fraction=rng.choice((0.0, 0.1, 0.5, 0.9)),

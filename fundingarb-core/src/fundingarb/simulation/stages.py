@@ -1,4 +1,4 @@
-"""Where a hedge is, in the failure model's words: a projection of what is committed, used to aim faults and count them."""
+"""Where a hedge is, in the failure model's words: a projection of what is committed, to aim and count faults."""
 
 from __future__ import annotations
 

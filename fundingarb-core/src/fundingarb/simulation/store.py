@@ -19,6 +19,7 @@ Failing = Literal["before", "after", "hang"]
 """A commit that fails and stores nothing; that stores and then reports failure; that does not return for a while."""
 
 HANG_SECONDS = 4.0
+LATELY = 3.0
 MEMORY = "sqlite://"
 
 _templates: dict[str, sqlite3.Connection] = {}
@@ -55,27 +56,34 @@ class SimStore(InlineStore):
         self.failing: deque[Failing] = deque()
         self.down = False
         self.commits = 0
+        self.clock = clock
+        self._failed_at = float("-inf")
         self.on_commit: list[Callable[[Batch], None]] = []
 
     @property
-    def unusable(self) -> bool:
-        """Whether the next commit would fail."""
-        return self.down or bool(self.failing)
+    def failed_lately(self) -> bool:
+        """Whether a commit failed within the last seconds: what was decided on it may be on its way."""
+        return self.clock.monotonic() - self._failed_at < LATELY
+
+    def _fail(self, reason: str) -> StoreError:
+        self._failed_at = self.clock.monotonic()
+        return StoreError(reason)
 
     async def commit(self, batch: Batch) -> Committed:
         if not batch:
             return Committed()
         if self.down:
-            raise StoreError("the disk is full; free some disk space")
+            raise self._fail("the disk is full; free some disk space")
         how = self.failing.popleft() if self.failing else None
         if how == "before":
-            raise StoreError("disk I/O error; check the disk")
+            raise self._fail("disk I/O error; check the disk")
         if how == "hang":
+            self._failed_at = self.clock.monotonic() + HANG_SECONDS
             await anyio.sleep(HANG_SECONDS)
         committed = await super().commit(batch)
         self.commits += 1
         for told in self.on_commit:
             told(batch)
         if how == "after":
-            raise StoreError("the connection died while committing; it is tried again")
+            raise self._fail("the connection died while committing; it is tried again")
         return committed

@@ -14,7 +14,7 @@ from fundingarb.ports import AccountSink, BookSink, RateSink
 from fundingarb.simulation import convert
 from fundingarb.simulation.network import SimExchange
 
-BEAT = 1.0
+BEAT = 2.0
 """Real seconds between two frames of rates or of books."""
 DEPTH = 15
 STALLED = 10.0
@@ -93,11 +93,8 @@ async def account(venue: SimExchange, name: str, sink: AccountSink) -> None:
         undo = venue.truth.subscribe(link.heard)
         sink.connected(stream)
         try:
-            while not link.dropped.is_set():
-                with anyio.move_on_after(BEAT):
-                    await link.dropped.wait()
-                if not venue.reachable:
-                    break
+            while not await link.broken(0.5):
+                continue
         finally:
             link.closed = True
             venue.links.remove(link)
@@ -122,6 +119,12 @@ class _Link:
     def drop(self) -> None:
         self.dropped.set()
 
+    async def broken(self, within: float) -> bool:
+        """Wait (real seconds) for the connection to break; whether it did, or the exchange is gone."""
+        with anyio.move_on_after(within):
+            await self.dropped.wait()
+        return self.dropped.is_set() or not self.venue.reachable
+
     def stall(self) -> None:
         """Say nothing any more; the client takes the connection for dead after a while."""
         if not self._stalled:
@@ -130,7 +133,8 @@ class _Link:
 
     def heard(self, event: Event) -> None:
         """An event of the truth: a frame leaves, unless something happens to it."""
-        if getattr(event, "account", None) != self.account or self.closed or self.dropped.is_set():
+        over = self.closed or self.dropped.is_set()
+        if over or getattr(event, "account", None) != self.account:
             return
         deliver = self._frame(event)
         if deliver is None:

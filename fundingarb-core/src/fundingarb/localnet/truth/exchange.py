@@ -20,7 +20,7 @@ from fundingarb.localnet.truth.events import Event
 from fundingarb.localnet.truth.fills import account_changed
 from fundingarb.localnet.truth.funding import FundingTrack
 from fundingarb.localnet.truth.interventions import Interventions
-from fundingarb.localnet.truth.market import Market
+from fundingarb.localnet.truth.market import LEVELS, Market
 from fundingarb.localnet.truth.money import exact
 from fundingarb.localnet.truth.report import account_report, iso
 from fundingarb.localnet.truth.rules import FeeTier, Instrument, VenueRules
@@ -63,11 +63,12 @@ class Exchange(Interventions):
         *,
         start: float,
         seed: int = 0,
+        levels: int = LEVELS,
     ) -> None:
         self.name = name
         self.rules = rules
         self._model = model
-        markets = {one.id: Market(name, one, rules, model, seed) for one in instruments}
+        markets = {one.id: Market(name, one, rules, model, seed, levels) for one in instruments}
         self._core = Core(name, rules, markets, start)
         self._tracks = {key: FundingTrack(market, start) for key, market in markets.items()}
         self._timeline = Timeline(self._core, self._tracks, model.grid)

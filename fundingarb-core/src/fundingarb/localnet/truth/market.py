@@ -22,7 +22,7 @@ from fundingarb.localnet.truth.views import BookView, Trade
 __all__ = ["FlowOrder", "Market", "MarketLevel"]
 
 LEVELS = 60
-"""Levels per side that a model book has."""
+"""Levels per side that a model book has, unless somebody wants it cheaper."""
 REFILL = 5.0
 """Simulated seconds after which liquidity that was taken is back."""
 SHUFFLE = 10.0
@@ -49,12 +49,19 @@ class Market:
     """See the module."""
 
     def __init__(
-        self, exchange: str, instrument: Instrument, rules: VenueRules, model: MarketModel, seed: int
+        self,
+        exchange: str,
+        instrument: Instrument,
+        rules: VenueRules,
+        model: MarketModel,
+        seed: int,
+        levels: int = LEVELS,
     ) -> None:
         self.exchange = exchange
         self.instrument = instrument
         self.rules = rules
         self.model = model
+        self.depth_levels = levels
         self.resting: dict[str, Order] = {}
         self.queue: dict[str, int] = {}
         """Lots of the market ahead of a resting order at its price."""
@@ -205,7 +212,7 @@ class Market:
         per_lot = self._lot_value * self._tick
         rows = []
         ticks = best
-        for _ in range(LEVELS):
+        for _ in range(self.depth_levels):
             if ticks <= 0:
                 break
             luck = 0.6 + 0.8 * uniform(self._size_key, (ticks << 24) ^ bucket ^ (side is Side.BUY))

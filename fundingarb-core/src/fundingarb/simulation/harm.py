@@ -1,0 +1,280 @@
+"""Carrying out a schedule's strikes, and counting what hit whom in which stage."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from uuid import UUID
+
+import anyio
+import anyio.abc
+
+from fundingarb.domain.hedge import CloseReason, Hedge, LegState
+from fundingarb.errors import ConfigError
+from fundingarb.localnet.faults import IMMEDIATE, Fault, FaultKind
+from fundingarb.localnet.truth.types import OrderRequest, OrderType, Refused, Side, TimeInForce
+from fundingarb.simulation.network import SimExchange
+from fundingarb.simulation.schedule import Strike
+from fundingarb.simulation.stages import Stage, stage_of
+from fundingarb.simulation.world import World
+
+log = logging.getLogger("fundingarb.simulation")
+
+REMEMBERED = 60.0
+"""Seconds for which a hedge that is over still counts as FLAT."""
+LASTING = ("clock_skew", "maintenance")
+
+
+class Harm:
+    """Watches the stages of a world and strikes. ``hits`` counts (stage, kind); ``met`` the kinds per hedge."""
+
+    def __init__(self, world: World, strikes: Sequence[Strike], tasks: anyio.abc.TaskGroup) -> None:
+        self.world = world
+        self.hits: Counter[tuple[str, str]] = Counter()
+        self.met: dict[UUID, Counter[str]] = {}
+        self.struck: list[tuple[Strike, float]] = []
+        self.stopped = False
+        self._tasks = tasks
+        self._begin = world.clock.monotonic()
+        self._armed = [strike for strike in strikes if strike.stage is not None]
+        world.on_stage.append(self._reached)
+        for exchange in world.exchanges.values():
+            exchange.on_fault = self._fired
+        for strike in strikes:
+            if strike.stage is None:
+                tasks.start_soon(self._later, strike, strike.at, None)
+
+    # when
+
+    def _reached(self, hedge: Hedge, stage: Stage) -> None:
+        """A hedge reached a stage: strike if something waits for it."""
+        seconds = self.world.clock.monotonic() - self._begin
+        for strike in list(self._armed):
+            fits = strike.symbol in (None, hedge.symbol)
+            if strike.stage == stage.value and strike.at <= seconds and fits:
+                self._armed.remove(strike)
+                self._tasks.start_soon(self._later, strike, strike.delay, hedge)
+
+    async def _later(self, strike: Strike, seconds: float, hedge: Hedge | None) -> None:
+        await anyio.sleep(seconds)
+        if self.stopped:
+            return
+        current = self.world.bot.state.hedges.get(hedge.id) if hedge is not None and self.world.bot else None
+        self.struck.append((strike, self.world.clock.monotonic() - self._begin))
+        self.world.trace.add(f"{self.world.clock.time():.6f}", "strike", strike.kind, strike.stage or "")
+        await self._strike(strike, current or hedge)
+
+    # what
+
+    async def _strike(self, strike: Strike, hedge: Hedge | None) -> None:
+        leg = None if hedge is None else _leg(hedge, strike.leg)
+        exchange = self._exchange(strike, leg)
+        account = strike.account or (leg.plan.account if leg is not None else None)
+        symbol = strike.symbol or (hedge.symbol if hedge is not None else None)
+        if strike.kind in {kind.value for kind in FaultKind}:
+            await self._fault(strike, exchange, account, symbol, hedge)
+            return
+        self._count(strike.kind, hedge)
+        await getattr(self, f"_do_{strike.kind}")(strike, exchange, account, symbol, hedge)
+
+    def _exchange(self, strike: Strike, leg: LegState | None) -> SimExchange:
+        if strike.exchange is not None:
+            if strike.exchange not in self.world.exchanges:
+                known = ", ".join(self.world.exchanges)
+                raise ConfigError(f"the scenario strikes {strike.exchange}; there are {known}")
+            return self.world.exchanges[strike.exchange]
+        if leg is not None:
+            return self.world.exchanges[leg.plan.instrument.exchange]
+        return next(iter(self.world.exchanges.values()))
+
+    async def _fault(
+        self,
+        strike: Strike,
+        exchange: SimExchange,
+        account: str | None,
+        symbol: str | None,
+        hedge: Hedge | None,
+    ) -> None:
+        kind = FaultKind(strike.kind)
+        if kind in IMMEDIATE:
+            self._immediately(kind, strike, exchange, account, symbol, hedge)
+            return
+        if kind in (FaultKind.STREAM_DISCONNECT, FaultKind.STREAM_STALL):
+            self._count(strike.kind, hedge)
+            if kind is FaultKind.STREAM_DISCONNECT:
+                exchange.cut_streams()
+            else:
+                exchange.stall_streams()
+            return
+        fault = Fault(
+            kind,
+            operation=strike.operation if not strike.kind.startswith("frame") else None,
+            count=None if strike.kind in LASTING else strike.count,
+            seconds=strike.seconds
+            if kind is not FaultKind.LATE_ACCEPT
+            else strike.seconds * self.world.clock.speed,
+            fraction=strike.fraction,
+            retry_after=strike.seconds,
+        )
+        exchange.faults.install(fault)
+        if kind is FaultKind.CLOCK_SKEW:
+            self._count(strike.kind, hedge)
+        await anyio.sleep(strike.lasts)
+        exchange.faults.clear(fault.id)
+
+    def _immediately(
+        self,
+        kind: FaultKind,
+        strike: Strike,
+        exchange: SimExchange,
+        account: str | None,
+        symbol: str | None,
+        hedge: Hedge | None,
+    ) -> None:
+        """What happens at once: prices, forced closes, a new funding interval."""
+        truth = exchange.truth
+        native = exchange.native(symbol) if symbol is not None else next(iter(truth.instruments))
+        for one in self.world.exchanges.values():
+            one.sync()
+        try:
+            if kind is FaultKind.PRICE_GAP:
+                for one in self.world.exchanges.values() if strike.leg == "first" else (exchange,):
+                    one.truth.move_price(one.native(truth.instruments[native].symbol), factor=strike.factor)
+            elif kind is FaultKind.LIQUIDATION and account is not None:
+                truth.liquidate(account, native)
+            elif kind is FaultKind.ADL and account is not None:
+                truth.deleverage(account, native, _part(exchange, account, native, strike.fraction))
+            elif kind is FaultKind.FUNDING_INTERVAL:
+                truth.set_funding(native, interval_hours=strike.hours)
+        except Refused:  # nothing is held there any more
+            return
+        self._count(kind.value, hedge)
+
+    async def _do_outage(self, strike: Strike, exchange: SimExchange, *_rest: object) -> None:
+        exchange.outages += 1
+        await anyio.sleep(strike.lasts)
+        exchange.outages = max(0, exchange.outages - 1)
+
+    async def _do_broken_promise(self, strike: Strike, exchange: SimExchange, *_rest: object) -> None:
+        fault = Fault(
+            FaultKind.LATE_ACCEPT,
+            operation="order.place",
+            count=1,
+            seconds=strike.seconds * self.world.clock.speed,
+        )
+        exchange.faults.install(fault)
+        await anyio.sleep(strike.lasts)
+        exchange.faults.clear(fault.id)
+
+    async def _do_crash(self, strike: Strike, *_rest: object) -> None:
+        await self.world.crash(strike.lasts)
+
+    async def _do_db_before(self, strike: Strike, *_rest: object) -> None:
+        self.world.store.failing.extend(["before"] * (strike.count or 1))
+
+    async def _do_db_after(self, strike: Strike, *_rest: object) -> None:
+        self.world.store.failing.append("after")
+
+    async def _do_db_hang(self, strike: Strike, *_rest: object) -> None:
+        self.world.store.failing.append("hang")
+
+    async def _do_db_down(self, strike: Strike, *_rest: object) -> None:
+        self.world.store.down = True
+        await anyio.sleep(strike.lasts)
+        self.world.store.down = False
+
+    async def _do_close(
+        self,
+        strike: Strike,
+        _exchange: SimExchange,
+        _account: str | None,
+        _symbol: str | None,
+        hedge: Hedge | None,
+    ) -> None:
+        bot = self.world.bot
+        if bot is not None and self.world.up and hedge is not None and bot.ready.is_set():
+            try:
+                await bot.close_hedge(hedge.id, CloseReason.MANUAL)
+            except ConfigError:  # it is over already
+                return
+
+    async def _do_by_hand(
+        self,
+        strike: Strike,
+        exchange: SimExchange,
+        account: str | None,
+        symbol: str | None,
+        _hedge: Hedge | None,
+    ) -> None:
+        if account is None or symbol is None:
+            return
+        exchange.sync()
+        native = exchange.native(symbol)
+        held = sum(one.quantity for one in exchange.truth.positions(account, native))
+        quantity = _part(exchange, account, native, strike.fraction)
+        if not held or not quantity:
+            return
+        side = Side.SELL if held > 0 else Side.BUY
+        request = OrderRequest(
+            native, side, quantity, OrderType.MARKET, None, TimeInForce.IOC, reduce_only=True
+        )
+        try:
+            exchange.truth.place(account, request)
+        except Refused as refused:
+            log.info("by hand: %s", refused)
+
+    # counting
+
+    def _fired(self, exchange: str, kind: FaultKind, native: str | None) -> None:
+        """A fault fired at an operation: every hedge there met it."""
+        symbol = None
+        if native is not None:
+            symbol = self.world.exchanges[exchange].truth.instruments[native].symbol
+        for hedge in self._current():
+            legs = (hedge.intent.long, hedge.intent.short)
+            if any(leg.instrument.exchange == exchange for leg in legs) and symbol in (None, hedge.symbol):
+                self._count(kind.value, hedge)
+
+    def _current(self) -> list[Hedge]:
+        now = self.world.clock.now()
+        return [
+            hedge
+            for hedge in self.world.hedges()
+            if hedge.live
+            or (hedge.intent.closed_at and (now - hedge.intent.closed_at).total_seconds() < REMEMBERED)
+        ]
+
+    def _count(self, kind: str, hedge: Hedge | None) -> None:
+        bot = self.world.bot
+        if hedge is None or bot is None:
+            return
+        current = bot.state.hedges.get(hedge.id, hedge)
+        self.hits[stage_of(current, killed=bot.state.killed).value, kind] += 1
+        self.met.setdefault(hedge.id, Counter())[kind] += 1
+
+    def stop(self) -> None:
+        """Take every fault away: what is installed, and what still waits."""
+        self.stopped = True
+        self._armed.clear()
+        self.world.store.down = False
+        self.world.store.failing.clear()
+        for exchange in self.world.exchanges.values():
+            exchange.faults.clear()
+            exchange.outages = 0
+
+
+def _leg(hedge: Hedge, which: str) -> LegState:
+    first = hedge.leg(hedge.intent.first)
+    second = hedge.leg(hedge.intent.first.opposite)
+    if which == "working":
+        return second if not second.idle else first
+    return second if which == "second" else first
+
+
+def _part(exchange: SimExchange, account: str, native: str, fraction: float) -> Decimal:
+    """A fraction of what is held, in whole lots and at least one; zero when nothing is."""
+    held = abs(sum((one.quantity for one in exchange.truth.positions(account, native)), Decimal(0)))
+    lot = exchange.truth.instruments[native].lot
+    return min(held, max(lot, held * Decimal(str(fraction)) // lot * lot))

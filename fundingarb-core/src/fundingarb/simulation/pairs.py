@@ -1,0 +1,68 @@
+"""Which fault can strike a hedge in which stage. Everything is feasible that is not excluded here, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from fundingarb.localnet.faults import FRAME_KINDS, FaultKind
+from fundingarb.simulation.schedule import KINDS
+from fundingarb.simulation.stages import Stage
+
+SENDING = (Stage.A_INTENT, Stage.B_INTENT, Stage.UNWIND, Stage.CLOSE_INTENT, Stage.CLOSE_ONE, Stage.KILLING)
+"""Stages in which an order is on its way to an exchange."""
+ORDERS_ONLY = ("partial_fill", "late_accept", "broken_promise")
+FORCED = ("liquidation", "adl", "by_hand")
+FRAMES = tuple(
+    kind.value
+    for kind in FaultKind
+    if kind in FRAME_KINDS and kind not in (FaultKind.STREAM_DISCONNECT, FaultKind.STREAM_STALL)
+)
+
+
+class Exclusion(NamedTuple):
+    """Pairs that do not occur: every one of ``stages`` with every one of ``kinds``."""
+
+    stages: tuple[Stage, ...]
+    kinds: tuple[str, ...]
+    reason: str
+
+
+EXCLUDED = (
+    Exclusion(
+        (Stage.A_DONE, Stage.B_DONE, Stage.UNEVEN),
+        KINDS,
+        "passing: the round that learns of it decides and commits the next order, so it is the next stage at once",
+    ),
+    Exclusion(
+        tuple(stage for stage in Stage if stage not in SENDING),
+        ORDERS_ONLY,
+        "it happens to an order on its way, and there is none",
+    ),
+    Exclusion(
+        (Stage.A_INTENT, Stage.A_OPEN, Stage.CLOSE_DONE, Stage.FLAT),
+        FORCED,
+        "nothing is held that could be taken",
+    ),
+    Exclusion(
+        (Stage.CLOSE_DONE, Stage.FLAT),
+        FRAMES,
+        "the last frame of the hedge left when its last order ended",
+    ),
+    Exclusion((Stage.FLAT, Stage.CLOSE_DONE), ("close",), "there is nothing to close"),
+    Exclusion((Stage.KILLING,), KINDS, "met in the kill drill, which throws the switch in every stage"),
+    Exclusion(tuple(Stage), ("kill",), "met in the kill drill, which throws the switch in every stage"),
+)
+
+
+def reason_against(stage: Stage, kind: str) -> str | None:
+    """Why a pair is excluded; None when it is feasible."""
+    return next((one.reason for one in EXCLUDED if stage in one.stages and kind in one.kinds), None)
+
+
+def feasible() -> Iterator[tuple[Stage, str]]:
+    """Every pair a campaign has to meet, in a fixed order."""
+    for stage in Stage:
+        for kind in KINDS:
+            if reason_against(stage, kind) is None:
+                yield stage, kind

@@ -1,0 +1,43 @@
+"""A few seeds of the campaign, in every run of the tests; and that a seed is one run, whoever runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from fundingarb.simulation.pairs import feasible
+from fundingarb.simulation.runner import EXCHANGES, SYMBOLS, simulate
+from fundingarb.simulation.schedule import random_schedule
+
+PROGRAM = """
+import sys
+from fundingarb.simulation.pairs import feasible
+from fundingarb.simulation.runner import EXCHANGES, SYMBOLS, simulate
+from fundingarb.simulation.schedule import random_schedule
+print(simulate(random_schedule(int(sys.argv[1]), list(feasible()), EXCHANGES, SYMBOLS)).digest)
+"""
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_seed(seed: int) -> None:
+    result = simulate(random_schedule(seed, list(feasible()), EXCHANGES, SYMBOLS))
+    assert [str(breach) for breach in result.breaches] == []
+    assert result.hedges
+    assert result.struck
+
+
+def test_a_seed_is_one_run_whatever_the_hash_seed() -> None:
+    digests = [
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM, "3"],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    ]
+    assert digests[0] == digests[1] != ""
