@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from tests.domain.make import NOW, D, filled, hedge, intent, plan
 
-from fundingarb.builtin.risk import MarginAvailable, PairCap
+from fundingarb.builtin.risk import LiquidationDistance, MarginAvailable, PairCap
 from fundingarb.domain.hedge import Hedge, Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import Balance, Purpose
@@ -105,3 +105,35 @@ def test_entries_on_other_accounts_do_not_count() -> None:
         )
     )
     assert MarginAvailable().check(plan(), funds("250", "250", hedges=(elsewhere,)), NOW) is None
+
+
+# distance to liquidation
+
+
+def test_both_accounts_stay_away_from_liquidation() -> None:
+    """1,000 USD against an equity of 90, 10 of them maintenance margin, leaves 8 %."""
+    enough, short = (
+        Portfolio(balances={"alpha": equity("alpha", "90"), "beta": equity("beta", beta)})
+        for beta in ("90", "89")
+    )
+    rule = LiquidationDistance(D("0.08"))
+    assert rule.check(plan(), enough, NOW) is None
+    refusal = rule.check(plan(), short, NOW)
+    assert refusal is not None
+    assert (refusal.gate, refusal.needed, refusal.actual) == (
+        "liquidation",
+        "8.00% to liquidation on beta",
+        "7.90%",
+    )
+
+
+def test_what_is_open_on_the_same_side_there_counts() -> None:
+    balances = {"alpha": equity("alpha", "180"), "beta": equity("beta", "180")}
+    open_too = Portfolio(balances=balances, hedges=(opening(mode=Mode.HOLDING),), prices={"ETH-USDT": D(100)})
+    assert LiquidationDistance(D("0.085")).check(plan(), open_too, NOW) is None  # 170 of 2,000
+    entering = replace(open_too, hedges=(opening(),))
+    assert LiquidationDistance(D("0.085")).check(plan(), entering, NOW) is not None  # 160 of 2,000
+
+
+def equity(account: str, amount: str) -> Balance:
+    return Balance(account, "USDT", D(amount), D(amount), D(amount), D(0))

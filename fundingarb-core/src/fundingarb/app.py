@@ -232,6 +232,7 @@ def trading_settings(
         symbols=list(trading.symbols),
         rules=config.entry_rules(),
         policy=config.execution_policy(),
+        margin=config.margin_rules(),
         fill_timeout=timedelta(seconds=float(trading.order_fill_timeout_seconds)),
         settlement_guard=timedelta(seconds=float(trading.settlement_guard_seconds)),
         tolerances={symbol: config.tolerance_for(symbol) for symbol in trading.symbols},

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fundingarb.builtin.settings import (
         DailyLossSettings,
         FundingSpreadSettings,
+        LiquidationSettings,
         LogSinkSettings,
         OrderRateSettings,
         RoundTripsSettings,
@@ -46,6 +47,14 @@ async def open_margin(settings: RuleSettings, context: OpenContext) -> AsyncIter
     from fundingarb.builtin.risk import Always, MarginAvailable
 
     yield MarginAvailable(context.rules.margin_use) if settings.enabled else Always()
+
+
+@asynccontextmanager
+async def open_liquidation(settings: LiquidationSettings, _context: OpenContext) -> AsyncIterator[RiskRule]:
+    from fundingarb.builtin.risk import Always, LiquidationDistance
+
+    distances = (settings.min_distance, settings.maintenance_rate)
+    yield LiquidationDistance(*distances) if settings.enabled else Always()
 
 
 @asynccontextmanager

@@ -36,6 +36,12 @@ def register_risk_rules() -> Iterable[Component[RiskRule]]:
         "margin", settings.RuleSettings, components.open_margin, summary="free margin on both accounts"
     )
     yield Component(
+        "liquidation",
+        settings.LiquidationSettings,
+        components.open_liquidation,
+        summary="distance to liquidation on both accounts",
+    )
+    yield Component(
         "order_rate",
         settings.OrderRateSettings,
         components.open_order_rate,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from fundingarb.domain.hedge import OrderRecord
+from fundingarb.domain.health import MAINTENANCE, entry_distance
+from fundingarb.domain.hedge import Mode, OrderRecord
 from fundingarb.domain.opportunity import HedgePlan, Refusal
 from fundingarb.domain.order import ZERO, Purpose
 from fundingarb.domain.risk import Portfolio, Usage, refuse
@@ -52,6 +53,30 @@ class MarginAvailable:
             if needed > balance.available * self.use:
                 free = f"{balance.available * self.use:.2f} {balance.currency} on {leg.account}"
                 return refuse(plan, "margin", f"{needed:.2f} {balance.currency}", free, now)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class LiquidationDistance:
+    """With the hedge open, prices could still move ``distance`` (a fraction) against each account.
+
+    ``maintenance`` is the maintenance margin per notional that the new leg is assumed to need.
+    """
+
+    distance: Decimal
+    maintenance: Decimal = MAINTENANCE
+
+    def check(self, plan: HedgePlan, portfolio: Portfolio, now: datetime) -> Refusal | None:
+        for leg in (plan.long, plan.short):
+            balance = portfolio.balances.get(leg.account)
+            same = portfolio.legs_on(leg.account, leg.side)
+            pending = portfolio.legs_on(leg.account, mode=Mode.OPENING)
+            needed = f"{self.distance:.2%} to liquidation on {leg.account}"
+            if balance is None or same is None or pending is None:
+                return refuse(plan, "liquidation", needed, "unknown: a balance or price", now)
+            left = entry_distance(balance, plan.notional, same, pending, self.maintenance)
+            if left < self.distance:
+                return refuse(plan, "liquidation", needed, f"{left:.2%}", now)
         return None
 
 
@@ -153,7 +178,7 @@ class TotalNotional:
 
     def check(self, plan: HedgePlan, portfolio: Portfolio, now: datetime) -> Refusal | None:
         for account in (None, plan.long.account, plan.short.account):
-            limit, held = self._limit(account), portfolio.total_notional(account)
+            limit, held = self._limit(account), _held(portfolio, account)
             needed = f"at most {limit} USD {_where(account)}"
             if held is None:
                 return refuse(plan, self.gate, needed, "unknown: the price of an open hedge", now)
@@ -165,7 +190,7 @@ class TotalNotional:
         names = {leg.account for h in portfolio.hedges for leg in (h.intent.long, h.intent.short)}
         highest: Usage | None = None
         for account in (None, *sorted(names)):
-            limit, held = self._limit(account), portfolio.total_notional(account)
+            limit, held = self._limit(account), _held(portfolio, account)
             if held is None:
                 return None
             if highest is None or held / limit > highest.share:
@@ -175,6 +200,10 @@ class TotalNotional:
 
     def _limit(self, account: str | None) -> Decimal:
         return self.total if account is None else self.accounts.get(account, self.per_account)
+
+
+def _held(portfolio: Portfolio, account: str | None) -> Decimal | None:
+    return portfolio.total_notional() if account is None else portfolio.legs_on(account)
 
 
 def _where(account: str | None) -> str:

@@ -21,6 +21,13 @@ class RuleSettings(PluginSettings):
     enabled: bool = True
 
 
+class LiquidationSettings(RuleSettings):
+    """``min_distance`` to liquidation and ``maintenance_rate`` per notional, both fractions."""
+
+    min_distance: Decimal = Field(default=Decimal("0.08"), ge=0, le=1, allow_inf_nan=False)
+    maintenance_rate: Decimal = Field(default=Decimal("0.01"), ge=0, le=1, allow_inf_nan=False)
+
+
 class OrderRateSettings(RuleSettings):
     """``per_minute``: orders of any kind within a minute of the bot's time."""
 

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from fundingarb.config.leverage import DEFAULT, leverage_for
 from fundingarb.domain.decide import ExecutionPolicy
+from fundingarb.domain.health import MarginRules
 from fundingarb.domain.opportunity import EntryRules
 
 PRESETS = {
@@ -247,6 +248,34 @@ class TradingSection(Section):
         return self
 
 
+class MarginSection(Section):
+    """What is done about open hedges that come near liquidation. Distances are fractions of price."""
+
+    warn_distance: Annotated[Decimal, Field(ge=0, le=1)] = Field(
+        default=Decimal("0.06"), description="nearer than this to liquidation is an alert"
+    )
+    act_distance: Annotated[Decimal, Field(ge=0, le=1)] = Field(
+        default=Decimal("0.04"), description="nearer than this, both legs are reduced"
+    )
+    restore_distance: Annotated[Decimal, Field(gt=0, le=1)] = Field(
+        default=Decimal("0.08"), description="until it is so far away again"
+    )
+    adl_rank: Annotated[int, Field(ge=1, le=5)] = Field(
+        default=4,
+        description="an alert from this place (1 last, 5 first) in the queue for auto-deleveraging",
+    )
+
+    @model_validator(mode="after")
+    def _levels(self) -> MarginSection:
+        if self.act_distance > self.warn_distance:
+            raise problem(f"must not exceed warn_distance ({self.warn_distance}); lower it", "act_distance")
+        if self.restore_distance <= self.act_distance:
+            raise problem(
+                f"must be more than act_distance ({self.act_distance}); raise it", "restore_distance"
+            )
+        return self
+
+
 class StrategySection(Section):
     """What proposes hedges and exits."""
 
@@ -291,6 +320,7 @@ class Config(BaseSettings):
     leverage: Annotated[dict[Name, LeverageTable], BeforeValidator(_section)] = Field(
         default={}, description="leverage by account or exchange, which wins over trading.leverage"
     )
+    margin: MarginSection = MarginSection()
     strategy: StrategySection = StrategySection()
     risk: RawSections = Field(default={}, description="settings of risk rules, by the rule's name")
     alerts: RawSections = Field(default={}, description="alert sinks to use besides the log, with settings")
@@ -350,6 +380,13 @@ class Config(BaseSettings):
             slippage=trading.order_slippage_cap,
             reprice_cap=trading.reprice_cap,
             post_only=trading.post_only_first_leg,
+        )
+
+    def margin_rules(self) -> MarginRules:
+        """When something is done about the margin of open hedges."""
+        margin = self.margin
+        return MarginRules(
+            margin.warn_distance, margin.act_distance, margin.restore_distance, margin.adl_rank
         )
 
     def tolerance_for(self, symbol: str | None) -> Decimal:

@@ -66,6 +66,21 @@ class Portfolio:
                     total += hedge.intent.quantity * price / leg.leverage
         return total
 
+    def legs_on(self, account: str, side: Side | None = None, mode: Mode | None = None) -> Decimal | None:
+        """USD notional of the live legs on ``account``, of one side and in one mode where given (targets while
+        opening); None while the price of one is unknown."""
+        total = ZERO
+        for hedge in self.hedges:
+            if not hedge.live or mode not in (None, hedge.intent.mode):
+                continue
+            for leg in (hedge.intent.long, hedge.intent.short):
+                if leg.account == account and side in (None, leg.side):
+                    price = self.prices.get(hedge.symbol)
+                    if price is None:
+                        return None
+                    total += max(hedge.intent.quantity, hedge.hedged) * price
+        return total
+
     def notional(self, symbol: str, price: Decimal) -> Decimal:
         """USD notional of the live hedges of ``symbol`` at ``price`` (the target while opening)."""
         return sum(
@@ -73,17 +88,15 @@ class Portfolio:
             ZERO,
         )
 
-    def total_notional(self, account: str | None = None) -> Decimal | None:
-        """USD notional of all live hedges, or of the legs on ``account`` (targets while opening); None while the price
-        of one is unknown."""
+    def total_notional(self) -> Decimal | None:
+        """USD notional of all live hedges (targets while opening), each counted once; None while the price of one is
+        unknown."""
         total = ZERO
         for hedge in self.hedges:
-            if not hedge.live or account not in (None, hedge.intent.long.account, hedge.intent.short.account):
-                continue
             price = self.prices.get(hedge.symbol)
-            if price is None:
+            if price is None and hedge.live:
                 return None
-            total += max(hedge.intent.quantity, hedge.hedged) * price
+            total += max(hedge.intent.quantity, hedge.hedged) * (price or ZERO) if hedge.live else ZERO
         return total
 
     def round_trips(self, now: datetime) -> Mapping[str, int]:

@@ -70,6 +70,7 @@ class AccountReader:
         self._want_fills = True
         self._want_payments = True
         self._want_positions = True
+        self._want_balance = True
         self._wanted: dict[str, datetime] = {}
         self._patience = FIRST_PAUSE
         self._not_before = 0.0
@@ -78,8 +79,16 @@ class AccountReader:
         self._booking = anyio.Lock()
         self.differences: list[Difference] = []
 
-    def want(self, *, fills: bool = False, payments: bool = False, positions: bool = False) -> None:
+    def want(
+        self,
+        *,
+        fills: bool = False,
+        payments: bool = False,
+        positions: bool = False,
+        balance: bool = False,
+    ) -> None:
         """Something happened: read it soon."""
+        self._want_balance |= balance
         self._want_fills |= fills
         self._want_payments |= payments
         self._want_positions |= positions
@@ -115,7 +124,8 @@ class AccountReader:
             if every or self._want_payments:
                 self._want_payments = False
                 await self.collect_payments()
-            if rounds % 3 == 0 or self.account.free_balance is None:
+            if rounds % 3 == 0 or self._want_balance or self.account.free_balance is None:
+                self._want_balance = False
                 await self.read_balance()
             rounds += 1
             self._hint = anyio.Event()
@@ -138,9 +148,9 @@ class AccountReader:
         return wanted
 
     async def read_balance(self) -> None:
-        moves = self.account.moves
+        moves, asked = self.account.moves, self._clock.monotonic()
         self.account.balance = await self._read("get_balance", self.account.adapter.get_balance)
-        self.account.balance_moves = moves
+        self.account.balance_moves, self.account.balance_at = moves, asked
 
     async def read_fees(self, symbol: str) -> None:
         tier = await self._read("get_fee_tier", lambda: self.account.adapter.get_fee_tier(symbol))
@@ -172,7 +182,9 @@ class AccountReader:
         for order in orders:  # perhaps one that was given up as lost
             if self._state.observe(order, self._clock.now()) is not None:
                 self._wake()
+        asked = self._clock.monotonic()
         positions = await self._read("get_positions", adapter.get_positions)
+        self.account.positions, self.account.positions_at = {p.symbol: p for p in positions}, asked
         if before is None or before != self._fingerprint():
             return None
         return compare(self.account.name, self._state.hedges.values(), positions, orders)

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from fundingarb.domain.events import Alert, PaymentBooked, Severity
-from fundingarb.domain.hedge import CloseReason, Hedge, OrderRecord, Status
+from fundingarb.domain.hedge import CloseReason, Hedge, LegPlan, OrderRecord, Status
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.pnl import HedgePnl
@@ -133,6 +133,31 @@ class Announcer:
             "Action: reducing it; see fundingarb reconcile",
         )
         self._say(Severity.CRITICAL, "Unhedged Position", lines, now, hedge)
+
+    def margin_low(self, hedge: Hedge, leg: LegPlan, distance: Decimal, now: datetime) -> None:
+        lines = (
+            f"Pair: {hedge.symbol}",
+            f"{leg.side.value} on {leg.account}: {distance:.2%} to liquidation",
+            "Add margin there, or let both legs be reduced",
+        )
+        self._say(Severity.WARNING, "Margin Low", lines, now, hedge)
+
+    def margin_act(self, hedge: Hedge, leg: LegPlan, distance: Decimal, left: Decimal, now: datetime) -> None:
+        lines = (
+            f"Pair: {hedge.symbol}",
+            f"{leg.side.value} on {leg.account}: {distance:.2%} to liquidation",
+            f"Action: reducing both legs from {hedge.hedged} to {left}"
+            if left
+            else "Action: closing both legs",
+        )
+        self._say(Severity.CRITICAL, "Reducing Before Liquidation", lines, now, hedge)
+
+    def adl_rank(self, hedge: Hedge, leg: LegPlan, rank: int, now: datetime) -> None:
+        lines = (
+            f"Pair: {hedge.symbol}",
+            f"{leg.side.value} on {leg.account}: rank {rank} of 5 in the queue for auto-deleveraging",
+        )
+        self._say(Severity.WARNING, "Auto-Deleveraging Risk", lines, now, hedge)
 
     def guard_near(self, gate: str, usage: Usage, now: datetime) -> None:
         self._say(

@@ -24,6 +24,7 @@ from fundingarb.engine.clock import elapsed
 from fundingarb.engine.executor import Executor
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.guards import GuardWatch
+from fundingarb.engine.health import HealthWatch
 from fundingarb.engine.manual import manual_plan
 from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
 from fundingarb.engine.reactions import Reactions
@@ -176,7 +177,11 @@ class Bot:
             tasks.start_soon(reactions.watch_events)
             tasks.start_soon(reactions.journal_alerts)
             await reactions.remember_liquidations()
-            tasks.start_soon(keep_running, "guards", self._guards().run, self.clock, self._failed)
+            health = HealthWatch(
+                self.settings.margin, self.state, self.readers, self.markets, self.clock, self.announcer
+            )
+            for label, watch in (("guards", self._guards().run), ("margin", health.run)):
+                tasks.start_soon(keep_running, label, watch, self.clock, self._failed)
             for name, sink in self.parts.sinks.items():
                 tasks.start_soon(reactions.deliver, name, sink)
             await self._start_feeds(tasks)

@@ -14,7 +14,16 @@ import anyio
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Intent, OrderRecord
 from fundingarb.domain.instrument import Side
-from fundingarb.domain.order import ZERO, Balance, FeeTier, Fill, FillKind, OrderReport, order_side
+from fundingarb.domain.order import (
+    ZERO,
+    Balance,
+    ExchangePosition,
+    FeeTier,
+    Fill,
+    FillKind,
+    OrderReport,
+    order_side,
+)
 from fundingarb.domain.risk import Portfolio
 from fundingarb.ports import ExchangeAdapter, Lease, RateLimit
 
@@ -28,7 +37,8 @@ class Account:
     """One account: its adapter and what was last read of it.
 
     ``halts`` is why entries on it are off, one line per subject; each is cleared by whoever set it. ``moves`` counts
-    the hedges that were opened or closed on it, ``balance_moves`` those the balance knows of.
+    the hedges that were opened or closed on it, ``balance_moves`` those the balance knows of. ``balance_at`` and
+    ``positions_at`` are when balance and ``positions`` (by symbol) were asked for, in monotonic seconds.
     """
 
     name: str
@@ -42,6 +52,9 @@ class Account:
     payments_since: datetime | None = None
     moves: int = 0
     balance_moves: int = 0
+    balance_at: float = float("-inf")
+    positions: dict[str, ExchangePosition] = field(default_factory=dict)
+    positions_at: float = float("-inf")
 
     @property
     def exchange(self) -> str:
@@ -84,7 +97,8 @@ class BotState:
     """Everything decisions are made from, apart from the markets.
 
     ``dirty`` collects registry rows and intents that changed since the last commit; ``in_flight`` are client order ids
-    whose send has not returned; ``sent_at`` is when orders left lately; ``day_result`` as in ``Portfolio``.
+    whose send has not returned; ``sent_at`` is when orders left lately; ``day_result`` as in ``Portfolio``;
+    ``distances`` is (account, symbol) -> how far that leg is from liquidation, as a fraction of price, where known.
     """
 
     accounts: dict[str, Account] = field(default_factory=dict)
@@ -99,6 +113,7 @@ class BotState:
     dirty_intents: dict[UUID, Intent] = field(default_factory=dict)
     sent_at: deque[float] = field(default_factory=deque)
     day_result: Decimal | None = None
+    distances: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
     _owner: dict[str, UUID] = field(default_factory=dict)
     _named: dict[tuple[str, str], str] = field(default_factory=dict)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 
 from fundingarb.domain.decide import ExecutionPolicy
 from fundingarb.domain.funding import FundingRate
+from fundingarb.domain.health import MarginRules
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.market import RateBook
 from fundingarb.domain.opportunity import EntryRules, Quote
@@ -30,6 +31,7 @@ class TradingSettings:
     leverages: dict[tuple[str, str], int]
     default_leverage: int = 5
     margin_mode: str = "cross"
+    margin: MarginRules = field(default_factory=MarginRules)
     cooldown: timedelta = timedelta(hours=1)
     failed_entry_cooldown: timedelta = timedelta(minutes=5)
     retry_pause: timedelta = timedelta(seconds=20)
