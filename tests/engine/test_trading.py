@@ -359,15 +359,27 @@ async def test_a_restart_with_an_order_that_never_arrived_gives_it_up_after_the_
     assert made.hedge.status is Status.ABANDONED
 
 
-async def test_with_a_hedge_open_the_start_waits_for_an_exchange_that_does_not_answer() -> None:
+async def test_with_a_hedge_open_an_exchange_that_does_not_answer_is_waited_for() -> None:
     made = floor()
     async with made.running():
         await opened(made)
         await booked(made)
     made.beta.fail("get_instruments", ExchangeUnavailable("in maintenance"), times=3)
     async with made.running() as bot:
-        await made.until(lambda: bot.status().state == "RUNNING", within=60)
+        await made.until(lambda: not made.bot.state.accounts["beta"].halted, within=60)
+        assert bot.status().state == "RUNNING"
         assert made.mode() is Mode.HOLDING
+
+
+async def test_at_the_start_a_naked_leg_does_not_wait_for_the_other_exchange() -> None:
+    made = floor()
+    async with made.running():
+        await made.until(lambda: made.sent(made.alpha))
+    made.strategy.plans.clear()  # type: ignore[attr-defined]
+    made.alpha.fill_order(made.sent(made.alpha)[0].client_id, "4")
+    made.beta.fail("get_instruments", ExchangeUnavailable("in maintenance"), times=100)
+    async with made.running():
+        await made.until(lambda: made.held(made.alpha) == 0, within=15)
 
 
 async def test_an_open_hedge_is_found_again_and_gone_on_with() -> None:

@@ -32,7 +32,7 @@ from fundingarb.engine.state import Account, BotState, SoleProcess
 from fundingarb.engine.supervisor import keep_running
 from fundingarb.engine.trading import TradingLoop
 from fundingarb.engine.view import TradingSettings, View
-from fundingarb.errors import ConfigError, ExchangeError, ExchangeUnavailable, LeaseTaken, StoreError
+from fundingarb.errors import ConfigError, ExchangeError, LeaseTaken, StoreError
 from fundingarb.ports import (
     AccountStatus,
     AlertSink,
@@ -274,22 +274,34 @@ class Bot:
             )
             for exchange, adapter in self.parts.market_data.items()
         ]
-        listed = await self._load(feeds)
+        if (
+            self.state.live()
+        ):  # nothing waits for an exchange that does not answer but what needs that exchange
+            for feed in feeds:
+                tasks.start_soon(self._start_when_it_answers, feed, tasks)
+            return
+        listed = await load_feeds(feeds, self.settings.symbols)
         for feed in feeds:
-            await feed.run(tasks)
-        for account in self.state.accounts.values():
-            tasks.start_soon(self._start_account, account, listed.get(account.exchange, ()), tasks)
+            await self._start_exchange(feed, listed[feed.exchange], tasks)
 
-    async def _load(self, feeds: Sequence[MarketFeed]) -> dict[str, Sequence[str]]:
-        """Read the instruments. With hedges open an exchange that does not answer is waited for, not given up."""
+    async def _start_when_it_answers(self, feed: MarketFeed, tasks: anyio.abc.TaskGroup) -> None:
         while True:
             try:
-                return await load_feeds(feeds, self.settings.symbols)
-            except ExchangeUnavailable as error:
-                if not self.state.live():
-                    raise
-                self._failed("start", error)
-            await anyio.sleep(START_AGAIN)
+                symbols = await feed.load()
+            except ExchangeError as error:
+                self._failed(f"{feed.exchange}.start", error)
+                await anyio.sleep(START_AGAIN)
+            else:
+                await self._start_exchange(feed, symbols, tasks)
+                return
+
+    async def _start_exchange(
+        self, feed: MarketFeed, symbols: Sequence[str], tasks: anyio.abc.TaskGroup
+    ) -> None:
+        await feed.run(tasks)
+        for account in self.state.accounts.values():
+            if account.exchange == feed.exchange:
+                tasks.start_soon(self._start_account, account, symbols, tasks)
 
     async def _start_account(
         self, account: Account, symbols: Sequence[str], tasks: anyio.abc.TaskGroup
