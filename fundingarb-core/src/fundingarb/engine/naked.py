@@ -11,8 +11,9 @@ from fundingarb.domain.hedge import Hedge
 from fundingarb.engine.alerts import Announcer
 from fundingarb.ports import Clock
 
-#: Real seconds a leg may be unhedged before it is an alert (invariant I1), and between repetitions of it.
-GRACE = 5.0
+#: Real seconds a leg may be unhedged before it is an alert, and between repetitions of it. Invariant I1 allows five
+#: from the fill on; without a stream it takes up to two until we hear of it.
+GRACE = 2.5
 AGAIN = 30.0
 
 
