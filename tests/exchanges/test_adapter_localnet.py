@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -263,6 +263,18 @@ async def test_a_resting_order_is_found_and_cancelled(desk: Desk) -> None:
     assert await adapter.get_open_orders() == []
     assert await adapter.find_order(SYMBOL, "neverheardof") is None
     assert not await adapter.cancel_order(SYMBOL, "neverheardof")
+
+
+async def test_an_order_of_somebody_else_is_cancelled_by_its_number(desk: Desk) -> None:
+    """It may have no name at all, so the name is not used."""
+    await desk.adapter.place_order(
+        NewOrder("web-somebody", SYMBOL, BUY, Decimal("0.5"), Decimal("960.1"), POST_ONLY, False)
+    )
+    (listed,) = await desk.adapter.get_open_orders()
+    nameless = replace(listed, client_id=None)
+    assert await desk.adapter.cancel_foreign(nameless)
+    assert await desk.adapter.get_open_orders() == []
+    assert not await desk.adapter.cancel_foreign(nameless)
 
 
 async def test_the_ledger_adds_up_to_the_wallet(desk: Desk) -> None:

@@ -191,6 +191,10 @@ class BinanceAdapter(RestAdapter):
         params = {"symbol": instrument.exchange_id, "origClientOrderId": client_id}
         await self.write("fapiPrivateDeleteOrder", schema.Order, params)
 
+    async def send_cancel_by_number(self, instrument: Instrument, exchange_order_id: str) -> None:
+        params = {"symbol": instrument.exchange_id, "orderId": exchange_order_id}
+        await self.write("fapiPrivateDeleteOrder", schema.Order, params)
+
     async def find_order(self, symbol: str, client_id: str) -> OrderReport | None:
         instrument = await self.instrument(symbol)
         params = {"symbol": instrument.exchange_id, "origClientOrderId": client_id}

@@ -207,6 +207,10 @@ class BybitAdapter(RestAdapter):
         params = {**_LINEAR, "symbol": instrument.exchange_id, "orderLinkId": client_id}
         await self.write("privatePostV5OrderCancel", Answer[schema.Created], params)
 
+    async def send_cancel_by_number(self, instrument: Instrument, exchange_order_id: str) -> None:
+        params = {**_LINEAR, "symbol": instrument.exchange_id, "orderId": exchange_order_id}
+        await self.write("privatePostV5OrderCancel", Answer[schema.Created], params)
+
     async def find_order(self, symbol: str, client_id: str) -> OrderReport | None:
         """Open orders first, then the recent ones that are over, then history (which lags behind)."""
         instrument = await self.instrument(symbol)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
-from fundingarb.domain.control import Accepted, Command, ControlState, FlattenOrder
+from fundingarb.domain.control import Accepted, Command, ControlState, FlattenOrder, OpenLeg
 from fundingarb.domain.events import Alert
 from fundingarb.domain.funding import FundingPayment, FundingRate, SettledRate
 from fundingarb.domain.hedge import CloseReason, Hedge, Intent, OrderRecord
@@ -238,6 +238,10 @@ class ExchangeAdapter(Protocol):
         """True when the exchange took the cancel; False when it says there is no such open order (maybe filled)."""
         ...
 
+    async def cancel_foreign(self, order: OrderReport) -> bool:
+        """As ``cancel_order``, by the exchange's order id: for an order of somebody else, perhaps without a name."""
+        ...
+
     async def find_order(self, symbol: str, client_id: str) -> OrderReport | None:
         """The order of that client order id, open or over; None when the exchange says it knows none."""
         ...
@@ -417,6 +421,29 @@ class BotHandle(Protocol):
         ...
 
     def resume(self) -> None: ...
+
+    async def kill(self, actor: str) -> None:
+        """Latch the kill switch: entries off, everything on every account cancelled and closed, until released."""
+        ...
+
+    async def release(self, actor: str) -> None:
+        """Release the kill switch; raises ``ConfigError`` while something is not flat, naming it."""
+        ...
+
+    @property
+    def killed(self) -> bool:
+        """Whether the kill switch is latched."""
+        ...
+
+    @property
+    def not_flat(self) -> Sequence[OpenLeg]:
+        """What a latched kill switch has not closed yet, leg by leg with the reason."""
+        ...
+
+    @property
+    def flattened(self) -> bool:
+        """Whether the kill switch is latched and every account was seen flat."""
+        ...
 
 
 class Service(Protocol):

@@ -96,9 +96,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class FlattenOrder:
-    """A reduce-only order that closes what no hedge of ours holds; committed before it is sent.
+    """A reduce-only order that closes what no order of a hedge closes; committed before it is sent.
 
     ``quantity`` is base units. It repeats against the position as it is read again, so its outcome need not be known.
+    ``hedge_id`` is the hedge whose leg it closes, None when what it closes belongs to none.
     """
 
     client_id: str
@@ -113,6 +114,7 @@ class FlattenOrder:
     exchange_order_id: str = ""
     reason: str = ""
     resolved_at: datetime | None = None
+    hedge_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from uuid import UUID, uuid4
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
 
+from fundingarb.domain.control import OpenLeg
 from fundingarb.domain.hedge import CloseReason, Hedge, Mode
 from fundingarb.domain.market import RateBook
 from fundingarb.domain.opportunity import Refusal
@@ -22,9 +24,11 @@ from fundingarb.engine.alerts import Announcer, lease_lost
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.clock import elapsed
 from fundingarb.engine.executor import Executor
+from fundingarb.engine.flatten import Flattener
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.guards import GuardWatch
 from fundingarb.engine.health import HealthWatch
+from fundingarb.engine.kill import KillSwitch
 from fundingarb.engine.manual import manual_plan
 from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
 from fundingarb.engine.reactions import Reactions
@@ -128,6 +132,7 @@ class Bot:
         self.started_at = self.clock.now()
         self.ready = anyio.Event()
         self.loop: TradingLoop
+        self.kill_switch: KillSwitch
         self._stop = anyio.Event()
         self._last_failure: dict[str, str] = {}
         self._replaced_by: str | None = None
@@ -145,6 +150,7 @@ class Bot:
         checkpoint = await self.store.load()
         self.state.adopt(checkpoint.hedges)
         self.state.killed = checkpoint.killed
+        self.state.flatten_orders = {order.client_id: order for order in checkpoint.flatten_orders}
         for hedge in checkpoint.hedges:
             if hedge.intent.closed_at is not None:
                 self.state.cool_down(hedge.symbol, hedge.intent.closed_at + self.settings.pause_after(hedge))
@@ -184,6 +190,8 @@ class Bot:
                 tasks.start_soon(keep_running, label, watch, self.clock, self._failed)
             for name, sink in self.parts.sinks.items():
                 tasks.start_soon(reactions.deliver, name, sink)
+            self._start_readers(tasks)
+            tasks.start_soon(self.kill_switch.run)
             await self._start_feeds(tasks)
             tasks.start_soon(self.loop.run)
             for name, service in self.parts.services.items():
@@ -253,19 +261,34 @@ class Bot:
             entries_left=self.settings.max_new_hedges,
             period=min(0.5, 20 / self.clock.speed) if self.clock.speed > 1 else 0.5,
         )
+        flatteners = {
+            name: Flattener(
+                account, self.state, self.gates[account.exchange], self.store, self.bus, self.clock,
+                self.settings.instance,
+            )
+            for name, account in self.state.accounts.items()
+        }  # fmt: skip
+        self.kill_switch = KillSwitch(
+            self.state, self.store, self.bus, self.clock, flatteners, self.loop.close, self._reread
+        )
+
+    def _reread(self) -> None:
+        for reader in self.readers.values():
+            reader.unread()
+
+    def _start_readers(self, tasks: anyio.abc.TaskGroup) -> None:
+        for account in self.state.accounts.values():
+            reader, sink = self.readers[account.name], AccountFeed(account, self)
+            events = partial(account.adapter.stream_account, sink)
+            for label, job in (("events", events), ("reader", reader.run)):
+                tasks.start_soon(keep_running, f"{account.name}.{label}", job, self.clock, self._failed)
 
     def _guards(self) -> GuardWatch:
         guards = [rule for rule in self.parts.rules if isinstance(rule, Guard)]
         return GuardWatch(
             guards, self.state, self.markets, self.store, self.bus, self.clock, self.announcer, self.pnl,
-            self._kill,
+            self.kill,
         )  # fmt: skip
-
-    async def _kill(self, reason: str) -> None:
-        """Latch the kill switch, in memory before on disk."""
-        self.state.killed = True
-        self._wake()
-        await self.store.set_killed(True, reason, self.clock.now())
 
     async def _start_feeds(self, tasks: anyio.abc.TaskGroup) -> None:
         feeds = [
@@ -274,9 +297,8 @@ class Bot:
             )
             for exchange, adapter in self.parts.market_data.items()
         ]
-        if (
-            self.state.live()
-        ):  # nothing waits for an exchange that does not answer but what needs that exchange
+        if self.state.live() or self.state.killed:
+            # nothing waits for an exchange that does not answer but what needs that exchange
             for feed in feeds:
                 tasks.start_soon(self._start_when_it_answers, feed, tasks)
             return
@@ -306,10 +328,7 @@ class Bot:
     async def _start_account(
         self, account: Account, symbols: Sequence[str], tasks: anyio.abc.TaskGroup
     ) -> None:
-        reader, sink, name = self.readers[account.name], AccountFeed(account, self), account.name
-
-        async def events() -> None:
-            await account.adapter.stream_account(sink)
+        reader, name = self.readers[account.name], account.name
 
         async def fees() -> None:
             while True:
@@ -332,8 +351,7 @@ class Bot:
                     self.loop.prepare_soon(name, symbol, self.settings.leverage(name, symbol))
                 await anyio.lowlevel.checkpoint()
 
-        for label, job in (("events", events), ("reader", reader.run), ("fees", fees)):
-            tasks.start_soon(keep_running, f"{name}.{label}", job, self.clock, self._failed)
+        tasks.start_soon(keep_running, f"{name}.fees", fees, self.clock, self._failed)
         await modes()
 
     async def _settle(self) -> None:
@@ -451,6 +469,24 @@ class Bot:
     def resume(self) -> None:
         self.state.paused = False
         self._wake()
+
+    async def kill(self, actor: str) -> None:
+        await self.kill_switch.latch(actor)
+
+    async def release(self, actor: str) -> None:
+        await self.kill_switch.release(actor)
+
+    @property
+    def killed(self) -> bool:
+        return self.state.killed
+
+    @property
+    def not_flat(self) -> Sequence[OpenLeg]:
+        return self.kill_switch.open if self.state.killed else ()
+
+    @property
+    def flattened(self) -> bool:
+        return self.state.killed and self.kill_switch.flat
 
     def allow_hedges(self, more: int) -> None:
         """Raise the number of hedges that may still be opened, where it is limited."""

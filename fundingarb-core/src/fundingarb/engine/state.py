@@ -11,6 +11,7 @@ from uuid import UUID
 
 import anyio
 
+from fundingarb.domain.control import FlattenOrder
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Intent, OrderRecord
 from fundingarb.domain.instrument import Side
@@ -114,6 +115,7 @@ class BotState:
     sent_at: deque[float] = field(default_factory=deque)
     day_result: Decimal | None = None
     distances: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+    flatten_orders: dict[str, FlattenOrder] = field(default_factory=dict)
     _owner: dict[str, UUID] = field(default_factory=dict)
     _named: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -209,8 +211,17 @@ class BotState:
         if hedge is not None:
             return hedge.id
         if fill.kind is FillKind.TRADE:
-            return None
+            return self._flattened_by(fill)
         return self._at(fill.account, fill.symbol, fill.at)
+
+    def _flattened_by(self, fill: Fill) -> UUID | None:
+        """The hedge whose leg a flatten order closed with this fill."""
+        for order in self.flatten_orders.values():
+            if order.account == fill.account and order.client_id == fill.client_id:
+                return order.hedge_id
+            if order.exchange_order_id and order.exchange_order_id == fill.exchange_order_id:
+                return order.hedge_id
+        return None
 
     def hedge_of_payment(self, payment: FundingPayment) -> UUID | None:
         """The hedge that held the instrument at the settlement."""

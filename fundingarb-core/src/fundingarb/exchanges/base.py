@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -205,6 +205,10 @@ class RestAdapter(ABC):
         """Ask for the cancel; raises what ``write`` raises."""
 
     @abstractmethod
+    async def send_cancel_by_number(self, instrument: Instrument, exchange_order_id: str) -> None:
+        """Ask for the cancel by the exchange's own order id; raises what ``write`` raises."""
+
+    @abstractmethod
     async def find_order(self, symbol: str, client_id: str) -> OrderReport | None: ...
 
     async def place_order(self, order: NewOrder) -> OrderReport:
@@ -238,8 +242,15 @@ class RestAdapter(ABC):
 
     async def cancel_order(self, symbol: str, client_id: str) -> bool:
         instrument = await self.instrument(symbol)
+        return await self._cancelled(self.send_cancel(instrument, client_id))
+
+    async def cancel_foreign(self, order: OrderReport) -> bool:
+        instrument = await self.instrument(order.symbol)
+        return await self._cancelled(self.send_cancel_by_number(instrument, order.exchange_order_id))
+
+    async def _cancelled(self, request: Awaitable[None]) -> bool:
         try:
-            await self.send_cancel(instrument, client_id)
+            await request
         except CallFailed as failure:
             meaning = self.codes.cancelled(failure)
             if meaning is Meaning.MISSING:

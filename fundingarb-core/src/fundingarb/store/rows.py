@@ -438,6 +438,7 @@ def flatten_row(order: FlattenOrder, instance: str) -> dict[str, Any]:
         "exchange_order_id": order.exchange_order_id,
         "reason": order.reason,
         "resolved_at": order.resolved_at,
+        "position_id": order.hedge_id,
     }
 
 
@@ -456,6 +457,7 @@ def flatten_order(row: Row) -> FlattenOrder:
         exchange_order_id=row["exchange_order_id"],
         reason=row["reason"],
         resolved_at=row["resolved_at"],
+        hedge_id=row["position_id"],
     )
 
 

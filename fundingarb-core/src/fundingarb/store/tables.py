@@ -269,6 +269,7 @@ flatten_orders = Table(
     "flatten_orders",
     metadata,
     Column("client_id", String(64), primary_key=True),
+    _position(),
     Column("instance", String(8), nullable=False),
     Column("account", String(NAME), nullable=False),
     Column("symbol", String(NAME), nullable=False),
@@ -283,7 +284,7 @@ flatten_orders = Table(
     Column("resolved_at", Instant()),
     Index("ix_flatten_orders_instance_created_at", "instance", "created_at"),
 )
-"""Reduce-only orders that closed what no hedge of ours held."""
+"""Reduce-only orders that closed what no order of a hedge closed."""
 
 accepted = Table(
     "accepted",

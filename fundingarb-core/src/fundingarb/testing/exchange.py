@@ -353,6 +353,17 @@ class FakeExchange:
         await self._answer(script)
         return live
 
+    async def cancel_foreign(self, order: OrderReport) -> bool:
+        found = next(
+            (
+                name
+                for name, known in self.ledger.orders.items()
+                if known.exchange_order_id == order.exchange_order_id
+            ),
+            "",
+        )
+        return await self.cancel_order(order.symbol, found)
+
     async def find_order(self, symbol: str, client_id: str) -> OrderReport | None:
         await self._called("find_order", symbol, client_id)
         return self.ledger.orders.get(client_id)

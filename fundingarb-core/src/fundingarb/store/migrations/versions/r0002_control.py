@@ -33,6 +33,7 @@ def upgrade() -> None:
     op.create_table(
         "flatten_orders",
         sa.Column("client_id", sa.String(length=64), nullable=False),
+        sa.Column("position_id", sa.Uuid(), nullable=True),
         sa.Column("instance", sa.String(length=8), nullable=False),
         sa.Column("account", sa.String(length=40), nullable=False),
         sa.Column("symbol", sa.String(length=40), nullable=False),
@@ -45,6 +46,9 @@ def upgrade() -> None:
         sa.Column("exchange_order_id", Words(), nullable=False),
         sa.Column("reason", Words(), nullable=False),
         sa.Column("resolved_at", Instant(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["position_id"], ["positions.id"], name=op.f("fk_flatten_orders_position_id")
+        ),
         sa.PrimaryKeyConstraint("client_id", name=op.f("pk_flatten_orders")),
     )
     op.create_index(

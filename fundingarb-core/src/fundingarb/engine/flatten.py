@@ -1,0 +1,166 @@
+"""Closing on one account what no hedge of ours holds: foreign orders and positions, and whatever is unknown.
+
+Cancels by the exchange's own order ids, and closes with reduce-only market orders that are repeated against the
+position as it is read again. A reduce-only order cannot open anything, so nobody has to know how the last one ended.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TypeVar
+from uuid import UUID
+
+from fundingarb.domain.control import FlattenOrder, flatten_order_id
+from fundingarb.domain.events import Alert, Severity
+from fundingarb.domain.order import (
+    ExchangePosition,
+    NewOrder,
+    OrderReport,
+    OrderSide,
+    OrderState,
+    TimeInForce,
+)
+from fundingarb.engine.bus import Bus
+from fundingarb.engine.gate import GateClosed, Priority, RequestGate
+from fundingarb.engine.state import Account, BotState
+from fundingarb.errors import ExchangeError, OrderRefused, StoreError
+from fundingarb.ports import Batch, Clock, Store
+
+log = logging.getLogger("fundingarb.flatten")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What an exchange said of one account: open orders and positions that are not zero."""
+
+    orders: Sequence[OrderReport]
+    positions: Sequence[ExchangePosition]
+
+
+class Flattener:
+    """The hands of a kill, and of ``reconcile --flatten``, on one account."""
+
+    def __init__(
+        self, account: Account, state: BotState, gate: RequestGate, store: Store, bus: Bus, clock: Clock,
+        instance: str,
+    ) -> None:  # fmt: skip
+        self.account = account
+        self._state = state
+        self._gate = gate
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._instance = instance
+        self._unsaved: dict[str, FlattenOrder] = {}
+
+    async def look(self) -> Holdings:
+        """Read what there is, as urgently as a cancel: also while the breaker is open. Raises ``ExchangeError``."""
+        adapter = self.account.adapter
+        orders = await self._call(Priority.CANCEL, "get_open_orders", adapter.get_open_orders)
+        for order in orders:
+            self._state.observe(order, self._clock.now())
+        positions = await self._call(Priority.CANCEL, "get_positions", adapter.get_positions)
+        return Holdings(orders, positions)
+
+    def unattended(self, orders: Iterable[OrderReport]) -> list[OrderReport]:
+        """Those open orders that the trading loop does not look after: not ours, or over as far as we know."""
+        found = []
+        for order in orders:
+            hedge = self._state.owner(order.client_id)
+            record = None if hedge is None else hedge.order(order.client_id or "")
+            if record is None or record.state.terminal:
+                found.append(order)
+        return found
+
+    async def cancel(self, order: OrderReport) -> str | None:
+        """Cancel an order, whoever made it; why it could not be done, or None."""
+        try:
+            await self._call(
+                Priority.CANCEL, "cancel_order", lambda: self.account.adapter.cancel_foreign(order)
+            )
+        except ExchangeError as error:
+            return str(error)
+        return None
+
+    async def reduce(self, symbol: str, quantity: Decimal, hedge_id: UUID | None = None) -> str | None:
+        """Take ``quantity`` (signed base units, as held) off the position; why it could not be done, or None.
+
+        ``hedge_id``: the hedge whose leg that is, if it is one.
+
+        The row is on disk before the order is sent. While the database is down it goes out all the same, and the row
+        is written when it answers again: what reduces does not wait (failure model, I2).
+        """
+        record = self._next(symbol, quantity, hedge_id)
+        await self._save(record, before=True)
+        reason: str | None = None
+        order = NewOrder(
+            record.client_id, symbol, record.side, record.quantity, None, TimeInForce.IOC, reduce_only=True
+        )
+        try:
+            report = await self._call(
+                Priority.REDUCE, "place_order", lambda: self.account.adapter.place_order(order)
+            )
+        except (OrderRefused, GateClosed) as error:
+            record, reason = self._over(record, OrderState.REFUSED, str(error)), str(error)
+        except ExchangeError as error:
+            record, reason = self._over(record, OrderState.UNKNOWN, str(error)), str(error)
+        else:
+            record = replace(
+                self._over(record, report.state, report.reason),
+                filled=report.filled,
+                exchange_order_id=report.exchange_order_id,
+            )
+        await self._save(record)
+        return reason
+
+    def _next(self, symbol: str, quantity: Decimal, hedge_id: UUID | None) -> FlattenOrder:
+        attempt = 1 + max(
+            (
+                order.attempt
+                for order in self._state.flatten_orders.values()
+                if order.account == self.account.name and order.symbol == symbol
+            ),
+            default=0,
+        )
+        return FlattenOrder(
+            client_id=flatten_order_id(self._instance, self.account.name, symbol, attempt),
+            account=self.account.name,
+            symbol=symbol,
+            attempt=attempt,
+            side=OrderSide.SELL if quantity > 0 else OrderSide.BUY,
+            quantity=abs(quantity),
+            created_at=self._clock.now(),
+            hedge_id=hedge_id,
+        )
+
+    def _over(self, record: FlattenOrder, state: OrderState, reason: str) -> FlattenOrder:
+        now = self._clock.now() if state.terminal else None
+        return replace(record, state=state, reason=reason, resolved_at=now)
+
+    async def _save(self, record: FlattenOrder, *, before: bool = False) -> None:
+        self._state.flatten_orders[record.client_id] = record
+        self._unsaved[record.client_id] = record
+        try:
+            await self._store.commit(Batch(flatten_orders=tuple(self._unsaved.values())))
+        except StoreError as error:
+            log.warning("flatten order %s not on disk yet: %s", record.client_id, error)
+            if before:
+                self._sent_from_memory(record)
+        else:
+            self._unsaved.clear()
+
+    def _sent_from_memory(self, record: FlattenOrder) -> None:
+        lines = (
+            f"{record.side.value} {record.quantity} {record.symbol} on {record.account}, reduce-only",
+            f"Order: {record.client_id}; its row is written when the database answers",
+        )
+        self._bus.publish(
+            Alert(Severity.CRITICAL, "Reduction Sent Without The Database", lines, self._clock.now())
+        )
+
+    async def _call(self, priority: Priority, operation: str, request: Callable[[], Awaitable[T]]) -> T:
+        return await self._gate.call(priority, self.account.adapter.cost(operation), request)
