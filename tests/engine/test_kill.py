@@ -46,6 +46,11 @@ def named(sink: RecordingAlertSink) -> list[Alert]:
     return [alert for alert in sink.alerts if alert.lines[0].startswith("Not flat yet")]
 
 
+def latched(made: Floor) -> bool:
+    """Whether the latch is on disk."""
+    return made.store.killed
+
+
 async def flat(made: Floor, within: float = 60) -> None:
     await made.until(lambda: made.bot.flattened, within)
     assert made.position == (0, 0)
@@ -59,7 +64,7 @@ async def test_an_open_hedge_is_closed_on_both_sides_and_the_latch_is_on_disk() 
     async with made.running() as bot:
         await opened(made)
         await bot.kill("somebody")
-        assert made.store.killed
+        assert latched(made)
         assert not bot.flattened
         await flat(made, within=5)
         assert made.hedge.intent.close_reason is CloseReason.KILL
@@ -240,12 +245,12 @@ async def test_the_database_may_be_down() -> None:
         await by_hand(made.alpha, OrderSide.BUY, "3")
         made.store.failing = "database is gone"
         await bot.kill("somebody")
-        assert not made.store.killed
+        assert not latched(made)
         await made.until(lambda: made.position == (0, 0))
         assert made.store.flatten_orders == {}
         assert "Reduction Sent Without The Database" in [alert.title for alert in sink.alerts]
         made.store.failing = None
-        await made.until(lambda: made.store.killed)
+        await made.until(lambda: latched(made))
         await by_hand(made.alpha, OrderSide.BUY, "1", name="web_9")
         await made.until(lambda: len(made.store.flatten_orders) == 2)
 
@@ -274,12 +279,12 @@ async def test_it_is_released_when_flat_and_only_then() -> None:
         await flat(made)
         await bot.release("somebody else")
         assert bot.status().state == "RUNNING"
-        assert not made.store.killed
+        assert not latched(made)
         assert bot.not_flat == ()
         await made.until(lambda: bot.state.accounts["alpha"].halted is None)
         made.rates("-0.001", "0.004", made.clock.now() + timedelta(minutes=22))
         await bot.kill("again")
-        assert made.store.killed
+        assert latched(made)
         await flat(made)
 
 
