@@ -213,14 +213,21 @@ class SimAdapter:
         return existing
 
     async def cancel_order(self, symbol: str, client_id: str) -> bool:
+        return await self._cancel(symbol, client_id, client_id=client_id)
+
+    async def cancel_foreign(self, order: OrderReport) -> bool:
+        name = order.client_id or ""
+        return await self._cancel(order.symbol, name, order_id=order.exchange_order_id)
+
+    async def _cancel(self, symbol: str, name: str, **which: str) -> bool:
         native = self.venue.native(symbol)
 
         def act() -> bool:
-            self.venue.truth.cancel(self.account, native, client_id=client_id)
+            self.venue.truth.cancel(self.account, native, **which)
             return True
 
         try:
-            return await self._write("order.cancel", act, symbol, client_id)
+            return await self._write("order.cancel", act, symbol, name)
         except (Lost, Answered, Refused) as error:
             if isinstance(error, Refused) and error.reason in (Reason.UNKNOWN_ORDER, Reason.ORDER_NOT_OPEN):
                 return False
