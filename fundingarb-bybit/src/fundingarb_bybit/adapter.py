@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
+import anyio
 import msgspec
 
 from fundingarb.domain.funding import FundingPayment, FundingRate, SettledRate
@@ -46,12 +48,16 @@ _TIME_IN_FORCE = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.PO
 _MARGIN = {"REGULAR_MARGIN": "cross", "ISOLATED_MARGIN": "isolated", "PORTFOLIO_MARGIN": "portfolio"}
 _LINEAR = {"category": "linear"}
 
+SHORTEST_WINDOW, LONGEST_WINDOW = 3, 300
+"""Seconds that the disconnect protection may be set to."""
+
 COSTS: Mapping[str, Mapping[str, float]] = {
     "get_instruments": {"ip": 2},
     "place_order": {"ip": 1, "orders": 1},
     "cancel_order": {"ip": 1, "cancels": 1},
     "find_order": {"ip": 3, "queries": 3},
     "get_open_orders": {"ip": 1, "queries": 1},
+    "cancel_after": {"ip": 2, "settings": 1},
     "get_positions": {"ip": 1, "positions": 1},
     "get_balance": {"ip": 1, "wallet": 1},
     "get_fills": {"ip": 2, "ledger": 2},
@@ -86,6 +92,7 @@ class BybitAdapter(RestAdapter):
     """One Bybit unified account; see ``fundingarb.ports.ExchangeAdapter`` for what the methods promise."""
 
     name = messages.EXCHANGE
+    dead_man = True
     costs = COSTS
     limits: Sequence[RateLimit] = (
         RateLimit("ip", 600, 5),
@@ -117,6 +124,9 @@ class BybitAdapter(RestAdapter):
             timeout=settings.request_timeout_seconds,
             order_expiry=expiry(settings.recv_window_ms),
         )
+        self.protected = anyio.Event()
+        """Set once the account stream is to count for the disconnect protection."""
+        self._protection: int | None = None
 
     async def _page(self, endpoint: str, kind: type[T], params: Mapping[str, Any]) -> Page[T]:
         answer: Answer[Page[T]] = await self.read(endpoint, Answer[Page[kind]], {**_LINEAR, **params})  # type: ignore[valid-type]
@@ -236,6 +246,29 @@ class BybitAdapter(RestAdapter):
         params = {"settleCoin": messages.SETTLE, "limit": 50}
         rows = await self._pages("privateGetV5OrderRealtime", schema.Order, params)
         return [messages.order_report(row, self.account, known) for row in rows]
+
+    async def cancel_after(self, symbols: Collection[str], seconds: float | None) -> None:
+        """Bybit's timer runs while no private connection with its topic is there, and covers every derivative order of
+        the account. It needs no renewal and does no harm while connected, so it is never taken off. Only accounts to
+        which Bybit granted it (DCP) have it.
+        """
+        if seconds is None:
+            return
+        window = min(max(math.ceil(seconds), SHORTEST_WINDOW), LONGEST_WINDOW)
+        if window == self._protection:
+            return
+        info = await self.read("privateGetV5AccountQueryDcpInfo", Answer[schema.Protections])
+        mine = [row for row in info.result.dcpInfos if (row.product, row.dcpStatus) == ("DERIVATIVES", "ON")]
+        if not mine:
+            raise ExchangeError(
+                "bybit: this account has no disconnect protection (DCP) for derivatives, so resting orders outlive "
+                "the bot; ask Bybit's client manager for it"
+            )
+        if mine[0].timeWindow != str(window):
+            params = {"product": "DERIVATIVES", "timeWindow": window}
+            await self.change("privatePostV5OrderDisconnectedCancelAll", params)
+        self._protection = window
+        self.protected.set()
 
     # account
     async def get_positions(self) -> Sequence[ExchangePosition]:

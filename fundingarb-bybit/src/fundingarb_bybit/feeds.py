@@ -27,6 +27,8 @@ PING = '{"op":"ping"}'
 PING_SECONDS = 4.0
 SNAPSHOT_SECONDS = 2.0
 """How long a snapshot may take before its subscription is taken anew."""
+PROTECTION_TOPIC = "dcp.future"
+"""Connections that listen to it keep the disconnect protection from cancelling what rests."""
 PRIVATE_TOPICS = ("order", "execution", "position", "wallet")
 
 
@@ -145,11 +147,16 @@ async def account(adapter: BybitAdapter, sink: AccountSink) -> None:
         await _subscribe(connection, PRIVATE_TOPICS)
         await _confirmed(connection, "subscribe")
 
+    async def protect(connection: Connection) -> None:
+        await adapter.protected.wait()
+        await _subscribe(connection, (PROTECTION_TOPIC,))
+
     subscription = Subscription(
         name=f"{messages.EXCHANGE}.account.{adapter.account}",
         url=fixed(adapter.private_stream),
         opened=opened,
         frame=decoder.decode,
+        beside=protect,
         ping=(PING, PING_SECONDS),
         stale_after=adapter.settings.stream_stale_seconds,
     )

@@ -147,6 +147,16 @@ class FeeRate(msgspec.Struct):
     makerFeeRate: str  # noqa: N815
 
 
+class Protection(msgspec.Struct):
+    product: str
+    dcpStatus: str  # noqa: N815
+    timeWindow: str  # noqa: N815
+
+
+class Protections(msgspec.Struct):
+    dcpInfos: list[Protection]  # noqa: N815
+
+
 class AccountInfo(msgspec.Struct):
     marginMode: str  # noqa: N815
     unifiedMarginStatus: int | None = None  # noqa: N815

@@ -76,13 +76,10 @@ def account_info(desk: Desk, account: str, params: Mapping[str, Any]) -> dict[st
 
 
 def dcp_info(desk: Desk, account: str, params: Mapping[str, Any]) -> Reply:
+    """Empty for an account that was not granted the protection."""
     protection = desk.protection(account)
-    info = {
-        "product": "DERIVATIVES",
-        "dcpStatus": "ON" if protection.enabled else "OFF",
-        "timeWindow": str(int(protection.window)),
-    }
-    return Reply({"dcpInfos": [info]}, message="success")
+    info = {"product": "DERIVATIVES", "dcpStatus": "ON", "timeWindow": str(int(protection.window))}
+    return Reply({"dcpInfos": [info] if protection.enabled else []}, message="success")
 
 
 def set_margin_mode(desk: Desk, account: str, params: Mapping[str, Any]) -> Reply:

@@ -73,6 +73,8 @@ class Desk:
 
     venue: Venue
     journal: Journal
+    disconnect_protection: bool = False
+    """Whether accounts were granted DCP."""
     limiter: RateLimiter = field(default_factory=lambda: RateLimiter(LIMITS))
     protections: dict[str, DisconnectProtection] = field(default_factory=dict)
     hour_ago: dict[str, tuple[int, Decimal]] = field(default_factory=dict)
@@ -118,7 +120,7 @@ class Desk:
         return self.limiter.charge(rule, key, 1, self.venue.real())
 
     def protection(self, account: str) -> DisconnectProtection:
-        return self.protections.setdefault(account, DisconnectProtection())
+        return self.protections.setdefault(account, DisconnectProtection(enabled=self.disconnect_protection))
 
     def window(
         self, params: Mapping[str, Any], *, default: int, longest: int | None = None

@@ -128,7 +128,8 @@ class BybitDialect(LocalnetDialect):
         "api.bytick.com",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, disconnect_protection: bool = False) -> None:
+        self._disconnect_protection = disconnect_protection
         self._desk: Desk | None = None
         self._public: PublicStream | None = None
         self._private: PrivateStream | None = None
@@ -156,7 +157,7 @@ class BybitDialect(LocalnetDialect):
         )
 
     def open(self, venue: Venue) -> Iterable[Route]:
-        desk = self._desk = Desk(venue, Journal(venue.truth))
+        desk = self._desk = Desk(venue, Journal(venue.truth), self._disconnect_protection)
         public = self._public = PublicStream(desk)
         private = self._private = PrivateStream(desk)
         routes = [
@@ -335,4 +336,4 @@ async def open_localnet(
     settings: BybitLocalnetSettings, context: OpenContext
 ) -> AsyncIterator[LocalnetDialect]:
     """The dialect as a component."""
-    yield BybitDialect()
+    yield BybitDialect(disconnect_protection=settings.disconnect_protection)

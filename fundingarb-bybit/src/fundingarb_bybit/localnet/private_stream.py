@@ -147,7 +147,7 @@ class PrivateStream:
         account = session.account
         if account is None:
             return
-        guarded = any(topic.startswith("dcp") for topic in session.topics)
+        guarded = any(topic.partition("@")[0] in ("dcp", "dcp.future") for topic in session.topics)
         if guarded == bool(session.data.get("guarded")):
             return
         session.data["guarded"] = guarded

@@ -309,11 +309,19 @@ def history(desk: Desk, account: str, params: Mapping[str, Any]) -> dict[str, An
 
 
 def disconnected_cancel_all(desk: Desk, account: str, params: Mapping[str, Any]) -> Reply:
-    """Set the window of the disconnect protection and turn it on."""
+    """Set the window of the disconnect protection, of options unless another product is named.
+
+    What Bybit answers to an account that was not granted it is not documented; here it is a missing permission.
+    """
     window = whole(params, "timeWindow")
     if window is None or not 3 <= window <= 300:
         raise ApiError(10001, "params error: timeWindow must be between 3 and 300")
+    product = text(params, "product") or "OPTIONS"
+    if product not in ("OPTIONS", "DERIVATIVES", "SPOT"):
+        raise ApiError(10001, "params error: product invalid")
     protection = desk.protection(account)
-    protection.window = float(window)
-    protection.enabled = True
+    if not protection.enabled:
+        raise ApiError(10005, "Permission denied, please check your API key permissions.")
+    if product == "DERIVATIVES":
+        protection.window = float(window)
     return Reply({}, message="success")

@@ -23,6 +23,7 @@ from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.alerts import Announcer, lease_lost
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.clock import elapsed
+from fundingarb.engine.deadman import DeadMan
 from fundingarb.engine.executor import Executor
 from fundingarb.engine.flatten import Flattener
 from fundingarb.engine.gate import RequestGate
@@ -280,7 +281,11 @@ class Bot:
         for account in self.state.accounts.values():
             reader, sink = self.readers[account.name], AccountFeed(account, self)
             events = partial(account.adapter.stream_account, sink)
-            for label, job in (("events", events), ("reader", reader.run)):
+            jobs = [("events", events), ("reader", reader.run)]
+            if account.adapter.dead_man:
+                timer = DeadMan(account, self.state, self.gates[account.exchange], self.clock)
+                jobs.append(("timer", timer.run))
+            for label, job in jobs:
                 tasks.start_soon(keep_running, f"{account.name}.{label}", job, self.clock, self._failed)
 
     def _guards(self) -> GuardWatch:

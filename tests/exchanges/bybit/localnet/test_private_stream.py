@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
 import anyio.lowlevel
 import pytest
-from tests.exchanges.bybit.localnet.venue import Bybit, Socket, sign
+from tests.exchanges.bybit.localnet.venue import Bybit, Socket, serve, sign
 from tests.localnet.still import BOUNDARY
 
 pytestmark = pytest.mark.anyio
@@ -215,43 +216,64 @@ async def _gone(bybit: Bybit, socket: Socket) -> None:
     assert len(bybit.venue.hub.sessions) < sessions
 
 
-async def test_disconnect_protection_cancels_after_the_window(bybit: Bybit) -> None:
-    assert (await bybit.post("/v5/order/disconnected-cancel-all", timeWindow=2)).code == 10001
-    armed = await bybit.post("/v5/order/disconnected-cancel-all", timeWindow=40)
+@pytest.fixture
+async def protected() -> AsyncIterator[Bybit]:
+    """A Bybit whose accounts were granted the disconnect protection."""
+    async with serve(protected=True) as served:
+        yield served
+
+
+async def test_the_protection_is_granted_on_application_only(bybit: Bybit) -> None:
+    assert (await bybit.get("/v5/account/query-dcp-info")).result == {"dcpInfos": []}
+    refused = await bybit.post("/v5/order/disconnected-cancel-all", timeWindow=10, product="DERIVATIVES")
+    assert refused.code == 10005
+
+
+async def test_the_window_is_the_products(protected: Bybit) -> None:
+    await protected.post(
+        "/v5/order/disconnected-cancel-all", timeWindow=40
+    )  # options, unless it says otherwise
+    (info,) = (await protected.get("/v5/account/query-dcp-info")).result["dcpInfos"]
+    assert info == {"product": "DERIVATIVES", "dcpStatus": "ON", "timeWindow": "10"}
+
+
+async def test_disconnect_protection_cancels_after_the_window(protected: Bybit) -> None:
+    assert (await protected.post("/v5/order/disconnected-cancel-all", timeWindow=2)).code == 10001
+    armed = await protected.post("/v5/order/disconnected-cancel-all", timeWindow=40, product="DERIVATIVES")
     assert (armed.code, armed.body["retMsg"]) == (0, "success")
-    info = (await bybit.get("/v5/account/info")).result
+    info = (await protected.get("/v5/account/info")).result
     assert (info["dcpStatus"], info["timeWindow"]) == ("ON", 40)
-    socket = await bybit.login()
+    socket = await protected.login()
     await socket.subscribe("dcp.future")
-    order_id = (await bybit.order("Buy", "1", "990")).result["orderId"]
-    bybit.wait(100)
-    assert len(await bybit.orders()) == 1
-    await _gone(bybit, socket)
-    bybit.wait(39)
-    assert len(await bybit.orders()) == 1
-    bybit.wait(2)
-    assert await bybit.orders() == []
-    assert [row["cancelType"] for row in await bybit.orders(orderId=order_id)] == ["CancelByDCP"]
+    order_id = (await protected.order("Buy", "1", "990")).result["orderId"]
+    protected.wait(100)
+    assert len(await protected.orders()) == 1
+    await _gone(protected, socket)
+    protected.wait(39)
+    assert len(await protected.orders()) == 1
+    protected.wait(2)
+    assert await protected.orders() == []
+    assert [row["cancelType"] for row in await protected.orders(orderId=order_id)] == ["CancelByDCP"]
 
 
-async def test_coming_back_in_time_keeps_the_orders(bybit: Bybit) -> None:
-    await bybit.post("/v5/order/disconnected-cancel-all", timeWindow=10)
-    socket = await bybit.login()
+async def test_coming_back_in_time_keeps_the_orders(protected: Bybit) -> None:
+    await protected.post("/v5/order/disconnected-cancel-all", timeWindow=10, product="DERIVATIVES")
+    socket = await protected.login()
     await socket.subscribe("dcp.future")
-    await bybit.order("Buy", "1", "990")
-    await _gone(bybit, socket)
-    bybit.wait(5)
-    back = await bybit.login()
+    await protected.order("Buy", "1", "990")
+    await _gone(protected, socket)
+    protected.wait(5)
+    back = await protected.login()
     await back.subscribe("dcp.future")
-    bybit.wait(60)
-    assert len(await bybit.orders()) == 1
+    protected.wait(60)
+    assert len(await protected.orders()) == 1
 
 
-async def test_a_connection_without_the_topic_protects_nothing(bybit: Bybit) -> None:
-    await bybit.post("/v5/order/disconnected-cancel-all", timeWindow=10)
-    socket = await bybit.login()
+async def test_a_connection_without_the_topic_protects_nothing(protected: Bybit) -> None:
+    await protected.post("/v5/order/disconnected-cancel-all", timeWindow=10, product="DERIVATIVES")
+    socket = await protected.login()
     await socket.subscribe("order")
-    await bybit.order("Buy", "1", "990")
-    await _gone(bybit, socket)
-    bybit.wait(60)
-    assert len(await bybit.orders()) == 1
+    await protected.order("Buy", "1", "990")
+    await _gone(protected, socket)
+    protected.wait(60)
+    assert len(await protected.orders()) == 1

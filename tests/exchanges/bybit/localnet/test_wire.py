@@ -346,7 +346,7 @@ async def _scenario(bybit: Bybit, said: Said) -> None:
 @pytest.fixture(scope="module")
 async def said() -> Said:
     found = Said()
-    async with serve() as bybit:
+    async with serve(protected=True) as bybit:
         await _scenario(bybit, found)
     return found
 

@@ -202,10 +202,12 @@ class Socket:
 
 
 @asynccontextmanager
-async def serve(model: StillModel | None = None, *, start: float = START) -> AsyncIterator[Bybit]:
+async def serve(
+    model: StillModel | None = None, *, start: float = START, protected: bool = False
+) -> AsyncIterator[Bybit]:
     """Bybit with BTCUSDT and 1000PEPEUSDT, two accounts with 100000 USDT each, and one that may only read."""
     model = model or StillModel(symbols=[BTC, PEPE], touch=1_000_000.0)
-    dialect = BybitDialect()
+    dialect = BybitDialect(disconnect_protection=protected)
     clock = ManualClock(start)
     truth = Exchange("bybit", dialect.rules, dialect.instruments(model.symbols), model, start=start)
     for name, credentials in KEYS.items():
