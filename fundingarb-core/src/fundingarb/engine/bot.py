@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -281,6 +281,7 @@ class Bot:
         for account in self.state.accounts.values():
             reader, sink = self.readers[account.name], AccountFeed(account, self)
             events = partial(account.adapter.stream_account, sink)
+            jobs: list[tuple[str, Callable[[], Awaitable[None]]]]
             jobs = [("events", events), ("reader", reader.run)]
             if account.adapter.dead_man:
                 timer = DeadMan(account, self.state, self.gates[account.exchange], self.clock)
