@@ -1,0 +1,248 @@
+"""``python -m tests.campaigns.crash``: SIGKILL at every step, restart, and again while that restart is under way.
+
+Each scenario runs once without a kill, which records its steps; then once per step with a kill there. The restart has
+to end flat or hedged within 60 s, with no order twice and every fill and payment booked; a second restart must send
+nothing. For a choice of kills that covers C1 to C14 of the failure model the restarted bot is killed as well, at each
+of its own steps. ``--only NAME`` runs one case again, with the name that was printed for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.campaigns.crash_case import PRELOAD, PROCESSES, Case, Result, run_case
+from tests.postgres import PostgresServer, running_server
+
+SCENARIOS = ("close", "settle", "partial", "unwind")
+#: Passages of one failpoint that are tried: ledgers are read again and again.
+EACH = 2
+#: A failpoint that was not reached is tried so often: it depends on what meets in one transaction.
+ATTEMPTS = 3
+
+POINTS: Sequence[tuple[str, str, str]] = (
+    (
+        "C1",
+        r".*",
+        r"before (opening|localnet_run|save_config|load)|after (opening|localnet_run|save_config|load)",
+    ),
+    ("C1", r".*", r"before commit of intent OPENING|before commit of .e\d+ INTENDED"),
+    ("C2", r".*", r"after commit of intent OPENING|after commit of .e\d+ INTENDED|before send of .e"),
+    ("C3", r".*", r"sent .e"),
+    (
+        "C4",
+        r".*",
+        r"after reply to .e|(before|after) commit of .e\d+ (OPEN|UNKNOWN)|before commit of .e\d+ FILLED",
+    ),
+    ("C5", r".*", r"after commit of .e\d+ (FILLED|CANCELLED)|before commit of .h\d+ INTENDED"),
+    ("C6", r".*", r"after commit of .h\d+ INTENDED|before send of .h"),
+    ("C7", r".*", r"sent .h"),
+    (
+        "C8",
+        r".*",
+        r"after reply to .h|(before|after) commit of .h\d+ [A-HJ-Z]|before commit of intent HOLDING",
+    ),
+    (
+        "C9",
+        r".*",
+        r"after commit of intent HOLDING|before commit of intent CLOSING|(before|after) commit of payments",
+    ),
+    (
+        "C10",
+        r"close|partial|settle",
+        r"after commit of intent CLOSING|(before send of|sent) .c|after reply to .c",
+    ),
+    ("C10", r".*", r"(before|after) commit of .c\d+ (INTENDED|OPEN)"),
+    (
+        "C11",
+        r"close|partial",
+        r"(before|after) commit of .c\d+ (FILLED|CANCELLED)|before commit of intent DONE",
+    ),
+    ("C12", r".*", r".* .u\d+"),
+)
+"""Crash point of the failure model, scenario, failpoints that are it. C13 is every kill of a restarted bot."""
+ALL = tuple(f"C{number}" for number in range(1, 15))
+
+
+def crash_points(case: Case) -> list[str]:
+    """Which of C1 to C14 a case tests."""
+    first = {
+        point
+        for point, scenario, pattern in POINTS
+        if re.fullmatch(scenario, case.scenario) and re.match(pattern, case.kills[0])
+    }
+    if case.scenario.startswith("kill"):
+        first.add("C14")
+    return sorted(first | ({"C13"} if len(case.kills) > 1 else set()), key=ALL.index)
+
+
+class Campaign:
+    """Runs cases on a few threads; each has its own localnet, bots and database."""
+
+    def __init__(self, folder: Path, server: PostgresServer | None, workers: int) -> None:
+        self.results: list[Result] = []
+        self._folder = folder
+        self._server = server
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(workers)
+        self._numbers = iter(range(10**9))
+
+    def run(self, cases: Iterable[Case]) -> list[Result]:
+        return list(self._pool.map(self._run, cases))
+
+    def _run(self, case: Case) -> Result:
+        result = Result(case)
+        for _ in range(ATTEMPTS):
+            with self._lock:
+                folder = self._folder / f"{next(self._numbers):05d}"
+                url = f"sqlite:///{folder / 'bot.db'}"
+                if case.database == "postgresql":
+                    assert self._server is not None
+                    url = self._server.new_database()
+            result = run_case(case, folder, url)
+            if result.reached or result.failures:
+                break
+        with self._lock:
+            self.results.append(result)
+            for failure in result.failures:
+                print(f"FAILED {case.name}\n  {failure}\n  {folder}", flush=True)
+        return result
+
+
+def scenario_cases(campaign: Campaign, database: str, seed: int, scenarios: Sequence[str]) -> list[Case]:
+    """One case per step of every scenario that no earlier scenario has in common with it."""
+    cases, known = [], set[str]()
+    for result in campaign.run(Case(database, scenario, (), seed) for scenario in scenarios):
+        steps = [step for step in result.steps if int(step.rpartition("#")[2]) <= EACH]
+        shared = next((n for n, step in enumerate(steps) if step not in known), len(steps)) if known else 0
+        known.update(steps)
+        cases += [Case(database, result.case.scenario, (step,), seed) for step in steps[shared:]]
+    return cases
+
+
+def recovery_cases(results: Sequence[Result], per_point: int) -> Iterator[Case]:
+    """For some kills of every crash point and scenario: one case per step of the restart that followed."""
+    chosen: dict[tuple[str, str], int] = {}
+    seen: set[tuple[str, str, str]] = set()
+    for result in results:
+        case, points = result.case, crash_points(result.case)
+        if not result.reached or not any(chosen.get((case.scenario, p), 0) < per_point for p in points):
+            continue
+        for point in points:
+            chosen[case.scenario, point] = chosen.get((case.scenario, point), 0) + 1
+        for step in result.steps:
+            name, _, count = step.rpartition(" #")
+            key = (case.scenario, points[0], re.sub(r"\d+", "", name))
+            if count == "1" and key not in seen and "journal" not in name:
+                seen.add(key)
+                yield Case(case.database, case.scenario, (*case.kills, step), case.seed)
+
+
+def table(results: Sequence[Result]) -> str:
+    """Cases per crash point: tested, failed, worst time."""
+    rows = [f"{'point':6} {'cases':>6} {'failed':>6} {'worst s':>8}"]
+    for point in ALL:
+        found = [r for r in results if r.case.kills and r.reached and point in crash_points(r.case)]
+        failed = sum(1 for r in found if r.failures)
+        worst = max((r.seconds for r in found), default=0.0)
+        rows.append(
+            f"{point:6} {len(found):6} {failed:6} {worst:8.1f}" if found else f"{point:6} not covered"
+        )
+    return "\n".join(rows)
+
+
+def one_database(campaign: Campaign, database: str, options: argparse.Namespace) -> None:
+    for seed in range(options.seed, options.seed + options.seeds):
+        cases = scenario_cases(campaign, database, seed, options.scenarios)
+        say(f"{database}, seed {seed}: {len(cases)} steps")
+        singles = campaign.run(cases)
+        double = list(recovery_cases(singles, options.recovery))
+        say(f"{database}, seed {seed}: {len(double)} steps of restarts")
+        campaign.run(double)
+
+
+def say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.campaigns.crash", description="SIGKILL everywhere")
+    parser.add_argument("--database", choices=("sqlite", "postgresql", "both"), default="both")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
+    parser.add_argument("--seed", type=int, default=7, help="the first of them")
+    parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
+    parser.add_argument(
+        "--recovery",
+        type=int,
+        default=1,
+        help="kills per crash point and scenario whose restart is killed as well",
+    )
+    parser.add_argument("--workers", type=int, default=4, help="cases at the same time")
+    parser.add_argument("--only", help="one case, by the name that was printed for it")
+    parser.add_argument(
+        "--folder", type=Path, help="where logs and databases go; default: a new temporary one"
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    PROCESSES.set_forkserver_preload(list(PRELOAD))
+    began = time.monotonic()
+    only = case_of(options.only) if options.only else None
+    databases = ("sqlite", "postgresql") if options.database == "both" else (options.database,)
+    if only is not None:
+        databases = (only.database,)
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="fundingarb-crash-"))
+    with ExitStack() as stack:
+        server = stack.enter_context(running_server(durable=True)) if "postgresql" in databases else None
+        campaign = Campaign(folder, server, options.workers)
+        if only is not None:
+            campaign.run([only])
+        for database in databases if only is None else ():
+            one_database(campaign, database, options)
+    return report(campaign.results, folder, time.monotonic() - began)
+
+
+def case_of(name: str) -> Case:
+    """The case of a printed name."""
+    database, scenario, seed, *kills = name.split(" | ")
+    return Case(database, scenario, tuple(kills), int(seed))
+
+
+def report(results: Sequence[Result], folder: Path, seconds: float) -> int:
+    tested = [result for result in results if result.case.kills and result.reached]
+    unreached = [result for result in results if not result.reached]
+    failed = [result for result in results if result.failures]
+    for result in unreached:
+        print(f"not reached in {ATTEMPTS} attempts: {result.case.name}")
+    for result in failed:
+        print(f"again: python -m tests.campaigns.crash --only '{result.case.name}'")
+    print(table(results))
+    figures = {
+        "cases": len(tested),
+        "recovery_kills": sum(1 for result in tested if len(result.case.kills) > 1),
+        "failed": len(failed),
+        "not_reached": len(unreached),
+        "worst_seconds_to_flat_or_hedged": round(max((r.seconds for r in tested), default=0.0), 2),
+        "duplicate_orders": sum(result.duplicates for result in results),
+        "resent_after_second_restart": sum(result.resent for result in results),
+        "not_covered": [p for p in ALL if not any(p in crash_points(r.case) for r in tested)],
+        "minutes": round(seconds / 60, 1),
+        "logs": str(folder),
+    }
+    print(json.dumps(figures))
+    return 1 if failed or not tested else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

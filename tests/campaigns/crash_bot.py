@@ -1,0 +1,177 @@
+"""The program that is killed: the real bot, production adapters and SQL store, with failpoints around them.
+
+``first`` plays a scenario (opens by hand, waits, closes); a later one only looks after what it finds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import anyio
+from tests.campaigns.failpoints import Failpoints, KillingAdapter, wrap_store
+
+import fundingarb.app
+from fundingarb.config import load_config
+from fundingarb.domain.hedge import Hedge, Mode
+from fundingarb.engine.bot import Bot
+from fundingarb.errors import ConfigError
+from fundingarb.ports import MarketView, Proposals
+
+SYMBOL = "DOGE-USDT"
+SIZE = Decimal(900)
+#: Real seconds a bot that is asked for nothing runs on, after its accounts were found to match, before it says so.
+CALM = 1.2
+
+
+class Patient:
+    """A strategy that proposes nothing: what happens is what the scenario asked for."""
+
+    def evaluate(self, view: MarketView, symbols: Collection[str], now: datetime) -> Proposals:
+        return Proposals()
+
+
+@dataclass(frozen=True)
+class BotRun:
+    """One life of the bot. ``scenario`` None: no commands. ``calm`` is written once nothing is left to be done."""
+
+    folder: Path
+    number: int
+    ready_file: Path
+    control: str
+    speed: float
+    database: str
+    scenario: str | None = None
+    kill: str | None = None
+
+    @property
+    def steps(self) -> Path:
+        return self.folder / f"steps-{self.number}.txt"
+
+    @property
+    def calm(self) -> Path:
+        return self.folder / f"calm-{self.number}"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / f"bot-{self.number}.log"
+
+
+def bot_process(run: BotRun) -> None:
+    """What the process does, from its first line to its (violent) end."""
+    output = os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
+    asyncio.run(_main(run))
+
+
+async def _main(run: BotRun) -> None:
+    points = Failpoints(run.steps, run.control, run.speed, run.kill, reads=run.scenario is None)
+    fundingarb.app.open_store = wrap_store(points, fundingarb.app.open_store)
+    overrides = {
+        "database.url": run.database,
+        "trading.symbols": [SYMBOL],
+        "trading.settlement_guard_seconds": 0,
+    }
+    config = load_config(overrides=overrides, env={})
+    extras = fundingarb.app.Extras(strategy=Patient(), services=False)
+    around = fundingarb.app.read_ready_file(run.ready_file)
+    async with fundingarb.app.open_bot(config, around, extras=extras) as bot:
+        accounts = bot.parts.accounts
+        assert isinstance(accounts, dict)
+        for name, adapter in accounts.items():
+            accounts[name] = KillingAdapter(adapter, name, points)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_watch, bot, run)
+            if run.scenario is not None:
+                tasks.start_soon(_play, bot, SCENARIOS[run.scenario])
+            await bot.run()
+            tasks.cancel_scope.cancel()
+    points.note("ended")
+
+
+async def _play(bot: Bot, script: Callable[[Bot], Awaitable[None]]) -> None:
+    await bot.ready.wait()
+    await script(bot)
+    await _until(lambda: not _busy(bot))
+    bot.stop()
+
+
+async def _watch(bot: Bot, run: BotRun) -> None:
+    """Say so when everything matches and nothing has been under way for a while."""
+    await bot.ready.wait()
+    since: float | None = None
+    while True:
+        await anyio.sleep(0.05)
+        if _busy(bot) or any(account.halted for account in bot.state.accounts.values()):
+            since = None
+        elif since is None:
+            since = bot.clock.monotonic()
+        elif bot.clock.monotonic() - since > CALM:
+            run.calm.write_text("calm")
+            return
+
+
+def _busy(bot: Bot) -> bool:
+    return any(_unsettled(hedge) for hedge in bot.state.hedges.values())
+
+
+def _unsettled(hedge: Hedge) -> bool:
+    return (
+        hedge.intent.mode not in (Mode.HOLDING, Mode.DONE)
+        or bool(hedge.unhedged)
+        or not hedge.complete_fills
+        or any(not order.state.terminal for order in hedge.orders)
+    )
+
+
+async def _until(check: Callable[[], object]) -> None:
+    while not check():  # noqa: ASYNC110 - the state has no event for it
+        await anyio.sleep(0.02)
+
+
+def _modes(bot: Bot) -> set[Mode]:
+    return {hedge.intent.mode for hedge in bot.state.hedges.values()}
+
+
+async def _enter(bot: Bot) -> None:
+    while True:
+        try:
+            await bot.open_hedge(SYMBOL, "binance", "bybit", SIZE)
+        except ConfigError:
+            await anyio.sleep(0.05)
+        else:
+            break
+    await _until(lambda: _modes(bot) & {Mode.HOLDING, Mode.DONE})
+
+
+async def _close(bot: Bot) -> None:
+    await _enter(bot)
+    for hedge in bot.live_hedges():
+        await bot.close_hedge(hedge.id)
+    await _until(lambda: _modes(bot) == {Mode.DONE})
+
+
+async def _settle(bot: Bot) -> None:
+    """Held over a settlement: both payments are booked."""
+    await _enter(bot)
+    while len(await bot.store.payments()) < 2:  # noqa: ASYNC110 - the database has no event for it
+        await anyio.sleep(0.1)
+
+
+SCENARIOS: dict[str, Callable[[Bot], Awaitable[None]]] = {
+    "close": _close,
+    "settle": _settle,
+    "partial": _close,
+    "unwind": _enter,
+}
+"""``close``: entry, holding, exit. ``settle``: holding over a settlement. ``partial``: every first order on an exchange
+is filled in part. ``unwind``: the second leg is refused."""

@@ -1,0 +1,343 @@
+"""One case of the crash campaign: a localnet, a bot that dies at a failpoint, a restart that has to put it right.
+
+The localnet is a process of its own and outlives the bot. What is true is read from its control API, what the bot
+believes from the database; neither is asked of the bot.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tests.campaigns.crash_bot import SYMBOL, BotRun, bot_process
+
+from fundingarb.domain.hedge import Hedge, Mode
+from fundingarb.domain.order import Purpose
+from fundingarb.engine.clock import SystemClock
+from fundingarb.errors import StoreError
+from fundingarb.store import reading
+from fundingarb.store.database import parse_url
+from fundingarb.store.session import Session
+
+#: Starts processes by forking one that has imported everything already.
+PROCESSES = multiprocessing.get_context("forkserver")
+PRELOAD = (
+    "tests.campaigns.crash_bot",
+    "tests.campaigns.crash_case",
+    "fundingarb_binance",
+    "fundingarb_bybit",
+)
+SPEED = 60.0
+#: Real seconds: to be flat or hedged after a restart; for a life of the bot to come to its armed failpoint.
+FLAT, LIFE = 60.0, 45.0
+#: Simulated start and faults of each scenario.
+START = {"settle": "2026-01-05T07:52"}
+FAULTS: dict[str, Sequence[dict[str, Any]]] = {
+    "partial": [
+        {"kind": "partial_fill", "operation": "order.place", "account": account, "fraction": 0.4, "count": 1}
+        for account in ("binance", "bybit")
+    ],
+    "unwind": [{"kind": "reject", "operation": "order.place", "account": "binance"}],
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """``kills``: the failpoint of each life that ends violently; a case without any only records its steps."""
+
+    database: str
+    scenario: str
+    kills: tuple[str, ...] = ()
+    seed: int = 7
+
+    @property
+    def name(self) -> str:
+        return " | ".join((self.database, self.scenario, str(self.seed), *self.kills))
+
+
+@dataclass
+class Result:
+    """What became of a case. ``reached``: every armed failpoint was; otherwise nothing was tested."""
+
+    case: Case
+    steps: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    reached: bool = True
+    seconds: float = 0.0
+    duplicates: int = 0
+    resent: int = 0
+
+
+class Truth:
+    """The localnet as its control API tells it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as response:
+            return json.load(response)
+
+    def post(self, path: str, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}{path}", data, {"Content-Type": "application/json"})
+        urllib.request.urlopen(request, timeout=10).close()
+
+    def accounts(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.get("/truth")["accounts"]
+        return found
+
+
+def localnet_process(ready: Path, log: Path, arguments: Sequence[str]) -> None:
+    """``fundingarb localnet`` in a process of its own."""
+    from fundingarb.cli import main
+
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    main(["localnet", "--exchange", "binance", "--exchange", "bybit", "--ready-file", str(ready), *arguments])
+
+
+@contextmanager
+def process(target: Callable[..., None], *arguments: Any) -> Iterator[Any]:
+    """A process that is gone when the block is left."""
+    started = PROCESSES.Process(target=target, args=arguments, daemon=True)
+    started.start()
+    try:
+        yield started
+    finally:
+        if started.is_alive():
+            started.kill()
+        started.join()
+
+
+def wait_until(what: str, check: Callable[[], Any], within: float) -> None:
+    """Raises AssertionError when ``check`` does not come true in time."""
+    deadline = time.monotonic() + within
+    while not check():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"no {what} within {within:.0f} s")
+        time.sleep(0.05)
+
+
+def run_case(case: Case, folder: Path, database: str) -> Result:
+    """Play ``case`` in ``folder`` on the empty ``database``."""
+    result = Result(case)
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        try:
+            _play(case, folder, database, result, stack)
+        except AssertionError as error:
+            result.failures.append(str(error))
+    return result
+
+
+def _play(case: Case, folder: Path, database: str, result: Result, stack: ExitStack) -> None:
+    ready = folder / "ready.json"
+    start = START.get(case.scenario, "2026-01-05T06:10")
+    arguments = ("--seed", str(case.seed), "--speed", str(SPEED), "--start", start)
+    stack.enter_context(process(localnet_process, ready, folder / "localnet.log", arguments))
+    wait_until("ready file", ready.exists, LIFE)
+    truth = Truth(json.loads(ready.read_text())["control"])
+    for fault in FAULTS.get(case.scenario, ()):
+        truth.post("/faults", dict(fault))
+
+    def life(number: int, scenario: str | None, kill: str | None) -> BotRun:
+        return BotRun(folder, number, ready, truth.url, SPEED, database, scenario, kill)
+
+    scenario: str | None = case.scenario
+    for number, kill in enumerate(case.kills or (None,)):
+        run = life(number, scenario, kill)
+        with process(bot_process, run) as bot:
+            bot.join(LIFE)
+            if bot.is_alive():
+                if kill is None or scenario is not None:
+                    result.failures.append(f"life {number} did not end within {LIFE:.0f} s")
+                result.reached = False
+                return
+            if kill is None:
+                assert bot.exitcode == 0, f"the bot ended with {bot.exitcode}"
+            elif bot.exitcode != -signal.SIGKILL:
+                assert bot.exitcode == 0, f"life {number} ended with {bot.exitcode}"
+                result.reached = False
+                return
+        result.steps = passages(run.steps)
+        scenario = None
+    ledger = Ledger(database, truth)
+    if not case.kills:
+        ledger.check(result)
+        return
+    _recover(life(len(case.kills), None, None), ledger, result)
+    _restart(life(len(case.kills) + 1, None, None), ledger, result)
+    ledger.check(result)
+
+
+def _recover(run: BotRun, ledger: Ledger, result: Result) -> None:
+    """The restart: flat or hedged in time, then calm, then killed once more."""
+    began = time.monotonic()
+    with process(bot_process, run) as bot:
+        deadline = began + FLAT
+        since: float | None = None
+        while since is None or time.monotonic() - since < 0.3:
+            assert bot.is_alive(), f"the restarted bot ended: {tail(run.log)}"
+            assert time.monotonic() < deadline, (
+                f"not flat or hedged within {FLAT:.0f} s: {ledger.unsettled()}"
+            )
+            since = (since or time.monotonic()) if ledger.unsettled() is None else None
+            time.sleep(0.05)
+        result.seconds = since - began
+        wait_until("calm", run.calm.exists, deadline - time.monotonic())
+    result.steps = passages(run.steps)
+
+
+def _restart(run: BotRun, ledger: Ledger, result: Result) -> None:
+    """A second restart has nothing to do, and does nothing."""
+    orders = ledger.order_count()
+    with process(bot_process, run) as bot:
+        try:
+            wait_until("calm after the second restart", run.calm.exists, LIFE)
+        except AssertionError as error:
+            result.failures.append(f"{error}: {tail(run.log)}")
+        assert bot.is_alive(), f"the bot ended after the second restart: {tail(run.log)}"
+    sent = [line for line in lines(run.steps) if line.partition(" ")[0] in ("send", "cancel")]
+    result.resent = max(len(sent), ledger.order_count() - orders)
+    if result.resent:
+        result.failures.append(f"a second restart sent {', '.join(sent)}")
+
+
+def lines(steps: Path) -> list[str]:
+    """What a life of the bot noted, without the times."""
+    return [line.partition(" ")[2] for line in steps.read_text().splitlines()] if steps.exists() else []
+
+
+def passages(steps: Path) -> list[str]:
+    """The failpoints a life passed, in order; of several that are one moment, the first that is new."""
+    found: dict[str, None] = {}
+    for line in lines(steps):
+        names = line.split("; ") if " #" in line else []
+        new = next((name for name in names if name not in found), None)
+        if new is not None:
+            found[new] = None
+    return list(found)
+
+
+def tail(log: Path) -> str:
+    rows = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return rows[-1] if rows else "no output"
+
+
+class Ledger:
+    """The bot's database beside the localnet's truth."""
+
+    def __init__(self, url: str, truth: Truth) -> None:
+        self._url = url
+        self._truth = truth
+
+    def hedges(self) -> list[Hedge]:
+        return self._read(partial(reading.hedges, instance=None, limit=100))
+
+    def _read(self, work: Callable[..., Any]) -> Any:
+        database = parse_url(self._url)
+        if database.file is not None and not database.file.exists():
+            return []
+        session = Session(database, SystemClock(), None, read_only=True)
+        try:
+            return session.read(work)
+        except StoreError as error:
+            if "no such table" in str(error) or "does not exist" in str(error):
+                return []
+            raise
+        finally:
+            session.close()
+
+    def order_count(self) -> int:
+        return sum(len(account["orders"]) for account in self._truth.accounts().values())
+
+    def unsettled(self) -> str | None:
+        """Why this is not yet flat or hedged, in the exchanges' truth and in the books; None when it is."""
+        accounts = self._truth.accounts()
+        held = {
+            name: Decimal(row["quantity"])
+            for name, account in accounts.items()
+            for row in account["positions"]
+            if row["symbol"] == SYMBOL and Decimal(row["quantity"])
+        }
+        if sum(held.values()) != 0:
+            return f"positions {held}"
+        if any(account["open_orders"] for account in accounts.values()):
+            return "orders are open"
+        books: Counter[str] = Counter()
+        for hedge in self.hedges():
+            if hedge.intent.mode not in (Mode.HOLDING, Mode.DONE):
+                return f"a hedge is {hedge.intent.mode.value}"
+            unresolved = [order.client_id for order in hedge.orders if not order.state.terminal]
+            if unresolved:
+                return f"orders without an outcome: {unresolved}"
+            if not hedge.complete_fills:
+                return "fills are not booked"
+            books[hedge.intent.long.account] += hedge.long.filled  # type: ignore[assignment]
+            books[hedge.intent.short.account] -= hedge.short.filled  # type: ignore[assignment]
+        wrong = {name for name in {*held, *books} if held.get(name, 0) != books[name]}
+        return f"books {dict(books)}, exchanges {held}" if wrong else None
+
+    def check(self, result: Result) -> None:
+        """What must hold in the end, of every order and fill there ever was."""
+        accounts, hedges = self._truth.accounts(), self.hedges()
+        failures = result.failures
+        if (reason := self.unsettled()) is not None:
+            failures.append(f"in the end: {reason}")
+        records = {order.client_id: order for hedge in hedges for order in hedge.orders}
+        orders = [order for account in accounts.values() for order in account["orders"]]
+        names = Counter(order["client_id"] for order in orders)
+        result.duplicates = sum(count - 1 for count in names.values())
+        if result.duplicates:
+            failures.append(f"duplicate orders: {[name for name, count in names.items() if count > 1]}")
+        failures += [f"order {name} has no row in the database" for name in names if name not in records]
+        for order in orders:
+            record = records.get(order["client_id"])
+            if record is not None and record.filled != Decimal(order["filled"]):
+                failures.append(
+                    f"{record.client_id}: filled {order['filled']}, the books say {record.filled}"
+                )
+        for hedge in hedges:
+            self._check_size(hedge, accounts, failures)
+            self._check_never_reopened(hedge, failures)
+        self._check_money(accounts, failures)
+
+    def _check_size(self, hedge: Hedge, accounts: dict[str, Any], failures: list[str]) -> None:
+        """No leg ever held more than was asked for (its first quantity is that of the first order)."""
+        asked = max((o.quantity for o in hedge.orders if o.purpose is Purpose.ENTRY), default=Decimal(0))
+        for leg in (hedge.intent.long, hedge.intent.short):
+            held = most = Decimal(0)
+            for fill in sorted(accounts[leg.account]["fills"], key=lambda fill: int(fill["sequence"])):
+                held += Decimal(fill["quantity"]) * (1 if fill["side"] == "BUY" else -1)
+                most = max(most, held if leg.side.value == "LONG" else -held)
+            if most > asked:
+                failures.append(f"{leg.account} held {most}, asked for was {asked}")
+
+    def _check_never_reopened(self, hedge: Hedge, failures: list[str]) -> None:
+        closed = [order.created_at for order in hedge.orders if order.purpose is Purpose.CLOSE]
+        added = [o for o in hedge.orders if closed and not o.reduce_only and o.created_at > min(closed)]
+        failures += [f"{order.client_id} was sent after the close began" for order in added]
+
+    def _check_money(self, accounts: dict[str, Any], failures: list[str]) -> None:
+        """Balances changed by what is booked, to the last digit."""
+        fills, payments = self._read(reading.fills), self._read(reading.payments)
+        for name, account in accounts.items():
+            booked = sum((f.realized_pnl - f.fee for f in fills if f.account == name), Decimal(0))
+            booked += sum((p.amount for p in payments if p.account == name), Decimal(0))
+            change = Decimal(account["balance"]) - Decimal(account["starting_balance"])
+            if booked != change:
+                failures.append(f"{name}: the balance changed by {change}, booked is {booked}")
