@@ -15,9 +15,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from tests.campaigns.crash_case import PRELOAD, PROCESSES, Case, Result, run_case
@@ -27,8 +29,9 @@ SCENARIOS = ("close", "settle", "partial", "unwind")
 #: Passages of one failpoint that are tried: ledgers are read again and again.
 EACH = 2
 #: A failpoint that was not reached is tried so often: it depends on what meets in one transaction.
-ATTEMPTS = 3
+ATTEMPTS = 2
 
+START = r"(before|after) (opening|localnet_run|save_config|load)"
 POINTS: Sequence[tuple[str, str, str]] = (
     (
         "C1",
@@ -130,21 +133,25 @@ def scenario_cases(campaign: Campaign, database: str, seed: int, scenarios: Sequ
 
 
 def recovery_cases(results: Sequence[Result], per_point: int) -> Iterator[Case]:
-    """For some kills of every crash point and scenario: one case per step of the restart that followed."""
-    chosen: dict[tuple[str, str], int] = {}
-    seen: set[tuple[str, str, str]] = set()
-    for result in results:
-        case, points = result.case, crash_points(result.case)
-        if not result.reached or not any(chosen.get((case.scenario, p), 0) < per_point for p in points):
+    """For some kills of every crash point: one case per kind of step of the restart that followed.
+
+    Steps of the start that are alike whatever is found (opening, loading) are tried once.
+    """
+    chosen: Counter[str] = Counter()
+    seen: set[tuple[str, str]] = set()
+    for result in sorted(
+        results, key=lambda result: (result.case.scenario != "partial", result.case.scenario)
+    ):
+        points = crash_points(result.case)
+        if not result.reached or not points or all(chosen[point] >= per_point for point in points):
             continue
-        for point in points:
-            chosen[case.scenario, point] = chosen.get((case.scenario, point), 0) + 1
+        chosen.update(points)
         for step in result.steps:
             name, _, count = step.rpartition(" #")
-            key = (case.scenario, points[0], re.sub(r"\d+", "", name))
+            key = ("" if re.match(START, name) else points[0], re.sub(r"\d+", "", name))
             if count == "1" and key not in seen and "journal" not in name:
                 seen.add(key)
-                yield Case(case.database, case.scenario, (*case.kills, step), case.seed)
+                yield replace(result.case, kills=(*result.case.kills, step))
 
 
 def table(results: Sequence[Result]) -> str:

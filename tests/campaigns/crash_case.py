@@ -36,8 +36,14 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PRELOAD = (
     "tests.campaigns.crash_bot",
     "tests.campaigns.crash_case",
-    "fundingarb_binance",
-    "fundingarb_bybit",
+    "fundingarb.localnet.serve",
+    "fundingarb_binance.adapter",
+    "fundingarb_binance.localnet.dialect",
+    "fundingarb_bybit.adapter",
+    "fundingarb_bybit.localnet.dialect",
+    "ccxt.async_support",
+    "alembic.command",
+    "psycopg",
 )
 SPEED = 60.0
 #: Real seconds: to be flat or hedged after a restart; for a life of the bot to come to its armed failpoint.

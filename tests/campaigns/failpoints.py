@@ -14,7 +14,7 @@ import signal
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,19 +176,14 @@ class KillingAdapter:
 
     async def cancel_order(self, symbol: str, client_id: str) -> Any:
         self._points.note(f"cancel {client_id}")
-        return await self._around(
-            f"cancel of {order_name(client_id)}", lambda: self._inner.cancel_order(symbol, client_id)
-        )
+        self._points.pass_by(f"before cancel of {order_name(client_id)}")
+        result = await self._inner.cancel_order(symbol, client_id)
+        self._points.pass_by(f"after cancel of {order_name(client_id)}")
+        return result
 
     async def find_order(self, symbol: str, client_id: str) -> Any:
-        return await self._around(
-            f"question for {order_name(client_id)}", lambda: self._inner.find_order(symbol, client_id)
-        )
-
-    async def _around(self, what: str, request: Callable[[], Awaitable[Any]]) -> Any:
-        self._points.pass_by(f"before {what}")
-        result = await request()
-        self._points.pass_by(f"after {what}")
+        result = await self._inner.find_order(symbol, client_id)
+        self._points.pass_by(f"after question for {order_name(client_id)}")
         return result
 
     def __getattr__(self, name: str) -> Any:
@@ -197,7 +192,9 @@ class KillingAdapter:
             return found
 
         async def read(*arguments: Any) -> Any:
-            return await self._around(f"{name} of {self._account}", lambda: found(*arguments))
+            result = await found(*arguments)
+            self._points.pass_by(f"after {name} of {self._account}")
+            return result
 
         return read
 
