@@ -21,12 +21,15 @@ from tests.campaigns.failpoints import Failpoints, KillingAdapter, wrap_store
 import fundingarb.app
 from fundingarb.config import load_config
 from fundingarb.domain.hedge import Hedge, Mode
+from fundingarb.domain.order import NewOrder, OrderSide, TimeInForce
 from fundingarb.engine.bot import Bot
 from fundingarb.errors import ConfigError
 from fundingarb.ports import MarketView, Proposals
+from fundingarb.store import open_store
 
 SYMBOL = "DOGE-USDT"
 SIZE = Decimal(900)
+BY_HAND = "byhand0001"
 #: Real seconds a bot that is asked for nothing runs on, after its accounts were found to match, before it says so.
 CALM = 1.2
 
@@ -75,7 +78,7 @@ def bot_process(run: BotRun) -> None:
 
 async def _main(run: BotRun) -> None:
     points = Failpoints(run.steps, run.control, run.speed, run.kill, reads=run.scenario is None)
-    fundingarb.app.open_store = wrap_store(points, fundingarb.app.open_store)
+    setattr(fundingarb.app, "open_store", wrap_store(points, open_store))  # noqa: B010 - the one it opens
     overrides = {
         "database.url": run.database,
         "trading.symbols": [SYMBOL],
@@ -111,7 +114,8 @@ async def _watch(bot: Bot, run: BotRun) -> None:
     since: float | None = None
     while True:
         await anyio.sleep(0.05)
-        if _busy(bot) or any(account.halted for account in bot.state.accounts.values()):
+        killing = bot.state.killed and not bot.kill_switch.flat
+        if killing or _busy(bot) or any(account.halted for account in bot.state.accounts.values()):
             since = None
         elif since is None:
             since = bot.clock.monotonic()
@@ -136,6 +140,23 @@ def _unsettled(hedge: Hedge) -> bool:
 async def _until(check: Callable[[], object]) -> None:
     while not check():  # noqa: ASYNC110 - the state has no event for it
         await anyio.sleep(0.02)
+
+
+async def _kill(bot: Bot) -> None:
+    await _enter(bot)
+    await bot.kill("the campaign")
+    await _until(lambda: bot.kill_switch.flat)
+
+
+async def _kill_foreign(bot: Bot) -> None:
+    """There is a position that somebody opened by hand."""
+    await _enter(bot)
+    by_hand = NewOrder(
+        BY_HAND, "LINK-USDT", OrderSide.BUY, Decimal(20), None, TimeInForce.IOC, reduce_only=False
+    )
+    await bot.parts.accounts["bybit"].place_order(by_hand)
+    await bot.kill("the campaign")
+    await _until(lambda: bot.kill_switch.flat)
 
 
 def _modes(bot: Bot) -> set[Mode]:
@@ -172,6 +193,9 @@ SCENARIOS: dict[str, Callable[[Bot], Awaitable[None]]] = {
     "settle": _settle,
     "partial": _close,
     "unwind": _enter,
+    "kill": _kill,
+    "kill-foreign": _kill_foreign,
 }
 """``close``: entry, holding, exit. ``settle``: holding over a settlement. ``partial``: every first order on an exchange
-is filled in part. ``unwind``: the second leg is refused."""
+is filled in part. ``unwind``: the second leg is refused. ``kill``: the kill switch while holding; ``kill-foreign``: and
+with a position that somebody opened by hand."""

@@ -21,12 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.campaigns.crash_bot import SYMBOL, BotRun, bot_process
+from tests.campaigns.crash_bot import BY_HAND, SYMBOL, BotRun, bot_process
 
 from fundingarb.domain.hedge import Hedge, Mode
-from fundingarb.domain.order import Purpose
+from fundingarb.domain.order import ZERO, Purpose
 from fundingarb.engine.clock import SystemClock
 from fundingarb.errors import StoreError
+from fundingarb.ports import Checkpoint
 from fundingarb.store import reading
 from fundingarb.store.database import parse_url
 from fundingarb.store.session import Session
@@ -252,7 +253,13 @@ class Ledger:
         self._truth = truth
 
     def hedges(self) -> list[Hedge]:
-        return self._read(partial(reading.hedges, instance=None, limit=100))
+        found: list[Hedge] = self._read(partial(reading.hedges, instance=None, limit=100))
+        return found
+
+    def _checkpoint(self) -> Checkpoint:
+        now = SystemClock().now()
+        found = self._read(lambda connection: reading.checkpoint(connection, None, now))
+        return found or Checkpoint(hedges=(), killed=False, config_revision=0)
 
     def _read(self, work: Callable[..., Any]) -> Any:
         database = parse_url(self._url)
@@ -282,6 +289,8 @@ class Ledger:
         }
         if sum(held.values()) != 0:
             return f"positions {held}"
+        if self._checkpoint().killed and any(account["positions"] for account in accounts.values()):
+            return "the kill switch is latched and something is held"
         if any(account["open_orders"] for account in accounts.values()):
             return "orders are open"
         books: Counter[str] = Counter()
@@ -310,7 +319,8 @@ class Ledger:
         result.duplicates = sum(count - 1 for count in names.values())
         if result.duplicates:
             failures.append(f"duplicate orders: {[name for name, count in names.items() if count > 1]}")
-        failures += [f"order {name} has no row in the database" for name in names if name not in records]
+        known = {*records, *(order.client_id for order in self._checkpoint().flatten_orders), BY_HAND}
+        failures += [f"order {name} has no row in the database" for name in names if name not in known]
         for order in orders:
             record = records.get(order["client_id"])
             if record is not None and record.filled != Decimal(order["filled"]):
@@ -324,9 +334,9 @@ class Ledger:
 
     def _check_size(self, hedge: Hedge, accounts: dict[str, Any], failures: list[str]) -> None:
         """No leg ever held more than was asked for (its first quantity is that of the first order)."""
-        asked = max((o.quantity for o in hedge.orders if o.purpose is Purpose.ENTRY), default=Decimal(0))
+        asked = max((o.quantity for o in hedge.orders if o.purpose is Purpose.ENTRY), default=ZERO)
         for leg in (hedge.intent.long, hedge.intent.short):
-            held = most = Decimal(0)
+            held = most = ZERO
             for fill in sorted(accounts[leg.account]["fills"], key=lambda fill: int(fill["sequence"])):
                 held += Decimal(fill["quantity"]) * (1 if fill["side"] == "BUY" else -1)
                 most = max(most, held if leg.side.value == "LONG" else -held)
@@ -339,11 +349,15 @@ class Ledger:
         failures += [f"{order.client_id} was sent after the close began" for order in added]
 
     def _check_money(self, accounts: dict[str, Any], failures: list[str]) -> None:
-        """Balances changed by what is booked, to the last digit."""
+        """Every ledger row of the symbol is booked, to the last digit."""
         fills, payments = self._read(reading.fills), self._read(reading.payments)
         for name, account in accounts.items():
-            booked = sum((f.realized_pnl - f.fee for f in fills if f.account == name), Decimal(0))
-            booked += sum((p.amount for p in payments if p.account == name), Decimal(0))
-            change = Decimal(account["balance"]) - Decimal(account["starting_balance"])
+            booked = sum(
+                (f.realized_pnl - f.fee for f in fills if (f.account, f.symbol) == (name, SYMBOL)), ZERO
+            )
+            booked += sum((p.amount for p in payments if p.account == name), ZERO)
+            change = sum(
+                (Decimal(row["amount"]) for row in account["ledger"] if row["symbol"] == SYMBOL), ZERO
+            )
             if booked != change:
-                failures.append(f"{name}: the balance changed by {change}, booked is {booked}")
+                failures.append(f"{name}: the ledger says {change}, booked is {booked}")

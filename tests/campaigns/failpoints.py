@@ -92,6 +92,7 @@ def contents(batches: Sequence[Batch]) -> list[str]:
             for batch in batches
             for order in batch.orders
         ),
+        *(f"flatten {order.state.value}" for batch in batches for order in batch.flatten_orders),
         *("fills" for batch in batches if batch.fills),
         *("payments" for batch in batches if batch.payments),
     ]
@@ -141,7 +142,8 @@ class KillingAdapter:
         if points.reached(f"sent {name}, on its way"):
             await self._die_before_the_arrival(order)
         try:
-            return await self._inner.place_order(order)
+            report: OrderReport = await self._inner.place_order(order)
+            return report
         finally:
             points.pass_by(f"after reply to {name}")
 

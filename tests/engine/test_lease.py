@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import anyio
 import pytest
 from tests.engine.test_trading import floor, opened
@@ -9,7 +11,7 @@ from tests.engine.test_trading import floor, opened
 from fundingarb.cli import leaves
 from fundingarb.domain.events import Severity
 from fundingarb.domain.hedge import Mode
-from fundingarb.errors import LeaseTaken
+from fundingarb.errors import ConfigError, LeaseTaken
 from fundingarb.testing import RecordingAlertSink
 
 pytestmark = pytest.mark.anyio
@@ -36,6 +38,8 @@ async def test_nothing_is_opened_while_the_lease_is_not_confirmed() -> None:
         await anyio.sleep(5)
         assert made.sent(made.alpha) == []
         assert bot.loop.entries_off_reason == "the lease of the database is not confirmed"
+        with pytest.raises(ConfigError, match="lease of the database is not confirmed"):
+            await bot.open_hedge("BTC-USDT", "alpha", "beta", Decimal(500))
         lease.fresh = True
         await opened(made)
         assert made.position == (10, -10)

@@ -273,7 +273,7 @@ class TradingLoop:
             account = self.state.accounts[leg.account]
             gate = self.gates[account.exchange]
             await prepare(account, plan.symbol, leg.leverage, self.settings.margin_mode, gate)
-        if self.stopping or self.store_error:
+        if self.stopping or self.store_error or not self.state.lease.fresh:
             raise ConfigError(f"{plan.symbol}: {self.entries_off_reason}; try again when that is over")
         again = self.judge(plan, self.clock.now())
         if isinstance(again, Refusal):
