@@ -26,7 +26,8 @@ from fundingarb.simulation.books import check_held, check_money
 from fundingarb.simulation.exposure import Excuse
 from fundingarb.simulation.harm import Harm
 from fundingarb.simulation.monitor import Breach
-from fundingarb.simulation.schedule import Schedule
+from fundingarb.simulation.pairs import feasible
+from fundingarb.simulation.schedule import Schedule, random_schedule
 from fundingarb.simulation.script import Scripted
 from fundingarb.simulation.virtual import LoopClock, VirtualLoop
 from fundingarb.simulation.world import Setup, World
@@ -84,6 +85,11 @@ class Result:
     proof_seconds: float = 0.0
     ages: list[float] = field(default_factory=list)
     lines: list[str] | None = None
+
+
+def schedule_of(seed: int) -> Schedule:
+    """The campaign's schedule of a seed."""
+    return random_schedule(seed, list(feasible()), EXCHANGES, SYMBOLS)
 
 
 def default_setup(schedule: Schedule, clock: LoopClock) -> Setup:
