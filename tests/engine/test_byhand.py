@@ -8,7 +8,6 @@ from datetime import timedelta
 import anyio
 import pytest
 from tests.domain.make import D, filled, hedge
-from tests.engine.rig import Floor
 from tests.engine.test_trading import booked, floor, opened, titles
 
 from fundingarb.domain.hedge import Mode
@@ -53,12 +52,11 @@ def test_of_the_short_leg_a_buy_reduces() -> None:
     assert not trades_by_hand(HEDGE, SHORT, D("-4"), [trade("6")])
 
 
-async def by_hand(made: Floor, exchange: FakeExchange, side: OrderSide, quantity: str) -> None:
+async def by_hand(exchange: FakeExchange, side: OrderSide, quantity: str) -> None:
     order = NewOrder(
         f"web{side}{quantity}", "BTC-USDT", side, D(quantity), None, TimeInForce.IOC, reduce_only=True
     )
     await exchange.place_order(order)
-    made.bot.readers[exchange.name].want(positions=True)
 
 
 @pytest.mark.anyio
@@ -68,8 +66,8 @@ async def test_the_other_leg_follows_a_partial_close_by_hand_and_a_restart_knows
     async with made.running() as bot:
         await opened(made)
         await booked(made)
-        await by_hand(made, made.alpha, OrderSide.SELL, "6")
-        await made.until(lambda: made.position == (4, -4), within=20)
+        await by_hand(made.alpha, OrderSide.SELL, "6")
+        await made.until(lambda: made.position == (4, -4), within=5)
         assert titles(sink).count("Leg Closed By Hand") == 1
         await made.until(lambda: bot.state.accounts["alpha"].halted is None, within=60)
         assert made.mode() is Mode.HOLDING
@@ -89,7 +87,7 @@ async def test_the_other_leg_is_closed_when_one_is_closed_by_hand() -> None:
     async with made.running():
         await opened(made)
         await booked(made)
-        await by_hand(made, made.beta, OrderSide.BUY, "10")
+        await by_hand(made.beta, OrderSide.BUY, "10")
         await made.until(lambda: made.mode() is Mode.DONE, within=30)
         assert made.position == (0, 0)
 
@@ -116,7 +114,7 @@ async def test_a_refused_reduction_reads_the_position_and_takes_what_is_left() -
     async with made.running() as bot:
         await opened(made)
         await booked(made)
-        await by_hand(made, made.alpha, OrderSide.SELL, "10")
+        await by_hand(made.alpha, OrderSide.SELL, "10")
         bot.readers["alpha"]._want_positions = False  # nobody noticed yet
         await bot.close_hedge(made.hedge.id)
         await made.until(lambda: made.mode() is Mode.DONE, within=15)
@@ -124,3 +122,18 @@ async def test_a_refused_reduction_reads_the_position_and_takes_what_is_left() -
         assert (
             len(made.sent(made.alpha)) <= 5
         )  # the entry, the one by hand, and a few reductions that were refused
+
+
+@pytest.mark.anyio
+async def test_after_the_database_was_down_a_leg_closed_by_hand_is_noticed_at_once() -> None:
+    made = floor()
+    async with made.running():
+        await opened(made)
+        await booked(made)
+        made.store.failing = "disk full"
+        made.alpha.settle("BTC-USDT", "0.001", "100")  # something to book, which fails again and again
+        made.bot.readers["alpha"].want(payments=True)
+        await anyio.sleep(25)
+        await by_hand(made.alpha, OrderSide.SELL, "6")
+        made.store.failing = None
+        await made.until(lambda: made.position == (4, -4), within=8)

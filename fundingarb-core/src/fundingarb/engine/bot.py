@@ -59,6 +59,8 @@ log = logging.getLogger("fundingarb.bot")
 FEES_AGAIN = 5.0
 #: Real seconds between two attempts to start with an exchange that does not answer.
 START_AGAIN = 5.0
+#: Real seconds at most before an account is read again after a failure: a leg may have lost its partner meanwhile.
+READ_AGAIN = 2.0
 
 
 @dataclass
@@ -78,7 +80,8 @@ class AccountFeed:
             self.bot.loop.wake()
 
     def fill(self, fill: Fill) -> None:
-        if fill.kind is not FillKind.TRADE:
+        ours = self.bot.state.owner(fill.client_id) is not None
+        if fill.kind is not FillKind.TRADE or not ours:  # the exchange itself, or a person
             self._reader.want(fills=True, positions=True)
 
     def funding(self, account: str) -> None:
@@ -287,7 +290,9 @@ class Bot:
                 timer = DeadMan(account, self.state, self.gates[account.exchange], self.clock)
                 jobs.append(("timer", timer.run))
             for label, job in jobs:
-                tasks.start_soon(keep_running, f"{account.name}.{label}", job, self.clock, self._failed)
+                tasks.start_soon(
+                    keep_running, f"{account.name}.{label}", job, self.clock, self._failed, 0.2, READ_AGAIN
+                )
 
     def _guards(self) -> GuardWatch:
         guards = [rule for rule in self.parts.rules if isinstance(rule, Guard)]
