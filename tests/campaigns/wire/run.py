@@ -1,0 +1,261 @@
+"""One campaign: venues, bot, script, storm, end, checks."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio
+from tests.campaigns.wire import checks
+from tests.campaigns.wire.faults import Storm
+from tests.campaigns.wire.script import Script, pairs_of
+from tests.campaigns.wire.venue import SYMBOLS, Venues, run_venues
+
+from fundingarb.app import Extras, load_config, open_bot
+from fundingarb.demo.runner import demo_exchanges
+from fundingarb.domain.events import Alert, HedgeChanged, Severity
+from fundingarb.domain.hedge import Mode
+from fundingarb.engine.bot import Bot
+from fundingarb.errors import ConfigError, ExchangeError, StoreError
+from fundingarb.plugins import load_plugins
+
+#: Real seconds the bot gets to be ready, to bring everything to an end once the script is over, and to book it.
+READY, ENDING, BOOKING = 60.0, 180.0, 60.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run. ``every`` 0 runs without faults; ``only`` names recipes, none of them means all."""
+
+    hedges: int = 500
+    seed: int = 1
+    speed: float = 120.0
+    every: float = 0.5
+    only: tuple[str, ...] = ()
+    exchanges: tuple[str, ...] = ()
+    symbols: int = 0
+    minutes: float = 60.0
+    hold: tuple[float, float] = (0.0, 5.0)
+    progress: bool = False
+    ending: float = ENDING
+
+
+@dataclass
+class Result:
+    """Lines that say what must not be, and the figures."""
+
+    breaches: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+class Errors(logging.Handler):
+    """Log records that nobody expects: something raised what it should not have."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self.lines.append(f"{record.name}: {record.getMessage()}" + (f": {error!r}" if error else ""))
+
+
+@dataclass
+class Watch:
+    """What the bot published: first quantities of hedges, alerts."""
+
+    bot: Bot
+    targets: dict[str, Decimal] = field(default_factory=dict)
+    alerts: Counter[str] = field(default_factory=Counter)
+    critical: list[Alert] = field(default_factory=list)
+
+    async def run(self) -> None:
+        with self.bot.bus.subscribe(100_000, HedgeChanged, Alert) as events:
+            while True:
+                event = await events.get()
+                if isinstance(event, HedgeChanged):
+                    self.targets.setdefault(str(event.hedge.id), event.hedge.intent.quantity)
+                elif isinstance(event, Alert):
+                    self.alerts[f"{event.severity.value} {event.title}"] += 1
+                    if event.severity is Severity.CRITICAL:
+                        self.critical.append(event)
+
+
+def settings(folder: Path, symbols: list[str]) -> dict[str, Any]:
+    """The configuration: ordinary, but for what would slow a campaign down."""
+    return {
+        "network": "localnet",
+        "database": {"url": f"sqlite:///{folder}/bot.db"},
+        "trading": {"symbols": symbols, "cooldown_minutes": 5},
+    }
+
+
+@asynccontextmanager
+async def running(venues: Venues, folder: Path, symbols: list[str]) -> AsyncIterator[tuple[Bot, Watch]]:
+    """A bot that trades on the venues, and what it publishes."""
+    config = load_config(None, settings(folder, symbols), env={})
+    async with open_bot(config, venues.around, extras=Extras(services=False)) as bot:
+        watch = Watch(bot)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch.run)
+            tasks.start_soon(bot.run)
+            with anyio.fail_after(READY):
+                await bot.ready.wait()
+            yield bot, watch
+            tasks.cancel_scope.cancel()
+
+
+async def run(options: Options, folder: Path) -> Result:
+    """Run a campaign in ``folder``."""
+    exchanges = list(options.exchanges) or demo_exchanges(load_plugins())
+    chosen = SYMBOLS[: options.symbols] if options.symbols else SYMBOLS
+    symbols = [each.symbol for each in chosen]
+    errors, started = Errors(), time.monotonic()
+    logging.getLogger().addHandler(errors)
+    try:
+        async with (
+            run_venues(
+                folder, exchanges, seed=options.seed, speed=options.speed, symbols=options.symbols
+            ) as venues,
+            running(venues, folder, symbols) as (bot, watch),
+        ):
+            script = Script(
+                bot, symbols, pairs_of(list(bot.state.accounts)), options.seed, options.hedges, options.hold
+            )
+            storm = Storm(venues, bot, symbols, options.seed, options.every, options.only or None)
+            result = Result()
+            await _trade(options, script, storm, result)
+            traded = time.monotonic() - started
+            await _end(options, bot, venues, result)
+            await _judge(bot, watch, venues, storm, result)
+    finally:
+        logging.getLogger().removeHandler(errors)
+    result.breaches += [f"unexpected: {line}" for line in errors.lines]
+    result.figures = {
+        "seed": options.seed,
+        "speed": options.speed,
+        "hedges": {"-".join(pair): count for pair, count in sorted(script.hedged.items())},
+        "ends": dict(script.over),
+        "refused": dict(script.refused.most_common(8)),
+        "faults": dict(sorted(storm.fired.items())),
+        **result.figures,
+        "trading_s": round(traded, 1),
+        "wall_s": round(time.monotonic() - started, 1),
+    }
+    return result
+
+
+async def _trade(options: Options, script: Script, storm: Storm, result: Result) -> None:
+    """The script under the storm, for as long as it takes or may take."""
+
+    async def progress() -> None:
+        while True:
+            await anyio.sleep(30)
+            live = len(script.bot.live_hedges())
+            print(
+                f"{sum(script.hedged.values())} hedged, {live} live, {dict(script.over)}, {storm.fired.total()} faults",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    async with anyio.create_task_group() as tasks:
+        if options.every:
+            tasks.start_soon(storm.run)
+        if options.progress:
+            tasks.start_soon(progress)
+        with anyio.move_on_after(options.minutes * 60) as limit:
+            await script.run()
+        tasks.cancel_scope.cancel()
+    if limit.cancelled_caught:
+        counts = {"-".join(pair): script.hedged[pair] for pair in script.pairs}
+        result.breaches.append(f"time: only {counts} hedges of {script.wanted} in {options.minutes:g} minutes")
+
+
+async def _end(options: Options, bot: Bot, venues: Venues, result: Result) -> None:
+    """Faults off, every hedge closed, everything booked."""
+    await venues.post("/faults", {"clear": True})
+    bot.pause()
+    with anyio.move_on_after(options.ending):
+        while live := bot.live_hedges():
+            for hedge in live:
+                if hedge.intent.mode is Mode.HOLDING:
+                    try:
+                        await bot.close_hedge(hedge.id)
+                    except ConfigError:
+                        continue
+            await anyio.sleep(0.2)
+    for hedge in bot.live_hedges():
+        states = [f"{order.client_id} {order.state.value}" for order in hedge.orders]
+        result.breaches.append(
+            f"stuck: {hedge.symbol} {hedge.intent.mode.value} long {hedge.long.filled} short {hedge.short.filled} "
+            f"{states} after {options.ending:.0f} s without faults"
+        )
+
+
+async def _settled(bot: Bot, agree: Callable[[], bool]) -> None:
+    """Wait until every account was read once more and matches."""
+    with anyio.move_on_after(BOOKING):
+        while True:
+            for reader in bot.readers.values():
+                try:
+                    await reader.collect_fills()
+                    await reader.collect_payments()
+                    await reader.reconcile()
+                except (ExchangeError, StoreError):
+                    continue
+            if agree():
+                return
+            await anyio.sleep(0.5)
+
+
+async def _judge(bot: Bot, watch: Watch, venues: Venues, storm: Storm, result: Result) -> None:
+    """Read both sides once they had time to agree, and compare."""
+    breaches: list[str] = []
+    with anyio.move_on_after(BOOKING):
+        while True:
+            await _settled(bot, lambda: not any(a.halted for a in bot.state.accounts.values()))
+            witness = await venues.witness()
+            names = set(bot.state.accounts)
+            document = await venues.get("/truth")
+            document["accounts"] = {k: v for k, v in document["accounts"].items() if k in names}
+            truth = checks.Truth.of(document, witness)
+            books = await checks.Books.read(bot.store)
+            breaches = [
+                *checks.ledger_breaches(truth, books),
+                *checks.funding_breaches(truth, books),
+                *checks.fill_breaches(truth, books),
+                *checks.order_breaches(truth, books),
+                *checks.target_breaches(truth, books, watch.targets),
+                *checks.position_breaches(truth, bot.live_hedges()),
+            ]
+            if not breaches:
+                break
+            await anyio.sleep(1.0)
+    naked = checks.naked_legs(truth, venues.speed, storm.unreachable, bot.clock.time())
+    figures = checks.naked_figures(naked)
+    if figures["p99_s"] > 30:
+        breaches.append(f"naked: p99 of the time to flat or hedged is {figures['p99_s']} s")
+    breaches += [f"unknown to the store when it was taken: {line}" for line in witness["unknown_orders"]]
+    breaches += [f"localnet: {line}" for line in witness["problems"]]
+    breaches += [f"halted: {a.name}: {a.halted}" for a in bot.state.accounts.values() if a.halted]
+    result.breaches += breaches
+    orders = sum(len(account["orders"]) for account in document["accounts"].values())
+    result.figures = {
+        "orders": orders,
+        "fills": len(truth.trades),
+        "payments": len(books.payments),
+        "time_to_flat_or_hedged": figures,
+        "longest": [
+            f"{one.symbol} {one.seconds:.1f} s {one.notional:.0f} USD"
+            for one in sorted(naked, key=lambda one: -one.reachable_seconds)[:5]
+        ],
+        "alerts": dict(watch.alerts.most_common(20)),
+    }
