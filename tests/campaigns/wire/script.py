@@ -60,7 +60,7 @@ class Script:
             pair = min(self.pairs, key=lambda each: (self.hedged[each], rng.random()))
             long, short = pair if rng.random() < 0.5 else pair[::-1]
             low, high = self.sizes
-            size = Decimal(round(low * (high / low) ** rng.random(), 2))
+            size = Decimal(f"{low * (high / low) ** rng.random():.2f}")
             hold = rng.uniform(*self.hold)
             try:
                 hedge_id = await self.bot.open_hedge(symbol, long, short, size)
