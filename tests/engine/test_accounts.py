@@ -286,7 +286,7 @@ async def test_prepare_sets_what_differs_and_looks_again() -> None:
     assert desk.account.leverage == {"BTC-USDT": 3}
     desk.alpha.calls.clear()
     await prepare(desk.account, "BTC-USDT", 3, "cross", desk.gate)
-    assert [name for name, _ in desk.alpha.calls] == ["get_modes", "get_modes"]
+    assert [name for name, _ in desk.alpha.calls] == ["get_modes"]
 
 
 async def test_an_account_that_stays_in_hedge_mode_is_refused() -> None:

@@ -60,7 +60,7 @@ COSTS: Mapping[str, Mapping[str, float]] = {
     "get_symbol_fills": {"ip": 5},
     "get_funding_payments": {"ip": 30},
     "get_fee_tier": {"ip": 20},
-    "get_modes": {"ip": 35},
+    "get_modes": {"ip": 10},
     "get_key_permissions": {},
 }
 
@@ -317,7 +317,7 @@ class BinanceAdapter(RestAdapter):
     async def get_modes(self, symbol: str) -> AccountModes:
         params = {"symbol": (await self.instrument(symbol)).exchange_id}
         configs = await self.read("fapiPrivateGetSymbolConfig", list[schema.SymbolConfig], params)
-        mode = await self.read("fapiPrivateGetPositionSideDual", schema.PositionMode)
+        mode = await self.read("fapiPrivateGetAccountConfig", schema.AccountConfig)
         config = next((each for each in configs if each.symbol == params["symbol"]), None)
         return AccountModes(
             position_mode="hedge" if mode.dualSidePosition else "one-way",

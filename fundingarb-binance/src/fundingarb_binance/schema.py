@@ -137,7 +137,7 @@ class SymbolConfig(msgspec.Struct):
     leverage: int
 
 
-class PositionMode(msgspec.Struct):
+class AccountConfig(msgspec.Struct):
     dualSidePosition: bool  # noqa: N815
 
 

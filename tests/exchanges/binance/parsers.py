@@ -77,7 +77,7 @@ REST: dict[str, tuple[Parser, Any]] = {
     ),
     "GET /fapi/v1/commissionRate": (of(schema.CommissionRate, m.fee_tier), samples.COMMISSION),
     "GET /fapi/v1/symbolConfig": (of(list[schema.SymbolConfig], len), samples.SYMBOL_CONFIG),
-    "GET /fapi/v1/positionSide/dual": (of(schema.PositionMode, bool), {"dualSidePosition": True}),
+    "GET /fapi/v1/accountConfig": (of(schema.AccountConfig, bool), {"dualSidePosition": True}),
     "POST /fapi/v1/listenKey": (of(schema.ListenKey, lambda a: a.listenKey), {"listenKey": "abc"}),
     "GET /sapi/v1/account/apiRestrictions": (of(schema.ApiRestrictions, m.permissions), samples.RESTRICTIONS),
 }

@@ -310,13 +310,14 @@ async def prepare(account: Account, symbol: str, leverage: int, margin_mode: str
         return await gate.call(Priority.OPEN, adapter.cost(operation), request)
 
     modes = await call("get_modes", lambda: adapter.get_modes(symbol))
-    if modes.position_mode != "one-way":
-        await call("set_one_way_mode", adapter.set_one_way_mode)
-    if modes.margin_mode != margin_mode:
-        await call("set_margin_mode", lambda: adapter.set_margin_mode(symbol, margin_mode))
-    if modes.leverage != leverage:
-        await call("set_leverage", lambda: adapter.set_leverage(symbol, leverage))
-    modes = await call("get_modes", lambda: adapter.get_modes(symbol))
+    if (modes.position_mode, modes.margin_mode, modes.leverage) != ("one-way", margin_mode, leverage):
+        if modes.position_mode != "one-way":
+            await call("set_one_way_mode", adapter.set_one_way_mode)
+        if modes.margin_mode != margin_mode:
+            await call("set_margin_mode", lambda: adapter.set_margin_mode(symbol, margin_mode))
+        if modes.leverage != leverage:
+            await call("set_leverage", lambda: adapter.set_leverage(symbol, leverage))
+        modes = await call("get_modes", lambda: adapter.get_modes(symbol))
     if modes.position_mode != "one-way" or (modes.leverage is not None and modes.leverage != leverage):
         raise ExchangeError(
             f"{account.name} {symbol}: position mode {modes.position_mode}, leverage {modes.leverage}; "
