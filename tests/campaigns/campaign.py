@@ -24,9 +24,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--speed", type=float, default=120.0, help="simulated seconds per real one")
     parser.add_argument("--every", type=float, default=0.5, help="real seconds between faults; 0: no faults")
-    parser.add_argument("--only", default="", help="names of the fault recipes to use, with commas; default: all")
+    parser.add_argument(
+        "--only", default="", help="names of the fault recipes to use, with commas; default: all"
+    )
     parser.add_argument("--exchanges", default="", help="with commas; default: all that have a localnet")
-    parser.add_argument("--symbols", type=int, default=0, help="how many symbols are traded; 0: all there are")
+    parser.add_argument(
+        "--symbols", type=int, default=0, help="how many symbols are traded; 0: all there are"
+    )
     parser.add_argument("--minutes", type=float, default=60.0, help="give up after so many real minutes")
     parser.add_argument("--folder", type=Path, help="keep database and logs here")
     arguments = parser.parse_args()

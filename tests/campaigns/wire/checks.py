@@ -91,7 +91,6 @@ class Books:
 
 def ledger_breaches(truth: Truth, books: Books) -> list[str]:
     """Realised result, fees and funding of every account and symbol, to the last digit."""
-    breaches = []
     posted: defaultdict[tuple[str, str, str], Decimal] = defaultdict(Decimal)
     for name, account in truth.accounts.items():
         for row in account["ledger"]:
@@ -102,10 +101,11 @@ def ledger_breaches(truth: Truth, books: Books) -> list[str]:
         booked[fill.account, fill.symbol, "fees"] -= fill.fee
     for payment in books.payments:
         booked[payment.account, payment.symbol, "funding"] += payment.amount
-    for key in sorted(posted.keys() | booked.keys()):
-        if posted[key] != booked[key]:
-            breaches.append(f"ledger: {' '.join(key)}: {posted[key]} on the exchange, {booked[key]} booked")
-    return breaches
+    return [
+        f"ledger: {' '.join(key)}: {posted[key]} on the exchange, {booked[key]} booked"
+        for key in sorted(posted.keys() | booked.keys())
+        if posted[key] != booked[key]
+    ]
 
 
 _LEDGER = {
@@ -137,7 +137,9 @@ def funding_breaches(truth: Truth, books: Books) -> list[str]:
 def fill_breaches(truth: Truth, books: Books) -> list[str]:
     """Every fill of the exchange is booked once, with its quantity and side, to the hedge of its order."""
     breaches = []
-    theirs = Counter((t.account, t.symbol, t.client_id if not t.forced else "", t.quantity) for t in truth.trades)
+    theirs = Counter(
+        (t.account, t.symbol, t.client_id if not t.forced else "", t.quantity) for t in truth.trades
+    )
     ours = Counter(
         (
             f.account,

@@ -176,7 +176,9 @@ async def _trade(options: Options, script: Script, storm: Storm, result: Result)
         tasks.cancel_scope.cancel()
     if limit.cancelled_caught:
         counts = {"-".join(pair): script.hedged[pair] for pair in script.pairs}
-        result.breaches.append(f"time: only {counts} hedges of {script.wanted} in {options.minutes:g} minutes")
+        result.breaches.append(
+            f"time: only {counts} hedges of {script.wanted} in {options.minutes:g} minutes"
+        )
 
 
 async def _end(options: Options, bot: Bot, venues: Venues, result: Result) -> None:

@@ -66,7 +66,7 @@ class Script:
                 hedge_id = await self.bot.open_hedge(symbol, long, short, size)
             except (ConfigError, ExchangeError) as error:
                 self.refused[" ".join(str(error).split()[:8])] += 1
-                await anyio.sleep(0.2)
+                await anyio.sleep(0.5)
                 continue
             await self._follow(hedge_id, pair, hold)
 
@@ -83,8 +83,9 @@ class Script:
                 await self.bot.close_hedge(hedge_id)
             except ConfigError:
                 self.over["closed by itself"] += 1
-        while (hedge := self._hedge(hedge_id)).live:
+        while hedge.live:
             await anyio.sleep(0.05)
+            hedge = self._hedge(hedge_id)
         if hedge.intent.opened_at is not None:
             self.hedged[pair] += 1
         self.over[hedge.status.value] += 1

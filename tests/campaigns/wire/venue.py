@@ -161,7 +161,10 @@ async def serve(arguments: argparse.Namespace) -> None:
     start = DEFAULT_START
     model = SeededModel(arguments.seed, exchanges=exchanges, symbols=symbols, start=start)
     options = Options(seed=arguments.seed, speed=arguments.speed, start=start, balance=BALANCE)
-    async with installed_dialects(exchanges) as dialects, run_localnets(dialects, options, model=model) as net:
+    async with (
+        installed_dialects(exchanges) as dialects,
+        run_localnets(dialects, options, model=model) as net,
+    ):
         witness = Witness(net, arguments.database)
         witness.watch()
         async with serve_app(witness.app(), listen(0, "the witness")) as address:
@@ -222,7 +225,7 @@ async def run_venues(
         process = await anyio.open_process(command, stdin=subprocess.PIPE, stdout=output, stderr=output)
     try:
         with anyio.fail_after(STARTUP):
-            while not ready.exists():  # noqa: ASYNC110 (a file of another process)
+            while not ready.exists():
                 if process.returncode is not None:
                     raise RuntimeError(f"the exchanges did not start: {log.read_text(errors='replace')}")
                 await anyio.sleep(0.05)
