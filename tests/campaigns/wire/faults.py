@@ -72,7 +72,7 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """``make`` gives the faults of one incident; they last ``seconds`` at most. ``unreachable``: no promise meanwhile."""
+    """``make`` gives an incident's faults; they last ``seconds`` at most. ``unreachable``: no promise meanwhile."""
 
     weight: float
     make: Callable[[Surroundings], list[Body]]
