@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
@@ -64,6 +65,8 @@ class Errors(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name == "fundingarb.alerts":
+            return
         error = record.exc_info[1] if record.exc_info else None
         self.lines.append(f"{record.name}: {record.getMessage()}" + (f": {error!r}" if error else ""))
 
@@ -136,6 +139,9 @@ async def run(options: Options, folder: Path) -> Result:
             traded = time.monotonic() - started
             await _end(options, bot, venues, result)
             await _judge(bot, watch, venues, storm, result)
+            if result.breaches:
+                truth = await venues.get("/truth")
+                (folder / "truth.json").write_text(json.dumps(truth, indent=1))
     finally:
         logging.getLogger().removeHandler(errors)
     result.breaches += [f"unexpected: {line}" for line in errors.lines]
