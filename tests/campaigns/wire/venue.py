@@ -1,7 +1,8 @@
 """The exchanges of a campaign: localnets in a process of their own, with a witness beside them.
 
-The witness watches the truth from inside. Whenever an exchange takes an order it looks, through a connection of its
-own, whether the bot's database already holds that order's row; it counts connections and cuts them when asked to.
+The witness watches the truth from inside: the simulation's monitor judges every order as an exchange takes it, against
+what the bot's database holds at that moment (read on a connection of its own), and how long anything stays unhedged.
+The witness also counts connections and cuts them when asked to.
 ``python -m tests.campaigns.wire.venue --ready FILE ...`` serves until its standard input ends.
 """
 
@@ -9,23 +10,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import anyio
 from aiohttp import web
 
 from fundingarb.app import Surroundings, surroundings
+from fundingarb.domain.events import Alert, Severity
+from fundingarb.domain.hedge import OrderRecord
+from fundingarb.localnet.faults import FaultKind
 from fundingarb.localnet.installed import installed_dialects
 from fundingarb.localnet.models.base import ModelSymbol
 from fundingarb.localnet.models.seeded import DEFAULT_START, SeededModel
@@ -33,10 +38,14 @@ from fundingarb.localnet.run import Localnet, Options, run_localnets
 from fundingarb.localnet.serve import write_ready
 from fundingarb.localnet.server import listen, serve_app
 from fundingarb.localnet.streams import Session
-from fundingarb.localnet.truth.events import Event, OrderChanged
+from fundingarb.simulation.exposure import Excuse
+from fundingarb.simulation.monitor import Monitor
+from fundingarb.simulation.registry import SqlRegistry
 
 STARTUP = 60.0
 BALANCE = Decimal(1_000_000)
+#: Real seconds that a bot may take to notice that an exchange answers again: its circuit breaker probes so often.
+AFTER_OUTAGE = 5.0
 
 _MAJORS = {"BTC": 94_000.0, "ETH": 3_250.0, "SOL": 186.0, "XRP": 2.15}
 _OTHERS = {
@@ -60,21 +69,45 @@ def kind_of(session: Session) -> str:
     return "books" if any("depth" in topic or "book" in topic for topic in session.topics) else "rates"
 
 
+class LateRegistry:
+    """The bot's order registry, read from its database once there is one."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._rows: SqlRegistry | None = None
+
+    def _opened(self) -> SqlRegistry | None:
+        if self._rows is None and self._database.exists():
+            self._rows = SqlRegistry(f"sqlite:///{self._database}")
+        return self._rows
+
+    def order(self, client_id: str) -> OrderRecord | None:
+        rows = self._opened()
+        return None if rows is None else rows.order(client_id)
+
+    def unresolved(self, symbol: str) -> Collection[str]:
+        rows = self._opened()
+        return () if rows is None else rows.unresolved(symbol)
+
+
 @dataclass
 class Witness:
-    """What was seen inside: orders the database did not know, connections that were opened and cut."""
+    """What was seen inside: broken invariants, connections that were opened and cut."""
 
     net: Localnet
     database: Path
-    unknown: list[str] = field(default_factory=list)
     opened: dict[str, list[float]] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
-    _connection: sqlite3.Connection | None = None
+    outages: dict[str, float] = field(default_factory=dict)
+    """Until when (real, monotonic) an exchange that was banned or in maintenance counts as unreachable."""
 
     def watch(self) -> None:
         """Subscribe to every truth and to every connection that is opened."""
+        truths = {name: venue.truth for name, venue in self.net.venues.items()}
+        self.monitor = Monitor(
+            truths, LateRegistry(self.database), speed=self.net.clock.speed, reachable=self.reachable
+        )
         for name, venue in self.net.venues.items():
-            venue.truth.subscribe(lambda event, name=name: self._see(name, event))  # type: ignore[misc]
             add = venue.hub.add
 
             def note(session: Session, name: str = name, add: Any = add) -> None:
@@ -83,21 +116,31 @@ class Witness:
 
             venue.hub.add = note  # type: ignore[method-assign]
 
-    def _see(self, exchange: str, event: Event) -> None:
-        if not isinstance(event, OrderChanged) or event.execution != "NEW":
-            return
-        order = event.order
-        if not (order.liquidation or order.adl) and not self._known(order.client_id):
-            self.unknown.append(f"{exchange} {order.account} {order.instrument} {order.client_id}")
+    async def look(self) -> None:
+        """Let the monitor see time pass; runs until cancelled."""
+        while True:
+            self.monitor.look(datetime.fromtimestamp(self.net.clock.now(), timezone.utc))
+            await anyio.sleep(0.1)
 
-    def _known(self, client_id: str) -> bool:
-        """Whether the bot's database has the row of this order now."""
-        if self._connection is None:
-            if not self.database.exists():
-                return False
-            self._connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)
-        row = self._connection.execute("SELECT 1 FROM orders WHERE client_id = ?", (client_id,)).fetchone()
-        return row is not None
+    def reachable(self, exchange: str) -> bool:
+        """Whether the exchange answers; not while it is banned or in maintenance, nor right after."""
+        for fault in self.net.venues[exchange].faults.faults:
+            if fault.kind in (FaultKind.MAINTENANCE, FaultKind.BANNED):
+                self.outages[exchange] = time.monotonic() + AFTER_OUTAGE
+        return time.monotonic() > self.outages.get(exchange, 0.0)
+
+    def alert(self, body: dict[str, Any]) -> None:
+        """The bot delivered an alert."""
+        hedge = body["hedge"]
+        self.monitor.alert(
+            Alert(
+                Severity(body["severity"]),
+                body["title"],
+                tuple(body["lines"]),
+                datetime.fromisoformat(body["at"]),
+                UUID(hedge) if hedge else None,
+            )
+        )
 
     def drop(self, stream: str) -> int:
         """Cut every connection of ``binance.books`` and the like; how many there were."""
@@ -110,7 +153,8 @@ class Witness:
 
     def report(self) -> dict[str, Any]:
         return {
-            "unknown_orders": self.unknown,
+            "invariants": [str(breach) for breach in self.monitor.breaches],
+            "naked": self._naked(),
             "problems": [f"{type(one).__name__}: {one}" for one in self.net.problems],
             "opened": self.opened,
             "dropped": dict(self.dropped),
@@ -129,6 +173,18 @@ class Witness:
             "tolerance": self._tolerances(),
         }
 
+    def _naked(self) -> dict[str, Any]:
+        """Times (real seconds, excused ones left out) for which something was unhedged, as the monitor counts them."""
+        episodes = self.monitor.episodes
+        return {
+            "oldest": [round(one.oldest, 3) for one in episodes],
+            "excused": {
+                excuse.value: round(sum(one.excused.get(excuse, 0.0) for one in episodes), 1)
+                for excuse in Excuse
+            },
+            "worst_usd": str(round(max((one.worst_usd for one in episodes), default=Decimal(0)), 2)),
+        }
+
     def _tolerances(self) -> dict[str, str]:
         """Symbol -> base quantity that cannot be hedged: the largest lot, or what is below a minimum order value."""
         found: dict[str, Decimal] = {}
@@ -141,7 +197,7 @@ class Witness:
         return {symbol: str(quantity) for symbol, quantity in found.items()}
 
     def app(self) -> web.Application:
-        """``GET /witness`` and ``POST /drop``."""
+        """``GET /witness``, ``POST /alert`` and ``POST /drop``."""
         app = web.Application()
 
         async def witness(request: web.Request) -> web.Response:
@@ -150,7 +206,12 @@ class Witness:
         async def drop(request: web.Request) -> web.Response:
             return web.json_response({"dropped": self.drop((await request.json())["stream"])})
 
+        async def alert(request: web.Request) -> web.Response:
+            self.alert(await request.json())
+            return web.json_response({})
+
         app.router.add_get("/witness", witness)
+        app.router.add_post("/alert", alert)
         app.router.add_post("/drop", drop)
         return app
 
@@ -167,9 +228,14 @@ async def serve(arguments: argparse.Namespace) -> None:
     ):
         witness = Witness(net, arguments.database)
         witness.watch()
-        async with serve_app(witness.app(), listen(0, "the witness")) as address:
+        async with (
+            serve_app(witness.app(), listen(0, "the witness")) as address,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(witness.look)
             write_ready(arguments.ready, {**net.ready, "witness": f"http://{address}"})
             await anyio.to_thread.run_sync(sys.stdin.read, abandon_on_cancel=True)
+            tasks.cancel_scope.cancel()
 
 
 class Venues:
@@ -203,6 +269,18 @@ class Venues:
         async with self._session.get(f"{self.document['witness']}/witness") as response:
             answer: dict[str, Any] = await response.json()
             return answer
+
+    async def alert(self, alert: Alert) -> None:
+        """Tell the monitor what the bot told its user."""
+        body = {
+            "severity": alert.severity.value,
+            "title": alert.title,
+            "lines": alert.lines,
+            "at": alert.at.isoformat(),
+            "hedge": str(alert.hedge_id) if alert.hedge_id else None,
+        }
+        async with self._session.post(f"{self.document['witness']}/alert", json=body) as response:
+            await response.read()
 
     async def drop(self, stream: str) -> int:
         async with self._session.post(

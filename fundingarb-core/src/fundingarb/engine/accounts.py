@@ -38,8 +38,10 @@ EVERYTHING = 15
 MISMATCH = 3
 #: Why entries are off after an outage, until what happened meanwhile has been read.
 NOT_READ_SINCE = "not read since the exchange was unavailable"
-#: Real seconds between two readings of positions and open orders, however often they are wanted: they cost most.
+#: Real seconds between two readings of positions and open orders, however often they are wanted; and the share of any
+#: budget that they may take at most, because they cost most.
 POSITIONS_PAUSE = 1.0
+POSITIONS_SHARE = 0.25
 #: Real seconds before the second look for a fill that the ledger does not have yet.
 FIRST_PAUSE = 0.05
 
@@ -75,6 +77,8 @@ class AccountReader:
         self._patience = FIRST_PAUSE
         self._not_before = 0.0
         self._positions_due = 0.0
+        earned = [gate.earned_in(account.adapter.cost(name)) for name in ("get_open_orders", "get_positions")]
+        self._positions_pause = max(POSITIONS_PAUSE, sum(earned) / POSITIONS_SHARE)
         self._payments_floor = account.payments_since or started_at - OVERLAP
         self._booking = anyio.Lock()
         self.differences: list[Difference] = []
@@ -114,7 +118,7 @@ class AccountReader:
             every = rounds % (MISMATCH if "reconcile" in self.account.halts else EVERYTHING) == 0
             if every or (self._want_positions and self._clock.monotonic() >= self._positions_due):
                 self._want_positions = False
-                self._positions_due = self._clock.monotonic() + POSITIONS_PAUSE
+                self._positions_due = self._clock.monotonic() + self._positions_pause
                 await self.reconcile()
             for symbol, since in self._take_wanted():
                 await self.collect_fills(symbol, since)
@@ -250,7 +254,8 @@ class AccountReader:
             account = self.account
             begin = since or account.fills_since or self._started_at - OVERLAP
             operation = "get_fills" if symbol is None else "get_symbol_fills"
-            fills = await self._read(operation, lambda: account.adapter.get_fills(begin, symbol))
+            priority = Priority.READ if symbol is None else Priority.OPEN  # what was traded matters more than polls
+            fills = await self._read(operation, lambda: account.adapter.get_fills(begin, symbol), priority)
             if not fills:
                 return
             new = await self._book(tuple((fill, self._state.hedge_of_fill(fill)) for fill in fills))
@@ -291,9 +296,11 @@ class AccountReader:
     def _alert(self, severity: Severity, title: str, lines: tuple[str, ...]) -> None:
         self._bus.publish(Alert(severity, title, lines, self._clock.now()))
 
-    async def _read(self, operation: str, request: Callable[[], Awaitable[T]]) -> T:
+    async def _read(
+        self, operation: str, request: Callable[[], Awaitable[T]], priority: Priority = Priority.READ
+    ) -> T:
         try:
-            return await self._gate.call(Priority.READ, self.account.adapter.cost(operation), request)
+            return await self._gate.call(priority, self.account.adapter.cost(operation), request)
         except AuthenticationFailed as error:
             self._set_halt(str(error), "is not let in")
             raise
@@ -310,7 +317,7 @@ async def prepare(account: Account, symbol: str, leverage: int, margin_mode: str
         return await gate.call(Priority.OPEN, adapter.cost(operation), request)
 
     modes = await call("get_modes", lambda: adapter.get_modes(symbol))
-    if (modes.position_mode, modes.margin_mode, modes.leverage) != ("one-way", margin_mode, leverage):
+    if (modes.position_mode, modes.margin_mode) != ("one-way", margin_mode) or modes.leverage != leverage:
         if modes.position_mode != "one-way":
             await call("set_one_way_mode", adapter.set_one_way_mode)
         if modes.margin_mode != margin_mode:

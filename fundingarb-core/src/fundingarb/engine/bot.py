@@ -19,7 +19,7 @@ from fundingarb.domain.market import RateBook
 from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.order import Fill, FillKind, OrderReport
 from fundingarb.domain.pnl import HedgePnl, hedge_pnl
-from fundingarb.engine.accounts import AccountReader
+from fundingarb.engine.accounts import OVERLAP, AccountReader
 from fundingarb.engine.alerts import Announcer, lease_lost
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.clock import elapsed
@@ -82,6 +82,7 @@ class AccountFeed:
     def fill(self, fill: Fill) -> None:
         ours = self.bot.state.owner(fill.client_id) is not None
         if fill.kind is not FillKind.TRADE or not ours:  # the exchange itself, or a person
+            self._reader.want_fills(fill.symbol, fill.at - OVERLAP)
             self._reader.want(fills=True, positions=True)
 
     def funding(self, account: str) -> None:

@@ -144,6 +144,17 @@ class RequestGate:
         self._numbers = count()
         self._changed = anyio.Event()
 
+    def earned_in(self, cost: Mapping[str, float]) -> float:
+        """Real seconds in which the exchange's budgets grow by ``cost``."""
+        return max(
+            (
+                units / budget.limit.capacity * budget.limit.seconds
+                for scope, units in cost.items()
+                for budget in self._budgets.get(scope, ())
+            ),
+            default=0.0,
+        )
+
     async def call(
         self, priority: Priority, cost: Mapping[str, float], request: Callable[[], Awaitable[T]]
     ) -> T:
