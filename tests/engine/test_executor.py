@@ -188,6 +188,25 @@ async def test_a_lost_request_counts_as_never_taken_only_after_the_proof() -> No
         assert made.calls("place_order") == 1
 
 
+async def test_a_lost_reduction_is_given_up_once_it_has_expired() -> None:
+    """It may be repeated: a reduction that arrives after all finds nothing more to reduce."""
+    async with desk() as made:
+        made.alpha.script(Script.lost_request())
+        record = made.send(CLOSE, price=None)
+        await made.look(PROOF - READ_LAG - 0.5)
+        assert made.now(record).state is OrderState.UNKNOWN
+        await made.look(1.5)
+        assert (made.now(record).state, made.now(record).misses >= 3) == (OrderState.REFUSED, True)
+
+
+async def test_the_proof_ends_when_it_can() -> None:
+    async with desk() as made:
+        made.alpha.script(Script.lost_request())
+        record = made.send()
+        await made.look(PROOF + 1)
+        assert made.now(record).state is OrderState.REFUSED
+
+
 async def test_where_orders_have_no_expiry_a_miss_proves_nothing() -> None:
     async with desk() as made:
         made.alpha.order_expiry = None

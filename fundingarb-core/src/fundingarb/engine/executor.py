@@ -216,7 +216,7 @@ class Executor:
             self._forget(record.client_id)
             self._wake()
             return
-        pause = min(LOOK_IOC * 2**current.misses, 5.0)
+        pause = min(LOOK_IOC * 2**current.misses, 5.0, max(self._proof_left(account, current), LOOK_IOC))
         if current.state is OrderState.OPEN and current.time_in_force is not TimeInForce.IOC:
             pause = LOOK_CANCELLED if current.cancel_requested else LOOK_RESTING
         self._later(record, pause)
@@ -240,13 +240,10 @@ class Executor:
         current = self._current(record)
         if current.state.terminal:
             return
-        moment = self._clock.monotonic()
-        age = moment - self._missing_since.setdefault(record.client_id, moment)
-        expiry = account.adapter.order_expiry
+        self._missing_since.setdefault(record.client_id, self._clock.monotonic())
         proved = (
-            expiry is not None
-            and current.misses + 1 >= PROOF_MISSES
-            and age >= expiry.total_seconds() + READ_LAG
+            current.misses + 1 >= PROOF_MISSES
+            and self._proof_left(account, current) <= 0
             and await self._position_untouched(account, symbol, current)
         )
         current = self._current(record)
@@ -260,6 +257,17 @@ class Executor:
         if proved:
             current = replace(current, state=state, reason=reason, resolved_at=self._clock.now())
         self._state.put_order(current)
+
+    def _proof_left(self, account: Account, record: OrderRecord) -> float:
+        """Real seconds until misses may prove that ``record`` was never taken; endless where orders do not expire.
+
+        A reduction does not wait until what it might have done is visible: repeated, it still opens nothing.
+        """
+        expiry, since = account.adapter.order_expiry, self._missing_since.get(record.client_id)
+        if expiry is None or since is None:
+            return float("inf")
+        lag = 0.0 if record.reduce_only else READ_LAG
+        return since + expiry.total_seconds() + lag - self._clock.monotonic()
 
     async def _position_untouched(self, account: Account, symbol: str, record: OrderRecord) -> bool:
         """Whether the position speaks against the order having been filled (beyond what is known of it)."""
