@@ -275,9 +275,9 @@ async def test_the_proof_starts_when_it_was_sent_not_when_it_was_decided() -> No
         record = made.send(CLOSE, None)
         await anyio.sleep(11.5)
         assert made.now(record).state is OrderState.UNKNOWN
-        await made.look(8)
+        await made.look(3)
         assert made.now(record).state is OrderState.UNKNOWN, "it may still be on its way"
-        await made.look(10)
+        await made.look(2)
         assert made.now(record).state is OrderState.REFUSED
 
 
