@@ -254,7 +254,9 @@ class AccountReader:
             account = self.account
             begin = since or account.fills_since or self._started_at - OVERLAP
             operation = "get_fills" if symbol is None else "get_symbol_fills"
-            priority = Priority.READ if symbol is None else Priority.OPEN  # what was traded matters more than polls
+            priority = (
+                Priority.READ if symbol is None else Priority.OPEN
+            )  # what was traded matters more than polls
             fills = await self._read(operation, lambda: account.adapter.get_fills(begin, symbol), priority)
             if not fills:
                 return
