@@ -536,8 +536,19 @@ async def test_modes_and_settings(desk: Desk) -> None:
     fees = await adapter.get_fee_tier(SYMBOL)
     assert Decimal(0) < fees.maker < fees.taker < Decimal("0.001")
     assert await adapter.get_key_permissions() == KeyPermissions(
-        trade=True, withdraw=False, ip_restricted=True
+        trade=True, withdraw=False, ip_restricted=True, transfer=False
     )
+
+
+async def test_what_a_key_may_do_is_read_from_the_exchange(desk: Desk) -> None:
+    extra = desk.net.truth(desk.venue).credentials(desk.account).extra
+    extra |= {"wallet_permissions": "AccountTransfer,Withdraw", "ip_restricted": "false"}
+    assert await desk.adapter.get_key_permissions() == KeyPermissions(True, True, False, True)
+    extra["read_only"] = "true"
+    assert (await desk.adapter.get_key_permissions()).trade is False
+    with pytest.raises(OrderRefused) as refused:
+        await desk.adapter.place_order(desk.order(BUY, "0.5", "1010"))
+    assert isinstance(refused.value.__cause__, AuthenticationFailed)
 
 
 async def test_costs_are_counted_against_documented_limits(desk: Desk) -> None:

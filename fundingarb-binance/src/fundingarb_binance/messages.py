@@ -270,6 +270,10 @@ def fee_tier(row: CommissionRate) -> FeeTier:
 
 
 def permissions(row: ApiRestrictions) -> KeyPermissions:
+    transfers = (row.enableInternalTransfer, row.permitsUniversalTransfer)
     return KeyPermissions(
-        trade=row.enableFutures, withdraw=row.enableWithdrawals, ip_restricted=row.ipRestrict
+        trade=row.enableFutures,
+        withdraw=row.enableWithdrawals,
+        ip_restricted=row.ipRestrict,
+        transfer=True if any(transfers) else None if None in transfers else False,
     )

@@ -149,3 +149,5 @@ class ApiRestrictions(msgspec.Struct):
     ipRestrict: bool | None = None  # noqa: N815
     enableWithdrawals: bool | None = None  # noqa: N815
     enableFutures: bool | None = None  # noqa: N815
+    enableInternalTransfer: bool | None = None  # noqa: N815
+    permitsUniversalTransfer: bool | None = None  # noqa: N815

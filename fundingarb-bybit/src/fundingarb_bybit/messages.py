@@ -313,4 +313,5 @@ def permissions(key: ApiKey) -> KeyPermissions:
         trade=key.readOnly == 0 and bool(contracts),
         withdraw=any("withdraw" in right.lower() for right in granted.get("Wallet", [])),
         ip_restricted=bool(key.ips) and key.ips != ["*"],
+        transfer=any("transfer" in right.lower() for right in granted.get("Wallet", [])),
     )

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from fundingarb.errors import OutcomeUnknown as OutcomeUnknown
     from fundingarb.errors import PluginError as PluginError
     from fundingarb.errors import RateLimited as RateLimited
+    from fundingarb.errors import RefusalReason as RefusalReason
     from fundingarb.errors import StoreError as StoreError
     from fundingarb.hookspecs import hookimpl as hookimpl
     from fundingarb.plugins import Plugins as Plugins
@@ -158,6 +159,7 @@ _MODULES = {
         "OutcomeUnknown",
         "PluginError",
         "RateLimited",
+        "RefusalReason",
         "StoreError",
     ),
     "fundingarb.hookspecs": ("hookimpl",),
@@ -247,6 +249,7 @@ __all__ = [
     "RateLimited",
     "RateSink",
     "Refusal",
+    "RefusalReason",
     "RiskRule",
     "Secret",
     "Service",

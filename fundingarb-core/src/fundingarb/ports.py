@@ -165,11 +165,12 @@ class AccountModes:
 
 @dataclass(frozen=True, slots=True)
 class KeyPermissions:
-    """What the API key may do; None is unknown."""
+    """What the API key may do; None is unknown. ``transfer`` is between accounts of the same person."""
 
     trade: bool | None
     withdraw: bool | None
     ip_restricted: bool | None
+    transfer: bool | None = None
 
 
 @runtime_checkable

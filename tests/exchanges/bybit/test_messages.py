@@ -257,14 +257,17 @@ def test_an_account_that_never_held_usdt() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({}, KeyPermissions(True, False, True)),
-        ({"readOnly": 1}, KeyPermissions(False, False, True)),
-        ({"permissions": {"ContractTrade": [], "Derivatives": []}}, KeyPermissions(False, False, True)),
+        ({}, KeyPermissions(True, False, True, False)),
+        ({"readOnly": 1}, KeyPermissions(False, False, True, False)),
+        (
+            {"permissions": {"ContractTrade": [], "Derivatives": []}},
+            KeyPermissions(False, False, True, False),
+        ),
         (
             {"permissions": {"ContractTrade": ["Order"], "Wallet": ["AccountTransfer", "Withdraw"]}},
-            KeyPermissions(True, True, True),
+            KeyPermissions(True, True, True, True),
         ),
-        ({"ips": ["*"]}, KeyPermissions(True, False, False)),
+        ({"ips": ["*"]}, KeyPermissions(True, False, False, False)),
     ],
 )
 def test_key_permissions(change: samples.Json, expected: KeyPermissions) -> None:

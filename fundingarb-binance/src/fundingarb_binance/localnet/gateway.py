@@ -80,10 +80,16 @@ class Gateway:
         key = self.context.keys.require(request.headers.get("X-MBX-APIKEY"))
         if endpoint.security == "signed":
             self.check_signature(key, params, await signed_payload(request))
+            self._check_permission(key, request.method)
         orders = _count(endpoint.orders, params)
         if orders:
             self.charge_orders(key.account, orders, headers)
         return Call(params, key.account, key.api_key)
+
+    def _check_permission(self, key: Key, method: str) -> None:
+        extra = self.context.truth.credentials(key.account).extra
+        if method != "GET" and extra.get("read_only") == "true":
+            raise BinanceError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
 
     def check_signature(self, key: Key, params: Params, *payloads: str) -> None:
         """Refuse a missing or wrong signature, then a stamp outside of the window."""

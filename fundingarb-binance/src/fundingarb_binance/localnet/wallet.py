@@ -59,16 +59,18 @@ class Wallet:
         ]
 
     def permissions(self, call: Call) -> dict[str, Any]:
-        """A key that may trade futures and nothing else."""
+        """A key that may trade futures and nothing else, unless the account's credentials say otherwise."""
+        extra = self.context.truth.credentials(call.account).extra
+        wallet = extra.get("wallet_permissions", "")
         return {
-            "ipRestrict": True,
+            "ipRestrict": extra.get("ip_restricted") != "false",
             "createTime": 1_698_645_219_000,
             "enableReading": True,
-            "enableWithdrawals": False,
-            "enableInternalTransfer": False,
+            "enableWithdrawals": "Withdraw" in wallet,
+            "enableInternalTransfer": "Transfer" in wallet,
             "enableMargin": False,
-            "enableFutures": True,
-            "permitsUniversalTransfer": False,
+            "enableFutures": extra.get("read_only") != "true",
+            "permitsUniversalTransfer": "Transfer" in wallet,
             "enableVanillaOptions": False,
             "enableFixApiTrade": False,
             "enableFixReadOnly": False,

@@ -107,7 +107,7 @@ def withdrawal(desk: Desk, account: str, params: Mapping[str, Any]) -> dict[str,
 
 
 def key_info(desk: Desk, account: str, params: Mapping[str, Any]) -> Reply:
-    """A key that may trade and read, and may not withdraw."""
+    """A key that may trade and read, and may not withdraw, unless the account's credentials say otherwise."""
     credentials = desk.truth.credentials(account)
     wallet = [name for name in credentials.extra.get("wallet_permissions", "").split(",") if name]
     read_only = credentials.extra.get("read_only") == "true"
@@ -131,7 +131,7 @@ def key_info(desk: Desk, account: str, params: Mapping[str, Any]) -> Reply:
                 "Affiliate": [],
                 "Earn": [],
             },
-            "ips": ["127.0.0.1"],
+            "ips": ["*"] if credentials.extra.get("ip_restricted") == "false" else ["127.0.0.1"],
             "type": 1,
             "deadlineDay": 365,
             "expiredAt": "2099-01-01T00:00:00Z",
