@@ -83,7 +83,7 @@ async def test_both_legs_are_reduced_together_until_the_distance_is_back() -> No
 
 async def test_a_reading_from_before_a_reduction_reduces_nothing_more() -> None:
     made = floor(RecordingAlertSink())
-    read = made.beta.get_balance
+    read = made.beta.get_positions
 
     async def slowly() -> Any:
         found = await read()
@@ -92,7 +92,7 @@ async def test_a_reading_from_before_a_reduction_reduces_nothing_more() -> None:
 
     async with made.running():
         await opened(made)
-        made.beta.get_balance = slowly  # type: ignore[method-assign]
+        made.beta.get_positions = slowly  # type: ignore[method-assign]
         move(made, "106.5")
         await made.until(lambda: made.hedge.intent.quantity < 10, within=30)
         wanted = made.hedge.intent.quantity

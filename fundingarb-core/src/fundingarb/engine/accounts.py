@@ -152,9 +152,9 @@ class AccountReader:
         return wanted
 
     async def read_balance(self) -> None:
-        moves, asked = self.account.moves, self._clock.monotonic()
+        moves = self.account.moves
         self.account.balance = await self._read("get_balance", self.account.adapter.get_balance)
-        self.account.balance_moves, self.account.balance_at = moves, asked
+        self.account.balance_moves = moves
 
     async def read_fees(self, symbol: str) -> None:
         tier = await self._read("get_fee_tier", lambda: self.account.adapter.get_fee_tier(symbol))
@@ -186,9 +186,8 @@ class AccountReader:
         for order in orders:  # perhaps one that was given up as lost
             if self._state.observe(order, self._clock.now()) is not None:
                 self._wake()
-        asked = self._clock.monotonic()
         positions = await self._read("get_positions", adapter.get_positions)
-        self.account.positions, self.account.positions_at = {p.symbol: p for p in positions}, asked
+        self.account.positions = {position.symbol: position for position in positions}
         if before is None or before != self._fingerprint():
             return None
         return compare(self.account.name, self._state.hedges.values(), positions, orders)

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from uuid import UUID
 
 import anyio
 
 from fundingarb.domain.health import MarginRules, account_distance, position_distance
 from fundingarb.domain.hedge import CloseReason, Hedge, LegPlan, Mode
 from fundingarb.domain.instrument import floor_to
+from fundingarb.domain.order import ZERO, ExchangePosition
 from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.alerts import Announcer
 from fundingarb.engine.markets import Markets
@@ -23,13 +23,14 @@ from fundingarb.ports import Clock
 LOOK = 1.0
 #: A warning is repeated only after the distance has been this much (a factor) above its level.
 CLEAR = Decimal("1.25")
+NOTHING = ExchangePosition("", "", "", ZERO, ZERO)
 
 
 @dataclass
 class HealthWatch:
     """Looks at every leg of every live hedge. What it wants changed it writes into intents; the loop does it.
 
-    Nothing is reduced on a reading that may be older than the last reduction: the next one tells what is left to do.
+    Nothing is reduced on a reading of positions that is older than the last reduction: the next one tells what is left.
     """
 
     rules: MarginRules
@@ -40,7 +41,6 @@ class HealthWatch:
     announcer: Announcer
     _warned: set[tuple[str, str]] = field(default_factory=set)
     _ranked: set[tuple[str, str]] = field(default_factory=set)
-    _busy_at: dict[UUID, float] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Look every second, for as long as the bot runs."""
@@ -51,12 +51,6 @@ class HealthWatch:
     def look(self, now: datetime) -> None:
         """Warn and reduce as things are now."""
         live = self.state.live()
-        moment = self.clock.monotonic()
-        for gone in self._busy_at.keys() - {hedge.id for hedge in live}:
-            del self._busy_at[gone]
-        for hedge in live:
-            if not self._quiet(hedge):
-                self._busy_at[hedge.id] = moment
         self.state.distances = distances = dict(self._distances(live))
         for hedge in live:
             self._warn(hedge, distances, now)
@@ -124,7 +118,7 @@ class HealthWatch:
             for leg in legs
             if (distance := distances.get((leg.account, hedge.symbol))) is not None
             and distance < self.rules.act
-            and self._newer(self.state.accounts[leg.account])
+            and self._current(self.state.accounts[leg.account])
         ]
         if not near or any(leg.instrument.exchange in self.state.down for leg in legs):
             return
@@ -140,12 +134,11 @@ class HealthWatch:
         for each in legs:
             self.readers[each.account].want(positions=True, balance=True)
 
-    def _newer(self, account: Account) -> bool:
-        """Whether the account was read since a hedge on it last moved."""
-        moved = [
-            self._busy_at.get(other.id, float("-inf"))
-            for other in self.state.live()
-            if account.name in (other.intent.long.account, other.intent.short.account)
-        ]
-        last = max(moved, default=float("-inf"))
-        return account.balance_at > last and account.positions_at > last
+    def _current(self, account: Account) -> bool:
+        """Whether the positions that were read are those of now: every leg on the account is as large as we hold it."""
+        return all(
+            account.positions.get(hedge.symbol, NOTHING).quantity == leg.plan.side.sign * leg.filled
+            for hedge in self.state.live()
+            for leg in (hedge.long, hedge.short)
+            if leg.plan.account == account.name
+        )

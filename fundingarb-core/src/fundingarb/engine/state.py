@@ -38,8 +38,8 @@ class Account:
     """One account: its adapter and what was last read of it.
 
     ``halts`` is why entries on it are off, one line per subject; each is cleared by whoever set it. ``moves`` counts
-    the hedges that were opened or closed on it, ``balance_moves`` those the balance knows of. ``balance_at`` and
-    ``positions_at`` are when balance and ``positions`` (by symbol) were asked for, in monotonic seconds.
+    the hedges that were opened or closed on it, ``balance_moves`` those the balance knows of. ``positions`` are
+    what was read last, by symbol.
     """
 
     name: str
@@ -53,9 +53,7 @@ class Account:
     payments_since: datetime | None = None
     moves: int = 0
     balance_moves: int = 0
-    balance_at: float = float("-inf")
     positions: dict[str, ExchangePosition] = field(default_factory=dict)
-    positions_at: float = float("-inf")
 
     @property
     def exchange(self) -> str:
