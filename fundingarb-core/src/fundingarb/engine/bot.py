@@ -22,6 +22,7 @@ from fundingarb.domain.pnl import HedgePnl, hedge_pnl
 from fundingarb.engine.accounts import OVERLAP, AccountReader
 from fundingarb.engine.alerts import Announcer, lease_lost
 from fundingarb.engine.bus import Bus
+from fundingarb.engine.checks import AccountChecks
 from fundingarb.engine.clock import elapsed
 from fundingarb.engine.deadman import DeadMan
 from fundingarb.engine.executor import Executor
@@ -285,8 +286,12 @@ class Bot:
         for account in self.state.accounts.values():
             reader, sink = self.readers[account.name], AccountFeed(account, self)
             events = partial(account.adapter.stream_account, sink)
+            checks = AccountChecks(
+                account, self.gates[account.exchange], self.bus, self.clock, self.parts.network, self._wake
+            )
             jobs: list[tuple[str, Callable[[], Awaitable[None]]]]
             jobs = [("events", events), ("reader", reader.run)]
+            jobs += [("clock", checks.watch_clock), ("key", checks.watch_key)]
             if account.adapter.dead_man:
                 timer = DeadMan(account, self.state, self.gates[account.exchange], self.clock)
                 jobs.append(("timer", timer.run))

@@ -31,6 +31,11 @@ from fundingarb.ports import ExchangeAdapter, Lease, RateLimit
 TOMBSTONE = timedelta(hours=24)
 #: Why entries on an account are off before it was read for the first time.
 NOT_READ = "not read yet"
+NOT_YET = {
+    "reconcile": NOT_READ,
+    "clock": "its clock was not measured yet",
+    "key": "its key was not looked at yet",
+}
 
 
 @dataclass

@@ -1,0 +1,131 @@
+"""What has to hold of an account besides its figures: its exchange's clock agrees with ours, its key may only trade.
+
+Each check halts entries on the account while it fails or was not made yet, and clears its own halt when it passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TypeVar
+
+import anyio
+
+from fundingarb.domain.events import Alert, Severity
+from fundingarb.engine.bus import Bus
+from fundingarb.engine.gate import Priority, RequestGate
+from fundingarb.engine.state import Account
+from fundingarb.ports import Clock, KeyPermissions
+
+T = TypeVar("T")
+
+#: Real seconds by which the clocks may differ before it is a warning, and before entries are off (fault 14).
+WARN, MOST = 0.5, 1.0
+#: Real seconds between two measurements, between two while the clocks are apart, and after one that says nothing.
+EVERY, WHILE_APART, AGAIN = 60.0, 10.0, 5.0
+#: A measurement whose half round trip is longer than this (real seconds) says too little to begin with.
+VAGUE = 1.0
+#: Seconds of the bot's time between two looks at the key's permissions.
+DAY = 24 * 3600.0
+
+
+@dataclass
+class AccountChecks:
+    """The checks of one account. ``wake`` runs the trading loop when entries are on or off again."""
+
+    account: Account
+    gate: RequestGate
+    bus: Bus
+    clock: Clock
+    network: str
+    wake: Callable[[], None]
+    _warned: bool = False
+    _dangerous: bool = False
+
+    def __post_init__(self) -> None:
+        self.account.halt("clock", "the exchange's clock was not measured yet")
+        self.account.halt("key", "the key's permissions were not read yet")
+
+    # the clock
+
+    async def watch_clock(self) -> None:
+        """Measure every minute, for as long as the bot runs."""
+        while True:
+            pause = await self.measure_clock()
+            await anyio.sleep(pause)
+
+    async def measure_clock(self) -> float:
+        """Measure once; returns the real seconds until the next time.
+
+        The offset may be off by half the round trip: only what is beyond a limit for certain is acted on.
+        """
+
+        async def ask() -> tuple[float, datetime, float]:
+            asked = self.clock.time()
+            server = await self.account.adapter.get_server_time()
+            return asked, server, self.clock.time()
+
+        asked, server, answered = await self._call("get_server_time", ask)
+        offset = (server.astimezone(timezone.utc).timestamp() - (asked + answered) / 2) / self.clock.speed
+        vague = (answered - asked) / 2 / self.clock.speed
+        apart = max(abs(offset) - vague, 0.0)
+        if apart <= MOST and vague > VAGUE:
+            return AGAIN
+        self._judge_clock(apart, offset)
+        return EVERY if apart <= WARN else WHILE_APART
+
+    def _judge_clock(self, apart: float, offset: float) -> None:
+        name, told = self.account.name, f"The exchange's clock is {offset * 1000:+.0f} ms from ours."
+        before = self.account.halt("clock", f"clock {offset:+.2f} s apart" if apart > MOST else None)
+        was_apart = before is not None and before.startswith("clock ")
+        if apart > MOST and not was_apart:
+            lines = (told, "Entries are off until the clocks agree; look at this computer's time service.")
+            self._alert(Severity.CRITICAL, f"Clock Of {name} Is Apart", lines)
+        elif apart <= MOST and was_apart:
+            self._alert(Severity.INFO, f"Clock Of {name} Agrees Again", (told, "Entries are on."))
+        elif WARN < apart <= MOST and not self._warned:
+            lines = (told, "Entries are off from 1,000 ms; look at this computer's time service.")
+            self._alert(Severity.WARNING, f"Clock Of {name} Drifts", lines)
+        self._warned = apart > WARN
+        self.wake()
+
+    # the key
+
+    async def watch_key(self) -> None:
+        """Look at the key's permissions every day, for as long as the bot runs."""
+        while True:
+            may = await self._call("get_key_permissions", self.account.adapter.get_key_permissions)
+            self._judge_key(may)
+            await self.clock.sleep(max(DAY, EVERY * self.clock.speed))
+
+    def _judge_key(self, may: KeyPermissions) -> None:
+        flaw = key_flaw(may, live=self.network == "mainnet")
+        before = self.account.halt("key", flaw)
+        name = self.account.name
+        if flaw is not None and before != flaw:
+            self._alert(Severity.CRITICAL, f"Key Of {name} Is Refused", (flaw, "Entries are off."))
+        if may.withdraw and flaw is None and not self._dangerous:
+            lines = (
+                "The key may withdraw. With real money it would be refused; make one that may only trade.",
+            )
+            self._alert(Severity.WARNING, f"Key Of {name} May Withdraw", lines)
+        self._dangerous = bool(may.withdraw)
+        self.wake()
+
+    def _alert(self, severity: Severity, title: str, lines: tuple[str, ...]) -> None:
+        self.bus.publish(Alert(severity, title, lines, self.clock.now()))
+
+    async def _call(self, operation: str, request: Callable[[], Awaitable[T]]) -> T:
+        return await self.gate.call(Priority.READ, self.account.adapter.cost(operation), request)
+
+
+def key_flaw(may: KeyPermissions, *, live: bool) -> str | None:
+    """Why a key is not used; None when it is. With real money (``live``) it must be known not to withdraw."""
+    if may.trade is False:
+        return "the key may not trade; give it that permission"
+    if live and may.withdraw:
+        return "the key may withdraw; make one that may only trade"
+    if live and (may.trade is None or may.withdraw is None):
+        return "the exchange does not tell what the key may do"
+    return None
