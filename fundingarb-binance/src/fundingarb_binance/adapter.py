@@ -24,7 +24,7 @@ from fundingarb.domain.order import (
 from fundingarb.errors import BadMessage, ExchangeError
 from fundingarb.exchanges import values
 from fundingarb.exchanges.base import RestAdapter, endpoint, expiry
-from fundingarb.exchanges.parse import moment, plain, to_ms
+from fundingarb.exchanges.parse import moment, plain, positive, to_ms
 from fundingarb.ports import (
     AccountModes,
     AccountSink,
@@ -297,11 +297,21 @@ class BinanceAdapter(RestAdapter):
         return order.clientOrderId or None
 
     async def fee_in_usdt(self, amount: Decimal, asset: str) -> Decimal:
-        """A commission charged in another asset (BNB), at that asset's mark; it did not come out of the USDT wallet."""
-        row = await self.read(
-            "fapiPublicGetPremiumIndex", schema.PremiumIndex, {"symbol": f"{asset}{messages.SETTLE}"}
-        )
-        return amount * Decimal(row.markPrice)
+        """A commission charged in another asset (BNB), at that asset's mark when it is read.
+
+        An estimate: the ledger has no USDT figure, and the fee did not come out of the USDT wallet.
+        """
+        symbol = {"symbol": f"{asset}{messages.SETTLE}"}
+        try:
+            row = await self.read("fapiPublicGetPremiumIndex", schema.PremiumIndex, symbol)
+        except ExchangeError as error:
+            if error.code != "-1121":
+                raise
+            raise ExchangeError(
+                f"binance charged a fee in {asset}, which has no mark price to book it at; have fees charged in USDT",
+                code=error.code,
+            ) from error
+        return amount * positive(row.markPrice, f"{asset} markPrice")
 
     async def get_funding_payments(self, since: datetime) -> Sequence[FundingPayment]:
         await self.instruments()
