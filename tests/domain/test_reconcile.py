@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timezone
 from uuid import uuid4
 
 from tests.domain.make import D, filled, hedge, instrument
 
+from fundingarb.domain.control import Accepted, Subject
 from fundingarb.domain.hedge import Hedge, Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import ExchangePosition, OrderReport, OrderSide, OrderState, Purpose
-from fundingarb.domain.reconcile import compare, expected_positions
+from fundingarb.domain.reconcile import Books, Modes, accept, compare, compare_modes, expected_positions
 
+NOW = datetime(2026, 1, 5, tzinfo=timezone.utc)
 LONG, SHORT = Side.LONG, Side.SHORT
 
 
@@ -98,3 +101,82 @@ def test_open_orders_nobody_asked_for_and_those_that_should_be_over() -> None:
 def test_an_order_of_ours_on_another_account_is_unknown_here() -> None:
     resting = hedge((LONG, Purpose.ENTRY, "10", {"state": OrderState.OPEN}))
     assert len(compare("beta", [resting], [], [open_order("beta", resting.orders[0].client_id)])) == 1
+
+
+# what a person accepts
+
+
+def accepted(subject: Subject, name: str, quantity: str = "0", account: str = "alpha") -> Accepted:
+    return Accepted(account, subject, name, D(quantity), "somebody", NOW)
+
+
+def rows(hedges: list[Hedge], quantity: str, books: Books | None = None) -> dict[Subject, str]:
+    """What is written down when the exchange's figure for alpha is accepted."""
+    found = compare("alpha", hedges, [position("alpha", quantity)] if D(quantity) else [], [], books)
+    return {
+        row.subject: str(row.quantity)
+        for difference in found
+        for row in accept(difference, hedges, books or Books(), "somebody", NOW)
+    }
+
+
+def test_an_accepted_foreign_position_matches_until_it_changes() -> None:
+    books = Books([accepted(Subject.POSITION, "BTC-USDT", "3")])
+    assert compare("alpha", [held()], [position("alpha", "13")], [], books) == []
+    assert compare("alpha", [], [position("alpha", "3")], [], books) == []
+    (gone,) = compare("alpha", [held()], [position("alpha", "10")], [], books)
+    assert (gone.local, gone.exchange, gone.quantity) == ("13", "10", D(-3))
+    (more,) = compare("alpha", [], [position("alpha", "4")], [], books)
+    assert more.quantity == 1
+
+
+def test_accepting_takes_the_exchange_s_figure() -> None:
+    assert rows([], "5") == {Subject.POSITION: "5"}
+    assert rows([held()], "13") == {Subject.POSITION: "3"}
+    assert rows([held()], "7") == {Subject.LEG: "3"}
+    assert rows([held()], "0") == {Subject.LEG: "10"}
+    assert rows([held()], "-2") == {Subject.LEG: "10", Subject.POSITION: "-2"}
+    books = Books([accepted(Subject.POSITION, "BTC-USDT", "3")])
+    assert rows([held()], "10", books) == {Subject.POSITION: "0"}
+    assert rows([held()], "8", books) == {Subject.LEG: "2", Subject.POSITION: "0"}
+    assert rows([held()], "15", books) == {Subject.POSITION: "5"}
+
+
+def test_what_is_gone_adds_up() -> None:
+    hedge = held()
+    less = replace(hedge, taken={LONG: D(3)})
+    books = Books([accepted(Subject.LEG, str(hedge.id), "3")])
+    assert rows([less], "5", books) == {Subject.LEG: "5"}
+
+
+def test_a_foreign_order_may_be_accepted_and_our_own_may_not() -> None:
+    foreign = open_order("alpha", "web_1")
+    (difference,) = compare("alpha", [], [], [foreign])
+    (row,) = accept(difference, [], Books(), "somebody", NOW)
+    assert (row.subject, row.name) == (Subject.ORDER, "x9")
+    assert compare("alpha", [], [], [foreign], Books([row])) == []
+    over = hedge((LONG, Purpose.ENTRY, "10", {"state": OrderState.CANCELLED}))
+    (ours,) = compare("alpha", [over], [], [open_order("alpha", over.orders[0].client_id)])
+    assert accept(ours, [over], Books(), "somebody", NOW) == []
+    assert compare("alpha", [], [], [foreign], Books(own_orders={"web_1"})) == []
+
+
+def test_another_bot_is_told_by_its_order_ids() -> None:
+    books = Books(instance="t3st", own_orders={"faabcdxbi3ib62e4f0001"})
+    assert books.stranger("faabcdbi3ib62e4flc001") == "abcd"
+    for ours in ("fat3stbi3ib62e4flc001", "web_1", None, "faabcdxbi3ib62e4f0001", "fabulous", ""):
+        assert books.stranger(ours) is None
+    assert Books([accepted(Subject.INSTANCE, "abcd")]).stranger("faabcdbi3ib62e4flc001") is None
+
+
+def test_modes_that_are_not_as_recorded() -> None:
+    recorded = Modes("one-way", "cross", D(5))
+    assert compare_modes("alpha", "BTC-USDT", recorded, Modes("one-way", "cross", D("5.0"))) == []
+    assert compare_modes("alpha", "BTC-USDT", recorded, Modes(None, None, None)) == []
+    found = compare_modes("alpha", "BTC-USDT", recorded, Modes("hedge", "isolated", D(3)))
+    assert [str(difference) for difference in found] == [
+        "alpha BTC-USDT: position mode is one-way here, hedge on the exchange",
+        "alpha BTC-USDT: margin mode is cross here, isolated on the exchange",
+        "alpha BTC-USDT: leverage is 5 here, 3 on the exchange",
+    ]
+    assert accept(found[0], [], Books(), "somebody", NOW) == []

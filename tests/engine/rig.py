@@ -124,6 +124,10 @@ class MemoryStore:
                 side = Side.LONG if fill.account == intent.long.account else Side.SHORT
                 sign = 1 if fill.side is order_side(side, reduce=True) else -1
                 taken[side] = taken.get(side, ZERO) + sign * fill.quantity
+        for side in Side:
+            gone = self.accepted.get((intent.leg(side).account, Subject.LEG, str(intent.id)))
+            if gone is not None:
+                taken[side] = taken.get(side, ZERO) + gone.quantity
         return Hedge(intent, tuple(orders), taken)
 
     async def fills(self, hedge_id: UUID | None = None) -> Sequence[Fill]:

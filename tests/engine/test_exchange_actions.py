@@ -19,7 +19,9 @@ from fundingarb.testing import RecordingAlertSink, Script
 
 pytestmark = pytest.mark.anyio
 T = START + timedelta(minutes=22)
-READS = ("get_balance", "get_open_orders", "get_positions", "get_fills", "get_funding_payments")
+READS = (
+    "get_balance", "get_open_orders", "get_positions", "get_fills", "get_funding_payments", "get_modes"
+)  # fmt: skip
 
 
 def floor(**settings: Any) -> Floor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -15,7 +16,7 @@ from fundingarb.domain.events import Alert, FillBooked, PaymentBooked, Severity
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import ZERO, Fill
-from fundingarb.domain.reconcile import Difference, compare
+from fundingarb.domain.reconcile import Difference, Modes, another_bot, compare, compare_modes
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.byhand import trades_by_hand
 from fundingarb.engine.gate import Priority, RequestGate
@@ -59,8 +60,12 @@ class AccountReader:
         clock: Clock,
         wake: Callable[[], None],
         started_at: datetime,
+        margin_mode: str = "cross",
     ) -> None:
         self.account = account
+        self._margin_mode = margin_mode
+        self._strangers: dict[str, tuple[str, str]] = {}
+        self._mode_differences: list[Difference] = []
         self._state = state
         self._gate = gate
         self._store = store
@@ -82,6 +87,7 @@ class AccountReader:
         self._payments_floor = account.payments_since or started_at - OVERLAP
         self._booking = anyio.Lock()
         self.differences: list[Difference] = []
+        self.conclusive = False
 
     def want(
         self,
@@ -116,6 +122,8 @@ class AccountReader:
         rounds = 0
         while True:
             every = rounds % (MISMATCH if "reconcile" in self.account.halts else EVERYTHING) == 0
+            if every:
+                await self.read_modes()
             if every or (self._want_positions and self._clock.monotonic() >= self._positions_due):
                 self._want_positions = False
                 self._positions_due = self._clock.monotonic() + self._positions_pause
@@ -173,6 +181,7 @@ class AccountReader:
             differences = await self._compare()
         if differences and await self._take_over_trades_by_hand():
             differences = await self._compare()
+        self.conclusive = differences is not None
         if differences is not None:
             self.differences = differences
             self._set_halt("; ".join(str(difference) for difference in differences) or None)
@@ -190,7 +199,45 @@ class AccountReader:
         self.account.positions = {position.symbol: position for position in positions}
         if before is None or before != self._fingerprint():
             return None
-        return compare(self.account.name, self._state.hedges.values(), positions, orders)
+        for order in orders:
+            self._note_stranger(order.symbol, order.client_id)
+        name = self.account.name
+        books = self._state.books(name)
+        strangers = [
+            another_bot(name, symbol, stranger, client_id)
+            for stranger, (symbol, client_id) in self._strangers.items()
+            if books.stranger(client_id)
+        ]
+        found = compare(name, self._state.hedges.values(), positions, orders, books)
+        return [*found, *strangers, *self._mode_differences]
+
+    def _note_stranger(self, symbol: str, client_id: str | None) -> None:
+        """Remember that another bot of this program has been trading here (failure model, fault 23)."""
+        if self._state.owner(client_id) is None:
+            stranger = self._state.books(self.account.name).stranger(client_id)
+            if stranger is not None and client_id is not None:
+                self._strangers.setdefault(stranger, (symbol, client_id))
+
+    async def read_modes(self) -> None:
+        """Whether modes and leverage are, for every instrument that a live hedge holds here, as they were recorded.
+
+        What cannot be read stays as it was last seen.
+        """
+        adapter, differences = self.account.adapter, []
+        for hedge in self._state.live():
+            for side in Side:
+                leg = hedge.intent.leg(side)
+                if leg.account != self.account.name:
+                    continue
+                try:
+                    found = await self._read("get_modes", partial(adapter.get_modes, hedge.symbol))
+                except ExchangeError as error:
+                    log.info("%s %s: modes not read: %s", self.account.name, hedge.symbol, error)
+                    return
+                recorded = Modes("one-way", self._margin_mode, Decimal(leg.leverage))
+                modes = Modes(found.position_mode, found.margin_mode, found.leverage)
+                differences += compare_modes(self.account.name, hedge.symbol, recorded, modes)
+        self._mode_differences = differences
 
     async def _take_over_trades_by_hand(self) -> bool:
         """Book to a hedge what somebody else closed of its leg here; whether there was any (``engine.byhand``)."""
@@ -259,6 +306,8 @@ class AccountReader:
             fills = await self._read(operation, lambda: account.adapter.get_fills(begin, symbol), priority)
             if not fills:
                 return
+            for fill in fills:
+                self._note_stranger(fill.symbol, fill.client_id)
             new = await self._book(tuple((fill, self._state.hedge_of_fill(fill)) for fill in fills))
             if symbol is None:
                 account.fills_since = max(fill.at for fill in fills) - OVERLAP

@@ -24,6 +24,7 @@ from fundingarb.engine.alerts import Announcer, lease_lost
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.checks import AccountChecks
 from fundingarb.engine.clock import elapsed
+from fundingarb.engine.commands import CommandDesk
 from fundingarb.engine.deadman import DeadMan
 from fundingarb.engine.executor import Executor
 from fundingarb.engine.flatten import Flattener
@@ -34,6 +35,7 @@ from fundingarb.engine.kill import KillSwitch
 from fundingarb.engine.manual import manual_plan
 from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
 from fundingarb.engine.reactions import Reactions
+from fundingarb.engine.resolve import Resolution
 from fundingarb.engine.state import Account, BotState, SoleProcess
 from fundingarb.engine.supervisor import keep_running
 from fundingarb.engine.trading import TradingLoop
@@ -129,7 +131,7 @@ class Bot:
         self.clock = parts.clock
         self.store = parts.store
         self.bus = Bus()
-        self.state = BotState(lease=parts.lease)
+        self.state = BotState(lease=parts.lease, instance=parts.settings.instance)
         self.markets = Markets(self.clock, self.bus.publish, self._wake)
         self.settings = parts.settings.for_speed(self.clock.speed)
         self.announcer = Announcer(self.bus)
@@ -139,6 +141,7 @@ class Bot:
         self.ready = anyio.Event()
         self.loop: TradingLoop
         self.kill_switch: KillSwitch
+        self.commands: CommandDesk
         self._stop = anyio.Event()
         self._last_failure: dict[str, str] = {}
         self._replaced_by: str | None = None
@@ -156,6 +159,7 @@ class Bot:
         checkpoint = await self.store.load()
         self.state.adopt(checkpoint.hedges)
         self.state.killed = checkpoint.killed
+        self.state.accepted = {(each.account, each.subject, each.name): each for each in checkpoint.accepted}
         self.state.flatten_orders = {order.client_id: order for order in checkpoint.flatten_orders}
         for hedge in checkpoint.hedges:
             if hedge.intent.closed_at is not None:
@@ -198,6 +202,7 @@ class Bot:
                 tasks.start_soon(reactions.deliver, name, sink)
             self._start_readers(tasks)
             tasks.start_soon(self.kill_switch.run)
+            tasks.start_soon(self.commands.run)
             await self._start_feeds(tasks)
             tasks.start_soon(self.loop.run)
             for name, service in self.parts.services.items():
@@ -240,7 +245,7 @@ class Bot:
         for account in self.state.accounts.values():
             self.readers[account.name] = AccountReader(
                 account, self.state, self.gates[account.exchange], self.store, self.bus, self.clock, self._wake,
-                self.started_at,
+                self.started_at, self.settings.margin_mode,
             )  # fmt: skip
         self.loop = TradingLoop(
             state=self.state,
@@ -277,6 +282,8 @@ class Bot:
         self.kill_switch = KillSwitch(
             self.state, self.store, self.bus, self.clock, flatteners, self.loop.close, self._reread
         )
+        resolution = Resolution(self.state, self.store, self.clock, self.readers, flatteners)
+        self.commands = CommandDesk(self, self.state, self.store, self.clock, self.kill_switch, resolution)
 
     def _reread(self) -> None:
         for reader in self.readers.values():

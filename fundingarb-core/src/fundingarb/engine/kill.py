@@ -79,6 +79,8 @@ class KillSwitch:
         self._changed = anyio.Event()
         self._unsaved: tuple[str, datetime] | None = None
         self._told_flat = False
+        #: Grows with every latch and release: what was read before is out of date.
+        self.version = 0
 
     @property
     def flat(self) -> bool:
@@ -92,6 +94,7 @@ class KillSwitch:
 
     async def latch(self, actor: str) -> None:
         """Latch the switch. In memory at once (every send looks there), on disk as soon as the database takes it."""
+        self.version += 1
         already, self._state.killed = self._state.killed, True
         now = self._clock.now()
         self._unsaved = (actor, now)
@@ -108,7 +111,9 @@ class KillSwitch:
             await self._round(name)
         if not self.flat:
             raise ConfigError("not flat yet: " + "; ".join(str(leg) for leg in self.open))
+        self.version += 1
         await self._store.set_killed(False, actor, self._clock.now())
+        self.version += 1
         self._unsaved = None
         self._state.killed = False
         self._changed.set()

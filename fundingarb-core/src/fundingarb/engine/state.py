@@ -11,7 +11,7 @@ from uuid import UUID
 
 import anyio
 
-from fundingarb.domain.control import FlattenOrder
+from fundingarb.domain.control import Accepted, FlattenOrder, Subject
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Intent, OrderRecord
 from fundingarb.domain.instrument import Side
@@ -25,6 +25,7 @@ from fundingarb.domain.order import (
     OrderReport,
     order_side,
 )
+from fundingarb.domain.reconcile import Books
 from fundingarb.domain.risk import Portfolio
 from fundingarb.ports import ExchangeAdapter, Lease, RateLimit
 
@@ -118,7 +119,9 @@ class BotState:
     sent_at: deque[float] = field(default_factory=deque)
     day_result: Decimal | None = None
     distances: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+    instance: str = ""
     flatten_orders: dict[str, FlattenOrder] = field(default_factory=dict)
+    accepted: dict[tuple[str, Subject, str], Accepted] = field(default_factory=dict)
     _owner: dict[str, UUID] = field(default_factory=dict)
     _named: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -216,6 +219,28 @@ class BotState:
         if fill.kind is FillKind.TRADE:
             return self._flattened_by(fill)
         return self._at(fill.account, fill.symbol, fill.at)
+
+    def books(self, account: str) -> Books:
+        """What we believe of ``account`` apart from the hedges."""
+        return Books(
+            accepted=[each for each in self.accepted.values() if each.account == account],
+            own_orders=self.flatten_orders.keys(),
+            instance=self.instance,
+        )
+
+    def take_accepted(self, accepted: Accepted) -> None:
+        """A person accepted a difference, and it is on disk."""
+        key = (accepted.account, accepted.subject, accepted.name)
+        before = self.accepted.get(key)
+        self.accepted[key] = accepted
+        if accepted.subject is not Subject.LEG:
+            return
+        hedge = self.hedges.get(UUID(accepted.name))
+        for side in Side:
+            if hedge is not None and hedge.intent.leg(side).account == accepted.account:
+                gone = accepted.quantity - (before.quantity if before else ZERO)
+                taken = {**hedge.taken, side: hedge.taken.get(side, ZERO) + gone}
+                self.hedges[hedge.id] = replace(hedge, taken=taken)
 
     def _flattened_by(self, fill: Fill) -> UUID | None:
         """The hedge whose leg a flatten order closed with this fill."""

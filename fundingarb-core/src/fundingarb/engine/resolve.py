@@ -1,0 +1,125 @@
+"""Resolving differences by hand: accept what the exchange says, or flatten what nobody here accounts for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import anyio
+
+from fundingarb.domain.control import Accepted, Subject
+from fundingarb.domain.order import OrderReport
+from fundingarb.domain.reconcile import Difference, accept
+from fundingarb.engine.accounts import AccountReader
+from fundingarb.engine.flatten import Flattener
+from fundingarb.engine.state import BotState
+from fundingarb.errors import ConfigError, ExchangeError
+from fundingarb.ports import Batch, Clock, Store
+
+#: How often a difference is tried to be flattened before it is left, and real seconds in between.
+TRIES = 8
+PAUSE = 0.5
+
+
+@dataclass
+class Resolution:
+    """What ``fundingarb reconcile --accept`` and ``--flatten`` do; every method returns lines for a person."""
+
+    state: BotState
+    store: Store
+    clock: Clock
+    readers: Mapping[str, AccountReader]
+    flatteners: Mapping[str, Flattener]
+
+    async def accept(self, account: str | None, actor: str) -> list[str]:
+        """Take the exchange's figures as they are. Raises ``ConfigError`` for an account that does not exist."""
+        said: list[str] = []
+        for reader in self._chosen(account):
+            for difference in await self._differences(reader):
+                rows = self._rows(difference, actor)
+                if not rows:
+                    said.append(f"{difference}: cannot be accepted, it has to be put right on the exchange")
+                    continue
+                await self._write(rows)
+                said.append(f"{difference}: accepted")
+            await reader.reconcile()
+        return said or ["nothing to accept: everything matches"]
+
+    async def flatten(self, account: str | None, actor: str) -> list[str]:
+        """Cancel foreign orders and close, reduce-only, what is held beyond our legs.
+
+        What is missing from a leg of ours cannot be bought back here: the hedge evens itself out, as when accepted.
+        """
+        said: list[str] = []
+        for reader in self._chosen(account):
+            differences: Sequence[Difference] = ()
+            for _ in range(TRIES):
+                differences = await self._differences(reader)
+                left = [d for d in differences if d.about in (Subject.POSITION, Subject.ORDER)]
+                if not left:
+                    break
+                said += await self._flatten(reader, left, actor)
+                await anyio.sleep(PAUSE)
+            said += [f"{difference}: still there" for difference in differences]
+        return list(dict.fromkeys(said)) or ["nothing to flatten: everything matches"]
+
+    def _chosen(self, account: str | None) -> list[AccountReader]:
+        if account is None:
+            return list(self.readers.values())
+        if account not in self.readers:
+            known = ", ".join(self.readers)
+            raise ConfigError(f"there is no account {account}; configured: {known}")
+        return [self.readers[account]]
+
+    async def _differences(self, reader: AccountReader) -> Sequence[Difference]:
+        """What differs now, looked at again while an order is under way."""
+        for _ in range(TRIES):
+            differences = await reader.reconcile()
+            if reader.conclusive:
+                return differences
+            await anyio.sleep(PAUSE)
+        raise ConfigError(f"{reader.account.name}: an order of ours is in doubt; try again when it is over")
+
+    def _rows(self, difference: Difference, actor: str) -> list[Accepted]:
+        books = self.state.books(difference.account)
+        return accept(difference, self.state.live(), books, actor, self.clock.now())
+
+    async def _write(self, rows: Iterable[Accepted]) -> None:
+        rows = tuple(rows)
+        await self.store.commit(Batch(accepted=rows))
+        for row in rows:
+            self.state.take_accepted(row)
+
+    async def _flatten(
+        self, reader: AccountReader, differences: Sequence[Difference], actor: str
+    ) -> list[str]:
+        flattener = self.flatteners[reader.account.name]
+        orders = {order.exchange_order_id: order for order in (await flattener.look()).orders}
+        said = []
+        for difference in differences:
+            if difference.about is Subject.ORDER:
+                said.append(await self._cancel(flattener, difference, orders.get(difference.name)))
+                continue
+            rows = self._rows(difference, actor)
+            gone = [row for row in rows if row.subject is Subject.LEG]
+            if gone:
+                await self._write(gone)
+                said.append(f"{difference}: the leg is that much smaller; its partner follows")
+                continue
+            if difference.quantity * Decimal(difference.exchange) <= 0:  # somebody else's part is smaller now
+                await self._write(rows)
+                said.append(f"{difference}: noted, nothing to close")
+                continue
+            failed = await flattener.reduce(difference.symbol, difference.quantity)
+            what = f"{difference.account} {difference.symbol}: {difference.quantity} being closed"
+            said.append(f"{what}: {failed}" if failed else what)
+        return said
+
+    async def _cancel(self, flattener: Flattener, difference: Difference, order: OrderReport | None) -> str:
+        what = f"{difference.account} {difference.symbol}: order {difference.exchange}"
+        try:
+            failed = None if order is None else await flattener.cancel(order)
+        except ExchangeError as error:
+            failed = str(error)
+        return f"{what} not cancelled: {failed}" if failed else f"{what} cancelled"
