@@ -494,6 +494,24 @@ async def test_the_offset_of_the_exchanges_clock_is_known_in_real_time(desk: Des
         assert abs(measured.total_seconds() - skew) < 0.2
 
 
+async def test_what_adds_exposure_is_stamped_with_the_exchanges_time(nets: Nets, exchange: str) -> None:
+    """An exchange that answers too slowly to tell its time gets reductions only."""
+    async with open_desk(nets, exchange, 1.0) as desk:
+        await desk.adapter.get_instruments()
+        desk.fault(FaultKind.LATENCY, operation="time.read", seconds=2.2, everyone=True, count=1)
+        reduction = desk.order(SELL, "0.5", "990", reduce=True)
+        with pytest.raises(OrderRefused, match="HTTP"):
+            await desk.adapter.place_order(reduction)  # sent, and refused: there is nothing to reduce
+        with pytest.raises(OrderRefused, match="too slowly"):
+            await desk.adapter.place_order(desk.order(BUY, "0.5", "960", GTC))
+        unmeasured = desk.adapter.clock_offset
+        assert unmeasured is None
+        order = desk.order(BUY, "0.5", "960", GTC)
+        await desk.adapter.place_order(order)
+        assert desk.adapter.clock_offset is not None
+        assert await desk.adapter.cancel_order(SYMBOL, order.client_id)
+
+
 async def test_an_order_that_is_too_long_on_its_way_is_not_taken(nets: Nets, exchange: str) -> None:
     """``order_expiry`` is what the engine may rely on: nothing that was sent is taken later than that."""
     async with open_desk(nets, exchange, 60.0) as desk:

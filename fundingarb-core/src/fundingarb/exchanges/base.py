@@ -18,6 +18,7 @@ from fundingarb.errors import (
     BadMessage,
     ConfigError,
     ExchangeError,
+    ExchangeUnavailable,
     OrderRefused,
     OutcomeUnknown,
 )
@@ -215,6 +216,7 @@ class RestAdapter(ABC):
         """Send ``order`` once. Whatever is not certainly refused may exist, an answer that cannot be read included."""
         try:
             instrument = await self.instrument(order.symbol)
+            await self._check_expiry(order)
         except ExchangeError as error:
             raise OrderRefused(f"not sent: {error}", code=error.code) from error
         try:
@@ -227,6 +229,14 @@ class RestAdapter(ABC):
             raise outcome from (outcome.__cause__ or failure)
         except BadMessage as error:
             raise OutcomeUnknown(str(error), code=error.code) from error
+
+    async def _check_expiry(self, order: NewOrder) -> None:
+        """An order expires as promised only when it is stamped with the exchange's time; reductions go all the same."""
+        if self.order_expiry is None or self.skew.measured or order.reduce_only:
+            return
+        await self.get_server_time()
+        if not self.skew.measured:
+            raise ExchangeUnavailable(f"{self.name} answers too slowly to tell its time")
 
     async def _adopt(self, order: NewOrder, failure: CallFailed) -> OrderReport:
         """The order that already has our client order id: it is ours, sent before."""
@@ -272,10 +282,15 @@ class RestAdapter(ABC):
         return timedelta(milliseconds=self.skew.milliseconds / self.clock.speed)
 
     async def get_server_time(self) -> datetime:
-        """What the exchange's clock shows; measures ``clock_offset``, with which requests are signed from then on."""
+        """What the exchange's clock shows; measures ``clock_offset``, with which requests are signed from then on.
+
+        An answer that took so long that the offset would be wrong by more than ``CLOCK_ERROR`` measures nothing.
+        """
         asked = self.clock.time()
         server = await self.read_time()
-        self.skew.measure(server, asked, self.clock.time())
+        answered = self.clock.time()
+        if answered - asked <= 2 * CLOCK_ERROR.total_seconds() * self.clock.speed:
+            self.skew.measure(server, asked, answered)
         return server
 
     @abstractmethod
