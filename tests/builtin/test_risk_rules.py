@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from tests.domain.make import NOW, D, filled, hedge, intent, plan
 
-from fundingarb.builtin.risk import LiquidationDistance, MarginAvailable, PairCap
+from fundingarb.builtin.risk import Delisting, LiquidationDistance, MarginAvailable, PairCap
 from fundingarb.domain.hedge import Hedge, Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import Balance, Purpose
@@ -137,3 +138,19 @@ def test_what_is_open_on_the_same_side_there_counts() -> None:
 
 def equity(account: str, amount: str) -> Balance:
     return Balance(account, "USDT", D(amount), D(amount), D(amount), D(0))
+
+
+# delisting
+
+
+@pytest.mark.parametrize(("hours", "passes"), [(None, True), (72, True), (71, False)])
+@pytest.mark.parametrize("side", ["long", "short"])
+def test_no_instrument_is_delisted_within_the_horizon(side: str, hours: int | None, passes: bool) -> None:
+    at = None if hours is None else NOW + timedelta(hours=hours)
+    leg = getattr(plan(), side)
+    proposed = plan(**{side: replace(leg, instrument=replace(leg.instrument, delists_at=at))})
+    refusal = Delisting(timedelta(hours=72)).check(proposed, Portfolio(), NOW)
+    assert (refusal is None) is passes
+    if refusal is not None:
+        assert refusal.gate == "delisting"
+        assert leg.instrument.exchange in refusal.needed

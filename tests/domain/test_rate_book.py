@@ -26,7 +26,7 @@ BAD_INTERVALS = st.sampled_from((-3600.0, math.nan, math.inf))
 UPDATE = st.tuples(
     st.just("update"), st.sampled_from(EXCHANGES), st.sampled_from(SYMBOLS), RATES, INTERVALS | BAD_INTERVALS
 )
-FORGET = st.tuples(st.just("forget"), st.sampled_from(EXCHANGES))
+FORGET = st.tuples(st.just("forget"), st.sampled_from(EXCHANGES), st.sampled_from(SYMBOLS))
 FRAME = st.tuples(
     st.just("frame"),
     st.sampled_from(EXCHANGES),
@@ -82,10 +82,10 @@ def test_the_best_legs_are_those_of_a_scan_over_all_rows(events: list[tuple[obje
                     hourly[(exchange, symbol)] = value / interval.get((exchange, symbol), 8 * 3600.0) * 3600
                     changed.add(symbol)
         elif event[0] == "forget":
-            rates.forget(str(event[1]))
-            for key in [key for key in hourly if key[0] == event[1]]:
-                del hourly[key]
-                changed.add(key[1])
+            gone = (str(event[1]), str(event[2]))
+            rates.forget(*gone)
+            if hourly.pop(gone, None) is not None:
+                changed.add(gone[1])
         else:
             assert rates.take_changed() == [symbol for symbol in SYMBOLS if symbol in changed]
             changed.clear()
@@ -180,13 +180,13 @@ def test_values_are_exact_and_carry_prices() -> None:
     assert rates.get("nowhere", "BTC-USDT") is None
 
 
-def test_forgetting_an_exchange_leaves_the_next_best() -> None:
+def test_forgetting_an_instrument_leaves_the_next_best() -> None:
     rates = made()
     alpha, beta, gamma = (
         put(rates, name, value) for name, value in (("alpha", 0.003), ("beta", 0.001), ("gamma", 0.002))
     )
     rates.take_changed()
-    rates.forget("alpha")
+    rates.forget("alpha", "BTC-USDT")
     assert rates.best("BTC-USDT") == (beta, gamma)
     assert rates.take_changed() == ["BTC-USDT"]
     put(rates, "alpha", -0.001)

@@ -244,6 +244,7 @@ def trading_settings(
         },
         cooldown=timedelta(minutes=float(trading.cooldown_minutes)),
         failed_entry_cooldown=timedelta(minutes=float(trading.failed_entry_cooldown_minutes)),
+        delisting_close=timedelta(hours=float(trading.delisting_close_hours)),
         config_revision=revision,
         instance=instance_id(config, accounts),
         max_new_hedges=max_new_hedges,

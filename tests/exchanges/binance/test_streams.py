@@ -128,7 +128,8 @@ def test_a_settlement_that_moves_is_told(rates: Rates) -> None:
 
 def test_after_the_book_dropped_the_rates_they_are_written_again(rates: Rates) -> None:
     rates.take(samples.mark_price("BTCUSDT"), samples.mark_price("ETHUSDT"))
-    rates.book.forget("binance")
+    for symbol in rates.book.symbols:
+        rates.book.forget("binance", symbol)
     assert rates.book.get("binance", "BTC-USDT") is None
     rates.take(samples.mark_price("BTCUSDT"), samples.mark_price("ETHUSDT"))
     for symbol in ("BTC-USDT", "ETH-USDT"):

@@ -94,7 +94,8 @@ def test_a_delta_before_its_snapshot_gives_no_rate(rates: Rates) -> None:
 
 def test_after_the_book_dropped_the_rates_they_are_written_again(rates: Rates) -> None:
     rates.take(samples.ticker_frame())
-    rates.book.forget("bybit")
+    for symbol in rates.book.symbols:
+        rates.book.forget("bybit", symbol)
     assert rates.delta(markPrice="43000.5") == ["BTC-USDT"]
     assert rates.book.get("bybit", "BTC-USDT") is not None
 

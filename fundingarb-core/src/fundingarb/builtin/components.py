@@ -58,6 +58,13 @@ async def open_liquidation(settings: LiquidationSettings, _context: OpenContext)
 
 
 @asynccontextmanager
+async def open_delisting(settings: RuleSettings, context: OpenContext) -> AsyncIterator[RiskRule]:
+    from fundingarb.builtin.risk import Always, Delisting
+
+    yield Delisting(context.rules.horizon) if settings.enabled else Always()
+
+
+@asynccontextmanager
 async def open_order_rate(settings: OrderRateSettings, _context: OpenContext) -> AsyncIterator[RiskRule]:
     from fundingarb.builtin.risk import Always, OrderRate
 

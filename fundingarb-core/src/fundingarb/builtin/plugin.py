@@ -42,6 +42,12 @@ def register_risk_rules() -> Iterable[Component[RiskRule]]:
         summary="distance to liquidation on both accounts",
     )
     yield Component(
+        "delisting",
+        settings.RuleSettings,
+        components.open_delisting,
+        summary="no delisting within the horizon",
+    )
+    yield Component(
         "order_rate",
         settings.OrderRateSettings,
         components.open_order_rate,

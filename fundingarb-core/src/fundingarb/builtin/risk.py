@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from fundingarb.domain.health import MAINTENANCE, entry_distance
@@ -77,6 +77,21 @@ class LiquidationDistance:
             left = entry_distance(balance, plan.notional, same, pending, self.maintenance)
             if left < self.distance:
                 return refuse(plan, "liquidation", needed, f"{left:.2%}", now)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Delisting:
+    """Neither instrument is delisted within ``horizon``: there is time to earn what the hedge costs."""
+
+    horizon: timedelta
+
+    def check(self, plan: HedgePlan, portfolio: Portfolio, now: datetime) -> Refusal | None:
+        for leg in (plan.long, plan.short):
+            at = leg.instrument.delists_at
+            if at is not None and at < now + self.horizon:
+                needed = f"listed on {leg.instrument.exchange} until {now + self.horizon:%Y-%m-%d %H:%M}"
+                return refuse(plan, "delisting", needed, f"until {at:%Y-%m-%d %H:%M}", now)
         return None
 
 

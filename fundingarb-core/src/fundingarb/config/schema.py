@@ -230,6 +230,9 @@ class TradingSection(Section):
         default=Decimal(5),
         description="nor for this long after an entry whose first leg had to be unwound",
     )
+    delisting_close_hours: Annotated[Decimal, Field(ge=0, le=720)] = Field(
+        default=Decimal(24), description="open hedges are closed this long before an instrument is delisted"
+    )
     forecast_half_life_hours: Annotated[Decimal, Field(gt=0, le=8760)] = Field(
         default=Decimal(8),
         description="today's rate is expected to come half-way to its usual level in this time",

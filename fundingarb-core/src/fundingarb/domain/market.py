@@ -207,14 +207,14 @@ class RateBook:
         """Note that ``exchange`` was heard at ``at``, whether or not anything changed."""
         self.seen[exchange] = at
 
-    def forget(self, exchange: str) -> None:
-        """Drop the rates of ``exchange``: they are too old to act on."""
-        for (name, _), row in self._rows.items():
-            if name == exchange and self.hourly[row] == self.hourly[row]:
-                self.rate[row] = self.hourly[row] = self.next_settlement[row] = NAN
-                symbol = self._row_symbol[row]
-                self._changed.add(symbol)
-                self._rescan(symbol)
+    def forget(self, exchange: str, symbol: str) -> None:
+        """Drop the rate of an instrument that is not listed any more."""
+        row = self._rows.get((exchange, symbol))
+        if row is not None and self.hourly[row] == self.hourly[row]:
+            self.rate[row] = self.hourly[row] = self.next_settlement[row] = NAN
+            number = self._row_symbol[row]
+            self._changed.add(number)
+            self._rescan(number)
 
     def _rescan(self, symbol: int) -> None:
         hourlies = self.hourly

@@ -32,6 +32,7 @@ from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.guards import GuardWatch
 from fundingarb.engine.health import HealthWatch
 from fundingarb.engine.kill import KillSwitch
+from fundingarb.engine.listings import ListingWatch
 from fundingarb.engine.manual import manual_plan
 from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
 from fundingarb.engine.reactions import Reactions
@@ -196,6 +197,10 @@ class Bot:
             health = HealthWatch(
                 self.settings.margin, self.state, self.readers, self.markets, self.clock, self.announcer
             )
+            listings = ListingWatch(
+                self.state, self.markets, self.bus, self.clock, self.settings.delisting_close
+            )
+            tasks.start_soon(keep_running, "listings", listings.run, self.clock, self._failed)
             for label, watch in (("guards", self._guards().run), ("margin", health.run)):
                 tasks.start_soon(keep_running, label, watch, self.clock, self._failed)
             for name, sink in self.parts.sinks.items():

@@ -28,13 +28,18 @@ log = logging.getLogger("fundingarb.markets")
 HISTORY = timedelta(days=7)
 #: Real seconds at least between two readings of settled rates, however fast the clock runs.
 HISTORY_REST = 60.0
+#: Seconds of the bot's time between two readings of the instruments, and real seconds at least.
+RELIST, RELIST_REST = 3600.0, 60.0
+#: An instrument that was missing in so many readings in a row is gone.
+MISSES = 2
 
 
 @dataclass
 class Markets:
     """Rates, order books, instruments and settled-rate medians of every exchange; the sink of every public stream.
 
-    ``stale_after`` is real seconds: what is older is not traded on and is polled by REST instead.
+    ``gone`` are instruments that were listed and are not any more. ``stale_after`` is real seconds: what is older is
+    not traded on and is polled by REST instead.
     """
 
     clock: Clock
@@ -43,6 +48,7 @@ class Markets:
     stale_after: float = 10.0
     book: RateBook = field(default_factory=RateBook)
     instruments: dict[tuple[str, str], Instrument] = field(default_factory=dict)
+    gone: set[tuple[str, str]] = field(default_factory=set)
     streams: dict[str, bool] = field(default_factory=dict)
     quarantine: deque[tuple[str, bytes, str]] = field(default_factory=lambda: deque(maxlen=200))
     _books: dict[tuple[str, str], tuple[OrderBook, float]] = field(default_factory=dict)
@@ -78,6 +84,20 @@ class Markets:
         log.warning("%s: message quarantined: %s", stream, reason)
         self.quarantine.append((stream, raw, reason))
 
+    def list_instrument(self, instrument: Instrument) -> None:
+        """The exchange lists it like this now."""
+        key = (instrument.exchange, instrument.symbol)
+        self.gone.discard(key)
+        if self.instruments.get(key) != instrument:
+            self.instruments[key] = instrument
+            self.book.add(instrument)
+
+    def unlist(self, exchange: str, symbol: str) -> None:
+        """The exchange does not list it any more: it has no rate that could be acted on."""
+        del self.instruments[(exchange, symbol)]
+        self.gone.add((exchange, symbol))
+        self.book.forget(exchange, symbol)
+
     # what the loop reads
 
     def age(self, exchange: str) -> float:
@@ -98,7 +118,7 @@ class Markets:
         """The rate while the exchange is being heard and its settlement lies ahead."""
         if self.age(exchange) > self.stale_after:
             return None
-        rate = self.book.get(exchange, symbol)
+        rate = None if (exchange, symbol) in self.gone else self.book.get(exchange, symbol)
         if rate is None or rate.next_settlement <= self.clock.now():
             return None
         return rate
@@ -204,6 +224,7 @@ class MarketFeed:
     clock: Clock
     on_failure: Callable[[str, Exception], None]
     history_pause: float = 600.0
+    _missing: dict[str, int] = field(default_factory=dict)
 
     @property
     def exchange(self) -> str:
@@ -213,10 +234,17 @@ class MarketFeed:
         """Read the instruments; returns our symbols that this exchange lists."""
         listed = await self._read("get_instruments", self.adapter.get_instruments)
         wanted = set(self.symbols)
+        found = {instrument.symbol for instrument in listed if instrument.symbol in wanted}
         for instrument in listed:
             if instrument.symbol in wanted:
-                self.markets.instruments[(self.exchange, instrument.symbol)] = instrument
-                self.markets.book.add(instrument)
+                self.markets.list_instrument(instrument)
+        for exchange, symbol in list(self.markets.instruments):
+            if exchange == self.exchange and symbol not in found:
+                self._missing.setdefault(symbol, 0)
+                self._missing[symbol] += 1
+                if self._missing[symbol] >= MISSES:
+                    self.markets.unlist(exchange, symbol)
+        self._missing = {s: count for s, count in self._missing.items() if s not in found and count < MISSES}
         return [s for s in self.symbols if (self.exchange, s) in self.markets.instruments]
 
     async def run(self, tasks: anyio.abc.TaskGroup) -> None:
@@ -237,8 +265,18 @@ class MarketFeed:
         async def history() -> None:
             await self._history(symbols)
 
-        for name, job in (("rates", rates), ("books", books), ("fallback", fallback), ("history", history)):
+        jobs = {"rates": rates, "books": books, "fallback": fallback, "history": history}
+        for name, job in {**jobs, "instruments": self._relist}.items():
             tasks.start_soon(keep_running, f"{self.exchange}.{name}", job, self.clock, self.on_failure)
+
+    async def _relist(self) -> None:
+        """Read the instruments again every hour; sooner while one of ours is missing."""
+        while True:
+            if self._missing:
+                await anyio.sleep(RELIST_REST)
+            else:
+                await self.clock.sleep(max(RELIST, RELIST_REST * self.clock.speed))
+            await self.load()
 
     async def _fallback(self, symbols: Sequence[str]) -> None:
         """Poll rates by REST while the stream is silent."""

@@ -35,6 +35,7 @@ class TradingSettings:
     cooldown: timedelta = timedelta(hours=1)
     failed_entry_cooldown: timedelta = timedelta(minutes=5)
     retry_pause: timedelta = timedelta(seconds=20)
+    delisting_close: timedelta = timedelta(hours=24)
     config_revision: int = 0
     instance: str = "0000"
     max_new_hedges: int | None = None

@@ -1,0 +1,144 @@
+"""Delistings and changed rules: hedges are closed before, and orders follow the instrument as it is listed now."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import pytest
+from tests.domain.make import D, plan
+from tests.engine.rig import Floor, Proposing
+
+from fundingarb.domain.events import Severity
+from fundingarb.domain.hedge import CloseReason, Mode
+from fundingarb.engine import markets
+from fundingarb.simulation.virtual import START
+from fundingarb.testing import FakeExchange, RecordingAlertSink
+
+pytestmark = pytest.mark.anyio
+T = START + timedelta(minutes=22)
+READ = 120
+"""Seconds between two readings of the instruments in these tests."""
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(markets, "RELIST", float(READ))
+
+
+def floor(sink: RecordingAlertSink | None = None, **settings: Any) -> Floor:
+    sinks = {} if sink is None else {"memory": sink}
+    made = Floor(Proposing([plan(at=START, settlement=T)]), sinks=sinks, **settings)
+    made.prices()
+    made.rates("-0.001", "0.004", START + timedelta(days=9))
+    return made
+
+
+async def opened(made: Floor) -> None:
+    await made.until(lambda: made.alpha.ledger.orders)
+    made.alpha.fill_order(made.sent(made.alpha)[0].client_id)
+    await made.until(lambda: made.mode() is Mode.HOLDING and made.hedge.complete_fills)
+
+
+def relist(exchange: FakeExchange, **changes: Any) -> None:
+    exchange.instruments["BTC-USDT"] = replace(exchange.instruments["BTC-USDT"], **changes)
+
+
+def titles(sink: RecordingAlertSink) -> list[str]:
+    return [alert.title for alert in sink.alerts]
+
+
+async def test_a_hedge_is_closed_before_one_of_its_instruments_is_delisted() -> None:
+    sink = RecordingAlertSink()
+    made = floor(sink, delisting_close=timedelta(minutes=10), retry_pause=timedelta(days=9))
+    async with made.running():
+        await opened(made)
+        at = made.clock.now() + timedelta(minutes=15)
+        relist(made.beta, delists_at=at)
+        await anyio.sleep(READ * 2)
+        assert titles(sink).count("Delisting Announced") == 1
+        assert made.mode() is Mode.HOLDING
+        made.strategy.plans.clear()  # type: ignore[attr-defined]
+        await made.until(lambda: made.mode() is Mode.DONE, within=301)
+        assert made.clock.now() >= at - timedelta(minutes=10)
+        assert made.position == (0, 0)
+        assert made.hedge.intent.close_reason is CloseReason.DELISTING
+
+
+async def test_a_delisting_announced_while_the_bot_was_down() -> None:
+    made = floor(retry_pause=timedelta(days=9))
+    async with made.running():
+        await opened(made)
+    relist(made.beta, delists_at=made.beta.clock.now() + timedelta(hours=3))
+    made.strategy.plans.clear()  # type: ignore[attr-defined]
+    async with made.running():
+        await made.until(lambda: made.mode() is Mode.DONE, within=10)
+        assert made.position == (0, 0)
+
+
+async def test_orders_follow_new_steps_and_minimums() -> None:
+    sink = RecordingAlertSink()
+    made = floor(sink)
+    async with made.running() as bot:
+        await opened(made)
+        relist(made.beta, tick=D("0.5"), lot=D("0.01"))
+        await anyio.sleep(READ + 5)
+        (alert,) = [alert for alert in sink.alerts if alert.title == "Instrument Changed"]
+        assert alert.severity is Severity.WARNING
+        assert {"tick: 0.1 -> 0.5", "lot: 0.001 -> 0.01"} <= set(alert.lines)
+        assert made.store.intents[made.hedge.id].short.instrument.tick == D("0.5")
+        made.prices("100.3", "100.3")
+        await bot.close_hedge(made.hedge.id)
+        await made.until(lambda: made.mode() is Mode.DONE)
+        price = made.sent(made.beta)[-1].price
+        assert price is not None
+        assert price % D("0.5") == 0
+
+
+async def test_an_entry_under_way_stops_at_what_fits_the_new_lot() -> None:
+    made = floor(fill_timeout=timedelta(hours=5))
+    made.bot.markets.instruments.clear()
+    async with made.running() as bot:
+        await made.until(lambda: made.alpha.ledger.orders)
+        bot.markets.list_instrument(replace(made.beta.instruments["BTC-USDT"], lot=D(3)))
+        await made.until(lambda: made.hedge.intent.quantity == 9, within=5)
+
+
+async def test_an_instrument_that_is_gone_is_told_and_traded_no_more_and_nothing_is_closed() -> None:
+    sink = RecordingAlertSink()
+    made = floor(sink)
+    async with made.running() as bot:
+        await opened(made)
+        kept = made.beta.instruments.pop("BTC-USDT")
+        made.beta.rates.clear()
+        made.beta.books.clear()
+        await anyio.sleep(READ * 2)
+        assert ("beta", "BTC-USDT") in bot.markets.gone
+        assert titles(sink).count("Instrument Gone") == 1
+        assert bot.markets.fresh_rate("beta", "BTC-USDT") is None
+        assert bot.rates.best("BTC-USDT") is None
+        assert made.position == (10, -10)
+        made.beta.instruments["BTC-USDT"] = kept
+        await anyio.sleep(READ * 2)
+        assert not bot.markets.gone
+
+
+async def test_one_reading_without_an_instrument_means_nothing() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await opened(made)
+        kept = made.beta.instruments.pop("BTC-USDT")
+        made.beta.rates.clear()
+        await made.until(lambda: names(made).count("get_instruments") == 2, within=READ * 2)
+        await anyio.sleep(1)
+        assert not bot.markets.gone
+        made.beta.instruments["BTC-USDT"] = kept
+        await made.until(lambda: names(made).count("get_instruments") == 3, within=70)
+        assert not bot.markets.gone
+        assert ("beta", "BTC-USDT") in bot.markets.instruments
+
+
+def names(made: Floor) -> list[str]:
+    return [name for name, _ in made.beta.calls]
