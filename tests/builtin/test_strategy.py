@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.domain.make import NOW, D, T, filled, hedge, instrument, quote
 
-from fundingarb.builtin.strategy import FundingSpread
+from fundingarb.builtin.strategy import ALTERNATIVES, FundingSpread
 from fundingarb.domain.funding import FundingRate
 from fundingarb.domain.hedge import CloseReason, Hedge, Mode
 from fundingarb.domain.instrument import Side
@@ -294,3 +294,80 @@ def test_the_strategy_keeps_no_memory() -> None:
     first = strategy.evaluate(view, ("BTC-USDT",), NOW)
     assert strategy.evaluate(view, ("BTC-USDT",), NOW) == first
     assert replace(strategy) == strategy
+
+
+# three exchanges and more
+
+
+def pairs(proposals: Proposals) -> list[tuple[str, str]]:
+    return [(plan.long.account, plan.short.account) for plan in proposals.plans]
+
+
+def four() -> View:
+    view = View()
+    for exchange, value in (("alpha", "0.004"), ("beta", "0.001"), ("gamma", "-0.001"), ("delta", "-0.003")):
+        view.add(exchange, value)
+    return view
+
+
+def test_the_next_best_pairs_follow_the_best_one() -> None:
+    spreads = [plan.entry_spread for plan in ask(four()).plans]
+    assert spreads == sorted(spreads, reverse=True)
+    assert pairs(ask(four()))[:4] == [
+        ("delta", "alpha"),
+        ("gamma", "alpha"),
+        ("delta", "beta"),
+        ("beta", "alpha"),
+    ]
+
+
+def test_a_best_pair_that_is_refused_leaves_the_turn_to_the_next() -> None:
+    """An account on the exchange with the lowest rate is halted: it gives no quote."""
+    view = four()
+    view.known[("delta", "BTC-USDT")] = []
+    proposals = ask(view)
+    assert pairs(proposals)[0] == ("gamma", "alpha")
+    (refusal,) = proposals.refusals
+    assert (refusal.long_exchange, refusal.short_exchange, refusal.gate) == ("delta", "alpha", "data")
+
+
+def test_a_best_pair_that_is_too_thin_leaves_the_turn_to_the_next() -> None:
+    view = View()
+    view.add("alpha", "0.004")
+    view.add("delta", "-0.003", asks=[("100.05", "0.0001")])
+    view.add("gamma", "-0.001")
+    proposals = ask(view)
+    assert pairs(proposals) == [("gamma", "alpha")]
+    assert proposals.refusals[0].gate in ("depth", "size")
+
+
+def test_pairs_outside_their_window_are_not_even_valued() -> None:
+    view = four()
+    asked: list[str] = []
+    quotes = view.quotes
+
+    def counted(exchange: str, symbol: str) -> Sequence[Quote]:
+        asked.append(exchange)
+        return quotes(exchange, symbol)
+
+    view.quotes = counted  # type: ignore[method-assign]
+    assert ask(view, now=T - timedelta(hours=2)).plans == ()
+    assert asked == ["delta", "alpha"]
+
+
+def test_a_pair_with_another_settlement_in_its_window_is_found() -> None:
+    view = View()
+    for exchange, value, ahead in (("alpha", "0.004", 4), ("beta", "0.003", 0), ("gamma", "-0.002", 0)):
+        view.add(exchange, value, next_settlement=T + timedelta(hours=ahead))
+    proposals = ask(view)
+    (refusal,) = proposals.refusals
+    assert (refusal.long_exchange, refusal.short_exchange, refusal.gate) == ("gamma", "alpha", "window")
+    assert pairs(proposals) == [("gamma", "beta")]
+    assert proposals.plans[0].settlement == T
+
+
+def test_only_a_few_pairs_are_valued() -> None:
+    view = View()
+    for number in range(10):
+        view.add(f"x{number}", f"{0.0005 * number - 0.002:.4f}")
+    assert len(ask(view).plans) == 1 + ALTERNATIVES

@@ -224,3 +224,15 @@ def test_frames_note_when_an_exchange_was_heard() -> None:
 def test_the_mid_of_a_book(bids: list[tuple[str, str]], asks: list[tuple[str, str]], mid: str | None) -> None:
     made_book = book(instrument(), bids, asks)
     assert made_book.mid == (None if mid is None else D(mid))
+
+
+def test_pairs_are_sorted_by_spread_and_end_at_the_least() -> None:
+    rates = made()
+    assert rates.pairs("BTC-USDT", 0.0) == []
+    assert rates.pairs("nowhere", 0.0) == []
+    alpha, beta, gamma = (
+        put(rates, name, value) for name, value in (("alpha", 0.008), ("beta", -0.008), ("gamma", 0.0))
+    )
+    assert rates.pairs("BTC-USDT", 0.00001)[0] == rates.best("BTC-USDT") == (beta, alpha)
+    assert set(rates.pairs("BTC-USDT", 0.00001)[1:]) == {(gamma, alpha), (beta, gamma)}
+    assert rates.pairs("BTC-USDT", 0.0015) == [(beta, alpha)]

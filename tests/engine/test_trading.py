@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -21,10 +21,10 @@ from fundingarb.domain.hedge import CloseReason, LegPlan, Mode, Status
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.opportunity import EntryRules, HedgePlan, Refusal
 from fundingarb.domain.order import FillKind, NewOrder, OrderSide, OrderState, Purpose, TimeInForce
-from fundingarb.domain.risk import Portfolio
+from fundingarb.domain.risk import Portfolio, refuse
 from fundingarb.engine.bot import Bot
 from fundingarb.engine.view import TradingSettings
-from fundingarb.errors import ConfigError, ExchangeUnavailable
+from fundingarb.errors import ConfigError, ExchangeError, ExchangeUnavailable
 from fundingarb.ports import AccountSink, Batch, Exit
 from fundingarb.simulation.virtual import START
 from fundingarb.testing import FakeExchange, RecordingAlertSink, Script
@@ -889,3 +889,51 @@ def test_patience_scales_with_the_clock() -> None:
     assert settings.for_speed(1) == settings
     assert (settings.tolerance("ETH-USDT"), settings.tolerance("BTC-USDT")) == (D(0), D("-0.0001"))
     assert (settings.leverage("alpha", "BTC-USDT"), settings.leverage("beta", "BTC-USDT")) == (3, 5)
+
+
+# several plans for one symbol
+
+
+async def test_the_next_best_plan_has_its_turn_when_a_risk_rule_refuses_the_best() -> None:
+    class NotTen:
+        def check(self, plan: HedgePlan, portfolio: Portfolio, now: datetime) -> Refusal | None:
+            return refuse(plan, "ten", "less", "10", now) if plan.quantity == 10 else None
+
+    strategy = proposing()
+    strategy.plans += [replace(strategy.plans[0], quantity=D(4), notional=D(400))]
+    made = floor(strategy, rules=[NotTen()])
+    async with made.running() as bot:
+        await made.until(lambda: made.sent(made.alpha))
+        assert made.sent(made.alpha)[0].quantity == 4
+        assert len(bot.state.hedges) == 1
+        await anyio.sleep(2)
+        assert not [r for r in await made.store.refusals() if r.gate == "one-per-symbol"]
+
+
+async def test_the_next_best_plan_waits_while_the_best_is_being_prepared() -> None:
+    strategy = proposing()
+    strategy.plans += [replace(strategy.plans[0], quantity=D(4), notional=D(400))]
+    strategy.plans[0] = replace(strategy.plans[0], long=replace(strategy.plans[0].long, leverage=7))
+    made = floor(strategy)
+    async with made.running():
+        await made.until(lambda: made.sent(made.alpha))
+        assert made.sent(made.alpha)[0].quantity == 10
+        assert made.alpha.leverage["BTC-USDT"] == 7
+
+
+async def test_and_has_its_turn_when_that_fails() -> None:
+    strategy = proposing()
+    strategy.plans += [replace(strategy.plans[0], quantity=D(4), notional=D(400))]
+    strategy.plans[0] = replace(strategy.plans[0], long=replace(strategy.plans[0].long, leverage=7))
+    made = floor(strategy)
+    real = made.alpha.set_leverage
+
+    async def set_leverage(symbol: str, leverage: int) -> None:
+        if leverage == 7:
+            raise ExchangeError("alpha: leverage 7 is not for you")
+        await real(symbol, leverage)
+
+    made.alpha.set_leverage = set_leverage  # type: ignore[method-assign]
+    async with made.running():
+        await made.until(lambda: made.sent(made.alpha))
+        assert made.sent(made.alpha)[0].quantity == 4

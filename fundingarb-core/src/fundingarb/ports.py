@@ -300,7 +300,11 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Proposals:
-    """What a strategy answers: plans (best first), exits, and why the other candidates were refused."""
+    """What a strategy answers: plans, exits, and why the other candidates were refused.
+
+    Plans are best first; of one symbol the first that no risk rule refuses is opened, the others are for the case that
+    it is refused.
+    """
 
     plans: tuple[HedgePlan, ...] = ()
     exits: tuple[Exit, ...] = ()

@@ -26,10 +26,13 @@ from fundingarb.domain.opportunity import (
 )
 from fundingarb.ports import Exit, MarketView, Proposals
 
+#: How many pairs of exchanges after the best one are valued for a symbol.
+ALTERNATIVES = 4
+
 
 @dataclass(frozen=True)
 class FundingSpread:
-    """Enters the best pair of exchanges of a symbol when every gate of ``rules`` passes; exits on inversion.
+    """Enters the best pair of exchanges of a symbol that passes every gate of ``rules``; exits on inversion.
 
     ``settlement_guard`` keeps exits away from the settlement itself: a leg has to be held *through* it.
     """
@@ -45,21 +48,49 @@ class FundingSpread:
         plans: list[HedgePlan] = []
         refusals: list[Refusal] = []
         for symbol in symbols:
-            if symbol in live:
+            best = None if symbol in live else view.rates.best(symbol)
+            if best is None:
                 continue
-            candidate = self._candidate(view, symbol, now)
-            if isinstance(candidate, HedgePlan):
-                plans.append(candidate)
-            elif candidate is not None:
-                refusals.append(candidate)
+            judged = self._judge(view, symbol, best, now)
+            if isinstance(judged, Refusal):
+                refusals.append(judged)
+            else:
+                plans.append(judged)
+            if len(view.rates.rows(symbol)) > 2:
+                plans += self._next_best(view, symbol, best, now)
         plans.sort(key=lambda plan: plan.entry_spread, reverse=True)
         return Proposals(tuple(plans), tuple(exits), tuple(refusals))
 
-    def _candidate(self, view: MarketView, symbol: str, now: datetime) -> HedgePlan | Refusal | None:
-        best = view.rates.best(symbol)
-        if best is None:
-            return None
-        long_row, short_row = best
+    def _next_best(
+        self, view: MarketView, symbol: str, best: tuple[int, int], now: datetime
+    ) -> list[HedgePlan]:
+        """Plans for the pairs after the best one: for when it is refused here, or by a risk rule later.
+
+        Only a few are valued, and none that cannot be in its entry window: this runs at every change of a rate.
+        """
+        rates, found, looked = view.rates, list[HedgePlan](), 0
+        opens = (now + self.rules.cutoff).timestamp(), (now + self.rules.buffer).timestamp()
+        if not any(opens[0] <= rates.next_settlement[row] <= opens[1] for row in rates.rows(symbol)):
+            return found
+        for pair in rates.pairs(symbol, float(self.rules.min_spread_base) / 8):
+            in_window = any(opens[0] <= rates.next_settlement[row] <= opens[1] for row in pair)
+            if pair == best or not in_window:
+                continue
+            judged = self._judge(view, symbol, pair, now)
+            if isinstance(judged, HedgePlan):
+                found.append(judged)
+            elif judged.gate == "data":
+                continue  # nothing was valued
+            looked += 1
+            if looked == ALTERNATIVES:
+                break
+        return found
+
+    def _judge(
+        self, view: MarketView, symbol: str, pair: tuple[int, int], now: datetime
+    ) -> HedgePlan | Refusal:
+        """The plan for a pair of exchanges, or the first gate that refuses it."""
+        long_row, short_row = pair
         long_exchange = view.rates.instrument(long_row).exchange
         short_exchange = view.rates.instrument(short_row).exchange
         spread_8h = view.rates.spread(long_row, short_row) * 8

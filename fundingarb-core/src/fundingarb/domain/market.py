@@ -249,6 +249,16 @@ class RateBook:
             return None
         return long, short
 
+    def pairs(self, symbol: str, least: float) -> list[tuple[int, int]]:
+        """Every (row to be long on, row to be short on) with a spread of at least ``least`` per hour, highest first."""
+        number = self._symbols.get(symbol)
+        if number is None:
+            return []
+        hourly = self.hourly
+        rows = [row for row in self._symbol_rows[number] if hourly[row] == hourly[row]]
+        found = [(hourly[low] - hourly[high], low, high) for low in rows for high in rows]
+        return [(low, high) for gap, low, high in sorted(found) if -gap >= least and low != high]
+
     def spread(self, long_row: int, short_row: int) -> float:
         """Short leg's rate minus long leg's rate, per hour; NaN while one is unknown."""
         return self.hourly[short_row] - self.hourly[long_row]

@@ -77,6 +77,7 @@ class TradingLoop:
     _wake: anyio.Event = field(default_factory=anyio.Event)
     _exits: list[Exit] = field(default_factory=list)
     _preparing: set[str] = field(default_factory=set)
+    _unprepared: set[tuple[str, str, int]] = field(default_factory=set)
     _naked: NakedWatch = field(init=False)
     _next_full_scan: float = 0.0
     _next_refusals: float = 0.0
@@ -171,15 +172,20 @@ class TradingLoop:
         for refusal in proposals.refusals:
             self._refused(refusal)
         self._exits.extend(proposals.exits)
+        settled: set[str] = set()
         for plan in proposals.plans:
+            if plan.symbol in settled:
+                continue
             if not self.entries_on:
                 self._refused(refuse(plan, "paused", "entries on", self.entries_off_reason, now))
                 continue
             approved = self.judge(plan, now)
             if isinstance(approved, Refusal):
                 self._refused(approved)
-            elif self._prepared(plan):
-                self._open(approved, now)
+            elif not self._stuck(plan):
+                settled.add(plan.symbol)
+                if self._prepared(plan):
+                    self._open(approved, now)
 
     def judge(self, plan: HedgePlan, now: datetime) -> Approved[HedgePlan] | Refusal:
         """What the risk rules say of ``plan`` as things are now; a rule that raises refuses."""
@@ -223,6 +229,11 @@ class TradingLoop:
             self.bus.publish(CandidateRefused(refusal))
         self.refused[key] = refusal
 
+    def _stuck(self, plan: HedgePlan) -> bool:
+        """Setting up one of its accounts has just failed: the next best plan of the symbol has its turn."""
+        legs = (plan.long, plan.short)
+        return any((leg.account, plan.symbol, leg.leverage) in self._unprepared for leg in legs)
+
     def _prepared(self, plan: HedgePlan) -> bool:
         """Both accounts are set up for the symbol; if not, see to it and come back."""
         ready = True
@@ -238,16 +249,20 @@ class TradingLoop:
         return ready
 
     async def _prepare(self, name: str, leg: LegPlan, plan: HedgePlan) -> None:
-        account = self.state.accounts[leg.account]
+        account, failed = self.state.accounts[leg.account], (leg.account, plan.symbol, leg.leverage)
         try:
             await prepare(
                 account, plan.symbol, leg.leverage, self.settings.margin_mode, self.gates[account.exchange]
             )
         except ExchangeError as error:
             self._refused(refuse(plan, "preflight", "account ready", str(error), self.clock.now()))
-            await anyio.sleep(2.0)
+            self._unprepared.add(failed)
         finally:
             self._preparing.discard(name)
+            self.wake()
+        if failed in self._unprepared:
+            await anyio.sleep(2.0)
+            self._unprepared.discard(failed)
             self.wake()
 
     def prepare_soon(self, account: str, symbol: str, leverage: int) -> None:
