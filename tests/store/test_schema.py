@@ -143,17 +143,18 @@ def test_a_migration_that_fails_leaves_nothing_behind(url: str) -> None:
 
 
 def test_upgrade_and_current_on_the_command_line(url: str, run_cli: RunCli, tmp_path: Path) -> None:
+    newest = schema.REVISIONS[-1]
     config = tmp_path / "config.yaml"
     config.write_text(f"database:\n  url: {url}\n")
     first = run_cli("db", "current", "--url", url)
     assert (first.returncode, first.stderr) == (0, "")
-    assert "no schema yet, this version needs 0002; run fundingarb db upgrade" in first.stdout
+    assert f"no schema yet, this version needs {newest}; run fundingarb db upgrade" in first.stdout
     created = run_cli("db", "upgrade", "--config", str(config))
     assert (created.returncode, created.stderr) == (0, "")
-    assert created.stdout.endswith("created with schema 0002\n")
-    assert run_cli("db", "upgrade", "--url", url).stdout.endswith("schema 0002, nothing to do\n")
+    assert created.stdout.endswith(f"created with schema {newest}\n")
+    assert run_cli("db", "upgrade", "--url", url).stdout.endswith(f"schema {newest}, nothing to do\n")
     by_environment = run_cli("db", "current", env={"FUNDINGARB__DATABASE__URL": url})
-    assert by_environment.stdout.endswith("schema 0002, this version needs 0002\n")
+    assert by_environment.stdout.endswith(f"schema {newest}, this version needs {newest}\n")
     assert "correct-horse" not in first.stdout + created.stdout + by_environment.stdout
 
 

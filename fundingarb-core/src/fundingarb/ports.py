@@ -26,6 +26,7 @@ from fundingarb.domain.order import (
     OrderReport,
 )
 from fundingarb.domain.risk import Portfolio, Usage
+from fundingarb.domain.settlement import Settlement
 
 
 class Secret:
@@ -474,12 +475,13 @@ class Batch:
     alerts: tuple[Alert, ...] = ()
     flatten_orders: tuple[FlattenOrder, ...] = ()
     accepted: tuple[Accepted, ...] = ()
+    settlements: tuple[Settlement, ...] = ()
 
     def __bool__(self) -> bool:
         return any(
             (
                 self.intents, self.orders, self.fills, self.payments, self.refusals, self.alerts,
-                self.flatten_orders, self.accepted,
+                self.flatten_orders, self.accepted, self.settlements,
             )
         )  # fmt: skip
 
@@ -541,6 +543,16 @@ class Store(Protocol):
 
     async def result_since(self, accounts: Collection[str], since: datetime) -> Decimal:
         """What was booked to hedges on ``accounts`` from ``since`` on: price results and funding less fees."""
+        ...
+
+    async def settlements(
+        self, hedge_id: UUID | None = None, *, since: datetime | None = None
+    ) -> Sequence[Settlement]:
+        """Oldest first, of one hedge or all; with ``since`` those from then on and every older one still unpaid."""
+        ...
+
+    async def hedges_at(self, account: str, symbol: str, at: datetime) -> Sequence[Hedge]:
+        """The hedges with a leg on ``account`` in ``symbol`` that were live at ``at``, give or take two minutes."""
         ...
 
     async def refusals(self, *, limit: int = 1000) -> Sequence[Refusal]: ...

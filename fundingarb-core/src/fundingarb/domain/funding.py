@@ -10,6 +10,8 @@ from decimal import Decimal
 from fundingarb.domain.instrument import Instrument, Side
 
 HOUR = timedelta(hours=1)
+#: A ledger may post a settlement late; this far back it is read again (failure model, fault 24).
+LATE = timedelta(hours=48)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class FundingPayment:
 
     ``amount`` is what the balance changed by, in settle currency: positive received, negative paid.
     Booked once per (exchange, account, symbol, settlement); ``settlement`` is snapped to the settlement grid.
+    ``ledger_id`` is the exchange's own name of the row, the same whenever it is read; empty where there is none.
     """
 
     exchange: str
@@ -97,6 +100,17 @@ def snap(at: datetime, grid: timedelta = HOUR, slack: timedelta = timedelta(minu
     if abs(seconds - nearest) > slack.total_seconds():
         return at
     return datetime.fromtimestamp(nearest, at.tzinfo)
+
+
+def same_row(one: FundingPayment, other: FundingPayment) -> bool:
+    """Whether two payments of one (exchange, account, symbol, settlement) are one ledger row that was read twice.
+
+    They are when they have one id, or one time and one amount, or when an id is wanting. What differs in id and in
+    time or amount is a second entry of the exchange's ledger (a correction): it moved the balance, so it is booked.
+    """
+    if not one.ledger_id or not other.ledger_id or one.ledger_id == other.ledger_id:
+        return True
+    return (one.at, one.amount) == (other.at, other.amount)
 
 
 def expected_payment(side: Side, quantity: Decimal, mark: Decimal, rate: Decimal) -> Decimal:

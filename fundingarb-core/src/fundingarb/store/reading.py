@@ -30,6 +30,7 @@ from fundingarb.domain.hedge import Hedge, Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.order import ZERO, Fill
+from fundingarb.domain.settlement import Settlement, SettlementStatus
 from fundingarb.ports import Checkpoint
 from fundingarb.store import rows, tables
 
@@ -41,6 +42,11 @@ PAYMENTS_OVERLAP = timedelta(hours=48)
 """How far before their newest row ledgers are read again after a restart: rows may be posted late."""
 
 KILLED = "killed"
+
+UNPAID = (SettlementStatus.EXPECTED.value, SettlementStatus.MISSING.value)
+
+AROUND = timedelta(minutes=2)
+"""How long before and after a settlement a hedge may begin or end and still be asked whether it is its."""
 LOCALNET_RUN = "localnet_run"
 
 PART = 500
@@ -237,6 +243,43 @@ def payments(connection: Connection, hedge_id: UUID | None = None) -> list[Fundi
     if hedge_id is not None:
         query = query.where(table.c.position_id == hedge_id)
     return [rows.payment(row) for row in _fetch(connection, query)]
+
+
+def booked_beside(connection: Connection, read: Sequence[FundingPayment]) -> list[FundingPayment]:
+    """The payments booked on the accounts of ``read``, from their first settlement to their last."""
+    table = tables.funding_events
+    times = [payment.settlement for payment in read]
+    query = select(table).where(
+        table.c.account.in_({payment.account for payment in read}),
+        table.c.settlement.between(min(times), max(times)),
+    )
+    return [rows.payment(row) for row in _fetch(connection, query)]
+
+
+def settlements(
+    connection: Connection, hedge_id: UUID | None = None, since: datetime | None = None
+) -> list[Settlement]:
+    """Oldest first; of one hedge or all of them, from ``since`` on with every older one that is still unpaid."""
+    table = tables.settlements
+    query = select(table).order_by(table.c.settlement, table.c.account, table.c.pair)
+    if hedge_id is not None:
+        query = query.where(table.c.position_id == hedge_id)
+    if since is not None:
+        query = query.where(or_(table.c.settlement >= since, table.c.status.in_(UNPAID)))
+    return [rows.settlement(row) for row in _fetch(connection, query)]
+
+
+def hedges_at(connection: Connection, account: str, symbol: str, at: datetime) -> list[Hedge]:
+    """The hedges with a leg on ``account`` in ``symbol`` that were live at ``at``, give or take ``AROUND``."""
+    table = tables.positions
+    ended = table.c.close_timestamp
+    query = select(table).where(
+        table.c.pair == symbol,
+        or_(table.c.long_account == account, table.c.short_account == account),
+        table.c.created_at <= at + AROUND,
+        or_(ended.is_(None), ended >= at - AROUND),
+    )
+    return hedges_where(connection, query.order_by(table.c.created_at, table.c.id))
 
 
 def funding_total(connection: Connection, hedge_id: UUID) -> Decimal:

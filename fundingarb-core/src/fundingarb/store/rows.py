@@ -26,6 +26,7 @@ from fundingarb.domain.order import (
     order_side,
 )
 from fundingarb.domain.pnl import hedge_pnl
+from fundingarb.domain.settlement import Settlement, SettlementStatus
 from fundingarb.store.columns import Document, storable
 
 Row = Mapping[str, Any]
@@ -302,7 +303,9 @@ def payment_row(payment: FundingPayment, hedge_id: UUID | None) -> dict[str, Any
     """A row of ``funding_events``."""
     settlement = payment.settlement.timestamp()
     return {
-        "id": key("funding", payment.exchange, payment.account, payment.symbol, repr(settlement)),
+        "id": key(
+            "funding", payment.exchange, payment.account, payment.symbol, repr(settlement), payment.ledger_id
+        ),
         "position_id": hedge_id,
         "exchange": payment.exchange,
         "pair": payment.symbol,
@@ -328,6 +331,51 @@ def payment(row: Row) -> FundingPayment:
         at=row["timestamp"],
         rate=row["funding_rate"],
         ledger_id=row["ledger_id"],
+    )
+
+
+# expected settlements
+
+
+def settlement_row(settlement: Settlement) -> dict[str, Any]:
+    """A row of ``settlements``."""
+    at = repr(settlement.at.timestamp())
+    return {
+        "id": key("settlement", settlement.exchange, settlement.account, settlement.symbol, at),
+        "position_id": settlement.hedge_id,
+        "exchange": settlement.exchange,
+        "account": settlement.account,
+        "pair": settlement.symbol,
+        "settlement": settlement.at,
+        "side": settlement.side.value,
+        "quantity": settlement.quantity,
+        "noted_at": settlement.noted_at,
+        "status": settlement.status.value,
+        "rate": settlement.rate,
+        "mark": settlement.mark,
+        "charged": settlement.charged,
+        "amount": settlement.amount,
+        "deviation": None if settlement.deviation is None else round(settlement.deviation, 6),
+    }
+
+
+def settlement(row: Row) -> Settlement:
+    """The settlement of a row of ``settlements``."""
+    return Settlement(
+        hedge_id=row["position_id"],
+        exchange=row["exchange"],
+        account=row["account"],
+        symbol=row["pair"],
+        at=row["settlement"],
+        side=Side(row["side"]),
+        quantity=row["quantity"],
+        noted_at=row["noted_at"],
+        status=SettlementStatus(row["status"]),
+        rate=row["rate"],
+        mark=row["mark"],
+        charged=row["charged"],
+        amount=row["amount"],
+        deviation=row["deviation"],
     )
 
 

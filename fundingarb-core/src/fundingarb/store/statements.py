@@ -169,7 +169,22 @@ class Statements:
         # a fill or payment is stored once; one that belonged to no hedge may be adopted by one
         self.fill = Statement(_adopt(insert(trades), trades, ["account", "symbol", "trade_id"]), dialect)
         self.payment = Statement(
-            _adopt(insert(funding), funding, ["exchange", "account", "pair", "settlement"]), dialect
+            _adopt(insert(funding), funding, ["exchange", "account", "pair", "settlement", "ledger_id"]),
+            dialect,
+        )
+
+        noted = tables.settlements
+        new = insert(noted)
+        self.settlement = Statement(
+            new.on_conflict_do_update(
+                index_elements=["id"],
+                set_={
+                    name: new.excluded[name]
+                    for name in ("status", "rate", "mark", "charged", "amount", "deviation")
+                },
+            ),
+            dialect,
+            names(noted),
         )
 
         refused = tables.refusals

@@ -18,6 +18,7 @@ from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.order import Fill
+from fundingarb.domain.settlement import Settlement
 from fundingarb.ports import Batch, Checkpoint, Clock, Committed
 from fundingarb.store import reading
 from fundingarb.store.database import parse_url
@@ -102,6 +103,14 @@ class SqlStore:
 
     async def result_since(self, accounts: Collection[str], since: datetime) -> Decimal:
         return await self._reader.read(partial(reading.result_since, accounts=accounts, since=since))
+
+    async def settlements(
+        self, hedge_id: UUID | None = None, *, since: datetime | None = None
+    ) -> Sequence[Settlement]:
+        return await self._reader.read(partial(reading.settlements, hedge_id=hedge_id, since=since))
+
+    async def hedges_at(self, account: str, symbol: str, at: datetime) -> Sequence[Hedge]:
+        return await self._reader.read(partial(reading.hedges_at, account=account, symbol=symbol, at=at))
 
     async def refusals(self, *, limit: int = 1000) -> Sequence[Refusal]:
         return await self._reader.read(partial(reading.refusals, limit=limit))
@@ -198,6 +207,14 @@ class InlineStore:
 
     async def result_since(self, accounts: Collection[str], since: datetime) -> Decimal:
         return self._session.read(partial(reading.result_since, accounts=accounts, since=since))
+
+    async def settlements(
+        self, hedge_id: UUID | None = None, *, since: datetime | None = None
+    ) -> Sequence[Settlement]:
+        return self._session.read(partial(reading.settlements, hedge_id=hedge_id, since=since))
+
+    async def hedges_at(self, account: str, symbol: str, at: datetime) -> Sequence[Hedge]:
+        return self._session.read(partial(reading.hedges_at, account=account, symbol=symbol, at=at))
 
     async def refusals(self, *, limit: int = 1000) -> Sequence[Refusal]:
         return self._session.read(partial(reading.refusals, limit=limit))

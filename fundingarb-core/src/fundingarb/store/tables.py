@@ -182,10 +182,39 @@ funding_events = Table(
     Column("settlement", Instant(), nullable=False),
     Column("currency", String(NAME), nullable=False),
     Column("ledger_id", Words(), nullable=False),
-    UniqueConstraint("exchange", "account", "pair", "settlement"),
+    UniqueConstraint("exchange", "account", "pair", "settlement", "ledger_id"),
     Index("ix_funding_events_account_settlement", "account", "settlement"),
 )
-"""One row per funding payment, booked once."""
+"""One row per funding payment, booked once; a second one of a settlement is a correction with an id of its own."""
+
+settlements = Table(
+    "settlements",
+    metadata,
+    Column("id", Uuid(), primary_key=True),
+    _position(nullable=False, index=True),
+    Column("exchange", String(NAME), nullable=False),
+    Column("account", String(NAME), nullable=False),
+    Column("pair", String(NAME), nullable=False),
+    Column("settlement", Instant(), nullable=False),
+    Column("side", String(10), nullable=False),
+    Column("quantity", Money(), nullable=False),
+    Column("noted_at", Instant(), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("rate", Money()),
+    Column("mark", Money()),
+    Column("charged", Boolean, nullable=False),
+    Column("amount", Money()),
+    Column("deviation", Money()),
+    UniqueConstraint("exchange", "account", "pair", "settlement"),
+    Index("ix_settlements_settlement", "settlement"),
+    Index(
+        "ix_settlements_unpaid",
+        "status",
+        sqlite_where=text("status IN ('EXPECTED', 'MISSING')"),
+        postgresql_where=text("status IN ('EXPECTED', 'MISSING')"),
+    ),
+)
+"""One row per settlement that a leg held a position through. Rate and mark can not be read again later."""
 
 refusals = Table(
     "refusals",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from decimal import localcontext
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from fundingarb.domain.funding import FundingPayment, same_row
 from fundingarb.domain.hedge import Mode
 from fundingarb.domain.opportunity import Refusal
 from fundingarb.ports import Batch, Committed
@@ -80,6 +83,8 @@ class Write:
             execute(statements.accepted, rows.accepted_row(accepted, self._instance))
         for alert in batch.alerts:
             execute(statements.alert, rows.alert_row(alert))
+        for settlement in batch.settlements:
+            execute(statements.settlement, rows.settlement_row(settlement))
 
     def _book(self, batch: Batch) -> Committed:
         """Fills and payments; which of them were not booked before."""
@@ -93,7 +98,7 @@ class Write:
             row = rows.fill_row(fill, hedge_id, hedges.get(hedge_id) if hedge_id is not None else None)
             fills.append(((fill, hedge_id), row["id"], execute(statements.fill, row)))
         payments = []
-        for payment, hedge_id in batch.payments:
+        for payment, hedge_id in self._named(batch.payments):
             row = rows.payment_row(payment, hedge_id)
             payments.append(((payment, hedge_id), row["id"], execute(statements.payment, row)))
         self._driver.sync()
@@ -101,6 +106,28 @@ class Write:
             fills=tuple(item for item, key, cursor in fills if self._is_new(key, cursor)),
             payments=tuple(item for item, key, cursor in payments if self._is_new(key, cursor)),
         )
+
+    def _named(
+        self, read: Sequence[tuple[FundingPayment, UUID | None]]
+    ) -> list[tuple[FundingPayment, UUID | None]]:
+        """``read`` with the ledger ids under which rows are booked already: one row is one row, whatever its id."""
+        if not read:
+            return []
+        booked: dict[tuple[str, str, str, datetime], list[FundingPayment]] = {}
+        for row in reading.booked_beside(self._connection, [payment for payment, _ in read]):
+            booked.setdefault(_settlement_key(row), []).append(row)
+        named = []
+        for payment, hedge_id in read:
+            known = booked.setdefault(_settlement_key(payment), [])
+            # its own id first: beside a correction, time and amount alone could point to the other row
+            known.sort(key=lambda row: row.ledger_id != payment.ledger_id)
+            same = next((row for row in known if same_row(row, payment)), None)
+            if same is None:
+                known.append(payment)
+            else:
+                payment = replace(payment, ledger_id=same.ledger_id)
+            named.append((payment, hedge_id))
+        return named
 
     def _is_new(self, key: UUID, cursor: Any) -> bool:
         if cursor.rowcount != 1 and (key not in self._unconfirmed or key in self.new):
@@ -117,6 +144,10 @@ class Write:
                 row = rows.derived_row(hedge, fills, reading.funding_total(self._connection, hedge_id))
             self._driver.execute(self._statements.derived, {**row, "key": hedge_id})
             self._driver.sync()
+
+
+def _settlement_key(payment: FundingPayment) -> tuple[str, str, str, datetime]:
+    return payment.exchange, payment.account, payment.symbol, payment.settlement
 
 
 def conflate(refusals: Iterable[Refusal]) -> list[dict[str, Any]]:
