@@ -28,6 +28,7 @@ from fundingarb.domain.hedge import Hedge, Intent, LegPlan, Mode, OrderRecord
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.opportunity import EntryRules, HedgePlan, Refusal
 from fundingarb.domain.order import ZERO, Fill, NewOrder, order_side
+from fundingarb.domain.settlement import Settlement
 from fundingarb.engine.bot import Bot, BotParts
 from fundingarb.engine.state import SoleProcess
 from fundingarb.engine.view import TradingSettings
@@ -59,7 +60,8 @@ class MemoryStore:
         self.intents: dict[UUID, Intent] = {}
         self.orders: dict[str, OrderRecord] = {}
         self.booked: dict[tuple[str, str, str], tuple[Fill, UUID | None]] = {}
-        self.paid: dict[tuple[str, str, datetime], tuple[FundingPayment, UUID | None]] = {}
+        self.paid: dict[tuple[str, str, datetime, str], tuple[FundingPayment, UUID | None]] = {}
+        self.settled: dict[tuple[str, str, datetime], Settlement] = {}
         self.batches: list[Batch] = []
         self.commands: dict[str, Command] = {}
         self.flatten_orders: dict[str, FlattenOrder] = {}
@@ -88,12 +90,32 @@ class MemoryStore:
                 self.booked[key] = (fill, hedge_id)
                 fills.append((fill, hedge_id))
         for payment, hedge_id in batch.payments:
-            name = (payment.account, payment.symbol, payment.settlement)
+            name = (payment.account, payment.symbol, payment.settlement, payment.ledger_id)
             earlier = self.paid.get(name)
             if earlier is None or (earlier[1] is None and hedge_id is not None):
                 self.paid[name] = (payment, hedge_id)
                 payments.append((payment, hedge_id))
+        for row in batch.settlements:
+            self.settled[row.account, row.symbol, row.at] = row
         return Committed(tuple(fills), tuple(payments))
+
+    async def settlements(
+        self, hedge_id: UUID | None = None, *, since: datetime | None = None
+    ) -> Sequence[Settlement]:
+        return [
+            row
+            for row in self.settled.values()
+            if hedge_id in (None, row.hedge_id) and (since is None or row.at >= since or row.unpaid)
+        ]
+
+    async def hedges_at(self, account: str, symbol: str, at: datetime) -> Sequence[Hedge]:
+        return [
+            hedge
+            for hedge in await self.hedges()
+            if hedge.symbol == symbol
+            and account in (hedge.intent.long.account, hedge.intent.short.account)
+            and (hedge.intent.closed_at is None or hedge.intent.closed_at >= at - timedelta(minutes=2))
+        ]
 
     async def load(self) -> Checkpoint:
         hedges = tuple(await self.hedges())

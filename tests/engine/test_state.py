@@ -100,19 +100,6 @@ def payment(at: datetime, account: str = "alpha") -> FundingPayment:
     return FundingPayment(account, account, "BTC-USDT", at, Decimal(1), "USDT", at)
 
 
-def test_a_payment_belongs_to_the_hedge_that_held_the_instrument_then() -> None:
-    early = hedge(id=UUID(int=1), mode=Mode.DONE, closed_at=NOW + timedelta(hours=1))
-    late = hedge(id=UUID(int=2), created_at=NOW + timedelta(hours=2))
-    state = BotState()
-    state.adopt([early, late])
-    assert state.hedge_of_payment(payment(NOW - timedelta(seconds=1))) is None
-    assert state.hedge_of_payment(payment(NOW)) == early.id
-    assert state.hedge_of_payment(payment(NOW + timedelta(hours=1))) == early.id
-    assert state.hedge_of_payment(payment(NOW + timedelta(hours=1, seconds=1))) is None
-    assert state.hedge_of_payment(payment(NOW + timedelta(hours=3))) == late.id
-    assert state.hedge_of_payment(payment(NOW, account="gamma")) is None
-
-
 def test_a_dropped_order_leaves_no_trace() -> None:
     made = hedge(filled(LONG, ENTRY, "10"))
     state = state_with(made)

@@ -235,6 +235,8 @@ def trading_settings(
         margin=config.margin_rules(),
         fill_timeout=timedelta(seconds=float(trading.order_fill_timeout_seconds)),
         settlement_guard=timedelta(seconds=float(trading.settlement_guard_seconds)),
+        funding_patience=timedelta(minutes=float(trading.funding_alarm_minutes)),
+        funding_tolerance=trading.funding_tolerance,
         tolerances={symbol: config.tolerance_for(symbol) for symbol in trading.symbols},
         default_tolerance=config.tolerance_for(None),
         leverages={

@@ -207,6 +207,13 @@ class TradingSection(Section):
         default=Decimal(60),
         description="nothing is opened or closed for its spread this close to a settlement",
     )
+    funding_alarm_minutes: Annotated[Decimal, Field(ge=1, le=1440)] = Field(
+        default=Decimal(15), description="a settlement that is not in the ledger by then is an alert"
+    )
+    funding_tolerance: Ratio = Field(
+        default=Decimal("0.05"),
+        description="a funding payment further from what was expected than this fraction is an alert",
+    )
     reprice_cap: Ratio = Field(
         default=Decimal("0.002"),
         description="an entry follows the mid price until it has moved this fraction against it",

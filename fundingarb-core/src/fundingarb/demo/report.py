@@ -53,7 +53,12 @@ async def read_books(store: Store) -> Books:
     ]
     pnl = {}
     for hedge in hedges:
-        pnl[str(hedge.id)] = hedge_pnl(hedge, await store.fills(hedge.id), await store.payments(hedge.id))
+        pnl[str(hedge.id)] = hedge_pnl(
+            hedge,
+            await store.fills(hedge.id),
+            await store.payments(hedge.id),
+            await store.settlements(hedge.id),
+        )
     return Books(hedges, await store.fills(), await store.payments(), pnl, await store.refusal_counts())
 
 
@@ -124,6 +129,9 @@ def _hedge(hedge: Hedge, pnl: HedgePnl) -> dict[str, Any]:
         "closed_at": moment(intent.closed_at),
         "close_reason": intent.close_reason.value if intent.close_reason else None,
         "funding_usd": text(pnl.funding),
+        "settlements_missing": pnl.missing,
+        "settlements_awaited": pnl.awaited,
+        "funding_outstanding_usd": None if pnl.outstanding is None else text(pnl.outstanding),
         "fees_usd": text(pnl.fees),
         "price_pnl_usd": text(pnl.price),
         "basis_usd": text(pnl.basis),

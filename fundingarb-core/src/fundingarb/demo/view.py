@@ -112,7 +112,7 @@ class DemoView:
                 price, net = f"{money(pnl.price + open_pnl)}*", f"{money(pnl.realized + open_pnl)}*"
         spread = f"{intent.entry_spread:.4%}"
         return [hedge.symbol, intent.long.account, intent.short.account, hedge.status.value, size, spread,
-                money(pnl.funding), money(pnl.fees), price, net]  # fmt: skip
+                _funding(pnl), money(pnl.fees), price, net]  # fmt: skip
 
     def _messages(self) -> RenderableType:
         lines = Text()
@@ -121,3 +121,8 @@ class DemoView:
             lines.append(f"{alert.severity.value:8} ", STYLES[alert.severity])
             lines.append(f"{alert.title}: {' | '.join(alert.lines)}\n")
         return Panel(lines, title="Alerts", title_align="left", padding=(0, 1))
+
+
+def _funding(pnl: HedgePnl) -> str:
+    """What is booked, and how many settlements are missing from it."""
+    return f"{money(pnl.funding)} ({pnl.missing} missing)" if pnl.missing else money(pnl.funding)

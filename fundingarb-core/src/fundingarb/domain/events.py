@@ -13,6 +13,7 @@ from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, OrderRecord
 from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.order import Fill
+from fundingarb.domain.settlement import Settlement
 
 
 class Severity(str, Enum):
@@ -63,6 +64,14 @@ class PaymentBooked:
 
 
 @dataclass(frozen=True, slots=True)
+class SettlementChanged:
+    """A settlement of a hedge was noted, booked, found missing, or turned up after all."""
+
+    settlement: Settlement
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CandidateRefused:
     refusal: Refusal
 
@@ -91,7 +100,7 @@ class StreamChanged:
 
 # fmt: off
 Event: TypeAlias = (
-    Alert | HedgeChanged | OrderChanged | FillBooked | PaymentBooked
+    Alert | HedgeChanged | OrderChanged | FillBooked | PaymentBooked | SettlementChanged
     | CandidateRefused | IntervalChanged | StreamChanged
 )
 # fmt: on

@@ -10,11 +10,17 @@ from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import ZERO, Fill, OrderSide
+from fundingarb.domain.settlement import Settlement, SettlementStatus
 
 
 @dataclass(frozen=True, slots=True)
 class LegPnl:
-    """One leg's money in settle currency. ``fees`` positive = paid; prices are fill averages, None before any fill."""
+    """One leg's money in settle currency. ``fees`` positive = paid; prices are fill averages, None before any fill.
+
+    ``funding`` is what the ledger has booked and nothing else. Settlements that it has not posted yet are not 0 and no
+    part of it: ``awaited`` are within the time a ledger may take, ``missing`` beyond it, ``outstanding`` what both are
+    expected to bring (None while that is unknown of one).
+    """
 
     side: Side
     account: str
@@ -25,6 +31,9 @@ class LegPnl:
     price: Decimal
     funding: Decimal
     fees: Decimal
+    awaited: int = 0
+    missing: int = 0
+    outstanding: Decimal | None = ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,19 @@ class HedgePnl:
         return self.long.fees + self.short.fees
 
     @property
+    def awaited(self) -> int:
+        return self.long.awaited + self.short.awaited
+
+    @property
+    def missing(self) -> int:
+        return self.long.missing + self.short.missing
+
+    @property
+    def outstanding(self) -> Decimal | None:
+        long, short = self.long.outstanding, self.short.outstanding
+        return None if long is None or short is None else long + short
+
+    @property
     def realized(self) -> Decimal:
         return self.price + self.funding - self.fees
 
@@ -69,19 +91,30 @@ def average_price(fills: Iterable[Fill]) -> Decimal | None:
     return value / quantity if quantity else None
 
 
-def hedge_pnl(hedge: Hedge, fills: Iterable[Fill], payments: Iterable[FundingPayment]) -> HedgePnl:
-    """The account of one hedge from the fills and funding payments booked to it."""
+def hedge_pnl(
+    hedge: Hedge,
+    fills: Iterable[Fill],
+    payments: Iterable[FundingPayment],
+    settlements: Iterable[Settlement] = (),
+) -> HedgePnl:
+    """The account of one hedge: fills and funding payments booked to it, settlements its legs went through."""
     fills, payments = list(fills), list(payments)
+    unpaid = [row for row in settlements if row.unpaid]
     references = {order.client_id: order.reference for order in hedge.orders}
     return HedgePnl(
-        long=_leg_pnl(hedge, Side.LONG, fills, payments),
-        short=_leg_pnl(hedge, Side.SHORT, fills, payments),
+        long=_leg_pnl(hedge, Side.LONG, fills, payments, unpaid),
+        short=_leg_pnl(hedge, Side.SHORT, fills, payments, unpaid),
         slippage=_slippage(fills, references),
     )
 
 
-def _leg_pnl(hedge: Hedge, side: Side, fills: list[Fill], payments: list[FundingPayment]) -> LegPnl:
+def _leg_pnl(
+    hedge: Hedge, side: Side, fills: list[Fill], payments: list[FundingPayment], unpaid: list[Settlement]
+) -> LegPnl:
     plan = hedge.intent.leg(side)
+    unpaid = [row for row in unpaid if row.account == plan.account]
+    missing = sum(row.status is SettlementStatus.MISSING for row in unpaid)
+    due = [row.expected for row in unpaid]
     opening = OrderSide.BUY if side is Side.LONG else OrderSide.SELL
     own = [
         fill for fill in fills if fill.account == plan.account and fill.exchange == plan.instrument.exchange
@@ -98,6 +131,9 @@ def _leg_pnl(hedge: Hedge, side: Side, fills: list[Fill], payments: list[Funding
         price=sum((fill.realized_pnl for fill in own), ZERO),
         funding=sum((row.amount for row in payments if row.account == plan.account), ZERO),
         fees=sum((fill.fee for fill in own), ZERO),
+        awaited=len(unpaid) - missing,
+        missing=missing,
+        outstanding=None if None in due else sum((amount for amount in due if amount is not None), ZERO),
     )
 
 

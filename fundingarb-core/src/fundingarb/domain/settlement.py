@@ -126,16 +126,11 @@ def expect(
 
 
 def unexpected(
-    hedge_id: UUID, leg: LegPlan, fills: Sequence[Fill], payments: Iterable[FundingPayment], now: datetime
+    hedge_id: UUID, leg: LegPlan, fills: Sequence[Fill], times: Iterable[datetime], now: datetime
 ) -> list[Settlement]:
-    """A row for every settlement that was paid to ``leg`` although nobody knew of it."""
-    return [
-        replace(
-            _row(hedge_id, leg, at, max(held(fills, leg, at), ZERO), Terms(None), now),
-            status=SettlementStatus.UNEXPECTED,
-        )
-        for at in sorted({payment.settlement for payment in payments if payment.account == leg.account})
-    ]
+    """A row for each of ``times`` at which ``leg`` was paid although no settlement of a position was known of."""
+    found = [_row(hedge_id, leg, at, held(fills, leg, at), Terms(None), now) for at in sorted(times)]
+    return [replace(row, status=SettlementStatus.UNEXPECTED) for row in found]
 
 
 def _row(

@@ -13,6 +13,7 @@ from uuid import UUID
 import anyio
 
 from fundingarb.domain.events import Alert, FillBooked, PaymentBooked, Severity
+from fundingarb.domain.funding import LATE, FundingPayment
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import ZERO, Fill
@@ -20,6 +21,7 @@ from fundingarb.domain.reconcile import Difference, Modes, another_bot, compare,
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.byhand import trades_by_hand
 from fundingarb.engine.gate import Priority, RequestGate
+from fundingarb.engine.settlements import hedge_of_payment
 from fundingarb.engine.state import NOT_READ, Account, BotState
 from fundingarb.errors import AuthenticationFailed, ExchangeError
 from fundingarb.ports import Batch, Clock, Store
@@ -28,8 +30,6 @@ log = logging.getLogger("fundingarb.accounts")
 T = TypeVar("T")
 
 OVERLAP = timedelta(minutes=10)
-#: A ledger may post a settlement late; this far back it is read again (failure model, fault 24).
-LATE = timedelta(hours=48)
 #: Real seconds between the two looks that a difference has to survive.
 SECOND_LOOK = 0.3
 #: Real seconds between rounds, and rounds between two readings of everything.
@@ -85,6 +85,7 @@ class AccountReader:
         earned = [gate.earned_in(account.adapter.cost(name)) for name in ("get_open_orders", "get_positions")]
         self._positions_pause = max(POSITIONS_PAUSE, sum(earned) / POSITIONS_SHARE)
         self._payments_floor = account.payments_since or started_at - OVERLAP
+        self._paid: set[FundingPayment] = set()
         self._booking = anyio.Lock()
         self.differences: list[Difference] = []
         self.conclusive = False
@@ -297,22 +298,24 @@ class AccountReader:
     async def collect_fills(self, symbol: str | None = None, since: datetime | None = None) -> None:
         """Book the ledger's fills that are new, each to its hedge: of one symbol, or of all since the last time."""
         async with self._booking:
-            account = self.account
-            begin = since or account.fills_since or self._started_at - OVERLAP
-            operation = "get_fills" if symbol is None else "get_symbol_fills"
-            priority = (
-                Priority.READ if symbol is None else Priority.OPEN
-            )  # what was traded matters more than polls
-            fills = await self._read(operation, lambda: account.adapter.get_fills(begin, symbol), priority)
-            if not fills:
-                return
-            for fill in fills:
-                self._note_stranger(fill.symbol, fill.client_id)
-            new = await self._book(tuple((fill, self._state.hedge_of_fill(fill)) for fill in fills))
-            if symbol is None:
-                account.fills_since = max(fill.at for fill in fills) - OVERLAP
-            if new:
-                self._patience = FIRST_PAUSE
+            await self._collect_fills(symbol, since)
+
+    async def _collect_fills(self, symbol: str | None = None, since: datetime | None = None) -> None:
+        account = self.account
+        begin = since or account.fills_since or self._started_at - OVERLAP
+        operation = "get_fills" if symbol is None else "get_symbol_fills"
+        # what was traded matters more than polls
+        priority = Priority.READ if symbol is None else Priority.OPEN
+        fills = await self._read(operation, lambda: account.adapter.get_fills(begin, symbol), priority)
+        if not fills:
+            return
+        for fill in fills:
+            self._note_stranger(fill.symbol, fill.client_id)
+        new = await self._book(tuple((fill, self._state.hedge_of_fill(fill)) for fill in fills))
+        if symbol is None:
+            account.fills_since = max(fill.at for fill in fills) - OVERLAP
+        if new:
+            self._patience = FIRST_PAUSE
 
     async def _book(self, rows: tuple[tuple[Fill, UUID | None], ...]) -> bool:
         """Commit fills, then take those that are new into the state; whether any was."""
@@ -325,23 +328,41 @@ class AccountReader:
         return bool(committed)
 
     async def collect_payments(self) -> None:
-        """Book the ledger's funding payments that are new, each to the hedge that held the instrument."""
+        """Book the ledger's funding payments that are new, each to the hedge that held the position."""
         async with self._booking:
-            account = self.account
+            account, asked_at = self.account, self._clock.now()
             since = account.payments_since or self._payments_floor
             payments = await self._read(
                 "get_funding_payments", lambda: account.adapter.get_funding_payments(since)
             )
-            rows = tuple((payment, self._state.hedge_of_payment(payment)) for payment in payments)
-            if not rows:
-                return
-            committed = await self._store.commit(Batch(payments=rows))
+            fresh = [payment for payment in payments if payment not in self._paid]
+            if fresh and self._fills_outstanding():
+                await self._collect_fills()  # what was held then is read from the fills
+            rows = [
+                (payment, await hedge_of_payment(payment, self._state, self._store, asked_at))
+                for payment in fresh
+            ]
+            committed = await self._store.commit(Batch(payments=tuple(rows)))
             for payment, hedge_id in committed.payments:
+                if hedge_id is not None:
+                    self._state.unsettled.add(hedge_id)
                 self._bus.publish(PaymentBooked(payment, hedge_id))
-            newest = max(payment.settlement for payment in payments)
-            account.payments_since = max(newest - LATE, self._payments_floor)
+            self._paid.intersection_update(payments)
+            self._paid.update(payment for payment, hedge_id in rows if hedge_id is not None)
+            account.payments_read_at = asked_at
+            if payments:
+                newest = max(payment.settlement for payment in payments)
+                account.payments_since = max(newest - LATE, self._payments_floor)
             if committed.payments:
                 self._wake()
+
+    def _fills_outstanding(self) -> bool:
+        """Whether an order of this account was filled by more than the ledger has been read of."""
+        return any(
+            order.account == self.account.name and order.booked < order.filled
+            for hedge in self._state.hedges.values()
+            for order in hedge.orders
+        )
 
     def _alert(self, severity: Severity, title: str, lines: tuple[str, ...]) -> None:
         self._bus.publish(Alert(severity, title, lines, self._clock.now()))

@@ -12,7 +12,11 @@ from fundingarb.domain.instrument import Side
 from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.pnl import HedgePnl
 from fundingarb.domain.risk import Usage
+from fundingarb.domain.settlement import Settlement
 from fundingarb.engine.bus import Bus
+
+#: Settlements that one alert names; the rest are counted.
+LONGEST_LIST = 20
 
 
 def money(amount: Decimal) -> str:
@@ -33,6 +37,32 @@ def lease_lost(reason: str, now: datetime) -> Alert:
     """Another process has taken over."""
     lines = (reason, "Action: this bot sends nothing more and ends")
     return Alert(Severity.CRITICAL, "Lease Lost", lines, now)
+
+
+def unposted(pnl: HedgePnl) -> str:
+    """What the ledgers have not posted yet: ``2 settlements not posted yet, expected $1.20``; empty when nothing."""
+    parts = []
+    if pnl.missing:
+        parts.append(f"{_settlements(pnl.missing)} missing")
+    if pnl.awaited:
+        parts.append(f"{_settlements(pnl.awaited)} not posted yet")
+    if not parts:
+        return ""
+    expected = "an unknown amount" if pnl.outstanding is None else money(pnl.outstanding)
+    return f"{' and '.join(parts)}, expected {expected}"
+
+
+def _settlements(count: int) -> str:
+    return f"{count} settlement{'s' if count != 1 else ''}"
+
+
+def _settlement(row: Settlement) -> str:
+    expected = "an unknown amount" if row.expected is None else money(row.expected)
+    side = row.side.value.lower()
+    return (
+        f"{row.account} {row.symbol} {row.at:%Y-%m-%d %H:%M} UTC: {side} {row.quantity.normalize():f}, "
+        f"expected {expected}"
+    )
 
 
 class Announcer:
@@ -66,11 +96,16 @@ class Announcer:
             f"Funding: {money(pnl.funding)} | Price: {money(pnl.price)} | Fees: {money(pnl.fees)}",
             f"Realised: {money(pnl.realized)}",
         ]
+        if pnl.awaited or pnl.missing:
+            lines.append(f"Not in it: {unposted(pnl)}")
         liquidated = hedge.status is Status.LIQUIDATED
         title = "Liquidation Detected" if liquidated else "Position Closed"
         self._say(Severity.CRITICAL if liquidated else Severity.INFO, title, lines, now, hedge)
 
-    def funding(self, event: PaymentBooked, hedge: Hedge, now: datetime) -> None:
+    def funding(
+        self, event: PaymentBooked, hedge: Hedge, now: datetime, realized: Decimal | None = None
+    ) -> None:
+        """A payment was booked; ``realized`` is what a hedge that is over has earned with it."""
         payment = event.payment
         verb = "Received" if payment.amount >= 0 else "Paid"
         lines = [
@@ -78,7 +113,33 @@ class Announcer:
             f"Account: {payment.account}",
             f"{verb}: {money(abs(payment.amount))} at {payment.settlement:%Y-%m-%d %H:%M} UTC",
         ]
+        if realized is not None:
+            lines.append(f"The closed hedge's result is now {money(realized)}")
         self._say(Severity.INFO, "Funding Collected", lines, now, hedge)
+
+    def missing_payments(self, rows: Sequence[Settlement], now: datetime, *, again: bool) -> None:
+        """Settlements that the ledgers did not post in time; ``again`` reminds of them."""
+        lines = [_settlement(row) for row in rows[:LONGEST_LIST]]
+        if len(rows) > LONGEST_LIST:
+            lines.append(f"and {len(rows) - LONGEST_LIST} more")
+        lines.append("Action: the ledger is read again for 48 h; the profit shown leaves them out")
+        title = "Funding Still Missing" if again else "Funding Missing"
+        owners = {row.hedge_id for row in rows}
+        alert = Alert(Severity.WARNING, title, tuple(lines), now, owners.pop() if len(owners) == 1 else None)
+        self._bus.publish(alert)
+
+    def late_payment(self, row: Settlement, now: datetime) -> None:
+        lines = (_settlement(row), f"Booked: {money(row.amount or Decimal(0))}")
+        self._bus.publish(Alert(Severity.INFO, "Late Funding Booked", lines, now, row.hedge_id))
+
+    def payment_deviates(self, row: Settlement, now: datetime) -> None:
+        off = "" if row.deviation is None else f" ({row.deviation:+.1%})"
+        lines = (
+            _settlement(row),
+            f"Booked: {money(row.amount or Decimal(0))}{off}",
+            "Action: the ledger counts; check rate, mark and position of that settlement",
+        )
+        self._bus.publish(Alert(Severity.WARNING, "Funding Deviates", lines, now, row.hedge_id))
 
     def second_leg_failed(self, hedge: Hedge, reason: str, now: datetime) -> None:
         side = hedge.intent.first.opposite

@@ -37,6 +37,7 @@ from fundingarb.engine.manual import manual_plan
 from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
 from fundingarb.engine.reactions import Reactions
 from fundingarb.engine.resolve import Resolution
+from fundingarb.engine.settlements import Settlements
 from fundingarb.engine.state import Account, BotState, SoleProcess
 from fundingarb.engine.supervisor import keep_running
 from fundingarb.engine.trading import TradingLoop
@@ -143,6 +144,7 @@ class Bot:
         self.loop: TradingLoop
         self.kill_switch: KillSwitch
         self.commands: CommandDesk
+        self.settlements: Settlements
         self._stop = anyio.Event()
         self._last_failure: dict[str, str] = {}
         self._replaced_by: str | None = None
@@ -205,11 +207,13 @@ class Bot:
                 tasks.start_soon(keep_running, label, watch, self.clock, self._failed)
             for name, sink in self.parts.sinks.items():
                 tasks.start_soon(reactions.deliver, name, sink)
+            await self.settlements.load()
             self._start_readers(tasks)
             tasks.start_soon(self.kill_switch.run)
             tasks.start_soon(self.commands.run)
             await self._start_feeds(tasks)
             tasks.start_soon(self.loop.run)
+            tasks.start_soon(keep_running, "settlements", self.settlements.run, self.clock, self._failed)
             for name, service in self.parts.services.items():
                 await service.start(self)
                 log.info("%s is up%s", name, f" at {service.url}" if service.url else "")
@@ -252,6 +256,10 @@ class Bot:
                 account, self.state, self.gates[account.exchange], self.store, self.bus, self.clock, self._wake,
                 self.started_at, self.settings.margin_mode,
             )  # fmt: skip
+        self.settlements = Settlements(
+            self.state, self.markets, self.store, self.bus, self.clock, self.announcer, self._want_payments,
+            self.settings.funding_patience, self.settings.funding_tolerance,
+        )  # fmt: skip
         self.loop = TradingLoop(
             state=self.state,
             markets=self.markets,
@@ -395,6 +403,10 @@ class Bot:
                 await reader.collect_payments()
             except (ExchangeError, StoreError) as error:
                 log.info("%s: %s", reader.account.name, error)
+        try:
+            await self.settlements.look()
+        except StoreError as error:
+            log.info("settlements: %s", error)
         await self.loop.flush()
 
     @staticmethod
@@ -405,6 +417,10 @@ class Bot:
             or bool(hedge.unhedged)
             or any(o.remaining for o in hedge.orders)
         )
+
+    def _want_payments(self, account: str) -> None:
+        if account in self.readers:
+            self.readers[account].want(payments=True)
 
     # what happened
 
@@ -436,7 +452,12 @@ class Bot:
 
     async def pnl(self, hedge: Hedge) -> HedgePnl:
         """The account of ``hedge`` from what is booked."""
-        return hedge_pnl(hedge, await self.store.fills(hedge.id), await self.store.payments(hedge.id))
+        return hedge_pnl(
+            hedge,
+            await self.store.fills(hedge.id),
+            await self.store.payments(hedge.id),
+            await self.store.settlements(hedge.id),
+        )
 
     def status(self) -> BotStatus:
         loop = getattr(self, "loop", None)

@@ -54,6 +54,7 @@ class Markets:
     _books: dict[tuple[str, str], tuple[OrderBook, float]] = field(default_factory=dict)
     _heard: dict[str, float] = field(default_factory=dict)
     _settled: dict[tuple[str, str], dict[datetime, Decimal]] = field(default_factory=dict)
+    _new_settled: set[tuple[str, str]] = field(default_factory=set)
     _medians: dict[tuple[str, str], Decimal] = field(default_factory=dict)
 
     # the sink of public streams
@@ -156,12 +157,20 @@ class Markets:
         """Settled rates per interval of the last week by settlement time."""
         return self._settled.get((exchange, symbol), {})
 
+    def take_settled(self) -> set[tuple[str, str]]:
+        """The (exchange, symbol) of which settlements were listed since this was last called."""
+        found, self._new_settled = self._new_settled, set()
+        return found
+
     def add_settled(self, rates: Sequence[SettledRate]) -> None:
         """Take settled rates into the medians."""
         touched = set()
         for rate in rates:
             key = (rate.exchange, rate.symbol)
-            self._settled.setdefault(key, {})[rate.settled_at] = rate.rate
+            times = self._settled.setdefault(key, {})
+            if rate.settled_at not in times:
+                self._new_settled.add(key)
+            times[rate.settled_at] = rate.rate
             touched.add(key)
         for key in touched:
             self._recompute(key)

@@ -56,7 +56,7 @@ class Reactions:
                         told.add(key)
                         await self._announce(hedge, event.at)
                 elif isinstance(event, PaymentBooked) and event.hedge_id in self.state.hedges:
-                    self.announcer.funding(event, self.state.hedges[event.hedge_id], self.clock.now())
+                    await self._funded(event, self.state.hedges[event.hedge_id])
                 elif isinstance(event, FillBooked):
                     self._closed_by_exchange(event.fill, event.hedge_id)
                 elif isinstance(event, StreamChanged):
@@ -82,6 +82,17 @@ class Reactions:
             self.announcer.opened(hedge, pnl, self._expected_funding(hedge), at)
         elif hedge.intent.mode is Mode.DONE:
             self.announcer.closed(hedge, pnl, at)
+
+    async def _funded(self, event: PaymentBooked, hedge: Hedge) -> None:
+        """Tell of a payment; for a hedge that is over also what it has earned now."""
+        realized = None
+        if hedge.intent.mode is Mode.DONE:
+            try:
+                realized = (await self.pnl(hedge)).realized
+            except StoreError as error:
+                log.warning("alert without figures: %s", error)
+            self.bus.publish(HedgeChanged(hedge, self.clock.now()))
+        self.announcer.funding(event, hedge, self.clock.now(), realized)
 
     def _expected_funding(self, hedge: Hedge) -> Decimal | None:
         """What the next settlement of each leg should bring at the rates announced now; None while one is unknown."""

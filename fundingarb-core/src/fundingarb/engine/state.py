@@ -12,7 +12,6 @@ from uuid import UUID
 import anyio
 
 from fundingarb.domain.control import Accepted, FlattenOrder, Subject
-from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Intent, OrderRecord
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import (
@@ -27,6 +26,7 @@ from fundingarb.domain.order import (
 )
 from fundingarb.domain.reconcile import Books
 from fundingarb.domain.risk import Portfolio
+from fundingarb.domain.settlement import Settlement
 from fundingarb.ports import ExchangeAdapter, Lease, RateLimit
 
 TOMBSTONE = timedelta(hours=24)
@@ -57,6 +57,7 @@ class Account:
     halts: dict[str, str] = field(default_factory=lambda: {"reconcile": NOT_READ})
     fills_since: datetime | None = None
     payments_since: datetime | None = None
+    payments_read_at: datetime | None = None
     moves: int = 0
     balance_moves: int = 0
     positions: dict[str, ExchangePosition] = field(default_factory=dict)
@@ -104,6 +105,8 @@ class BotState:
     ``dirty`` collects registry rows and intents that changed since the last commit; ``in_flight`` are client order ids
     whose send has not returned; ``sent_at`` is when orders left lately; ``day_result`` as in ``Portfolio``;
     ``distances`` is (account, symbol) -> how far that leg is from liquidation, as a fraction of price, where known.
+    ``settlements`` are those of the last days by (account, symbol) and time, ``unsettled`` the hedges whose fills or
+    payments changed since they were matched.
     """
 
     accounts: dict[str, Account] = field(default_factory=dict)
@@ -114,6 +117,8 @@ class BotState:
     cooldowns: dict[str, datetime] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
     in_flight: set[str] = field(default_factory=set)
+    settlements: dict[tuple[str, str], dict[datetime, Settlement]] = field(default_factory=dict)
+    unsettled: set[UUID] = field(default_factory=set)
     dirty_orders: dict[str, OrderRecord] = field(default_factory=dict)
     dirty_intents: dict[UUID, Intent] = field(default_factory=dict)
     sent_at: deque[float] = field(default_factory=deque)
@@ -196,6 +201,7 @@ class BotState:
         hedge = self.hedges.get(hedge_id) if hedge_id else None
         if hedge is None:
             return
+        self.unsettled.add(hedge.id)
         record = hedge.order(self._name_of(fill) or "")
         if record is not None:
             booked = record.booked + fill.quantity
@@ -250,10 +256,6 @@ class BotState:
             if order.exchange_order_id and order.exchange_order_id == fill.exchange_order_id:
                 return order.hedge_id
         return None
-
-    def hedge_of_payment(self, payment: FundingPayment) -> UUID | None:
-        """The hedge that held the instrument at the settlement."""
-        return self._at(payment.account, payment.symbol, payment.settlement)
 
     def _at(self, account: str, symbol: str, at: datetime) -> UUID | None:
         for hedge in reversed(self.hedges.values()):

@@ -36,6 +36,8 @@ class TradingSettings:
     failed_entry_cooldown: timedelta = timedelta(minutes=5)
     retry_pause: timedelta = timedelta(seconds=20)
     delisting_close: timedelta = timedelta(hours=24)
+    funding_patience: timedelta = timedelta(minutes=15)
+    funding_tolerance: Decimal = Decimal("0.05")
     config_revision: int = 0
     instance: str = "0000"
     max_new_hedges: int | None = None

@@ -180,7 +180,7 @@ class Statements:
                 index_elements=["id"],
                 set_={
                     name: new.excluded[name]
-                    for name in ("status", "rate", "mark", "charged", "amount", "deviation")
+                    for name in names(noted, "id", "exchange", "account", "pair", "settlement")
                 },
             ),
             dialect,
