@@ -41,6 +41,9 @@ FILLS_OVERLAP = timedelta(hours=1)
 PAYMENTS_OVERLAP = timedelta(hours=48)
 """How far before their newest row ledgers are read again after a restart: rows may be posted late."""
 
+FIRST_PAYMENTS = timedelta(days=7)
+"""How long after a hedge is over the first payment of its account is still looked for."""
+
 KILLED = "killed"
 
 UNPAID = (SettlementStatus.EXPECTED.value, SettlementStatus.MISSING.value)
@@ -70,7 +73,7 @@ def checkpoint(connection: Connection, instance: str | None, now: datetime) -> C
         config_revision=0 if last is None else last[0],
         fills_since=_fills_since(connection, found),
         payments_since={
-            **_earliest_hedges(found),
+            **_earliest_hedges(connection, instance, now - FIRST_PAYMENTS),
             **_newest(connection, funding.c.account, funding.c.settlement, PAYMENTS_OVERLAP),
         },
         liquidated=_last_liquidations(connection, instance),
@@ -337,13 +340,17 @@ def _fills_since(connection: Connection, known: Sequence[Hedge]) -> dict[str, da
     return since
 
 
-def _earliest_hedges(hedges: Sequence[Hedge]) -> dict[str, datetime]:
-    """Account -> when its first hedge was made: where to look for payments while none is booked."""
+def _earliest_hedges(connection: Connection, instance: str | None, after: datetime) -> dict[str, datetime]:
+    """Account -> when the first of its hedges that ended ``after`` was made: where to look while nothing is booked."""
+    table = tables.positions
+    ended = func.coalesce(table.c.close_timestamp, table.c.created_at)
+    query = select(table.c.long_account, table.c.short_account, table.c.created_at).where(
+        _of(table, instance), or_(table.c.mode != Mode.DONE.value, ended > after)
+    )
     earliest: dict[str, datetime] = {}
-    for hedge in hedges:
-        for leg in (hedge.intent.long, hedge.intent.short):
-            known = earliest.get(leg.account, hedge.intent.created_at)
-            earliest[leg.account] = min(known, hedge.intent.created_at)
+    for row in _fetch(connection, query):
+        for account in (row["long_account"], row["short_account"]):
+            earliest[account] = min(earliest.get(account, row["created_at"]), row["created_at"])
     return earliest
 
 
