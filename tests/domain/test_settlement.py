@@ -278,7 +278,7 @@ def test_of_two_that_held_a_position_the_larger_has_it() -> None:
 def test_what_was_not_expected_is_marked_so() -> None:
     _, _, fills = lived(T - HOUR, None, FIRST)
     (found,) = unexpected(FIRST, LONG, fills, [T], T + HOUR)
-    assert (found.status, found.quantity, found.rate) == (SettlementStatus.UNEXPECTED, 10, None)
+    assert (found.status, found.quantity, found.rate) == (SettlementStatus.UNEXPECTED, D(10), None)
 
 
 # in the account of a hedge
