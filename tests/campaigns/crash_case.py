@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 import time
 import urllib.request
 from collections import Counter
@@ -107,6 +108,21 @@ class Truth:
         return found
 
 
+def serve(target: Callable[..., None], campaign: int, *arguments: Any) -> None:
+    """Run ``target``; this process ends when the campaign does, however that ends."""
+
+    def watch() -> None:
+        while True:
+            time.sleep(1.0)
+            try:
+                os.kill(campaign, 0)
+            except ProcessLookupError:
+                os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    target(*arguments)
+
+
 def localnet_process(ready: Path, log: Path, arguments: Sequence[str]) -> None:
     """``fundingarb localnet`` in a process of its own."""
     from fundingarb.cli import main
@@ -120,7 +136,7 @@ def localnet_process(ready: Path, log: Path, arguments: Sequence[str]) -> None:
 @contextmanager
 def process(target: Callable[..., None], *arguments: Any) -> Iterator[Any]:
     """A process that is gone when the block is left."""
-    started = PROCESSES.Process(target=target, args=arguments, daemon=True)
+    started = PROCESSES.Process(target=serve, args=(target, os.getpid(), *arguments), daemon=True)
     started.start()
     try:
         yield started
