@@ -35,7 +35,8 @@ RESTART = 1.0
 
 @dataclass(frozen=True)
 class Setup:
-    """What a world is made of. ``accounts`` maps names to exchanges; ``lags`` exchange -> (ledger, read) seconds."""
+    """What a world is made of. ``accounts`` maps names to exchanges; ``lags`` exchange -> (ledger, read) seconds;
+    ``store`` makes the database."""
 
     seed: int
     clock: Clock
@@ -46,6 +47,7 @@ class Setup:
     rules: Sequence[RiskRule] = ()
     lags: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     windows: Mapping[str, float] = field(default_factory=dict)
+    store: Callable[[Clock, str | None], SimStore] = SimStore
 
 
 class Trace:
@@ -83,7 +85,7 @@ class World:
         self.clock = setup.clock
         self.trace = Trace()
         self.registry = CommittedRows()
-        self.store = SimStore(self.clock, setup.settings.instance)
+        self.store = setup.store(self.clock, setup.settings.instance)
         self.store.on_commit += [self.registry.take, self._committed]
         self.exchanges = {name: self._exchange(truth) for name, truth in setup.truths.items()}
         self.monitor = Monitor(
