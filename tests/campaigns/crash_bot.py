@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeAlias
 
 import anyio
 from tests.campaigns.failpoints import Failpoints, KillingAdapter, wrap_store
@@ -23,7 +24,7 @@ from fundingarb.config import load_config
 from fundingarb.domain.hedge import Hedge, Mode
 from fundingarb.domain.order import NewOrder, OrderSide, TimeInForce
 from fundingarb.engine.bot import Bot
-from fundingarb.errors import ConfigError
+from fundingarb.errors import ConfigError, ExchangeError, StoreError
 from fundingarb.ports import MarketView, Proposals
 from fundingarb.store import open_store
 
@@ -67,6 +68,9 @@ class BotRun:
         return self.folder / f"bot-{self.number}.log"
 
 
+Script: TypeAlias = Callable[[Bot, BotRun], Awaitable[None]]
+
+
 def bot_process(run: BotRun) -> None:
     """What the process does, from its first line to its (violent) end."""
     output = os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -83,6 +87,7 @@ async def _main(run: BotRun) -> None:
         "database.url": run.database,
         "trading.symbols": [SYMBOL],
         "trading.settlement_guard_seconds": 0,
+        "risk.round_trips.per_hour": 10_000,
     }
     config = load_config(overrides=overrides, env={})
     extras = fundingarb.app.Extras(strategy=Patient(), services=False)
@@ -95,15 +100,15 @@ async def _main(run: BotRun) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_watch, bot, run)
             if run.scenario is not None:
-                tasks.start_soon(_play, bot, SCENARIOS[run.scenario])
+                tasks.start_soon(_play, bot, run, SCENARIOS[run.scenario])
             await bot.run()
             tasks.cancel_scope.cancel()
     points.note("ended")
 
 
-async def _play(bot: Bot, script: Callable[[Bot], Awaitable[None]]) -> None:
+async def _play(bot: Bot, run: BotRun, script: Script) -> None:
     await bot.ready.wait()
-    await script(bot)
+    await script(bot, run)
     await _until(lambda: not _busy(bot))
     bot.stop()
 
@@ -142,15 +147,15 @@ async def _until(check: Callable[[], object]) -> None:
         await anyio.sleep(0.02)
 
 
-async def _kill(bot: Bot) -> None:
-    await _enter(bot)
+async def _kill(bot: Bot, run: BotRun) -> None:
+    await _enter(bot, run)
     await bot.kill("the campaign")
     await _until(lambda: bot.kill_switch.flat)
 
 
-async def _kill_foreign(bot: Bot) -> None:
+async def _kill_foreign(bot: Bot, run: BotRun) -> None:
     """There is a position that somebody opened by hand."""
-    await _enter(bot)
+    await _enter(bot, run)
     by_hand = NewOrder(
         BY_HAND, "LINK-USDT", OrderSide.BUY, Decimal(20), None, TimeInForce.IOC, reduce_only=False
     )
@@ -159,11 +164,33 @@ async def _kill_foreign(bot: Bot) -> None:
     await _until(lambda: bot.kill_switch.flat)
 
 
+async def _churn(bot: Bot, run: BotRun) -> None:
+    """Hedge after hedge until the file ``enough`` is there, whatever the database does."""
+    while not (run.folder / "enough").exists():
+        try:
+            await _one_more(bot)
+        except (ConfigError, ExchangeError, StoreError):
+            await anyio.sleep(0.05)
+
+
+async def _one_more(bot: Bot) -> None:
+    hedge_id = await bot.open_hedge(SYMBOL, "binance", "bybit", SIZE)
+
+    def mode() -> Mode:
+        return bot.state.hedges[hedge_id].intent.mode
+
+    await _until(lambda: mode() in (Mode.HOLDING, Mode.DONE))
+    await anyio.sleep(0.3)
+    if mode() is Mode.HOLDING:
+        await bot.close_hedge(hedge_id)
+        await _until(lambda: mode() is Mode.DONE)
+
+
 def _modes(bot: Bot) -> set[Mode]:
     return {hedge.intent.mode for hedge in bot.state.hedges.values()}
 
 
-async def _enter(bot: Bot) -> None:
+async def _enter(bot: Bot, run: BotRun) -> None:
     while True:
         try:
             await bot.open_hedge(SYMBOL, "binance", "bybit", SIZE)
@@ -174,28 +201,29 @@ async def _enter(bot: Bot) -> None:
     await _until(lambda: _modes(bot) & {Mode.HOLDING, Mode.DONE})
 
 
-async def _close(bot: Bot) -> None:
-    await _enter(bot)
+async def _close(bot: Bot, run: BotRun) -> None:
+    await _enter(bot, run)
     for hedge in bot.live_hedges():
         await bot.close_hedge(hedge.id)
     await _until(lambda: _modes(bot) == {Mode.DONE})
 
 
-async def _settle(bot: Bot) -> None:
+async def _settle(bot: Bot, run: BotRun) -> None:
     """Held over a settlement: both payments are booked."""
-    await _enter(bot)
+    await _enter(bot, run)
     while len(await bot.store.payments()) < 2:  # noqa: ASYNC110 - the database has no event for it
         await anyio.sleep(0.1)
 
 
-SCENARIOS: dict[str, Callable[[Bot], Awaitable[None]]] = {
+SCENARIOS: dict[str, Script] = {
     "close": _close,
     "settle": _settle,
     "partial": _close,
     "unwind": _enter,
     "kill": _kill,
     "kill-foreign": _kill_foreign,
+    "churn": _churn,
 }
 """``close``: entry, holding, exit. ``settle``: holding over a settlement. ``partial``: every first order on an exchange
 is filled in part. ``unwind``: the second leg is refused. ``kill``: the kill switch while holding; ``kill-foreign``: and
-with a position that somebody opened by hand."""
+with a position that somebody opened by hand. ``churn``: one hedge after the other."""

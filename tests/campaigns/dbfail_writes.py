@@ -35,17 +35,12 @@ PLAIN = Schedule(
     ),
     restart_at_end=True,
 )
+REFUSED = Strike("reject", stage="B_INTENT", leg="second", operation="order.place", count=3)
+IN_PART = Strike("partial_fill", exchange="alpha", operation="order.place", count=3, fraction=0.3)
 SCHEDULES: Mapping[str, Schedule] = {
     "plain": PLAIN,
-    "unwind": replace(
-        PLAIN, strikes=(Strike("reject", stage="B_INTENT", leg="second", operation="order.place", count=3),)
-    ),
-    "partial": replace(
-        PLAIN,
-        strikes=(
-            Strike("partial_fill", at=0.0, exchange="alpha", operation="order.place", count=3, fraction=0.3),
-        ),
-    ),
+    "unwind": replace(PLAIN, strikes=(REFUSED,)),
+    "partial": replace(PLAIN, strikes=(IN_PART,)),
 }
 """Two hedges held one after the other; the same with a second leg that is refused, and with orders filled in part."""
 WAYS = ("write", "writes", "commit", "commits", "disk")
@@ -138,6 +133,7 @@ class Verdict:
     way: str
     number: int
     met: bool
+    errors: int
     failures: tuple[str, ...]
 
     @property
@@ -157,13 +153,12 @@ def run_one(schedule: str, way: str, number: int) -> Verdict:
         failures.append(f"not recovered: {[hedge.status for hedge in result.hedges]}")
     if not result.hedges:
         failures.append("nothing was ever opened")
-    for error in dict.fromkeys(plan.errors):
-        if "\n" in error or "; " not in error:
-            failures.append(f"not one line that says what to do: {error!r}")
+    unclear = [error for error in dict.fromkeys(plan.errors) if "\n" in error or "; " not in error]
+    failures += [f"not one line that says what to do: {error!r}" for error in unclear]
     told = any("|Database Unavailable|" in line for line in result.lines or ())
     if plan.met and plan.errors and way in ("writes", "commits") and not told:
         failures.append("no alert said that the database failed")
-    return Verdict(schedule, way, number, plan.met, tuple(failures))
+    return Verdict(schedule, way, number, plan.met, len(plan.errors), tuple(failures))
 
 
 def _setup(plan: Plan, url: str) -> Callable[[Schedule, LoopClock], Setup]:

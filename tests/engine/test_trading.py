@@ -187,6 +187,26 @@ async def test_nothing_is_sent_while_the_store_fails_and_it_goes_on_when_it_answ
         assert len(names) == len(set(names))
 
 
+async def test_a_ledger_that_cannot_be_stored_is_told_and_turns_entries_off() -> None:
+    """Nothing but a payment is to be committed: the loop itself never meets the failing store."""
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    async with made.running() as bot:
+        await opened(made)
+        await made.until(lambda: "Position Opened" in titles(sink) and made.hedge.complete_fills)
+        made.store.failing = "disk full"
+        made.alpha.settle("BTC-USDT", "0.0001", "100")
+        await made.until(lambda: "Database Unavailable" in titles(sink))
+        assert bot.loop.store_error is None
+        assert "disk full" in bot.loop.entries_off_reason
+        made.store.failing = None
+        await made.until(lambda: bot.loop.entries_on, within=5)
+        assert titles(sink).count("Database Unavailable") == 1
+        assert "Database Available Again" in titles(sink)
+        journalled = [alert.title for batch in made.store.batches for alert in batch.alerts]
+        assert "Database Unavailable" in journalled
+
+
 async def test_an_order_whose_commit_failed_is_forgotten() -> None:
     """The store fails exactly when the first order is to be committed: nothing was sent, so nothing is in doubt."""
     made = floor(Proposing(), retry_pause=timedelta(seconds=1))

@@ -194,7 +194,7 @@ class Bot:
             )  # fmt: skip
             tasks.start_soon(self._keep_lease, tasks.cancel_scope)
             tasks.start_soon(reactions.watch_events)
-            tasks.start_soon(reactions.journal_alerts)
+            tasks.start_soon(reactions.journal_alerts, self.loop.store_answered)
             await reactions.remember_liquidations()
             health = HealthWatch(
                 self.settings.margin, self.state, self.readers, self.markets, self.clock, self.announcer
@@ -440,6 +440,8 @@ class Bot:
         if self._last_failure.get(task) != text:
             log.warning("%s: %s", task, text)
         self._last_failure[task] = text
+        if isinstance(error, StoreError):
+            self.loop.books_failed(str(error))
 
     # ports.BotHandle
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
+
+import anyio
 
 from fundingarb.domain.events import Alert, FillBooked, HedgeChanged, PaymentBooked, StreamChanged
 from fundingarb.domain.funding import expected_payment
@@ -24,6 +28,11 @@ from fundingarb.errors import StoreError
 from fundingarb.ports import AlertSink, Batch, Clock, Store
 
 log = logging.getLogger("fundingarb.reactions")
+
+JOURNAL = 1000
+"""Alerts that wait for the database at most."""
+JOURNAL_AGAIN = 1.0
+"""Real seconds until an alert that could not be stored is tried again."""
 
 
 @dataclass
@@ -62,15 +71,26 @@ class Reactions:
                 elif isinstance(event, StreamChanged):
                     self.announcer.stream(event.stream, event.connected, event.reason, event.at)
 
-    async def journal_alerts(self) -> None:
-        with self.bus.subscribe(1000, Alert) as events:
+    async def journal_alerts(self, stored: Callable[[], None]) -> None:
+        """Every alert goes into the database, later if it cannot be now; ``stored`` is called whenever one has."""
+        waiting: deque[Alert] = deque(maxlen=JOURNAL)
+        with self.bus.subscribe(JOURNAL, Alert) as events:
             while True:
-                event = await events.get()
-                if isinstance(event, Alert):
+                with anyio.move_on_after(JOURNAL_AGAIN if waiting else math.inf):
+                    event = await events.get()
+                    if isinstance(event, Alert):
+                        waiting.append(event)
+                while waiting:
+                    alert = waiting.popleft()
                     try:
-                        await self.store.commit(Batch(alerts=(event,)))
+                        await self.store.commit(Batch(alerts=(alert,)))
                     except StoreError as error:
-                        log.warning("alert not journalled: %s", error)
+                        log.warning("alert not journalled yet: %s", error)
+                        waiting.append(
+                            alert
+                        )  # behind the others: perhaps it is this one that cannot be stored
+                        break
+                    stored()
 
     async def _announce(self, hedge: Hedge, at: datetime) -> None:
         try:

@@ -69,6 +69,7 @@ class TradingLoop:
     period: float = 0.5
     last_scan: datetime | None = None
     store_error: str | None = None
+    books_error: str | None = None
     strategy_error: str | None = None
     entries_left: int | None = None
     stopping: bool = False
@@ -111,9 +112,8 @@ class TradingLoop:
         ]
         placed = self._apply(actions, now)
         try:
-            if await self._commit(now) and self.store_error is not None:
-                self.store_error = None
-                self.announcer.store_answers(now)
+            if await self._commit(now):
+                self.store_answered(loop=True)
         except StoreError as error:
             placed = self._store_failed(str(error), placed, now)
         for record in placed:
@@ -211,8 +211,8 @@ class TradingLoop:
             return "paused"
         if not self.state.lease.fresh:
             return "the lease of the database is not confirmed"
-        if self.store_error:
-            return f"database: {self.store_error}"
+        if self.store_error or self.books_error:
+            return f"database: {self.store_error or self.books_error}"
         if self.entries_left is not None and self.entries_left <= 0:
             return "as many hedges as were asked for are open or done"
         return ""
@@ -288,7 +288,7 @@ class TradingLoop:
             account = self.state.accounts[leg.account]
             gate = self.gates[account.exchange]
             await prepare(account, plan.symbol, leg.leverage, self.settings.margin_mode, gate)
-        if self.stopping or self.store_error or not self.state.lease.fresh:
+        if self.stopping or self.store_error or self.books_error or not self.state.lease.fresh:
             raise ConfigError(f"{plan.symbol}: {self.entries_off_reason}; try again when that is over")
         again = self.judge(plan, self.clock.now())
         if isinstance(again, Refusal):
@@ -454,9 +454,24 @@ class TradingLoop:
             if not record.reduce_only:
                 self.state.in_flight.discard(record.client_id)
                 self.state.drop_order(record)
-        if self.store_error is None:
+        if self.store_error is None and self.books_error is None:
             self.announcer.store_failed(reason, now)
         for record in reducing:
             self.announcer.sent_from_memory(record, self.state.hedges[record.hedge_id], now)
         self.store_error = reason
         return reducing
+
+    def books_failed(self, reason: str) -> None:
+        """What an exchange's ledger says could not be stored: entries are off until the database takes something."""
+        if self.store_error is None and self.books_error is None:
+            self.announcer.store_failed(reason, self.clock.now())
+        self.books_error = reason
+
+    def store_answered(self, *, loop: bool = False) -> None:
+        """A commit succeeded. What the loop itself could not commit, only a commit of the ``loop`` proves stored."""
+        failed = self.store_error is not None or self.books_error is not None
+        self.books_error = None
+        if loop:
+            self.store_error = None
+        if failed and self.store_error is None:
+            self.announcer.store_answers(self.clock.now())
