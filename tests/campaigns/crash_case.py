@@ -356,7 +356,9 @@ class Ledger:
         asked = max((o.quantity for o in hedge.orders if o.purpose is Purpose.ENTRY), default=ZERO)
         for leg in (hedge.intent.long, hedge.intent.short):
             held = most = ZERO
-            own = [fill for fill in accounts[leg.account]["fills"] if hedge.order(fill["client_id"]) is not None]
+            own = [
+                fill for fill in accounts[leg.account]["fills"] if hedge.order(fill["client_id"]) is not None
+            ]
             for fill in sorted(own, key=lambda fill: int(fill["sequence"])):
                 held += Decimal(fill["quantity"]) * (1 if fill["side"] == "BUY" else -1)
                 most = max(most, held if leg.side.value == "LONG" else -held)
