@@ -48,10 +48,11 @@ def test_pair_cap_counts_what_is_live() -> None:
 
 
 @pytest.mark.parametrize(
-    ("alpha", "beta", "short_of"), [("250", "250", None), ("249", "250", "alpha"), ("250", "249", "beta")]
+    ("alpha", "beta", "short_of"),
+    [("252.5", "252.5", None), ("252", "252.5", "alpha"), ("252.5", "252", "beta")],
 )
 def test_each_account_carries_its_leg(alpha: str, beta: str, short_of: str | None) -> None:
-    """1,000 USD at leverage 5 takes 200 of 250 x 0.8."""
+    """1,000 USD at leverage 5, and 2 for fees, take 202 of 252.5 x 0.8."""
     refusal = MarginAvailable(D("0.8")).check(plan(), funds(alpha, beta), NOW)
     if short_of is None:
         assert refusal is None
@@ -59,8 +60,8 @@ def test_each_account_carries_its_leg(alpha: str, beta: str, short_of: str | Non
         assert refusal is not None
         assert (refusal.gate, refusal.needed, refusal.actual) == (
             "margin",
-            "200.00 USDT",
-            f"199.20 USDT on {short_of}",
+            "202.00 USDT",
+            f"201.60 USDT on {short_of}",
         )
 
 
@@ -77,12 +78,12 @@ def opening(symbol: str = "ETH-USDT", mode: Mode = Mode.OPENING) -> Hedge:
 
 def test_entries_of_other_symbols_under_way_count() -> None:
     prices = {"ETH-USDT": D(100)}
-    both = funds("500", "500", hedges=(opening(),), prices=prices)
+    both = funds("505", "505", hedges=(opening(),), prices=prices)
     assert MarginAvailable().check(plan(), both, NOW) is None
-    short = funds("499", "500", hedges=(opening(),), prices=prices)
+    short = funds("504", "505", hedges=(opening(),), prices=prices)
     refusal = MarginAvailable().check(plan(), short, NOW)
     assert refusal is not None
-    assert (refusal.needed, refusal.actual) == ("400.00 USDT", "399.20 USDT on alpha")
+    assert (refusal.needed, refusal.actual) == ("404.00 USDT", "403.20 USDT on alpha")
 
 
 def test_an_entry_of_unknown_price_refuses() -> None:
@@ -93,7 +94,7 @@ def test_an_entry_of_unknown_price_refuses() -> None:
 
 @pytest.mark.parametrize("mode", [Mode.HOLDING, Mode.CLOSING])
 def test_what_is_open_is_in_the_balance_already(mode: Mode) -> None:
-    assert MarginAvailable().check(plan(), funds("250", "250", hedges=(opening(mode=mode),)), NOW) is None
+    assert MarginAvailable().check(plan(), funds("252.5", "252.5", hedges=(opening(mode=mode),)), NOW) is None
 
 
 def test_entries_on_other_accounts_do_not_count() -> None:
@@ -105,7 +106,7 @@ def test_entries_on_other_accounts_do_not_count() -> None:
             short=replace(elsewhere.intent.short, account="delta"),
         )
     )
-    assert MarginAvailable().check(plan(), funds("250", "250", hedges=(elsewhere,)), NOW) is None
+    assert MarginAvailable().check(plan(), funds("252.5", "252.5", hedges=(elsewhere,)), NOW) is None
 
 
 # distance to liquidation

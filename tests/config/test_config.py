@@ -75,7 +75,7 @@ def test_every_entry_rule_can_be_set() -> None:
         "min_spread_base": "0.002", "min_spread_per_10k": "0.003", "horizon_hours": 5, "min_net_usd": 6,
         "max_slippage": "0.007", "max_position_per_pair_usd": 8, "target_size_usd": 9, "margin_use": "0.11",
         "entry_buffer_minutes": 29, "entry_cutoff_minutes": 3, "basis_convergence": "0.12",
-        "post_only_first_leg": True, "max_index_deviation": "0.13",
+        "post_only_first_leg": True, "max_index_deviation": "0.13", "fee_reserve": "0.01",
     }  # fmt: skip
     plain, changed = EntryRules(), load_config(None, {"trading": values}, {}).entry_rules()
     assert [

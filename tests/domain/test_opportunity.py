@@ -229,8 +229,9 @@ def test_t_is_the_settlement_of_the_leg_that_earns_most() -> None:
             "100",
         ),  # depth within 0.1 %
         ({}, {"bids": [("99.95", "70"), ("99.86", "30"), ("99.8", "999")]}, {}, "100"),
-        ({"margin": "1000", "leverage": 3}, {}, {}, "24"),  # margin x leverage x 0.8
-        ({}, {"margin": "1000", "leverage": 2}, {}, "16"),
+        ({"margin": "1000", "leverage": 3}, {}, {}, "23.856"),  # 800 / (1/3 + 0.002) / 100
+        ({}, {"margin": "1000", "leverage": 2}, {}, "15.936"),
+        ({}, {"margin": "1000", "leverage": 2}, {"fee_reserve": D(0)}, "16"),
         ({}, {}, {"target_size_usd": D(2500)}, "25"),
         ({}, {}, {"max_position_per_pair_usd": D("1234.56")}, "12.345"),
         ({"max_quantity": D("7.7777")}, {}, {}, "7.777"),
@@ -274,9 +275,12 @@ def test_size_never_breaks_a_limit_and_is_a_lot_of_both(
     made = size(long, short, rules, MODEL)
     assert made % D(lots[0]) == 0
     assert made % D(lots[1]) == 0
-    assert made * 100 <= min(D(cap), D(margin) * leverage * D("0.8"), D(depth) * 100)
-    step = common_lot(long.instrument, short.instrument)
-    assert (made + step) * 100 > min(D(cap), D(margin) * leverage * D("0.8"), D(depth) * 100, D(4_000_000))
+    carried = [
+        D("0.8") * free / (1 / D(lever) + D("0.002")) for free, lever in ((margin, leverage), (1_000_000, 5))
+    ]
+    most, dust = min(D(cap), D(depth) * 100, *carried), D("1e-9")
+    assert made * 100 <= most + dust
+    assert (made + common_lot(long.instrument, short.instrument)) * 100 > most - dust
 
 
 # gates

@@ -920,7 +920,9 @@ async def test_the_next_best_plan_has_its_turn_when_a_risk_rule_refuses_the_best
             return refuse(plan, "ten", "less", "10", now) if plan.quantity == 10 else None
 
     strategy = proposing()
-    strategy.plans += [replace(strategy.plans[0], quantity=D(4), notional=D(400))]
+    strategy.plans += [
+        replace(strategy.plans[0], quantity=D(size), notional=D(100 * size)) for size in (4, 3)
+    ]
     made = floor(strategy, rules=[NotTen()])
     async with made.running() as bot:
         await made.until(lambda: made.sent(made.alpha))
@@ -932,10 +934,14 @@ async def test_the_next_best_plan_has_its_turn_when_a_risk_rule_refuses_the_best
 
 async def test_the_next_best_plan_waits_while_the_best_is_being_prepared() -> None:
     strategy = proposing()
-    strategy.plans += [replace(strategy.plans[0], quantity=D(4), notional=D(400))]
-    strategy.plans[0] = replace(strategy.plans[0], long=replace(strategy.plans[0].long, leverage=7))
+    (best,) = strategy.plans
+    strategy.plans = []
     made = floor(strategy)
-    async with made.running():
+    async with made.running() as bot:
+        ready = bot.state.accounts.values()
+        await made.until(lambda: all("BTC-USDT" in a.prepared and not a.halted for a in ready))
+        long = replace(best.long, leverage=7)  # to be set first; the next best could go ahead
+        strategy.plans = [replace(best, long=long), replace(best, quantity=D(4), notional=D(400))]
         await made.until(lambda: made.sent(made.alpha))
         assert made.sent(made.alpha)[0].quantity == 10
         assert made.alpha.leverage["BTC-USDT"] == 7

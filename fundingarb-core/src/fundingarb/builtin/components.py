@@ -46,7 +46,8 @@ async def open_pair_cap(settings: RuleSettings, context: OpenContext) -> AsyncIt
 async def open_margin(settings: RuleSettings, context: OpenContext) -> AsyncIterator[RiskRule]:
     from fundingarb.builtin.risk import Always, MarginAvailable
 
-    yield MarginAvailable(context.rules.margin_use) if settings.enabled else Always()
+    rules = context.rules
+    yield MarginAvailable(rules.margin_use, rules.fee_reserve) if settings.enabled else Always()
 
 
 @asynccontextmanager

@@ -37,9 +37,13 @@ class PairCap:
 
 @dataclass(frozen=True, slots=True)
 class MarginAvailable:
-    """Each account can carry its leg with ``use`` of its free margin, entries under way included."""
+    """Each account can carry its leg with ``use`` of its free margin, entries under way included.
+
+    ``reserve`` of the notional, for fees and some slack, is needed on top of the initial margin.
+    """
 
     use: Decimal = Decimal("0.8")
+    reserve: Decimal = Decimal("0.002")
 
     def check(self, plan: HedgePlan, portfolio: Portfolio, now: datetime) -> Refusal | None:
         for leg in (plan.long, plan.short):
@@ -47,9 +51,10 @@ class MarginAvailable:
             if balance is None:
                 return refuse(plan, "margin", f"balance of {leg.account}", "not read yet", now)
             pending = portfolio.pending_margin(leg.account)
-            if pending is None:
+            opening = portfolio.legs_on(leg.account, mode=Mode.OPENING)
+            if pending is None or opening is None:
                 return refuse(plan, "margin", f"price of every entry on {leg.account}", "unknown", now)
-            needed = plan.notional / leg.leverage + pending
+            needed = plan.notional / leg.leverage + pending + (plan.notional + opening) * self.reserve
             if needed > balance.available * self.use:
                 free = f"{balance.available * self.use:.2f} {balance.currency} on {leg.account}"
                 return refuse(plan, "margin", f"{needed:.2f} {balance.currency}", free, now)

@@ -194,6 +194,10 @@ class TradingSection(Section):
     margin_use: Ratio = Field(
         default=Decimal("0.8"), description="part of an account's free margin a hedge may take"
     )
+    fee_reserve: Annotated[Decimal, Field(ge=0, le=Decimal("0.1"))] = Field(
+        default=Decimal("0.002"),
+        description="part of a leg's notional that has to be free besides its margin, for fees and slippage",
+    )
     entry_buffer_minutes: Annotated[Decimal, Field(ge=15, le=30)] = Field(
         default=Decimal(20), description="hedges are opened from this long before the settlement (15 to 30)"
     )
@@ -376,6 +380,7 @@ class Config(BaseSettings):
             max_position_per_pair_usd=trading.max_position_per_pair_usd,
             target_size_usd=trading.target_size_usd,
             margin_use=trading.margin_use,
+            fee_reserve=trading.fee_reserve,
             buffer=_time(minutes=trading.entry_buffer_minutes),
             cutoff=_time(minutes=trading.entry_cutoff_minutes),
             basis_convergence=trading.basis_convergence,

@@ -21,7 +21,10 @@ from fundingarb.domain.order import ZERO, FeeTier
 
 @dataclass(frozen=True, slots=True)
 class EntryRules:
-    """The gates. Spreads are 8-hour-equivalent fractions, amounts USD, ``max_slippage`` a fraction of price."""
+    """The gates. Spreads are 8-hour-equivalent fractions, amounts USD, ``max_slippage`` a fraction of price.
+
+    A leg may take ``margin_use`` of its account's free margin; ``fee_reserve`` of its notional is part of what it takes.
+    """
 
     min_spread_base: Decimal = Decimal("0.0001")
     min_spread_per_10k: Decimal = Decimal("0.00001")
@@ -31,11 +34,16 @@ class EntryRules:
     max_position_per_pair_usd: Decimal = Decimal(50_000)
     target_size_usd: Decimal | None = None
     margin_use: Decimal = Decimal("0.8")
+    fee_reserve: Decimal = Decimal("0.002")
     buffer: timedelta = timedelta(minutes=20)
     cutoff: timedelta = timedelta(minutes=15)
     basis_convergence: Decimal = Decimal(1)
     post_only: bool = False
     max_index_deviation: Decimal = Decimal("0.01")
+
+    def margin_for(self, notional: Decimal, leverage: int) -> Decimal:
+        """What a leg of ``notional`` USD takes of its account's margin: initial margin, fees and some slack."""
+        return notional / leverage + notional * self.fee_reserve
 
     def threshold(self, notional: Decimal) -> Decimal:
         """Smallest acceptable 8-hour spread for a position of ``notional`` USD (specification 3.1)."""
@@ -239,8 +247,8 @@ def size(long: Quote, short: Quote, rules: EntryRules, model: SlippageModel) -> 
         model.depth(long.book, True, rules.max_slippage),
         model.depth(short.book, False, rules.max_slippage),
         rules.max_position_per_pair_usd / mid,
-        long.free_margin * long.leverage * rules.margin_use / mid,
-        short.free_margin * short.leverage * rules.margin_use / mid,
+        long.free_margin * rules.margin_use / rules.margin_for(mid, long.leverage),
+        short.free_margin * rules.margin_use / rules.margin_for(mid, short.leverage),
     ]
     limits += [rules.target_size_usd / mid] if rules.target_size_usd else []
     limits += [q.instrument.max_quantity for q in (long, short) if q.instrument.max_quantity]
