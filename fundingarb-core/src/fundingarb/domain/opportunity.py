@@ -23,7 +23,7 @@ from fundingarb.domain.order import ZERO, FeeTier
 class EntryRules:
     """The gates. Spreads are 8-hour-equivalent fractions, amounts USD, ``max_slippage`` a fraction of price.
 
-    A leg may take ``margin_use`` of its account's free margin; ``fee_reserve`` of its notional is part of what it takes.
+    A leg may take ``margin_use`` of its account's free margin; ``fee_reserve`` of its notional belongs to that.
     """
 
     min_spread_base: Decimal = Decimal("0.0001")
