@@ -54,10 +54,10 @@ _OTHERS = {
     "NEAR": 5.3, "FIL": 5.6, "AAVE": 310.0,
 }  # fmt: skip
 SYMBOLS = (
-    *(ModelSymbol(f"{base}-USDT", base, "USDT", price, major=True) for base, price in _MAJORS.items()),
-    *(ModelSymbol(f"{base}-USDT", base, "USDT", price) for base, price in _OTHERS.items()),
     ModelSymbol("PEPE-USDT", "PEPE", "USDT", 0.0000184, multiplier=1000),
+    *(ModelSymbol(f"{base}-USDT", base, "USDT", price, major=True) for base, price in _MAJORS.items()),
     ModelSymbol("BONK-USDT", "BONK", "USDT", 0.0000291, multiplier=1000),
+    *(ModelSymbol(f"{base}-USDT", base, "USDT", price) for base, price in _OTHERS.items()),
 )
 """What is listed on every exchange: majors, smaller ones, and two that are listed by the thousand."""
 

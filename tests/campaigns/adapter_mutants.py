@@ -1,0 +1,247 @@
+"""``python -m tests.campaigns.adapter_mutants``: bugs planted in the adapters, which a short campaign has to find.
+
+Each mutant patches one adapter from here and runs a few hedges under the faults that bring it out. One that ends
+without a breach has survived. The same campaigns without a bug must end without one. Prints a table and one JSON line;
+exits with 1 when a mutant survives, or when the campaign without a bug finds something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import logging
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+from uuid import uuid4
+
+import anyio
+import fundingarb_binance.adapter as binance
+import fundingarb_binance.messages as binance_messages
+import fundingarb_bybit.adapter as bybit
+import fundingarb_bybit.ledger as bybit_ledger
+import fundingarb_bybit.messages as bybit_messages
+from tests.campaigns.wire.run import Options, Result, run
+
+from fundingarb.domain.order import OrderReport, OrderState
+from fundingarb.errors import ExchangeError, OrderRefused, OutcomeUnknown
+from fundingarb.exchanges.rest import CallFailed
+
+Patch = AbstractContextManager[object]
+
+CALM = Options(
+    hedges=4, speed=300, every=0.0, symbols=3, hold=(4.0, 9.0), sizes=(500.0, 4000.0), hourly=True, minutes=0.75,
+    ending=15, booking=8,
+)  # fmt: skip
+"""Every contract settles each hour, which is every twelve real seconds."""
+
+
+def under(*recipes: str) -> Options:
+    """Few hedges, not kept, under these faults."""
+    return replace(
+        CALM, hedges=10, speed=120, every=0.25, only=recipes, hold=(0.0, 1.0), hourly=False, minutes=1.5, ending=30
+    )
+
+
+OUTCOMES = under("unknown_error", "lost_reply")
+REFUSALS = replace(under("reject"), within=8.0)
+"""What is certainly refused is unwound at once: no proof is waited for."""
+DOUBTS = under("not_found_yet", "lost_reply")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A planted bug: ``plant`` puts it in place for as long as it is entered."""
+
+    name: str
+    plant: Callable[[], Patch]
+    options: Options = CALM
+
+
+def changed(module: Any, name: str, change: Callable[[Any], Any]) -> Callable[[], Patch]:
+    """``module.name`` with its answer changed."""
+
+    def plant() -> Patch:
+        original = getattr(module, name)
+
+        @functools.wraps(original)
+        def mutated(*args: Any, **kwargs: Any) -> Any:
+            return change(original(*args, **kwargs))
+
+        return patch.object(module, name, mutated)
+
+    return plant
+
+
+def awaited(module: Any, name: str, change: Callable[[Any], Any]) -> Callable[[], Patch]:
+    """The same for a coroutine function."""
+
+    def plant() -> Patch:
+        original = getattr(module, name)
+
+        @functools.wraps(original)
+        async def mutated(*args: Any, **kwargs: Any) -> Any:
+            return change(await original(*args, **kwargs))
+
+        return patch.object(module, name, mutated)
+
+    return plant
+
+
+def ordered(adapter: Any, **changes: Callable[[Any], Any]) -> Callable[[], Patch]:
+    """``place_order`` with fields of the order changed before it is sent."""
+
+    def plant() -> Patch:
+        original = adapter.place_order
+
+        async def place_order(self: Any, order: Any) -> Any:
+            new = {name: change(getattr(order, name)) for name, change in changes.items()}
+            return await original(self, replace(order, **new))
+
+        return patch.object(adapter, "place_order", place_order)
+
+    return plant
+
+
+def outcome(adapter: Any, kind: type[ExchangeError]) -> Callable[[], Patch]:
+    """Every failed write is of this kind."""
+
+    def mutated(self: Any, failure: CallFailed) -> ExchangeError:
+        return kind(f"{self.name}: {failure}", code=failure.code)
+
+    return lambda: patch.object(adapter, "outcome", mutated)
+
+
+def missing_is_cancelled(adapter: Any) -> Callable[[], Patch]:
+    """An order that the exchange does not find is reported as cancelled."""
+
+    def plant() -> Patch:
+        original = adapter.find_order
+
+        async def find_order(self: Any, symbol: str, client_id: str) -> OrderReport:
+            found = await original(self, symbol, client_id)
+            if found is not None:
+                return found  # type: ignore[no-any-return]
+            gone = OrderReport(
+                account=self.account, symbol=symbol, client_id=client_id, exchange_order_id="",
+                state=OrderState.CANCELLED, side=None, quantity=Decimal(0), filled=Decimal(0),
+            )  # fmt: skip
+            return gone
+
+        return patch.object(adapter, "find_order", find_order)
+
+    return plant
+
+
+def only_open_orders(adapter: Any) -> Callable[[], Patch]:
+    """The order query looks among open orders only."""
+
+    def plant() -> Patch:
+        original = adapter.find_order
+
+        async def find_order(self: Any, symbol: str, client_id: str) -> OrderReport | None:
+            found = await original(self, symbol, client_id)
+            return found if found is None or found.state is OrderState.OPEN else None
+
+        return patch.object(adapter, "find_order", find_order)
+
+    return plant
+
+
+def first_page_only() -> Patch:
+    """The transaction log is read to the end of its first page, of ten rows."""
+    original = bybit_ledger.rows_since
+
+    async def rows_since(read: Any, *args: Any, **kwargs: Any) -> Any:
+        async def page(params: dict[str, Any]) -> Any:
+            answer = await read({**params, "limit": 10})
+            answer.nextPageCursor = ""
+            return answer
+
+        return await original(page, *args, **kwargs)
+
+    return patch.object(bybit_ledger, "rows_since", rows_since)
+
+
+def fills(change: Callable[[Any], Any]) -> Callable[[Iterable[Any]], list[Any]]:
+    return lambda found: [change(fill) for fill in found]
+
+
+BINANCE, BYBIT = binance.BinanceAdapter, bybit.BybitAdapter
+
+MUTANTS = [
+    Mutant("binance: unknown outcome taken for refused", outcome(BINANCE, OrderRefused), OUTCOMES),
+    Mutant("bybit: unknown outcome taken for refused", outcome(BYBIT, OrderRefused), OUTCOMES),
+    Mutant("bybit: refused taken for unknown", outcome(BYBIT, OutcomeUnknown), REFUSALS),
+    Mutant("binance: not found taken for cancelled", missing_is_cancelled(BINANCE), DOUBTS),
+    Mutant("bybit: only open orders are found", only_open_orders(BYBIT), under("account_frames_lost")),
+    Mutant("binance: sign of positions", changed(binance_messages, "position", lambda p: replace(p, quantity=-p.quantity))),
+    Mutant("bybit: sign of funding", changed(bybit_messages, "payment", lambda p: replace(p, amount=-p.amount))),
+    Mutant("bybit: sign of fees", changed(bybit_messages, "fill", lambda f: replace(f, fee=-f.fee))),
+    Mutant("binance: result counts the fee twice", changed(binance_messages, "fill", lambda f: replace(f, realized_pnl=f.realized_pnl - f.fee))),
+    Mutant("binance: contracts taken for base units", ordered(BINANCE, quantity=lambda q: q * 1000 if q >= 1000 else q)),
+    Mutant("bybit: fills in contracts", changed(bybit_messages, "fill", lambda f: replace(f, quantity=f.quantity / 1000 if f.symbol == "PEPE-USDT" else f.quantity))),
+    Mutant("binance: client order id changed", ordered(BINANCE, client_id=lambda name: f"x-{name}"[:32])),
+    Mutant("bybit: reduce-only left out", ordered(BYBIT, reduce_only=lambda _flag: False)),
+    Mutant("bybit: first page of the ledger only", first_page_only, replace(CALM, hedges=12, hold=(0.0, 1.0))),
+    Mutant("binance: a fill read again is a new one", awaited(BINANCE, "get_fills", fills(lambda f: replace(f, trade_id=uuid4().hex)))),
+    Mutant("binance: funding posted at the time of its row", changed(binance_messages, "payment", lambda p: replace(p, settlement=p.at))),
+]  # fmt: skip
+
+
+def hunt(options: Options, plant: Callable[[], Patch], name: str) -> tuple[Result, float]:
+    """Run a campaign with a bug planted."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fundingarb-mutant-"))
+        stack.enter_context(plant())
+        started = time.monotonic()
+        try:
+            result = anyio.run(run, options, Path(folder))
+        except Exception as error:  # noqa: BLE001 - a bug may do anything; that it shows is what counts
+            result = Result([f"{name} raised {type(error).__name__}: {error}"])
+        return result, time.monotonic() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="mutants whose name matches this expression")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.CRITICAL + 1)
+    chosen = [mutant for mutant in MUTANTS if re.search(arguments.only, mutant.name)]
+    plans = list(dict.fromkeys(mutant.options for mutant in chosen))
+    rows: list[tuple[str, str, float]] = []
+    healthy: list[str] = []
+    for number, options in enumerate(plans, 1):
+        name = f"no bug: {', '.join(options.only) or 'no faults'} ({number})"
+        result, seconds = hunt(replace(options, seed=arguments.seed), nullcontext, name)
+        healthy += result.breaches
+        rows.append((name, "BREACH " + result.breaches[0] if result.breaches else "clean", seconds))
+        print(*rows[-1], file=sys.stderr, flush=True)
+    survived = []
+    for mutant in chosen:
+        result, seconds = hunt(replace(mutant.options, seed=arguments.seed), mutant.plant, mutant.name)
+        if not result.breaches:
+            survived.append(mutant.name)
+        found = f"found ({len(result.breaches)}): {result.breaches[0]}" if result.breaches else "SURVIVED"
+        rows.append((mutant.name, found, seconds))
+        print(*rows[-1], file=sys.stderr, flush=True)
+    width = max(len(name) for name, _, _ in rows)
+    for name, verdict, seconds in rows:
+        print(f"{name:{width}}  {seconds:5.1f} s  {verdict[:120]}")
+    figures = {"found": len(chosen) - len(survived), "of": len(chosen), "survived": survived}
+    print(json.dumps({"campaign": "adapter mutants", **figures, "false_alarms": len(healthy)}))
+    sys.exit(1 if survived or healthy else 0)
+
+
+if __name__ == "__main__":
+    main()
