@@ -837,6 +837,7 @@ async def test_a_click_that_took_long_meets_the_rules_as_they_are_then() -> None
             return await original(symbol)
 
         made.alpha.get_modes = slow  # type: ignore[method-assign]
+        bot.state.accounts["alpha"].prepared.clear()
         async with anyio.create_task_group() as clicks:
 
             async def click() -> None:

@@ -162,7 +162,9 @@ class AccountReader:
 
     async def read_balance(self) -> None:
         moves = self.account.moves
-        self.account.balance = await self._read("get_balance", self.account.adapter.get_balance)
+        # entries wait for a balance that knows of the last one
+        priority = Priority.READ if self.account.free_balance is not None else Priority.OPEN
+        self.account.balance = await self._read("get_balance", self.account.adapter.get_balance, priority)
         self.account.balance_moves = moves
 
     async def read_fees(self, symbol: str) -> None:

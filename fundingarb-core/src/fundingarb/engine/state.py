@@ -66,6 +66,10 @@ class Account:
     def exchange(self) -> str:
         return self.adapter.name
 
+    def is_prepared(self, symbol: str, leverage: int) -> bool:
+        """Whether this account was set up for ``symbol`` at ``leverage``."""
+        return symbol in self.prepared and self.leverage.get(symbol) == leverage
+
     @property
     def halted(self) -> str | None:
         """Why entries are off; None when they are on."""

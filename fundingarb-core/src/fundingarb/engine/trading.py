@@ -239,7 +239,7 @@ class TradingLoop:
         ready = True
         for leg in (plan.long, plan.short):
             account = self.state.accounts[leg.account]
-            if plan.symbol in account.prepared and account.leverage.get(plan.symbol) == leg.leverage:
+            if account.is_prepared(plan.symbol, leg.leverage):
                 continue
             ready = False
             name = f"{account.name}/{plan.symbol}"
@@ -287,7 +287,8 @@ class TradingLoop:
         for leg in (plan.long, plan.short):
             account = self.state.accounts[leg.account]
             gate = self.gates[account.exchange]
-            await prepare(account, plan.symbol, leg.leverage, self.settings.margin_mode, gate)
+            if not account.is_prepared(plan.symbol, leg.leverage):
+                await prepare(account, plan.symbol, leg.leverage, self.settings.margin_mode, gate)
         if self.stopping or self.store_error or self.books_error or not self.state.lease.fresh:
             raise ConfigError(f"{plan.symbol}: {self.entries_off_reason}; try again when that is over")
         again = self.judge(plan, self.clock.now())
