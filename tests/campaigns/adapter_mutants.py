@@ -25,14 +25,14 @@ from unittest.mock import patch
 from uuid import uuid4
 
 import anyio
+from tests.campaigns.wire.run import Options, Result, run
+
 import fundingarb_binance.adapter as binance
 import fundingarb_binance.messages as binance_messages
 import fundingarb_bybit.adapter as bybit
 import fundingarb_bybit.ledger as bybit_ledger
 import fundingarb_bybit.messages as bybit_messages
-from tests.campaigns.wire.run import Options, Result, run
-
-from fundingarb.domain.order import OrderReport, OrderState
+from fundingarb.domain.order import Fill, OrderReport, OrderSide, OrderState
 from fundingarb.errors import ExchangeError, OrderRefused, OutcomeUnknown
 from fundingarb.exchanges.rest import CallFailed
 
@@ -48,12 +48,20 @@ CALM = Options(
 def under(*recipes: str) -> Options:
     """Few hedges, not kept, under these faults."""
     return replace(
-        CALM, hedges=10, speed=120, every=0.25, only=recipes, hold=(0.0, 1.0), hourly=False, minutes=1.5, ending=30
+        CALM,
+        hedges=10,
+        speed=120,
+        every=0.25,
+        only=recipes,
+        hold=(0.0, 1.0),
+        hourly=False,
+        minutes=1.5,
+        ending=30,
     )
 
 
 OUTCOMES = under("unknown_error", "lost_reply")
-REFUSALS = replace(under("reject"), within=8.0)
+REFUSALS = replace(under("reject"), every=1.0, within=8.0)
 """What is certainly refused is unwound at once: no proof is waited for."""
 DOUBTS = under("not_found_yet", "lost_reply")
 
@@ -131,11 +139,10 @@ def missing_is_cancelled(adapter: Any) -> Callable[[], Patch]:
             found = await original(self, symbol, client_id)
             if found is not None:
                 return found  # type: ignore[no-any-return]
-            gone = OrderReport(
+            return OrderReport(
                 account=self.account, symbol=symbol, client_id=client_id, exchange_order_id="",
-                state=OrderState.CANCELLED, side=None, quantity=Decimal(0), filled=Decimal(0),
+                state=OrderState.CANCELLED, side=OrderSide.BUY, quantity=Decimal(0), filled=Decimal(0),
             )  # fmt: skip
-            return gone
 
         return patch.object(adapter, "find_order", find_order)
 
@@ -172,8 +179,14 @@ def first_page_only() -> Patch:
     return patch.object(bybit_ledger, "rows_since", rows_since)
 
 
-def fills(change: Callable[[Any], Any]) -> Callable[[Iterable[Any]], list[Any]]:
-    return lambda found: [change(fill) for fill in found]
+def in_contracts(fill: Fill) -> Fill:
+    """A fill of 1000PEPE counted as the exchange counts."""
+    return replace(fill, quantity=fill.quantity / 1000) if fill.symbol == "PEPE-USDT" else fill
+
+
+def renamed(fills: Iterable[Fill]) -> list[Fill]:
+    """Every fill under a name that it never had before."""
+    return [replace(fill, trade_id=uuid4().hex) for fill in fills]
 
 
 BINANCE, BYBIT = binance.BinanceAdapter, bybit.BybitAdapter
@@ -184,18 +197,37 @@ MUTANTS = [
     Mutant("bybit: refused taken for unknown", outcome(BYBIT, OutcomeUnknown), REFUSALS),
     Mutant("binance: not found taken for cancelled", missing_is_cancelled(BINANCE), DOUBTS),
     Mutant("bybit: only open orders are found", only_open_orders(BYBIT), under("account_frames_lost")),
-    Mutant("binance: sign of positions", changed(binance_messages, "position", lambda p: replace(p, quantity=-p.quantity))),
-    Mutant("bybit: sign of funding", changed(bybit_messages, "payment", lambda p: replace(p, amount=-p.amount))),
-    Mutant("bybit: sign of fees", changed(bybit_messages, "fill", lambda f: replace(f, fee=-f.fee))),
-    Mutant("binance: result counts the fee twice", changed(binance_messages, "fill", lambda f: replace(f, realized_pnl=f.realized_pnl - f.fee))),
-    Mutant("binance: contracts taken for base units", ordered(BINANCE, quantity=lambda q: q * 1000 if q >= 1000 else q)),
-    Mutant("bybit: fills in contracts", changed(bybit_messages, "fill", lambda f: replace(f, quantity=f.quantity / 1000 if f.symbol == "PEPE-USDT" else f.quantity))),
+    Mutant(
+        "binance: sign of positions",
+        changed(binance_messages, "position", lambda row: replace(row, quantity=-row.quantity)),
+    ),
+    Mutant(
+        "bybit: sign of funding",
+        changed(bybit_messages, "payment", lambda row: replace(row, amount=-row.amount)),
+    ),
+    Mutant("bybit: sign of fees", changed(bybit_messages, "fill", lambda row: replace(row, fee=-row.fee))),
+    Mutant(
+        "binance: the result counts the fee too",
+        changed(binance_messages, "fill", lambda row: replace(row, realized_pnl=row.realized_pnl - row.fee)),
+    ),
+    Mutant(
+        "binance: contracts taken for base units",
+        ordered(BINANCE, quantity=lambda quantity: quantity * 1000 if quantity >= 1000 else quantity),
+    ),
+    Mutant("bybit: fills counted in contracts", changed(bybit_messages, "fill", in_contracts)),
     Mutant("binance: client order id changed", ordered(BINANCE, client_id=lambda name: f"x-{name}"[:32])),
     Mutant("bybit: reduce-only left out", ordered(BYBIT, reduce_only=lambda _flag: False)),
-    Mutant("bybit: first page of the ledger only", first_page_only, replace(CALM, hedges=12, hold=(0.0, 1.0))),
-    Mutant("binance: a fill read again is a new one", awaited(BINANCE, "get_fills", fills(lambda f: replace(f, trade_id=uuid4().hex)))),
-    Mutant("binance: funding posted at the time of its row", changed(binance_messages, "payment", lambda p: replace(p, settlement=p.at))),
-]  # fmt: skip
+    Mutant(
+        "bybit: first page of the ledger only",
+        first_page_only,
+        replace(CALM, hedges=12, hold=(0.0, 1.0)),
+    ),
+    Mutant("binance: a fill read again is a new one", awaited(BINANCE, "get_fills", renamed)),
+    Mutant(
+        "binance: funding settled when its row was posted",
+        changed(binance_messages, "payment", lambda row: replace(row, settlement=row.at)),
+    ),
+]
 
 
 def hunt(options: Options, plant: Callable[[], Patch], name: str) -> tuple[Result, float]:

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 import anyio
-from tests.campaigns.wire.run import Options, Result, run
+from tests.campaigns.wire.run import During, Options, Result, run
 
 
 def main() -> None:
@@ -48,15 +48,17 @@ def main() -> None:
     sys.exit(conclude("campaign", in_folder(options, arguments.folder)))
 
 
-def in_folder(options: Options, folder: Path | None) -> Result:
-    """Run in ``folder``, or in one that is thrown away."""
+def in_folder(
+    options: Options, folder: Path | None, during: During | None = None, after: During | None = None
+) -> Result:
+    """``wire.run.run`` in ``folder``, or in one that is thrown away."""
     with tempfile.TemporaryDirectory(prefix="fundingarb-campaign-") as temporary:
         place = folder or Path(temporary)
         place.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(place / "bot.log")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
         logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-        return anyio.run(run, options, place)
+        return anyio.run(run, options, place, during, after)
 
 
 def conclude(name: str, result: Result) -> int:

@@ -39,6 +39,19 @@ NOT_FOUND: Mapping[str, tuple[str, str]] = {
     "binance": ("-2013", "Order does not exist."),
     "bybit": ("110001", "order not exists or too late to cancel"),
 }
+WRONG_FRAMES: Mapping[str, tuple[str, str]] = {
+    "binance": (
+        '[{"e":"markPriceUpdate","E":1,"s":"BTCUSDT","p":"1","i":"1","P":"1","r":"0.02","T":1900000000000},'
+        '{"e":"markPriceUpdate","E":1,"s":"ETHUSDT","p":"1e9","i":"1e9","P":"1","r":"-0.02","T":1900000000000}]',
+        "!markPrice@arr*",
+    ),
+    "bybit": (
+        '{"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","markPrice":"1","indexPrice":"1e9"},'
+        '"cs":1,"ts":1}',
+        "tickers.BTCUSDT",
+    ),
+}
+"""(frame, topic): market data that is wrong. What it is wrong about is in every following frame."""
 READS = ("positions.read", "orders.open", "fills.read", "ledger.read", "balance.read", "order.query")
 WRITES = ("order.place", "order.place", "order.place", "order.cancel")
 
@@ -135,6 +148,12 @@ def _frames(kind: str, **fields: Any) -> Callable[[Surroundings], list[Body]]:
     return make
 
 
+def _frames_wrong(around: Surroundings) -> list[Body]:
+    """Prices that were never true, in frames that look right; the next frame is right again."""
+    message, topic = WRONG_FRAMES.get(around.exchange, ("{}", "*"))
+    return [around.on("frame_malformed", topic=topic, message=message, count=around.rng.choice((1, 3, 10)))]
+
+
 def _price_gap(around: Surroundings) -> list[Body]:
     return [
         {
@@ -192,6 +211,7 @@ RECIPES: Mapping[str, Recipe] = {
     "frames_malformed": Recipe(1, _frames("frame_malformed")),
     "frames_lost": Recipe(1, _frames("frame_lost")),
     "account_frames_lost": Recipe(1, _frames("frame_lost", topic="*order*")),
+    "frames_wrong": Recipe(1, _frames_wrong),
     "disconnect": Recipe(1.5, lambda a: [a.on("stream_disconnect", count=a.rng.choice((1, 2, 6)))]),
     "stall": Recipe(0.5, lambda a: [a.on("stream_stall", count=2, seconds=a.between(1.0, 20.0))]),
     "skew": Recipe(0.4, lambda a: [a.on("clock_skew", seconds=a.between(-2.0, 2.0))], (3.0, 8.0)),

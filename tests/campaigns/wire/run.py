@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -36,7 +36,8 @@ READY, ENDING, BOOKING = 60.0, 180.0, 60.0
 class Options:
     """What to run. ``every`` 0 runs without faults; ``only`` names recipes, none of them means all.
 
-    ``hourly`` has every contract settle each hour; ``within`` is the p99 of the time to flat or hedged, in real seconds.
+    ``hourly`` has every contract settle each hour; ``within`` bounds the p99 of the time to flat or hedged (real
+    seconds).
     """
 
     hedges: int = 500
@@ -129,11 +130,31 @@ async def running(venues: Venues, folder: Path, symbols: list[str]) -> AsyncIter
             tasks.cancel_scope.cancel()
 
 
-async def run(options: Options, folder: Path) -> Result:
-    """Run a campaign in ``folder``."""
+@dataclass
+class Live:
+    """A campaign while it runs."""
+
+    options: Options
+    bot: Bot
+    watch: Watch
+    venues: Venues
+    script: Script
+    storm: Storm
+    result: Result = field(default_factory=Result)
+
+
+During = Callable[[Live], Awaitable[None]]
+
+
+async def run(
+    options: Options, folder: Path, during: During | None = None, after: During | None = None
+) -> Result:
+    """Run a campaign in ``folder``. With ``during`` it lasts until that returns, however many hedges that makes.
+
+    ``after`` looks at the bot once everything is closed and judged.
+    """
     exchanges = list(options.exchanges) or demo_exchanges(load_plugins())
-    chosen = SYMBOLS[: options.symbols] if options.symbols else SYMBOLS
-    symbols = [each.symbol for each in chosen]
+    symbols = [each.symbol for each in (SYMBOLS[: options.symbols] if options.symbols else SYMBOLS)]
     errors, started = Errors(), time.monotonic()
     logging.getLogger().addHandler(errors)
     try:
@@ -147,20 +168,21 @@ async def run(options: Options, folder: Path) -> Result:
                 for symbol in symbols:
                     await venues.post("/funding", {"symbol": symbol, "interval_hours": 1})
             pairs = pairs_of(list(bot.state.accounts))
-            script = Script(
-                bot, symbols, pairs, options.seed, options.hedges, options.hold, options.sizes
-            )
+            script = Script(bot, symbols, pairs, options.seed, options.hedges, options.hold, options.sizes)
             storm = Storm(venues, bot, symbols, options.seed, options.every, options.only or None)
-            result = Result()
-            await _trade(options, script, storm, result)
+            live = Live(options, bot, watch, venues, script, storm)
+            await _trade(live, during)
             traded = time.monotonic() - started
-            await _end(options, bot, venues, result)
-            await _judge(options, bot, watch, venues, storm, result)
-            if result.breaches:
+            await _end(live)
+            await _judge(live)
+            if after is not None:
+                await after(live)
+            if live.result.breaches:
                 truth = await venues.get("/truth")
                 (folder / "truth.json").write_text(json.dumps(truth, indent=1))
     finally:
         logging.getLogger().removeHandler(errors)
+    result = live.result
     result.breaches += [f"unexpected: {line}" for line in errors.lines]
     result.figures = {
         "seed": options.seed,
@@ -176,41 +198,48 @@ async def run(options: Options, folder: Path) -> Result:
     return result
 
 
-async def _trade(options: Options, script: Script, storm: Storm, result: Result) -> None:
+async def _trade(live: Live, during: During | None) -> None:
     """The script under the storm, for as long as it takes or may take."""
+    options, script = live.options, live.script
 
     async def progress() -> None:
         while True:
             await anyio.sleep(30)
-            live = len(script.bot.live_hedges())
             print(
-                f"{sum(script.hedged.values())} hedged, {live} live, {dict(script.over)}, {storm.fired.total()} faults",
+                f"{script.hedged.total()} hedged, {len(live.bot.live_hedges())} live, {dict(script.over)}, "
+                f"{live.storm.fired.total()} faults",
                 file=sys.stderr,
                 flush=True,
             )
 
+    async def until_over() -> None:
+        if during is not None:
+            await during(live)
+            script.stopped = True
+
     async with anyio.create_task_group() as tasks:
         if options.every:
-            tasks.start_soon(storm.run)
+            tasks.start_soon(live.storm.run)
         if options.progress:
             tasks.start_soon(progress)
+        tasks.start_soon(until_over)
         with anyio.move_on_after(options.minutes * 60) as limit:
             await script.run()
         tasks.cancel_scope.cancel()
     if limit.cancelled_caught:
         counts = {"-".join(pair): script.hedged[pair] for pair in script.pairs}
-        result.breaches.append(
-            f"time: only {counts} hedges of {script.wanted} in {options.minutes:g} minutes"
-        )
+        what = "not over, with" if during is not None else "only"
+        live.result.breaches.append(f"time: {what} {counts} hedges in {options.minutes:g} minutes")
 
 
-async def _end(options: Options, bot: Bot, venues: Venues, result: Result) -> None:
-    """Faults off, every hedge closed, everything booked."""
-    await venues.post("/faults", {"clear": True})
+async def _end(live: Live) -> None:
+    """Faults off, every hedge closed."""
+    bot, options = live.bot, live.options
+    await live.venues.post("/faults", {"clear": True})
     bot.pause()
     with anyio.move_on_after(options.ending):
-        while live := bot.live_hedges():
-            for hedge in live:
+        while hedges := bot.live_hedges():
+            for hedge in hedges:
                 if hedge.intent.mode is Mode.HOLDING:
                     try:
                         await bot.close_hedge(hedge.id)
@@ -219,7 +248,7 @@ async def _end(options: Options, bot: Bot, venues: Venues, result: Result) -> No
             await anyio.sleep(0.2)
     for hedge in bot.live_hedges():
         states = [f"{order.client_id} {order.state.value}" for order in hedge.orders]
-        result.breaches.append(
+        live.result.breaches.append(
             f"stuck: {hedge.symbol} {hedge.intent.mode.value} long {hedge.long.filled} short {hedge.short.filled} "
             f"{states} after {options.ending:.0f} s without faults"
         )
@@ -253,12 +282,15 @@ def monitored(naked: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-async def _judge(options: Options, bot: Bot, watch: Watch, venues: Venues, storm: Storm, result: Result) -> None:
+async def _judge(live: Live) -> None:
     """Read both sides once they had time to agree, and compare."""
+    options, bot, venues, result = live.options, live.bot, live.venues, live.result
     breaches: list[str] = []
     with anyio.move_on_after(options.booking):
         while True:
-            await _settled(bot, options.booking / 2, lambda: not any(a.halted for a in bot.state.accounts.values()))
+            await _settled(
+                bot, options.booking / 2, lambda: not any(a.halted for a in bot.state.accounts.values())
+            )
             witness = await venues.witness()
             names = set(bot.state.accounts)
             document = await venues.get("/truth")
@@ -270,13 +302,13 @@ async def _judge(options: Options, bot: Bot, watch: Watch, venues: Venues, storm
                 *checks.funding_breaches(truth, books),
                 *checks.fill_breaches(truth, books),
                 *checks.order_breaches(truth, books),
-                *checks.target_breaches(truth, books, watch.targets),
+                *checks.target_breaches(truth, books, live.watch.targets),
                 *checks.position_breaches(truth, bot.live_hedges()),
             ]
             if not breaches:
                 break
             await anyio.sleep(1.0)
-    naked = checks.naked_legs(truth, venues.speed, storm.unreachable, bot.clock.time())
+    naked = checks.naked_legs(truth, venues.speed, live.storm.unreachable, bot.clock.time())
     figures = checks.naked_figures(naked)
     if figures["p99_s"] > options.within:
         breaches.append(f"naked: p99 of the time to flat or hedged is {figures['p99_s']} s")
@@ -285,7 +317,7 @@ async def _judge(options: Options, bot: Bot, watch: Watch, venues: Venues, storm
     breaches += [f"halted: {a.name}: {a.halted}" for a in bot.state.accounts.values() if a.halted]
     result.breaches += breaches
     orders = sum(len(account["orders"]) for account in document["accounts"].values())
-    result.figures = {
+    result.figures |= {
         "orders": orders,
         "fills": len(truth.trades),
         "payments": len(books.payments),
@@ -295,5 +327,5 @@ async def _judge(options: Options, bot: Bot, watch: Watch, venues: Venues, storm
             f"{one.symbol} {one.seconds:.1f} s {one.notional:.0f} USD"
             for one in sorted(naked, key=lambda one: -one.reachable_seconds)[:5]
         ],
-        "alerts": dict(watch.alerts.most_common(20)),
+        "alerts": dict(live.watch.alerts.most_common(20)),
     }

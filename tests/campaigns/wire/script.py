@@ -41,12 +41,12 @@ class Script:
     hedged: Counter[Pair] = field(default_factory=Counter)
     over: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
-    targets: dict[UUID, Decimal] = field(default_factory=dict)
-    """What each hedge was asked for at first, base units."""
+    stopped: bool = False
+    """Set from outside: enough, whatever was wanted."""
 
     @property
     def done(self) -> bool:
-        return all(self.hedged[pair] >= self.wanted for pair in self.pairs)
+        return self.stopped or all(self.hedged[pair] >= self.wanted for pair in self.pairs)
 
     async def run(self) -> None:
         """Until everything wanted has been hedged; what is open then is closed."""
@@ -73,7 +73,6 @@ class Script:
     async def _follow(self, hedge_id: UUID, pair: Pair, hold: float) -> None:
         """Keep a hedge for a while once it is open, then see it closed."""
         hedge = self._hedge(hedge_id)
-        self.targets[hedge_id] = hedge.intent.quantity
         while hedge.live and hedge.intent.opened_at is None:
             await anyio.sleep(0.05)
             hedge = self._hedge(hedge_id)
