@@ -34,7 +34,6 @@ import fundingarb_bybit.ledger as bybit_ledger
 import fundingarb_bybit.messages as bybit_messages
 from fundingarb.domain.order import Fill, OrderReport, OrderSide, OrderState
 from fundingarb.errors import ExchangeError, OrderRefused, OutcomeUnknown
-from fundingarb.exchanges.rest import CallFailed
 
 Patch = AbstractContextManager[object]
 
@@ -120,13 +119,21 @@ def ordered(adapter: Any, **changes: Callable[[Any], Any]) -> Callable[[], Patch
     return plant
 
 
-def outcome(adapter: Any, kind: type[ExchangeError]) -> Callable[[], Patch]:
-    """Every failed write is of this kind."""
+def every_failure_is(adapter: Any, kind: type[ExchangeError]) -> Callable[[], Patch]:
+    """A failed send is always of this kind."""
 
-    def mutated(self: Any, failure: CallFailed) -> ExchangeError:
-        return kind(f"{self.name}: {failure}", code=failure.code)
+    def plant() -> Patch:
+        original = adapter.place_order
 
-    return lambda: patch.object(adapter, "outcome", mutated)
+        async def place_order(self: Any, order: Any) -> Any:
+            try:
+                return await original(self, order)
+            except (OrderRefused, OutcomeUnknown) as error:
+                raise kind(str(error), code=error.code) from error.__cause__
+
+        return patch.object(adapter, "place_order", place_order)
+
+    return plant
 
 
 def missing_is_cancelled(adapter: Any) -> Callable[[], Patch]:
@@ -192,9 +199,9 @@ def renamed(fills: Iterable[Fill]) -> list[Fill]:
 BINANCE, BYBIT = binance.BinanceAdapter, bybit.BybitAdapter
 
 MUTANTS = [
-    Mutant("binance: unknown outcome taken for refused", outcome(BINANCE, OrderRefused), OUTCOMES),
-    Mutant("bybit: unknown outcome taken for refused", outcome(BYBIT, OrderRefused), OUTCOMES),
-    Mutant("bybit: refused taken for unknown", outcome(BYBIT, OutcomeUnknown), REFUSALS),
+    Mutant("binance: unknown outcome taken for refused", every_failure_is(BINANCE, OrderRefused), OUTCOMES),
+    Mutant("bybit: unknown outcome taken for refused", every_failure_is(BYBIT, OrderRefused), OUTCOMES),
+    Mutant("bybit: refused taken for unknown", every_failure_is(BYBIT, OutcomeUnknown), REFUSALS),
     Mutant("binance: not found taken for cancelled", missing_is_cancelled(BINANCE), DOUBTS),
     Mutant("bybit: only open orders are found", only_open_orders(BYBIT), under("account_frames_lost")),
     Mutant(
