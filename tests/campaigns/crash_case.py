@@ -49,8 +49,9 @@ PRELOAD = (
     "psycopg",
 )
 SPEED = 60.0
-#: Real seconds: to be flat or hedged after a restart; for a life of the bot to come to its armed failpoint.
-FLAT, LIFE = 60.0, 45.0
+#: Real seconds: to be flat or hedged after a restart, and for its books to be in order (ledgers have request budgets);
+#: for a life of the bot to come to its armed failpoint.
+FLAT, BOOKS, LIFE = 60.0, 120.0, 45.0
 #: Simulated start and faults of each scenario.
 START = {"settle": "2026-01-05T07:52"}
 FAULTS: dict[str, Sequence[dict[str, Any]]] = {
@@ -209,20 +210,22 @@ def _play(case: Case, folder: Path, database: str, result: Result, stack: ExitSt
 
 
 def _recover(run: BotRun, ledger: Ledger, result: Result) -> None:
-    """The restart: flat or hedged in time, then calm, then killed once more."""
+    """The restart: flat or hedged in time and for good, then in the books too, then killed once more."""
     began = time.monotonic()
     with process(bot_process, run) as bot:
-        deadline = began + FLAT
         since: float | None = None
         while since is None or time.monotonic() - since < 0.3:
+            now = time.monotonic()
             assert bot.is_alive(), f"the restarted bot ended: {tail(run.log)}"
-            assert time.monotonic() < deadline, (
-                f"not flat or hedged within {FLAT:.0f} s: {ledger.unsettled()}"
-            )
-            since = (since or time.monotonic()) if ledger.unsettled() is None else None
+            exposed = ledger.exposed()
+            if exposed is not None:
+                result.seconds = now - began
+                assert result.seconds < FLAT, f"not flat or hedged within {FLAT:.0f} s: {exposed}"
+            unsettled = exposed or ledger.unsettled()
+            assert now - began < BOOKS, f"the books are not in order within {BOOKS:.0f} s: {unsettled}"
+            since = None if unsettled else since or now
             time.sleep(0.05)
-        result.seconds = since - began
-        wait_until("calm", run.calm.exists, deadline - time.monotonic())
+        wait_until("calm", run.calm.exists, began + BOOKS - time.monotonic())
     result.steps = passages(run.steps)
 
 
@@ -297,19 +300,29 @@ class Ledger:
     def order_count(self) -> int:
         return sum(len(account["orders"]) for account in self._truth.accounts().values())
 
-    def unsettled(self) -> str | None:
-        """Why this is not yet flat or hedged, in the exchanges' truth and in the books; None when it is."""
+    def exposed(self) -> str | None:
+        """Why this is not flat or hedged in the exchanges' truth; None when it is."""
         accounts = self._truth.accounts()
-        held = {
+        if sum(self._held(accounts).values()) != 0:
+            return f"positions {self._held(accounts)}"
+        if any(not order["reduce_only"] for account in accounts.values() for order in account["open_orders"]):
+            return "an order that adds exposure is open"
+        if self._checkpoint().killed and any(account["positions"] for account in accounts.values()):
+            return "the kill switch is latched and something is held"
+        return None
+
+    def _held(self, accounts: dict[str, Any]) -> dict[str, Decimal]:
+        return {
             name: Decimal(row["quantity"])
             for name, account in accounts.items()
             for row in account["positions"]
             if row["symbol"] == SYMBOL and Decimal(row["quantity"])
         }
-        if sum(held.values()) != 0:
-            return f"positions {held}"
-        if self._checkpoint().killed and any(account["positions"] for account in accounts.values()):
-            return "the kill switch is latched and something is held"
+
+    def unsettled(self) -> str | None:
+        """Why the books are not in order, or not those of the exchanges; None when they are."""
+        accounts = self._truth.accounts()
+        held = self._held(accounts)
         if any(account["open_orders"] for account in accounts.values()):
             return "orders are open"
         books: Counter[str] = Counter()
@@ -330,7 +343,7 @@ class Ledger:
         """What must hold in the end, of every order and fill there ever was."""
         accounts, hedges = self._truth.accounts(), self.hedges()
         failures = result.failures
-        if (reason := self.unsettled()) is not None:
+        if (reason := self.exposed() or self.unsettled()) is not None:
             failures.append(f"in the end: {reason}")
         records = {order.client_id: order for hedge in hedges for order in hedge.orders}
         orders = [order for account in accounts.values() for order in account["orders"]]

@@ -225,7 +225,10 @@ async def test_an_order_in_doubt_does_not_hold_up_a_kill_for_ever() -> None:
         await bot.kill("somebody")
         await made.until(lambda: made.held(made.beta) == 0)
         assert made.held(made.alpha) == 10
+        made.alpha.calls.clear()
         await made.until(lambda: made.position == (0, 0), within=40)
+        looks = [operation for operation, _ in made.alpha.calls if operation == "get_open_orders"]
+        assert len(looks) < 15, "looking costs budget that orders and ledgers need"
         assert [order.quantity for order in made.store.flatten_orders.values()] == [10]
         made.alpha._failures.clear()
         await flat(made)

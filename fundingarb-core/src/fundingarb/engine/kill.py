@@ -30,8 +30,10 @@ from fundingarb.ports import Clock, Store
 
 log = logging.getLogger("fundingarb.kill")
 
-#: Real seconds between two looks at an account that is not flat, that is flat, and that cannot be read (at most).
+#: Real seconds between two looks at an account that is not flat, at most while nothing changes there (every look costs
+#: budget that orders and ledgers need too), at one that is flat, and at most at one that cannot be read.
 AGAIN = 0.5
+UNCHANGED = 3.0
 WATCH = 5.0
 LONGEST_PAUSE = 5.0
 #: Real seconds between two alerts that name what is not flat.
@@ -176,8 +178,12 @@ class KillSwitch:
         pause = AGAIN
         while True:
             self._close_hedges()
+            before = self._watches[name].open
             reached = await self._round(name)
-            pause = AGAIN if reached else min(pause * 2, LONGEST_PAUSE)
+            if reached and self._watches[name].open != before:
+                pause = AGAIN
+            else:
+                pause = min(pause * 2, UNCHANGED if reached else LONGEST_PAUSE)
             if self.flat and not self._told_flat:
                 self._told_flat = True
                 self._say("Flat: no order and no position is left", *self._accounts())
