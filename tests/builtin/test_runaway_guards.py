@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from pydantic import ValidationError
 from tests.domain.make import NOW, D, filled, hedge, order, plan
 
+from fundingarb.builtin.plugin import register_risk_rules
 from fundingarb.builtin.risk import DailyLoss, OrderRate, RoundTrips, TotalNotional
 from fundingarb.domain.hedge import Hedge, Mode
 from fundingarb.domain.instrument import Side
@@ -137,3 +141,17 @@ def test_the_usage_is_that_of_the_tightest_limit() -> None:
     )
     assert usage is not None
     assert (usage.share, usage.actual) == (D("0.8"), "1000.00 USD on beta")
+
+
+# settings
+
+
+def test_every_rule_and_setting_is_in_the_readme_with_its_default_and_others_are_refused(root: Path) -> None:
+    text = (root / "fundingarb-core" / "README.md").read_text()
+    for component in register_risk_rules():
+        (row,) = (line for line in text.splitlines() if line.startswith(f"| `{component.name}` |"))
+        for name, setting in component.settings.model_fields.items():
+            if name not in ("enabled", "accounts"):
+                assert re.search(rf"`{name}` \(`?{setting.default}\b", row), (component.name, name)
+        with pytest.raises(ValidationError):
+            component.settings.model_validate({"enabld": False})

@@ -78,6 +78,17 @@ async def test_a_clock_that_jumps_is_noticed_within_a_minute_and_open_hedges_are
         assert made.position == (10, -10)
 
 
+async def test_when_this_computers_time_is_set_the_clocks_are_compared_at_once() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await made.until(lambda: bot.state.hedges)
+        await anyio.sleep(5)
+        made.clock.start += timedelta(seconds=30)
+        for exchange in (made.alpha, made.beta):
+            exchange.clock_offset = timedelta(seconds=-30)
+        await made.until(lambda: all(a.halted for a in bot.state.accounts.values()), within=2)
+
+
 async def test_a_slow_answer_proves_nothing() -> None:
     """Half of six seconds may be the answer's or the question's: what it says of the clock is worth nothing."""
     made = floor()

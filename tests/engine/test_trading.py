@@ -502,6 +502,19 @@ async def test_a_liquidation_closes_the_other_leg_and_pauses_the_symbol() -> Non
         ]
 
 
+async def test_the_loss_of_a_liquidation_is_booked_to_the_last_digit() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await opened(made)
+        await booked(made)
+        made.beta.liquidate("BTC-USDT", "130")
+        await made.until(lambda: made.mode() is Mode.DONE and made.hedge.complete_fills, within=5)
+        pnl = await bot.pnl(made.hedge)
+        assert pnl.short.price == (D("99.9") - 130) * 10
+        for exchange, leg in ((made.alpha, pnl.long), (made.beta, pnl.short)):
+            assert leg.price + leg.funding - leg.fees == exchange.ledger.wallet - 100_000
+
+
 async def test_a_liquidation_while_opening_keeps_its_long_pause() -> None:
     made = floor(retry_pause=timedelta(seconds=1))
     async with made.running():

@@ -14,6 +14,7 @@ import anyio
 
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.engine.bus import Bus
+from fundingarb.engine.clock import elapsed
 from fundingarb.engine.gate import Priority, RequestGate
 from fundingarb.engine.state import Account
 from fundingarb.ports import Clock, KeyPermissions
@@ -50,10 +51,17 @@ class AccountChecks:
     # the clock
 
     async def watch_clock(self) -> None:
-        """Measure every minute, for as long as the bot runs."""
+        """Measure every minute, and when this computer's time was set, for as long as the bot runs."""
         while True:
-            pause = await self.measure_clock()
-            await anyio.sleep(pause)
+            pause, ahead = await self.measure_clock(), self._ahead()
+            for _ in range(round(pause)):
+                await anyio.sleep(1.0)
+                if abs(self._ahead() - ahead) > MOST:
+                    break
+
+    def _ahead(self) -> float:
+        """The time of day less the time that has passed, in real seconds: it changes only when the time is set."""
+        return (self.clock.time() - elapsed(self.clock)) / self.clock.speed
 
     async def measure_clock(self) -> float:
         """Measure once; returns the real seconds until the next time.
