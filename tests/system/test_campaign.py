@@ -1,0 +1,45 @@
+"""A very small campaign: a few hedges through the production adapters over real sockets, with three faults."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from tests.campaigns.wire.checks import Trade, Truth, naked_legs
+from tests.campaigns.wire.run import Options, run
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_few_hedges_under_faults(tmp_path: Path) -> None:
+    options = Options(
+        hedges=5, symbols=4, every=0.3, only=("lost_reply", "partial_fill", "disconnect"), hold=(0.0, 0.5), minutes=2
+    )  # fmt: skip
+    result = await run(options, tmp_path)
+    assert result.breaches == []
+    assert result.figures["hedges"]["binance-bybit"] >= 5
+    assert sum(result.figures["faults"].values()) > 0
+    assert result.figures["fills"] > 20
+
+
+def trade(number: int, account: str, quantity: str, at: float) -> Trade:
+    signed = Decimal(quantity)
+    return Trade(
+        str(number), account, account, "BTC-USDT", f"c{number}", signed, abs(signed) * 100, at, forced=False
+    )
+
+
+def test_time_without_a_counterpart_is_measured_without_outages() -> None:
+    trades = [
+        trade(1, "binance", "2", 100.0),
+        trade(2, "bybit", "-2", 130.0),
+        trade(3, "binance", "-2", 200.0),
+        trade(4, "bybit", "1.9", 260.0),  # what is left is within the tolerance
+    ]
+    truth = Truth({}, trades, {"BTC-USDT": Decimal("0.1")})
+    first, second = naked_legs(truth, 10.0, [("bybit", 110.0, 120.0), ("bybit", 115.0, 125.0)], 300.0)
+    assert (first.seconds, first.reachable_seconds, first.notional) == (3.0, 1.5, 200)
+    assert (second.seconds, second.reachable_seconds) == (6.0, 6.0)
+    (lasting,) = naked_legs(Truth({}, trades[:1], {}), 10.0, [], 300.0)
+    assert lasting.seconds == 20.0
