@@ -7,7 +7,7 @@ bot's is used but what it wrote into its database.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -16,6 +16,7 @@ from typing import Any
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.order import ZERO, Fill, FillKind
+from fundingarb.localnet.truth.types import Reason
 from fundingarb.ports import Store
 
 EVERY = 10**9
@@ -190,6 +191,20 @@ def order_breaches(truth: Truth, books: Books) -> list[str]:
         if record.filled and record.client_id not in placed:
             breaches.append(f"order: {record.client_id} filled {record.filled} here, unknown to the exchange")
     return breaches
+
+
+def refusal_breaches(truth: Truth, refused: Collection[str]) -> list[str]:
+    """No order that was ever recorded as refused (``refused``, client ids) was taken by its exchange."""
+    return [
+        f"outcome: {row['client_id']} was recorded as refused, but {name} took it: {row['status']}"
+        for name, account in truth.accounts.items()
+        for row in account["orders"]
+        if row["client_id"] in refused and row["status"] != "REJECTED" and row["reason"] != POST_ONLY
+    ]
+
+
+POST_ONLY = Reason.POST_ONLY_WOULD_TAKE.value
+"""Bybit takes such an order and cancels it at once, which is a refusal."""
 
 
 def target_breaches(truth: Truth, books: Books, targets: Mapping[str, Decimal]) -> list[str]:

@@ -148,6 +148,11 @@ def _frames(kind: str, **fields: Any) -> Callable[[Surroundings], list[Body]]:
     return make
 
 
+def _account_silent(around: Surroundings) -> list[Body]:
+    """Nothing of what happens to the account is told: only asking helps."""
+    return [{"kind": "frame_lost", "account": around.exchange, "probability": around.rng.choice((0.5, 1.0))}]
+
+
 def _frames_wrong(around: Surroundings) -> list[Body]:
     """Prices that were never true, in frames that look right; the next frame is right again."""
     message, topic = WRONG_FRAMES.get(around.exchange, ("{}", "*"))
@@ -210,7 +215,7 @@ RECIPES: Mapping[str, Recipe] = {
     "frames_out_of_order": Recipe(1, _frames("frame_reorder")),
     "frames_malformed": Recipe(1, _frames("frame_malformed")),
     "frames_lost": Recipe(1, _frames("frame_lost")),
-    "account_frames_lost": Recipe(1, _frames("frame_lost", topic="*order*")),
+    "account_frames_lost": Recipe(1, _account_silent),
     "frames_wrong": Recipe(1, _frames_wrong),
     "disconnect": Recipe(1.5, lambda a: [a.on("stream_disconnect", count=a.rng.choice((1, 2, 6)))]),
     "stall": Recipe(0.5, lambda a: [a.on("stream_stall", count=2, seconds=a.between(1.0, 20.0))]),

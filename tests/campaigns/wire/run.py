@@ -22,8 +22,9 @@ from tests.campaigns.wire.venue import SYMBOLS, Venues, run_venues
 
 from fundingarb.app import Extras, load_config, open_bot
 from fundingarb.demo.runner import demo_exchanges
-from fundingarb.domain.events import Alert, HedgeChanged, Severity
+from fundingarb.domain.events import Alert, HedgeChanged, OrderChanged, Severity
 from fundingarb.domain.hedge import Mode
+from fundingarb.domain.order import OrderState
 from fundingarb.engine.bot import Bot
 from fundingarb.errors import ConfigError, ExchangeError, StoreError
 from fundingarb.plugins import load_plugins
@@ -81,19 +82,23 @@ class Errors(logging.Handler):
 
 @dataclass
 class Watch:
-    """What the bot published: first quantities of hedges, alerts."""
+    """What the bot published: first quantities of hedges, orders it recorded as refused, alerts."""
 
     bot: Bot
     venues: Venues
     targets: dict[str, Decimal] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
     alerts: Counter[str] = field(default_factory=Counter)
 
     async def run(self) -> None:
-        with self.bot.bus.subscribe(100_000, HedgeChanged, Alert) as events:
+        with self.bot.bus.subscribe(100_000, HedgeChanged, OrderChanged, Alert) as events:
             while True:
                 event = await events.get()
                 if isinstance(event, HedgeChanged):
                     self.targets.setdefault(str(event.hedge.id), event.hedge.intent.quantity)
+                elif isinstance(event, OrderChanged):
+                    if event.order.state is OrderState.REFUSED:
+                        self.refused.add(event.order.client_id)
                 elif isinstance(event, Alert):
                     self.alerts[f"{event.severity.value} {event.title}"] += 1
                     if event.severity is Severity.CRITICAL:
@@ -303,6 +308,7 @@ async def _judge(live: Live) -> None:
                 *checks.fill_breaches(truth, books),
                 *checks.order_breaches(truth, books),
                 *checks.target_breaches(truth, books, live.watch.targets),
+                *checks.refusal_breaches(truth, live.watch.refused),
                 *checks.position_breaches(truth, bot.live_hedges()),
             ]
             if not breaches:
