@@ -39,7 +39,7 @@ def test_time_without_a_counterpart_is_measured_without_outages() -> None:
     ]
     truth = Truth({}, trades, {"BTC-USDT": Decimal("0.1")})
     first, second = naked_legs(truth, 10.0, [("bybit", 110.0, 120.0), ("bybit", 115.0, 125.0)], 300.0)
-    assert (first.seconds, first.reachable_seconds, first.notional) == (3.0, 1.5, 200)
+    assert (first.seconds, first.reachable_seconds, first.notional) == (3.0, 1.5, Decimal(200))
     assert (second.seconds, second.reachable_seconds) == (6.0, 6.0)
     (lasting,) = naked_legs(Truth({}, trades[:1], {}), 10.0, [], 300.0)
     assert lasting.seconds == 20.0
