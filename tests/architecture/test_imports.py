@@ -36,9 +36,12 @@ LAYERS: dict[str, set[str]] = {
     "app": VALUES | {"component", "config", "engine", "plugins", "store"},
     # Runs the engine as app does, on virtual time, and looks at the localnet's truth.
     "simulation": VALUES | {"app", "builtin", "config", "engine", "localnet", "plugins", "store"},
+    # What people command from outside a bot: the same store, and a bot of its own where none answers.
+    "panel": VALUES | {"app", "config", "engine", "process", "store"},
     "terminal": {"domain", "ports"},
     "demo": VALUES | {"app", "config", "engine", "localnet", "plugins", "store", "terminal"},
-    "cli": VALUES | {"app", "component", "config", "demo", "discovery", "engine", "plugins", "terminal"},
+    "cli": VALUES
+    | {"app", "component", "config", "demo", "discovery", "engine", "panel", "plugins", "terminal"},
     "__main__": {"cli"},
 }
 """Part of the core -> the other parts it may import, for run time or for types."""

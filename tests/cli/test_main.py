@@ -64,7 +64,9 @@ def test_help_lists_every_command(run_cli: RunCli) -> None:
     listed = [
         line.split()[0] for line in result.stdout.partition("Commands:")[2].splitlines() if line.strip()
     ]
-    assert listed == ["db", "demo", "localnet", "plugins", "rates", "run"]
+    assert listed == [
+        "db", "demo", "kill", "localnet", "plugins", "rates", "reconcile", "resume", "run", "status"
+    ]  # fmt: skip
 
 
 def test_version(run_cli: RunCli) -> None:

@@ -127,11 +127,7 @@ async def open_bot(
     """A bot, wired and with its store open; ``await bot.run()`` trades. Everything is closed on the way out."""
     extras = extras or Extras()
     plugins = plugins or load_plugins(config.plugins.allow)
-    if config.network != "localnet":
-        raise ConfigError(
-            f"network {config.network} needs the credentials vault, which this release does not have yet; "
-            "set network: localnet and start `fundingarb localnet`"
-        )
+    refuse_without_vault(config)
     accounts = configured_accounts(config, around, plugins)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(config.database.url, around.clock))
@@ -161,6 +157,28 @@ async def open_bot(
             services=await opener.services() if extras.services else {},
         )
         yield Bot(parts)
+
+
+@asynccontextmanager
+async def open_accounts(
+    config: Config, around: Surroundings, plugins: Plugins | None = None
+) -> AsyncIterator[dict[str, ExchangeAdapter]]:
+    """The adapters of the configured accounts, for looking at them; nothing trades."""
+    plugins = plugins or load_plugins(config.plugins.allow)
+    refuse_without_vault(config)
+    accounts = configured_accounts(config, around, plugins)
+    async with AsyncExitStack() as stack:
+        opener = _Opener(config, around, plugins, stack)
+        yield {name: await opener.exchange(exchange, name) for name, exchange in accounts.items()}
+
+
+def refuse_without_vault(config: Config) -> None:
+    """Raise ``ConfigError`` for a network whose keys would have to come from the vault."""
+    if config.network != "localnet":
+        raise ConfigError(
+            f"network {config.network} needs the credentials vault, which this release does not have yet; "
+            "set network: localnet and start `fundingarb localnet`"
+        )
 
 
 @asynccontextmanager
@@ -346,6 +364,7 @@ __all__ = [
     "Surroundings",
     "Venue",
     "load_config",
+    "open_accounts",
     "open_bot",
     "open_market_data",
     "read_ready_file",

@@ -19,13 +19,17 @@ UNEXPECTED = 1
 COMMANDS = {
     "db": Lazy("fundingarb.cli.db:db_command", "Look after the database."),
     "demo": Lazy("fundingarb.cli.demo:demo_command", "Trade on offline exchanges, with nothing to set up."),
+    "kill": Lazy("fundingarb.cli.kill:kill_command", "Latch the kill switch and close everything."),
     "localnet": Lazy(
         "fundingarb.localnet.command:localnet_command",
         "Serve offline exchanges on loopback until interrupted.",
     ),
     "plugins": Lazy("fundingarb.cli.plugins:plugins_command", "List what is installed."),
     "rates": Lazy("fundingarb.cli.rates:rates_command", "Watch funding rates and spreads."),
+    "reconcile": Lazy("fundingarb.cli.reconcile:reconcile_command", "Compare books and exchanges."),
+    "resume": Lazy("fundingarb.cli.kill:resume_command", "Release the kill switch."),
     "run": Lazy("fundingarb.cli.run:run_command", "Trade until interrupted."),
+    "status": Lazy("fundingarb.cli.status:status_command", "Say what the bot is doing."),
 }
 """Name -> command. The help text is the first sentence of the command's own help."""
 

@@ -25,3 +25,10 @@ def configure_logging(level: str = "INFO", file: Path | None = None) -> None:
     )
     for noisy in ("httpx", "aiohttp.access", "hypercorn.access", "ccxt", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def log_to_file_only(level: str, file: Path | None) -> None:
+    """For commands that say everything themselves: the log goes to ``file``, or without one nowhere."""
+    configure_logging(level, file)
+    if file is None:
+        logging.disable(logging.CRITICAL)

@@ -62,9 +62,8 @@ async def _run(config: Config, ready_file: Path | None) -> None:
 
     import anyio
 
-    from fundingarb.app import open_bot
+    from fundingarb.app import open_bot, refuse_without_vault
     from fundingarb.engine.bot import Bot
-    from fundingarb.errors import ConfigError
 
     async def stop_on_signal(bot: Bot, scope: anyio.CancelScope) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
@@ -75,11 +74,7 @@ async def _run(config: Config, ready_file: Path | None) -> None:
             async for _ in signals:
                 scope.cancel()
 
-    if config.network != "localnet":
-        raise ConfigError(
-            f"network {config.network} needs the credentials vault, which this release does not have yet; "
-            "set network: localnet and start `fundingarb localnet`"
-        )
+    refuse_without_vault(config)
     async with open_bot(config, load_surroundings(config, ready_file)) as bot:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stop_on_signal, bot, tasks.cancel_scope)

@@ -303,6 +303,8 @@ class KillSwitch:
 
     def _waiting_for(self, hedge: Hedge, leg: LegState) -> str:
         """What the loop is doing about a leg of ours."""
+        if leg.unresolved and leg.unresolved[0].client_id in self._state.in_flight:
+            return f"order {leg.unresolved[0].client_id} is on its way"
         if leg.unresolved:
             return f"order {leg.unresolved[0].client_id} is in doubt; asking"
         last = next((order.reason for order in reversed(hedge.orders) if order.leg is leg.plan.side), "")

@@ -1,0 +1,92 @@
+"""``fundingarb kill`` and ``fundingarb resume``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fundingarb.cli.run import CONFIG, READY_FILE, load_surroundings
+
+if TYPE_CHECKING:
+    from fundingarb.panel import Panel
+
+
+@click.command("kill")
+@CONFIG
+@READY_FILE
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def kill_command(config_file: Path | None, ready_file: Path | None, yes: bool) -> None:
+    """Latch the kill switch and close everything.
+
+    Entries go off, every order on every configured account is cancelled and every position closed, whoever opened
+    it, until the exchanges say that nothing is left. Works with the bot running, hanging or absent; a bot that does not
+    answer within 5 seconds is ended. The switch stays latched until fundingarb resume.
+    """
+    import anyio
+
+    anyio.run(_kill, config_file, ready_file, yes)
+
+
+async def _kill(config_file: Path | None, ready_file: Path | None, yes: bool) -> None:
+    import sys
+
+    from fundingarb.app import load_config
+    from fundingarb.cli.logs import log_to_file_only
+    from fundingarb.panel import open_panel
+
+    config = load_config(config_file)
+    log_to_file_only(config.logging.level, config.logging.file)
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("kill closes every position on every configured account; add --yes to go on")
+    async with open_panel(config, load_surroundings(config, ready_file), create=True) as panel:
+        if not yes:
+            for line in await _what(panel):
+                click.echo(line)
+            click.confirm("Close all of it?", abort=True)
+        await panel.kill(click.echo)
+
+
+async def _what(panel: Panel) -> list[str]:
+    """What a kill closes: hedges of ours, and whatever else is on the accounts."""
+    from fundingarb.domain.reconcile import Books, compare
+
+    hedges = await panel.hedges()
+    lines = [
+        f"hedge {hedge.symbol}: {hedge.long.filled} long on {hedge.intent.long.account}, "
+        f"{hedge.short.filled} short on {hedge.intent.short.account}"
+        for hedge in hedges
+    ]
+    for found in await panel.holdings():
+        if found.problem is not None:
+            lines.append(f"{found.account}: cannot be read ({found.problem}); what is there is closed too")
+        for difference in compare(found.account, hedges, found.positions, found.orders, Books()):
+            what = "order" if difference.subject == "open order" else f"{difference.quantity}"
+            name = f" {difference.exchange}" if difference.subject == "open order" else ""
+            lines.append(f"not of this bot: {found.account} {difference.symbol} {what}{name}")
+    return lines or ["nothing is open; the kill switch is latched all the same"]
+
+
+@click.command("resume")
+@CONFIG
+@READY_FILE
+def resume_command(config_file: Path | None, ready_file: Path | None) -> None:
+    """Release the kill switch.
+
+    Refused while an order or a position is left anywhere. Works with the bot running or absent.
+    """
+    import anyio
+
+    anyio.run(_resume, config_file, ready_file)
+
+
+async def _resume(config_file: Path | None, ready_file: Path | None) -> None:
+    from fundingarb.app import load_config
+    from fundingarb.cli.logs import log_to_file_only
+    from fundingarb.panel import open_panel
+
+    config = load_config(config_file)
+    log_to_file_only(config.logging.level, config.logging.file)
+    async with open_panel(config, load_surroundings(config, ready_file)) as panel:
+        click.echo(await panel.release(click.echo))

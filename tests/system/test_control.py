@@ -1,0 +1,263 @@
+"""``kill``, ``resume``, ``status`` and ``reconcile`` as processes, with the bot running, hanging or absent."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.conftest import RunCli
+from tests.system.programs import Control, Program, localnet, program, wait_for
+
+from fundingarb.app import open_accounts, read_ready_file
+from fundingarb.config import Config
+from fundingarb.domain.order import NewOrder, OrderSide, TimeInForce
+
+CONFIG = """\
+network: localnet
+database:
+  url: {database}
+services:
+  dashboard:
+    port: {port}
+trading:
+  symbols: [PEPE-USDT, WIF-USDT, ORDI-USDT, DOGE-USDT]
+"""
+Result = subprocess.CompletedProcess[str]
+
+
+class Town:
+    """Two exchanges and what it takes to command a bot on them."""
+
+    def __init__(self, folder: Path, ready: Path, control: Control, run_cli: RunCli, database: str) -> None:
+        self.folder, self.ready, self.control, self.run_cli = folder, ready, control, run_cli
+        self.config = folder / "fundingarb.yaml"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.config.write_text(CONFIG.format(database=database, port=port))
+        self.where = ("--config", str(self.config), "--ready-file", str(ready))
+
+    def cli(self, *arguments: str) -> Result:
+        return self.run_cli(*arguments, *self.where, timeout=90)
+
+    @contextmanager
+    def bot(self, name: str = "bot") -> Iterator[Program]:
+        """A running bot that answers commands."""
+        with program(self.folder, name, "run", *self.where) as running:
+            wait_for("bot that answers", lambda: "process" in self.answer(running), 60)
+            yield running
+
+    def answer(self, running: Program) -> str:
+        """What ``status`` says once this process answers; empty before."""
+        assert running.process.poll() is None, running.output
+        said = self.cli("status")
+        return said.stdout if f"process {running.process.pid}, " in said.stdout else ""
+
+    def trade(self, account: str, side: OrderSide, quantity: str, price: str | None = None) -> None:
+        """Somebody trades by hand on the account."""
+
+        async def place() -> None:
+            async with open_accounts(Config(), read_ready_file(self.ready)) as accounts:
+                await accounts[account].place_order(
+                    NewOrder(
+                        f"web-{time.monotonic_ns()}",
+                        "DOGE-USDT",
+                        side,
+                        Decimal(quantity),
+                        None if price is None else Decimal(price),
+                        TimeInForce.IOC if price is None else TimeInForce.GTC,
+                        False,
+                    )
+                )
+
+        anyio.run(place)
+
+    def hedged(self) -> bool:
+        """Whether some symbol is held on both exchanges."""
+        symbols = [symbol for _, symbol in self.control.positions()]
+        return any(symbols.count(symbol) == 2 for symbol in symbols)
+
+    def flat(self) -> bool:
+        accounts = self.control.get("/truth")["accounts"]
+        resting = [o for a in accounts.values() for o in a["orders"] if o["status"] in ("NEW", "PARTIALLY_FILLED")]
+        return not self.control.positions() and not resting
+
+
+@pytest.fixture
+def town(tmp_path: Path, run_cli: RunCli) -> Iterator[Town]:
+    with localnet(tmp_path, "--seed", "7", "--speed", "60") as (ready, control):
+        yield Town(tmp_path, ready, control, run_cli, f"sqlite:///{tmp_path / 'bot.db'}")
+
+
+@pytest.fixture
+def busy_town(tmp_path: Path, run_cli: RunCli) -> Iterator[Town]:
+    """Faster: hedges are opened within half a minute."""
+    with localnet(tmp_path, "--seed", "7", "--speed", "240") as (ready, control):
+        yield Town(tmp_path, ready, control, run_cli, f"sqlite:///{tmp_path / 'bot.db'}")
+
+
+def fine(result: Result) -> str:
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stderr == ""
+    return result.stdout
+
+
+def refused(result: Result, status: int = 2) -> str:
+    """The one line of a failure."""
+    assert result.returncode == status, result.stdout + result.stderr
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1, result.stderr
+    return result.stderr
+
+
+def test_without_a_bot_and_without_a_database(town: Town) -> None:
+    for command in ("status", "resume", "reconcile"):
+        assert "there is no database yet" in refused(town.cli(command))
+    assert "add --yes" in refused(town.cli("kill"))
+    town.trade("bybit", OrderSide.BUY, "1000")
+    said = fine(town.cli("kill", "--yes"))
+    assert "no bot is running: closing everything from here" in said
+    assert "flat: no order and no position is left" in said
+    assert town.flat()
+
+
+def test_with_the_bot_absent(town: Town) -> None:
+    with town.bot() as bot:
+        assert bot.end() == 0
+    said = fine(town.cli("status"))
+    assert said.startswith("bot: not running\nkill switch: never used\nhedges: none open\n")
+    assert "not latched" in refused(town.cli("resume"))
+    town.trade("bybit", OrderSide.BUY, "1000")
+    town.trade("binance", OrderSide.SELL, "500")
+    town.trade("binance", OrderSide.BUY, "500", "0.01")
+
+    # books and exchanges differ, and one of them is accepted
+    result = town.cli("reconcile")
+    assert "3 lines differ (binance DOGE-USDT, bybit DOGE-USDT)" in refused(result, 1)
+    assert result.stdout.count("DIFFERS") == 3
+    assert "no account gamma; configured: binance, bybit" in refused(
+        town.cli("reconcile", "--account", "gamma")
+    )
+    assert "choose one" in refused(town.cli("reconcile", "--accept", "--flatten"))
+    said = fine(town.cli("reconcile", "--accept", "--account", "bybit"))
+    assert "bybit DOGE-USDT: foreign position is 0 here, 1000 on the exchange: accepted" in said
+    assert "accepted: 1000" in said
+    said = fine(town.cli("reconcile", "--flatten", "--account", "binance"))
+    assert "cancelled" in said
+    assert town.control.positions() == {("bybit", "DOGE-USDT"): "1000"}
+    fine(town.cli("reconcile"))
+
+    # kill closes what was accepted as well; resume only when nothing is left
+    fine(town.cli("kill", "--yes"))
+    assert town.flat()
+    town.trade("bybit", OrderSide.SELL, "700")
+    assert "not flat: bybit (bybit) DOGE-USDT -700" in refused(town.cli("resume"))
+    assert "kill switch: LATCHED by cli:" in fine(town.cli("status"))
+    fine(town.cli("kill", "--yes"))
+    assert fine(town.cli("resume")) == "released; the next fundingarb run trades again\n"
+    assert "kill switch: released by cli:" in fine(town.cli("status"))
+    with town.bot() as bot:
+        assert "RUNNING" in town.answer(bot), "a kill that is over is not executed again"
+
+
+def test_with_the_bot_running(town: Town) -> None:
+    with town.bot() as bot:
+        assert "is in use: process" in refused(town.cli("run"))
+        town.trade("bybit", OrderSide.BUY, "1000")
+        refused(town.cli("reconcile"), 1)
+        wait_for("halt", lambda: "entries off: bybit DOGE-USDT: foreign position" in town.answer(bot), 40)
+        fine(town.cli("reconcile", "--accept"))
+        wait_for("entries", lambda: "entries off" not in town.answer(bot), 40)
+        said = fine(town.cli("kill", "--yes"))
+        assert said.startswith("kill switch latched\n")
+        assert said.endswith("flat: no order and no position is left\n")
+        assert "closing everything from here" not in said
+        assert town.flat()
+        assert ", KILLED, " in town.answer(bot)
+        assert fine(town.cli("resume")).startswith("released")
+        assert ", RUNNING, " in town.answer(bot)
+        assert bot.end() == 0, bot.output
+
+
+def test_with_the_bot_hanging(town: Town) -> None:
+    with town.bot() as bot:
+        town.trade("bybit", OrderSide.BUY, "1000")
+        bot.process.send_signal(signal.SIGSTOP)
+        assert "does not answer; fundingarb kill ends it and flattens" in refused(
+            town.cli("reconcile", "--flatten")
+        )
+        assert "does not answer" in fine(town.cli("status"))
+        said = fine(town.cli("kill", "--yes"))
+        assert f"the bot (process {bot.process.pid}) does not answer; ending it" in said
+        assert said.endswith("flat: no order and no position is left\n")
+        assert bot.process.wait(5) == -signal.SIGKILL
+        assert town.flat()
+    with town.bot("second") as again:
+        assert ", KILLED, " in town.answer(again), "the latch outlives every process"
+        town.trade("binance", OrderSide.SELL, "300")
+        wait_for("flat", town.flat, 30)
+
+
+def test_a_bot_that_dies_in_the_middle_of_a_kill(town: Town) -> None:
+    """Killed with -9 while it closes: the waiting command takes over; with both gone the next start does."""
+    with town.bot() as bot:
+        town.trade("bybit", OrderSide.BUY, "1000")
+        town.control.post(
+            "/faults", {"kind": "http_error", "operation": "order.place", "account": "bybit", "count": 6}
+        )
+        with program(town.folder, "kill", "kill", "--yes", *town.where) as kill:
+            wait_for("leg that is named", lambda: "not flat: bybit (bybit) DOGE-USDT 1000" in kill.output)
+            bot.end(signal.SIGKILL)
+            assert kill.process.wait(60) == 0, kill.output
+            assert "no bot is running: closing everything from here" in kill.output
+            assert town.flat()
+    assert fine(town.cli("resume")).startswith("released")
+    with town.bot("second") as bot:
+        town.trade("bybit", OrderSide.BUY, "1000")
+        town.control.post("/faults", {"kind": "http_error", "operation": "order.place", "account": "bybit"})
+        with program(town.folder, "again", "kill", "--yes", *town.where) as kill:
+            wait_for("leg that is named", lambda: "not flat: bybit" in kill.output)
+            kill.end(signal.SIGKILL)
+            bot.end(signal.SIGKILL)
+        town.control.post("/faults", {"clear": True})
+        assert town.control.positions() == {("bybit", "DOGE-USDT"): "1000"}
+    with town.bot("third") as bot:
+        wait_for("flat", town.flat, 30)
+        assert ", KILLED, " in town.answer(bot)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["running", "hanging", "absent"])
+def test_open_hedges_are_closed(busy_town: Town, how: str) -> None:
+    town = busy_town
+    with town.bot() as bot:
+        wait_for("open hedge", lambda: town.hedged() and "Position Opened" in bot.output, 120)
+        town.trade("bybit", OrderSide.BUY, "1000")
+        assert "hedge " in fine(town.cli("status"))
+        if how == "hanging":
+            bot.process.send_signal(signal.SIGSTOP)
+        elif how == "absent":
+            bot.end(signal.SIGKILL)
+        said = fine(town.cli("kill", "--yes"))
+        assert said.endswith("flat: no order and no position is left\n")
+        assert town.flat()
+        assert "hedges: none open" in wait_for(
+            "books", lambda: said if "none open" in (said := town.cli("status").stdout) else None, 30
+        )
+        fine(town.cli("reconcile"))
+
+
+@pytest.mark.slow
+def test_on_postgresql(tmp_path: Path, run_cli: RunCli, postgres_url: str) -> None:
+    with localnet(tmp_path, "--seed", "7", "--speed", "60") as (ready, control):
+        town = Town(tmp_path, ready, control, run_cli, postgres_url)
+        test_with_the_bot_running(town)
+        test_with_the_bot_hanging(town)
