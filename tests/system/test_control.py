@@ -129,6 +129,7 @@ def test_without_a_bot_and_without_a_database(town: Town) -> None:
     assert town.flat()
 
 
+@pytest.mark.slow
 def test_with_the_bot_absent(town: Town) -> None:
     with town.bot() as bot:
         assert bot.end() == 0
@@ -206,6 +207,7 @@ def test_with_the_bot_hanging(town: Town) -> None:
         wait_for("flat", town.flat, 30)
 
 
+@pytest.mark.slow
 def test_a_bot_that_dies_in_the_middle_of_a_kill(town: Town) -> None:
     """Killed with -9 while it closes: the waiting command takes over; with both gone the next start does."""
     with town.bot() as bot:
