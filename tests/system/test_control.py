@@ -87,7 +87,9 @@ class Town:
 
     def flat(self) -> bool:
         accounts = self.control.get("/truth")["accounts"]
-        resting = [o for a in accounts.values() for o in a["orders"] if o["status"] in ("NEW", "PARTIALLY_FILLED")]
+        resting = [
+            o for a in accounts.values() for o in a["orders"] if o["status"] in ("NEW", "PARTIALLY_FILLED")
+        ]
         return not self.control.positions() and not resting
 
 
