@@ -35,7 +35,9 @@ async def main(given: dict[str, Any]) -> None:
         sink = RecordingAccountSink()
         tasks.start_soon(adapter.stream_account, sink)
         tasks.start_soon(deadman.DeadMan(state.accounts["alpha"], state, gate, clock).run)
-        await anyio.sleep(1.5)  # two renewals, and the stream is up
+        while not sink.ups:  # noqa: ASYNC110 (another task's sink)
+            await anyio.sleep(0.05)
+        await anyio.sleep(1.5)
         print("resting", len(await adapter.get_open_orders()), len(sink.ups), flush=True)
         await anyio.sleep_forever()
 
