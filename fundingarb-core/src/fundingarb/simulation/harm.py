@@ -12,12 +12,13 @@ import anyio
 import anyio.abc
 
 from fundingarb.domain.hedge import CloseReason, Hedge, LegState
-from fundingarb.errors import ConfigError
+from fundingarb.errors import ConfigError, StoreError
 from fundingarb.localnet.faults import IMMEDIATE, Fault, FaultKind
 from fundingarb.localnet.truth.types import OrderRequest, OrderType, Refused, Side, TimeInForce
 from fundingarb.simulation.network import SimExchange
 from fundingarb.simulation.schedule import Strike
 from fundingarb.simulation.stages import Stage, stage_of
+from fundingarb.simulation.tripwire import Tripwire
 from fundingarb.simulation.world import World
 
 log = logging.getLogger("fundingarb.simulation")
@@ -199,6 +200,31 @@ class Harm:
                 await bot.close_hedge(hedge.id, CloseReason.MANUAL)
             except ConfigError:  # it is over already
                 return
+
+    async def _do_kill(self, strike: Strike, *_rest: object) -> None:
+        if self.world.bot is not None and self.world.up and self.world.bot.ready.is_set():
+            self.world.monitor.kill(self.world.clock.now())
+            await self.world.bot.kill("the operator")
+        else:
+            await self._do_kill_absent(strike)
+
+    async def _do_kill_absent(self, strike: Strike, *_rest: object) -> None:
+        self.world.down_until_told()
+        while True:
+            try:
+                now = self.world.clock.now()
+                await self.world.store.set_killed(True, "fundingarb kill", now)
+                self.world.monitor.kill(now)
+                break
+            except StoreError:
+                await anyio.sleep(0.5)
+        await anyio.sleep(strike.lasts)
+        self.world.may_start()
+
+    async def _do_kill_loss(self, strike: Strike, *_rest: object) -> None:
+        for rule in self.world.setup.rules:
+            if isinstance(rule, Tripwire):
+                rule.trip()
 
     async def _do_by_hand(
         self,

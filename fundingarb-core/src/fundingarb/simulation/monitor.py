@@ -231,12 +231,11 @@ class Monitor:
     def kill(self, at: datetime) -> None:
         """The kill switch was thrown: from now on nothing may be added, and everything has to become flat."""
         self.look(at)
-        self.killed_at = self.killed_at or at
-        self.rules.killed = True
+        self.killed_at = self.rules.killed_at = self.killed_at or at
 
     def resumed(self) -> None:
         """The kill switch was released."""
-        self.rules.killed = False
+        self.rules.killed_at = None
         self.killed_at = self.flat_at = self._kill_told = None
         self._kill_clock = 0.0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
@@ -75,6 +75,8 @@ class SimExchange:
         self.outages = 0
         self.broken_promises: set[str] = set()
         self.on_fault: Callable[[str, FaultKind, str | None], None] = lambda _exchange, _kind, _symbol: None
+        self.sent: dict[str, datetime] = {}
+        """Client order id -> when it was last sent."""
         self.links: list[Link] = []
         self._rng = random.Random(f"network/{seed}/{truth.name}")
         self._banned_until = 0.0
@@ -155,6 +157,8 @@ class SimExchange:
         answer: asyncio.Future[T] = loop.create_future()
         native = self.native(symbol) if symbol is not None else None
         sent = self.clock.monotonic()
+        if client_id and operation == "order.place":
+            self.sent[client_id] = self.clock.now()
 
         def arrive() -> None:
             outcome = self.plan(operation, account, native)

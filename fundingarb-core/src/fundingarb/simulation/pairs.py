@@ -12,6 +12,7 @@ from fundingarb.simulation.stages import Stage
 SENDING = (Stage.A_INTENT, Stage.B_INTENT, Stage.UNWIND, Stage.CLOSE_INTENT, Stage.CLOSE_ONE, Stage.KILLING)
 """Stages in which an order is on its way to an exchange."""
 ORDERS_ONLY = ("partial_fill", "late_accept", "broken_promise")
+KILLS = ("kill", "kill_absent", "kill_loss")
 FORCED = ("liquidation", "adl", "by_hand")
 FRAMES = tuple(
     kind.value
@@ -51,7 +52,7 @@ EXCLUDED = (
     ),
     Exclusion((Stage.FLAT, Stage.CLOSE_DONE), ("close",), "there is nothing to close"),
     Exclusion((Stage.KILLING,), KINDS, "met in the kill drill, which throws the switch in every stage"),
-    Exclusion(tuple(Stage), ("kill",), "met in the kill drill, which throws the switch in every stage"),
+    Exclusion(tuple(Stage), KILLS, "met in the kill drill, which throws the switch in every stage"),
 )
 
 

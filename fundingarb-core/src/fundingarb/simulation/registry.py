@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, select
 
+from fundingarb.domain.control import FlattenOrder
 from fundingarb.domain.hedge import Intent, OrderRecord
 from fundingarb.domain.order import OrderState
 from fundingarb.ports import Batch
@@ -23,6 +24,10 @@ class Registry(Protocol):
         """The committed row; None when there is none."""
         ...
 
+    def flatten(self, client_id: str) -> FlattenOrder | None:
+        """The committed row of an order that a kill or a person's flatten made; None when there is none."""
+        ...
+
     def unresolved(self, symbol: str) -> Collection[str]:
         """Client order ids of this symbol whose committed state is INTENDED or UNKNOWN."""
         ...
@@ -33,12 +38,15 @@ class CommittedRows:
     """A registry that is told of every batch once its commit has returned."""
 
     orders: dict[str, OrderRecord] = field(default_factory=dict)
+    flattens: dict[str, FlattenOrder] = field(default_factory=dict)
     intents: dict[UUID, Intent] = field(default_factory=dict)
     _open: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def take(self, batch: Batch) -> None:
         for intent in batch.intents:
             self.intents[intent.id] = intent
+        for flatten in batch.flatten_orders:
+            self.flattens[flatten.client_id] = flatten
         for order in batch.orders:
             self.orders[order.client_id] = order
             waiting = self._open.setdefault(self.intents[order.hedge_id].symbol, {})
@@ -49,6 +57,9 @@ class CommittedRows:
 
     def order(self, client_id: str) -> OrderRecord | None:
         return self.orders.get(client_id)
+
+    def flatten(self, client_id: str) -> FlattenOrder | None:
+        return self.flattens.get(client_id)
 
     def unresolved(self, symbol: str) -> Collection[str]:
         return self._open.get(symbol, {}).keys()
@@ -65,6 +76,11 @@ class SqlRegistry:
         table = tables.orders
         found = self._rows(select(table).where(table.c.client_id == client_id))
         return rows.order(found[0]) if found else None
+
+    def flatten(self, client_id: str) -> FlattenOrder | None:
+        table = tables.flatten_orders
+        found = self._rows(select(table).where(table.c.client_id == client_id))
+        return rows.flatten_order(found[0]) if found else None
 
     def unresolved(self, symbol: str) -> Collection[str]:
         orders, hedges = tables.orders, tables.positions

@@ -69,7 +69,9 @@ class OrderRules:
         self.prefix = prefix
         self.hedges: dict[UUID, HedgeStory] = {}
         self.from_memory: dict[str, datetime] = {}
-        self.killed = False
+        self.killed_at: datetime | None = None
+        self.sent_at: Callable[[str], datetime | None] = lambda _client_id: None
+        """When an order left, where that is known: one that left before a kill may arrive after it."""
         self.excused: Callable[[str], bool] = lambda _client_id: False
         """Orders that the exchange held up longer than it promised: their lateness is not the bot's."""
         self._seen: dict[tuple[str, str, str], datetime] = {}
@@ -92,6 +94,8 @@ class OrderRules:
             self.report("I3", at, f"{exchange} took a second order named {name}")
         self._seen[key] = at
         row = self.registry.order(name)
+        if row is None and self._flattens(exchange, instrument, order, at):
+            return
         if row is None:
             if not (order.reduce_only and database_down):
                 self.report("I2", at, f"{exchange} took {name}, which is not in the database")
@@ -111,6 +115,18 @@ class OrderRules:
                 self.report("REDUCE", at, f"{exchange} took {name}, which closes but is not reduce-only")
             return
         self._may_add(exchange, story, where, order, row, base_units(instrument), at)
+
+    def _flattens(self, exchange: str, instrument: Instrument, order: Order, at: datetime) -> bool:
+        """Whether a kill or a person's flatten committed this order; it may only reduce."""
+        flatten = self.registry.flatten(order.client_id)
+        if flatten is None:
+            return False
+        quantity = order.quantity * base_units(instrument)
+        if not order.reduce_only or quantity > flatten.quantity or order.side.value != flatten.side.value:
+            self.report(
+                "REDUCE", at, f"{exchange} took {order.client_id}, not the reduction that is committed"
+            )
+        return True
 
     def _as_committed(
         self, exchange: str, order: Order, instrument: Instrument, row: OrderRecord, at: datetime
@@ -146,7 +162,7 @@ class OrderRules:
         if self.excused(name):
             leg.adding.append(order)
             return
-        if self.killed:
+        if self.killed_at is not None and (self.sent_at(name) or row.created_at) > self.killed_at:
             self.report("I7", at, f"{exchange} took {name}, which adds exposure after the kill")
         if story.closing:
             self.report("REOPEN", at, f"{exchange} took {name}, which adds to a hedge that is being closed")
@@ -227,4 +243,5 @@ class OrderRules:
 
     def missing_rows(self) -> list[str]:
         """Orders that went out from memory while the database was down and are still not in it."""
-        return [name for name in self.from_memory if self.registry.order(name) is None]
+        known = (self.registry.order, self.registry.flatten)
+        return [name for name in self.from_memory if all(look(name) is None for look in known)]

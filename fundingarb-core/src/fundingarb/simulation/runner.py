@@ -29,6 +29,7 @@ from fundingarb.simulation.monitor import Breach
 from fundingarb.simulation.pairs import feasible
 from fundingarb.simulation.schedule import Schedule, random_schedule
 from fundingarb.simulation.script import Scripted
+from fundingarb.simulation.tripwire import Tripwire
 from fundingarb.simulation.virtual import LoopClock, VirtualLoop
 from fundingarb.simulation.world import Setup, World
 
@@ -127,7 +128,7 @@ def default_setup(schedule: Schedule, clock: LoopClock) -> Setup:
         accounts={name: name for name in EXCHANGES},
         settings=settings,
         strategy=Scripted(schedule.openings, entry, clock.start),
-        rules=(MarginAvailable(Decimal("0.9")),),
+        rules=(MarginAvailable(Decimal("0.9")), Tripwire()),
         lags={"alpha": (0.2, 0.1), "beta": (1.2, 0.4)},
         windows={"alpha": 4.0, "beta": 3.0},
     )
@@ -195,6 +196,8 @@ async def _reckon(world: World, schedule: Schedule) -> None:
         await _restart_in_silence(world)
     now = world.clock.now()
     truths = world.setup.truths
+    if world.monitor.killed_at is not None and world.monitor.flat_at is None:
+        world.monitor.breaches.append(Breach("I7", now, "long after the kill not everything is flat"))
     world.monitor.breaches += check_held(truths, world.hedges(), now)
     for name in world.monitor.rules.missing_rows():
         world.monitor.breaches.append(

@@ -30,6 +30,8 @@ OWN_KINDS = {
     "db_down": "every commit fails for `lasts` seconds",
     "close": "the operator closes the hedge",
     "kill": "the operator throws the kill switch",
+    "kill_absent": "the bot dies, the kill switch is thrown in the database, and `lasts` seconds later it starts",
+    "kill_loss": "the daily-loss guard trips and throws the kill switch",
 }
 """Faults beyond those of the localnet's ``FaultKind``."""
 
@@ -189,8 +191,6 @@ def random_schedule(
 def _aimed(rng: random.Random, stage: Stage, kind: str, seconds: float) -> Strike:
     """A strike of ``kind`` on a hedge that reaches ``stage``, with figures that suit the kind."""
     at = rng.uniform(0.0, seconds * 0.6)
-    if kind == "kill":
-        at = rng.uniform(seconds * 0.6, seconds * 0.8)
     placing = stage in (Stage.A_INTENT, Stage.B_INTENT, Stage.CLOSE_INTENT, Stage.UNWIND)
     operation = "order.place" if placing and rng.random() < 0.8 else rng.choice(("*", "order.*"))
     if kind in ("partial_fill", "late_accept", "broken_promise"):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 from typing import Literal
 
 import anyio
 
 from fundingarb.errors import StoreError
-from fundingarb.ports import Batch, Clock, Committed
+from fundingarb.ports import Batch, Checkpoint, Clock, Committed
 from fundingarb.store import InlineStore
 from fundingarb.store.database import make_engine, parse_url
 from fundingarb.store.session import Session
@@ -68,6 +69,16 @@ class SimStore(InlineStore):
     def _fail(self, reason: str) -> StoreError:
         self._failed_at = self.clock.monotonic()
         return StoreError(reason)
+
+    async def set_killed(self, killed: bool, actor: str, at: datetime) -> None:
+        if self.down:
+            raise self._fail("the disk is full; free some disk space")
+        await super().set_killed(killed, actor, at)
+
+    async def load(self) -> Checkpoint:
+        if self.down:
+            raise self._fail("the disk is full; free some disk space")
+        return await super().load()
 
     async def commit(self, batch: Batch) -> Committed:
         if not batch:

@@ -96,6 +96,7 @@ class World:
             database_down=lambda: self.store.failed_lately,
             running=lambda: self.up,
         )
+        self.monitor.rules.sent_at = self._sent_at
         self.monitor.rules.excused = lambda name: any(
             name in exchange.broken_promises for exchange in self.exchanges.values()
         )
@@ -120,6 +121,10 @@ class World:
         return SimExchange(
             truth, self.clock, seed=self.setup.seed, window=window, ledger_lag=ledger_lag, read_lag=read_lag
         )
+
+    def _sent_at(self, client_id: str) -> datetime | None:
+        times = [one.sent[client_id] for one in self.exchanges.values() if client_id in one.sent]
+        return max(times, default=None)
 
     # what is written down
 
@@ -224,13 +229,21 @@ class World:
         """Kill the bot where it stands; a new one starts ``seconds`` later."""
         if not self._may_start.is_set():
             return
-        self._may_start = anyio.Event()
+        self.down_until_told()
+        await self._dead.wait()
+        await anyio.sleep(seconds)
+        self.may_start()
+
+    def down_until_told(self) -> None:
+        """Kill the bot; none starts until ``may_start``."""
+        if self._may_start.is_set():
+            self._may_start = anyio.Event()
         self.monitor.look(self.clock.now())
         self.trace.add(f"{self.clock.time():.6f}", "crash")
         if self._scope is not None:
             self._scope.cancel()
-        await self._dead.wait()
-        await anyio.sleep(seconds)
+
+    def may_start(self) -> None:
         self._may_start.set()
 
     async def ready(self, within: float = 120.0) -> bool:
@@ -242,10 +255,17 @@ class World:
         while True:
             for exchange in self.exchanges.values():
                 exchange.sync()
+            if self.killed and self.monitor.killed_at is None:
+                self.monitor.kill(self.clock.now())
             self.monitor.look(self.clock.now())
             await anyio.sleep(BEAT)
 
     # what it looks like
+
+    @property
+    def killed(self) -> bool:
+        """Whether the running bot has the kill switch latched."""
+        return self.bot is not None and self.bot.state.killed
 
     def hedges(self) -> list[Hedge]:
         """As the running bot has them."""
