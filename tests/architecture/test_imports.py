@@ -41,7 +41,18 @@ LAYERS: dict[str, set[str]] = {
     "terminal": {"domain", "ports"},
     "demo": VALUES | {"app", "config", "engine", "localnet", "plugins", "store", "terminal"},
     "cli": VALUES
-    | {"app", "component", "config", "demo", "discovery", "engine", "panel", "plugins", "terminal"},
+    | {
+        "app",
+        "component",
+        "config",
+        "demo",
+        "discovery",
+        "engine",
+        "panel",
+        "plugins",
+        "simulation",
+        "terminal",
+    },
     "__main__": {"cli"},
 }
 """Part of the core -> the other parts it may import, for run time or for types."""

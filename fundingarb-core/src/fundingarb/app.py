@@ -182,6 +182,16 @@ def refuse_without_vault(config: Config) -> None:
 
 
 @asynccontextmanager
+async def open_judgement(
+    config: Config, around: Surroundings, plugins: Plugins
+) -> AsyncIterator[tuple[Strategy, Sequence[RiskRule]]]:
+    """The strategy and the risk rules of ``config``, without exchanges: what a drill runs on simulated ones."""
+    async with AsyncExitStack() as stack:
+        opener = _Opener(config, around, plugins, stack)
+        yield await opener.strategy(), await opener.risk_rules()
+
+
+@asynccontextmanager
 async def open_market_data(
     config: Config, around: Surroundings, plugins: Plugins | None = None
 ) -> AsyncIterator[Markets]:
@@ -366,6 +376,7 @@ __all__ = [
     "load_config",
     "open_accounts",
     "open_bot",
+    "open_judgement",
     "open_market_data",
     "read_ready_file",
     "run",

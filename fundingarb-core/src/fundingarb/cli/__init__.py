@@ -19,6 +19,7 @@ UNEXPECTED = 1
 COMMANDS = {
     "db": Lazy("fundingarb.cli.db:db_command", "Look after the database."),
     "demo": Lazy("fundingarb.cli.demo:demo_command", "Trade on offline exchanges, with nothing to set up."),
+    "drill": Lazy("fundingarb.cli.drill:drill_command", "Run disasters past the bot, in simulated time."),
     "kill": Lazy("fundingarb.cli.kill:kill_command", "Latch the kill switch and close everything."),
     "localnet": Lazy(
         "fundingarb.localnet.command:localnet_command",

@@ -26,7 +26,8 @@ TIERS = (
 class WavyModel:
     """Implements ``MarketModel``. Each price is a few slow waves; each exchange adds a small basis of its own.
 
-    Funding is settled every hour and differs between the exchanges by what ``rates`` says (fraction per hour).
+    Funding is settled every ``interval_hours`` and differs between the exchanges by some basis points an hour. It keeps
+    its sign, or changes it every ``turns`` hours (twenty minutes after the hour), so that hedges come to an end.
     """
 
     def __init__(
@@ -38,7 +39,9 @@ class WavyModel:
         start: float,
         interval_hours: int = 1,
         grid: float = 1.0,
+        turns: float | None = None,
     ) -> None:
+        self._turns = turns
         self._symbols = tuple(symbols)
         self._start = start
         self._interval = interval_hours
@@ -86,13 +89,22 @@ class WavyModel:
     def funding(self, exchange: str, symbol: str, time: float) -> Funding:
         length = self._interval * HOUR
         next_time = (math.floor(time / length) + 1) * length
-        return Funding(self._rate[exchange, symbol] * self._interval, self._interval, next_time)
+        return Funding(self._rate_at(exchange, symbol, time), self._interval, next_time)
+
+    def _rate_at(self, exchange: str, symbol: str, time: float) -> float:
+        """Per interval; the sign turns where that was asked for."""
+        rate = self._rate[exchange, symbol] * self._interval
+        if self._turns is not None and math.floor((time / HOUR - 1 / 3) / self._turns) % 2:
+            return -rate
+        return rate
 
     def settlements(self, exchange: str, symbol: str, start: float, end: float) -> Sequence[Settlement]:
         length = self._interval * HOUR
-        rate = self._rate[exchange, symbol] * self._interval
         numbers = range(math.floor(start / length) + 1, math.floor(end / length) + 1)
-        return [Settlement(number * length, rate, self._interval) for number in numbers]
+        return [
+            Settlement(n * length, self._rate_at(exchange, symbol, n * length - 1), self._interval)
+            for n in numbers
+        ]
 
 
 def _waves(key: int, size: float, periods: Sequence[float]) -> list[tuple[float, float, float]]:

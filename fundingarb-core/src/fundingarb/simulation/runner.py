@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -30,7 +31,7 @@ from fundingarb.simulation.pairs import feasible
 from fundingarb.simulation.schedule import Schedule, random_schedule
 from fundingarb.simulation.script import Scripted
 from fundingarb.simulation.tripwire import Tripwire
-from fundingarb.simulation.virtual import LoopClock, VirtualLoop
+from fundingarb.simulation.virtual import LoopClock, TimeStandsStill, VirtualLoop
 from fundingarb.simulation.world import Setup, World
 
 BEGIN = datetime(2026, 1, 5, 7, 56, tzinfo=timezone.utc)
@@ -134,30 +135,38 @@ def default_setup(schedule: Schedule, clock: LoopClock) -> Setup:
     )
 
 
+@asynccontextmanager
+async def default_world(schedule: Schedule, clock: LoopClock) -> AsyncIterator[Setup]:
+    """``default_setup``; nothing has to be closed."""
+    yield default_setup(schedule, clock)
+
+
+SetupFactory = Callable[[Schedule, LoopClock], AbstractAsyncContextManager[Setup]]
+
+
 def simulate(
     schedule: Schedule,
-    setup: Callable[[Schedule, LoopClock], Setup] = default_setup,
+    setup: SetupFactory = default_world,
     *,
     clock: LoopClock | None = None,
     lines: bool = False,
 ) -> Result:
     """Run ``schedule`` on a virtual loop of its own. ``lines`` keeps everything that happened, readable."""
     backend: dict[str, Any] = {"loop_factory": VirtualLoop}
-    return anyio.run(
-        _simulate,
-        schedule,
-        setup,
-        clock or LoopClock(BEGIN),
-        lines,
-        backend="asyncio",
-        backend_options=backend,
-    )
+    clock = clock or LoopClock(BEGIN)
+    try:
+        return anyio.run(_simulate, schedule, setup, clock, lines, backend="asyncio", backend_options=backend)
+    except TimeStandsStill as error:
+        return Result(schedule.seed, [Breach("RUNAWAY", clock.start, str(error))])
 
 
-async def _simulate(
-    schedule: Schedule, setup: Callable[[Schedule, LoopClock], Setup], clock: LoopClock, lines: bool
-) -> Result:
-    world = World(setup(schedule, clock))
+async def _simulate(schedule: Schedule, setup: SetupFactory, clock: LoopClock, lines: bool) -> Result:
+    async with setup(schedule, clock) as made:
+        return await _run(schedule, made, lines)
+
+
+async def _run(schedule: Schedule, setup: Setup, lines: bool) -> Result:
+    world = World(setup)
     if lines:
         world.trace.lines = []
     result = Result(schedule.seed)
@@ -169,8 +178,8 @@ async def _simulate(
         harm.stop()
         await _reckon(world, schedule)
         world.over = True
-        await _report(world, harm, result)
         tasks.cancel_scope.cancel()
+    await _report(world, harm, result)
     await world.store.close()
     return result
 

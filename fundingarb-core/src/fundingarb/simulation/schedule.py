@@ -151,10 +151,10 @@ def random_schedule(
     symbols: Sequence[str],
     *,
     per_seed: int = PER_SEED,
+    seconds: float = 400.0,
 ) -> Schedule:
     """The schedule of ``seed``; ``pairs`` are the feasible ones, struck in turn."""
     rng = random.Random(f"schedule/{seed}")
-    seconds = 400.0
     openings = []
     for number, symbol in enumerate(symbols):
         at = 3.0 + 4.0 * number

@@ -14,15 +14,28 @@ START = datetime(2026, 1, 5, 7, 38, tzinfo=timezone.utc)
 """22 minutes before an 8-hour settlement."""
 
 
+PATIENCE = 50_000
+"""Rounds of the loop at one moment after which time is taken to stand still for good."""
+
+
+class TimeStandsStill(RuntimeError):
+    """The program is busy without end at one moment: on a real clock it would burn a processor."""
+
+
 class _Instant(selectors.BaseSelector):
     """Polls what is ready; where a real one would sleep, the loop's time moves on instead."""
 
     def __init__(self) -> None:
         self._inner = selectors.DefaultSelector()
         self.now = 0.0
+        self._rounds = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = self._inner.select(0)
+        self._rounds = 0 if timeout else self._rounds + 1
+        if self._rounds > PATIENCE:
+            self._rounds = 0
+            raise TimeStandsStill(f"{PATIENCE} rounds of the event loop at one moment")
         if not ready:
             if timeout is None:
                 raise RuntimeError("deadlock: every task waits for something that nobody will do")
