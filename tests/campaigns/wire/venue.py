@@ -29,6 +29,7 @@ from aiohttp import web
 
 from fundingarb.app import Surroundings, surroundings
 from fundingarb.domain.events import Alert, Severity
+from fundingarb.domain.control import FlattenOrder
 from fundingarb.domain.hedge import OrderRecord
 from fundingarb.localnet.faults import FaultKind
 from fundingarb.localnet.installed import installed_dialects
@@ -84,6 +85,10 @@ class LateRegistry:
     def order(self, client_id: str) -> OrderRecord | None:
         rows = self._opened()
         return None if rows is None else rows.order(client_id)
+
+    def flatten(self, client_id: str) -> FlattenOrder | None:
+        rows = self._opened()
+        return None if rows is None else rows.flatten(client_id)
 
     def unresolved(self, symbol: str) -> Collection[str]:
         rows = self._opened()

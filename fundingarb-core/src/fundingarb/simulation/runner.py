@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import anyio
@@ -135,18 +135,12 @@ def default_setup(schedule: Schedule, clock: LoopClock) -> Setup:
     )
 
 
-@asynccontextmanager
-async def default_world(schedule: Schedule, clock: LoopClock) -> AsyncIterator[Setup]:
-    """``default_setup``; nothing has to be closed."""
-    yield default_setup(schedule, clock)
-
-
-SetupFactory = Callable[[Schedule, LoopClock], AbstractAsyncContextManager[Setup]]
+SetupFactory: TypeAlias = "Callable[[Schedule, LoopClock], Setup | AbstractAsyncContextManager[Setup]]"
 
 
 def simulate(
     schedule: Schedule,
-    setup: SetupFactory = default_world,
+    setup: SetupFactory = default_setup,
     *,
     clock: LoopClock | None = None,
     lines: bool = False,
@@ -161,8 +155,11 @@ def simulate(
 
 
 async def _simulate(schedule: Schedule, setup: SetupFactory, clock: LoopClock, lines: bool) -> Result:
-    async with setup(schedule, clock) as made:
+    made = setup(schedule, clock)
+    if isinstance(made, Setup):
         return await _run(schedule, made, lines)
+    async with made as opened:
+        return await _run(schedule, opened, lines)
 
 
 async def _run(schedule: Schedule, setup: Setup, lines: bool) -> Result:
