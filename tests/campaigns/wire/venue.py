@@ -28,8 +28,8 @@ import anyio
 from aiohttp import web
 
 from fundingarb.app import Surroundings, surroundings
-from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.control import FlattenOrder
+from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.hedge import OrderRecord
 from fundingarb.localnet.faults import FaultKind
 from fundingarb.localnet.installed import installed_dialects
