@@ -24,13 +24,14 @@ from fundingarb.config import load_config
 from fundingarb.domain.hedge import Hedge, Mode
 from fundingarb.domain.order import NewOrder, OrderSide, TimeInForce
 from fundingarb.engine.bot import Bot
+from fundingarb.engine.state import Account
 from fundingarb.errors import ConfigError, ExchangeError, StoreError
 from fundingarb.ports import MarketView, Proposals
 from fundingarb.store import open_store
 
 SYMBOL = "DOGE-USDT"
 SIZE = Decimal(900)
-BY_HAND = "byhand0001"
+BY_HAND, FOREIGN = "byhand0001", "LINK-USDT"
 #: Real seconds a bot that is asked for nothing runs on, after its accounts were found to match, before it says so.
 CALM = 1.2
 
@@ -120,13 +121,18 @@ async def _watch(bot: Bot, run: BotRun) -> None:
     while True:
         await anyio.sleep(0.05)
         killing = bot.state.killed and not bot.kill_switch.flat
-        if killing or _busy(bot) or any(account.halted for account in bot.state.accounts.values()):
+        if killing or _busy(bot) or any(_mismatch(account) for account in bot.state.accounts.values()):
             since = None
         elif since is None:
             since = bot.clock.monotonic()
         elif bot.clock.monotonic() - since > CALM:
             run.calm.write_text("calm")
             return
+
+
+def _mismatch(account: Account) -> bool:
+    """Whether an account does not match; a position by hand is not ours to touch before somebody throws the switch."""
+    return account.halted is not None and FOREIGN not in account.halted
 
 
 def _busy(bot: Bot) -> bool:
@@ -156,9 +162,7 @@ async def _kill(bot: Bot, run: BotRun) -> None:
 async def _kill_foreign(bot: Bot, run: BotRun) -> None:
     """There is a position that somebody opened by hand."""
     await _enter(bot, run)
-    by_hand = NewOrder(
-        BY_HAND, "LINK-USDT", OrderSide.BUY, Decimal(20), None, TimeInForce.IOC, reduce_only=False
-    )
+    by_hand = NewOrder(BY_HAND, FOREIGN, OrderSide.BUY, Decimal(20), None, TimeInForce.IOC, reduce_only=False)
     await bot.parts.accounts["bybit"].place_order(by_hand)
     await bot.kill("the campaign")
     await _until(lambda: bot.kill_switch.flat)
