@@ -51,9 +51,9 @@ PRELOAD = (
 SPEED = 60.0
 #: Real seconds: to be flat or hedged after a restart, and for its books to be in order (ledgers have request budgets);
 #: for a life of the bot to come to its armed failpoint.
-FLAT, BOOKS, LIFE = 60.0, 120.0, 45.0
+FLAT, BOOKS, LIFE = 60.0, 120.0, 90.0
 #: Simulated start and faults of each scenario.
-START = {"settle": "2026-01-05T07:52"}
+START = {"settle": "2026-01-05T07:42"}
 FAULTS: dict[str, Sequence[dict[str, Any]]] = {
     "partial": [
         {"kind": "partial_fill", "operation": "order.place", "account": account, "fraction": 0.4, "count": 1}
