@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 from uuid import UUID
 
@@ -37,8 +33,9 @@ from fundingarb.engine.settlements import Settlements
 from fundingarb.engine.state import Account, BotState
 from fundingarb.errors import ExchangeUnavailable, StoreError
 from fundingarb.ports import Batch
+from fundingarb.simulation.store import SimStore
 from fundingarb.simulation.virtual import START, LoopClock, VirtualLoop
-from fundingarb.store import InlineStore, tables, upgrade
+from fundingarb.store import tables
 from fundingarb.testing import FakeExchange
 
 pytestmark = pytest.mark.anyio
@@ -49,31 +46,13 @@ EXPECTED, BOOKED, MISSING = SettlementStatus.EXPECTED, SettlementStatus.BOOKED, 
 LATE, UNEXPECTED, VOID = SettlementStatus.LATE, SettlementStatus.UNEXPECTED, SettlementStatus.VOID
 
 
-@cache
-def _template() -> Path:
-    """A database with its tables, made once: migrating takes longer than most of what is tested here."""
-    path = Path(mkdtemp(prefix="fundingarb-settlements-")) / "empty.db"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
-def empty_database() -> Path:
-    """A fresh copy, overwritten by the next one."""
-    path = _template().with_name("current.db")
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    shutil.copy(_template(), path)
-    path.chmod(0o600)
-    return path
-
-
 class Desk:
     """Two accounts on two exchanges, their readers, the settlements, and a database that outlives them all."""
 
     def __init__(self) -> None:
         self.clock = LoopClock()
         self.alpha, self.beta = exchange("alpha", self.clock), exchange("beta", self.clock)
-        self.store = InlineStore(f"sqlite:///{empty_database()}", self.clock)
+        self.store = SimStore(self.clock)
         self.alerts: list[Alert] = []
         self.changes: list[Settlement] = []
         self.booked: list[PaymentBooked] = []
@@ -235,13 +214,6 @@ async def desk() -> Desk:
     made.announce("beta", "0.001", T)
     await made.open()
     return made
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tidy() -> Iterator[None]:
-    yield
-    shutil.rmtree(_template().parent)
-    _template.cache_clear()
 
 
 async def test_a_settlement_is_noted_as_it_passes_and_booked() -> None:

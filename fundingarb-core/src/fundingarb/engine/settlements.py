@@ -225,12 +225,11 @@ class Settlements:
         terms = self.calendar.terms((leg.instrument.exchange, leg.instrument.symbol))
         calendar = {at: known for at, known in terms.items() if first <= at <= last}
         known = self.state.settlements.get((leg.account, intent.symbol), {})
-        fresh: dict[datetime, Settlement] = {}
-        if not any(o.leg is leg.side and (o.state.unresolved or o.booked < o.filled) for o in hedge.orders):
-            fresh = {row.at: row for row in expect(hedge.id, leg, fills, calendar, now)}
-        elif any(at not in known for at in calendar):
-            self.state.unsettled.add(hedge.id)  # what was held cannot be said yet
         rows = [row for row in known.values() if row.hedge_id == hedge.id]
+        if any(o.leg is leg.side and (o.state.unresolved or o.booked < o.filled) for o in hedge.orders):
+            self.state.unsettled.add(hedge.id)  # what was held cannot be said yet
+            return self._changed(rows, matched([row.at for row in rows], payments), calendar)
+        fresh = {row.at: row for row in expect(hedge.id, leg, fills, calendar, now)}
         rows = [fresh.pop(row.at, row) if row.status is SettlementStatus.UNEXPECTED else row for row in rows]
         rows += [row for at, row in fresh.items() if at not in known]
         paid = matched([row.at for row in rows], payments)
