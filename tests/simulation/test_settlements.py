@@ -146,7 +146,7 @@ def test_a_ledger_that_posts_after_the_hedge_is_closed_and_the_bot_restarted() -
         await story.until(T + timedelta(minutes=2))
         await story.close()
         pnl = await story.pnl()
-        assert (pnl.short.awaited, pnl.short.funding) == (1, 0)
+        assert (pnl.short.awaited, pnl.short.funding) == (1, Decimal(0))
         assert pnl.short.outstanding is not None
         assert pnl.short.outstanding > 0
         await story.world.crash(10)
