@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 import socket
 import subprocess
@@ -14,7 +16,7 @@ from pathlib import Path
 import anyio
 import pytest
 from tests.conftest import RunCli
-from tests.system.programs import Control, Program, localnet, program, wait_for
+from tests.system.programs import FUNDINGARB, Control, Program, localnet, program, wait_for
 
 from fundingarb.app import open_accounts, read_ready_file
 from fundingarb.config import Config
@@ -80,6 +82,23 @@ class Town:
 
         anyio.run(place)
 
+    def asked_before_a_kill(self, answer: str) -> str:
+        """What ``kill`` shows and asks a person at a terminal, who answers."""
+        ours, theirs = pty.openpty()
+        os.write(ours, f"{answer}\n".encode())
+        done = subprocess.run(
+            [*FUNDINGARB, "kill", *self.where],
+            stdin=theirs,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        os.close(ours)
+        os.close(theirs)
+        assert done.returncode == 130, done.stdout + done.stderr
+        return done.stdout
+
     def hedged(self) -> bool:
         """Whether some symbol is held on both exchanges."""
         symbols = [symbol for _, symbol in self.control.positions()]
@@ -125,6 +144,11 @@ def test_without_a_bot_and_without_a_database(town: Town) -> None:
         assert "there is no database yet" in refused(town.cli(command))
     assert "add --yes" in refused(town.cli("kill"))
     town.trade("bybit", OrderSide.BUY, "1000")
+    asked = town.asked_before_a_kill("n")
+    assert "not of this bot: bybit DOGE-USDT 1000" in asked
+    assert "Close all of it? [y/N]" in asked
+    assert not town.flat()
+    assert "kill switch: never used" in fine(town.cli("status"))
     said = fine(town.cli("kill", "--yes"))
     assert "no bot is running: closing everything from here" in said
     assert "flat: no order and no position is left" in said

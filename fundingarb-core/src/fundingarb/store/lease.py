@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 import zlib
 from collections.abc import AsyncIterator, Sequence
@@ -116,6 +117,7 @@ class SqlLease:
         self._connection: Connection | None = None
         self._file = _FileLock(Path(f"{database.file.resolve()}.lock")) if database.file else None
         self._confirmed = float("-inf")
+        self._one_at_a_time = threading.Lock()
         self.epoch = 0
 
     @property
@@ -162,6 +164,10 @@ class SqlLease:
 
     def give_back(self) -> None:
         """Say that nobody holds it, and let go of the locks."""
+        with self._one_at_a_time:  # a confirmation that was abandoned may still be under way
+            self._give_back()
+
+    def _give_back(self) -> None:
         try:
             if self._connection is not None and self.epoch:
                 self._run(self._mine().values(holder="", expires_at=_now()))
@@ -201,6 +207,10 @@ class SqlLease:
         """None when it is still ours; else who has it. Raises StoreError while that cannot be known."""
         if self._database.memory:
             return None
+        with self._one_at_a_time:
+            return self._check()
+
+    def _check(self) -> str | None:
         if self._file is not None:
             if not self._file.confirmed():
                 return f"{self._file.path} was removed or replaced"
