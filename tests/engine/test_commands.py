@@ -273,3 +273,17 @@ async def test_modes_that_changed_under_a_hedge_halt_until_they_are_put_right() 
         made.alpha.leverage["BTC-USDT"], made.alpha.margin_mode = 5, "cross"
         await free(made)
         assert made.clock.now() - made.bot.started_at < timedelta(minutes=5)
+
+
+async def test_a_command_that_another_process_took_is_left_to_it() -> None:
+    made = floor()
+
+    async def too_late(command_id: object, at: object) -> bool:
+        return False
+
+    made.store.take_command = too_late  # type: ignore[method-assign]
+    async with made.running() as bot:
+        asked = await made.store.submit_command(command(made, CommandKind.PAUSE))
+        await anyio.sleep(3)
+        assert bot.status().state == "RUNNING"
+        assert made.store.commands[asked.key].done_at is None

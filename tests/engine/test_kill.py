@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,7 +16,14 @@ from tests.engine.test_trading import floor, opened
 from fundingarb.domain.control import flatten_order_id
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.hedge import CloseReason, Mode
-from fundingarb.domain.order import NewOrder, OrderSide, OrderState, TimeInForce
+from fundingarb.domain.order import (
+    ExchangePosition,
+    NewOrder,
+    OrderReport,
+    OrderSide,
+    OrderState,
+    TimeInForce,
+)
 from fundingarb.engine.bot import Bot
 from fundingarb.errors import ConfigError, ExchangeUnavailable, OutcomeUnknown
 from fundingarb.testing import FakeExchange, RecordingAlertSink, Script
@@ -267,6 +275,31 @@ async def test_a_late_fill_after_the_kill_is_closed() -> None:
         await by_hand(made.alpha, OrderSide.BUY, "4")
         await anyio.sleep(10)
         await flat(made)
+
+
+async def test_what_was_read_before_a_fill_does_not_count_as_flat() -> None:
+    """The order is not listed, the position is read, the order fills, and is over before anybody looks."""
+    made = floor()
+    async with made.running() as bot:
+        await made.until(lambda: made.alpha.ledger.orders)
+        entry = made.sent(made.alpha)[0].client_id
+        read = made.alpha.get_positions
+
+        async def none_listed() -> list[OrderReport]:
+            return []
+
+        async def then_filled() -> Sequence[ExchangePosition]:
+            found = await read()
+            if made.alpha.ledger.orders[entry].state is OrderState.OPEN:
+                made.alpha.fill_order(entry)
+            return found
+
+        made.alpha.get_open_orders = none_listed  # type: ignore[method-assign]
+        made.alpha.get_positions = then_filled  # type: ignore[method-assign]
+        bot.loop.stopping = True
+        await bot.kill_switch._round("alpha")
+        assert made.held(made.alpha) == 10
+        assert not bot.kill_switch._watches["alpha"].flat
 
 
 async def test_it_is_released_when_flat_and_only_then() -> None:

@@ -120,8 +120,8 @@ def town(tmp_path: Path, run_cli: RunCli) -> Iterator[Town]:
 
 @pytest.fixture
 def busy_town(tmp_path: Path, run_cli: RunCli) -> Iterator[Town]:
-    """Faster: hedges are opened within half a minute."""
-    with localnet(tmp_path, "--seed", "7", "--speed", "240") as (ready, control):
+    """Faster: hedges are opened within a minute, and stay open for longer than a test takes."""
+    with localnet(tmp_path, "--seed", "7", "--speed", "100") as (ready, control):
         yield Town(tmp_path, ready, control, run_cli, f"sqlite:///{tmp_path / 'bot.db'}")
 
 
@@ -268,8 +268,8 @@ def test_open_hedges_are_closed(busy_town: Town, how: str) -> None:
     town = busy_town
     with town.bot() as bot:
         wait_for("open hedge", lambda: town.hedged() and "Position Opened" in bot.output, 120)
-        town.trade("bybit", OrderSide.BUY, "1000")
         assert "hedge " in fine(town.cli("status"))
+        town.trade("bybit", OrderSide.BUY, "1000")
         if how == "hanging":
             bot.process.send_signal(signal.SIGSTOP)
         elif how == "absent":
