@@ -49,7 +49,7 @@ class HedgeStory:
     symbol: str
     legs: dict[tuple[str, str], _Leg] = field(default_factory=dict)
     first: tuple[str, str] | None = None
-    closing: bool = False
+    closing_since: datetime | None = None
     opened_at: datetime | None = None
     orders: int = 0
 
@@ -110,7 +110,8 @@ class OrderRules:
         leg = story.leg(where)
         leg.open[name] = True
         if row.purpose.reduces:
-            story.closing |= row.purpose is Purpose.CLOSE
+            if row.purpose is Purpose.CLOSE:
+                story.closing_since = story.closing_since or row.created_at
             if not order.reduce_only:
                 self.report("REDUCE", at, f"{exchange} took {name}, which closes but is not reduce-only")
             return
@@ -164,7 +165,8 @@ class OrderRules:
             return
         if self.killed_at is not None and (self.sent_at(name) or row.created_at) > self.killed_at:
             self.report("I7", at, f"{exchange} took {name}, which adds exposure after the kill")
-        if story.closing:
+        overtaken = story.closing_since is not None and row.created_at <= story.closing_since
+        if story.closing_since is not None and not overtaken:
             self.report("REOPEN", at, f"{exchange} took {name}, which adds to a hedge that is being closed")
         if order.reduce_only:
             self.report("REDUCE", at, f"{exchange} took {name}, which should add, as reduce-only")
@@ -188,7 +190,7 @@ class OrderRules:
             story.first = story.first or where
             story.opened_at = story.opened_at or at
             return
-        if row.purpose is Purpose.HEDGE:
+        if row.purpose is Purpose.HEDGE and not overtaken:  # on its way already when the close was decided
             self._hedges_what_there_is(exchange, story, leg, order, factor, at)
 
     def _hedges_what_there_is(

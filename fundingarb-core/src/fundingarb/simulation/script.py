@@ -15,7 +15,7 @@ from fundingarb.ports import Exit, MarketView, Proposals
 from fundingarb.simulation.schedule import Opening
 
 PATIENCE = 20.0
-"""Seconds after which an opening that could not be made is given up."""
+"""Seconds after which an opening that could not be made is given up, unless somebody has more patience."""
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Scripted:
     begin: datetime
     stopped: bool = False
     asleep: bool = False
+    patience: float = PATIENCE
     _next: int = 0
     _waiting: list[Opening] = field(default_factory=list)
     _asked: set[str] = field(default_factory=set)
@@ -46,7 +47,7 @@ class Scripted:
         live = {hedge.symbol for hedge in hedges}
         plans = []
         for opening in list(self._waiting):
-            if seconds > opening.at + PATIENCE:
+            if seconds > opening.at + self.patience:
                 self._waiting.remove(opening)
                 continue
             if opening.symbol in live:
