@@ -14,7 +14,7 @@ from tests.engine.rig import HEDGE_ID, exchange, hedge_on
 
 from fundingarb.domain.hedge import OrderRecord, next_order
 from fundingarb.domain.instrument import Side
-from fundingarb.domain.order import NewOrder, OrderState, Purpose, TimeInForce
+from fundingarb.domain.order import NewOrder, OrderSide, OrderState, Purpose, TimeInForce
 from fundingarb.engine.executor import READ_LAG, Executor
 from fundingarb.engine.gate import Priority, RequestGate
 from fundingarb.engine.state import Account, BotState
@@ -197,6 +197,29 @@ async def test_a_lost_reduction_is_given_up_once_it_has_expired() -> None:
         assert made.now(record).state is OrderState.UNKNOWN
         await made.look(1.5)
         assert (made.now(record).state, made.now(record).misses >= 3) == (OrderState.REFUSED, True)
+
+
+async def test_a_lost_reduction_is_given_up_although_somebody_else_has_reduced_the_position() -> None:
+    async with desk() as made:
+        await made.alpha.place_order(
+            NewOrder("web1", "BTC-USDT", OrderSide.SELL, D(4), None, TimeInForce.IOC, reduce_only=False)
+        )
+        made.alpha.script(Script.lost_request())
+        record = made.send(CLOSE, price=None)
+        await made.look(PROOF + 6)
+        assert made.now(record).state is OrderState.REFUSED
+
+
+async def test_an_order_may_be_missed_for_ever() -> None:
+    """Thousands of looks, as after days without a bound on expiry: none of them ends the bot."""
+    async with desk() as made:
+        made.alpha.order_expiry = None
+        made.alpha.script(Script.lost_request())
+        record = made.send()
+        await made.look(5)
+        made.state.put_order(replace(made.now(record), misses=5000))
+        await made.look(20)
+        assert made.now(record).misses > 5000
 
 
 async def test_the_proof_ends_when_it_can() -> None:

@@ -216,7 +216,9 @@ class Executor:
             self._forget(record.client_id)
             self._wake()
             return
-        pause = min(LOOK_IOC * 2**current.misses, 5.0, max(self._proof_left(account, current), LOOK_IOC))
+        pause = min(
+            LOOK_IOC * 2 ** min(current.misses, 6), 5.0, max(self._proof_left(account, current), LOOK_IOC)
+        )
         if current.state is OrderState.OPEN and current.time_in_force is not TimeInForce.IOC:
             pause = LOOK_CANCELLED if current.cancel_requested else LOOK_RESTING
         self._later(record, pause)
@@ -234,6 +236,7 @@ class Executor:
         """The exchange knows no such order. Conclusive only after repeated misses for as long as one may be on its way
         or invisible, and when the position does not look as if it had been filled.
 
+        A reduction needs no such witness: somebody else may have reduced the position, and repeated it opens nothing.
         The time runs from the first miss, not from the decision: the order may have waited long before it was sent.
         Where the exchange offers no bound on that time, a miss never proves anything.
         """
@@ -244,7 +247,7 @@ class Executor:
         proved = (
             current.misses + 1 >= PROOF_MISSES
             and self._proof_left(account, current) <= 0
-            and await self._position_untouched(account, symbol, current)
+            and (current.reduce_only or await self._position_untouched(account, symbol, current))
         )
         current = self._current(record)
         if current.state.terminal:
