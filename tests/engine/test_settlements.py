@@ -25,7 +25,7 @@ from fundingarb.domain.order import NewOrder, OrderSide, Purpose, TimeInForce
 from fundingarb.domain.pnl import HedgePnl, hedge_pnl
 from fundingarb.domain.settlement import Settlement, SettlementStatus
 from fundingarb.engine.accounts import AccountReader
-from fundingarb.engine.alerts import Announcer
+from fundingarb.engine.alerts import Announcer, unposted
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.markets import Markets
@@ -601,6 +601,25 @@ async def test_a_crash_between_the_payment_and_its_settlement_heals() -> None:
     await made.start()
     await made.settlements.look()
     assert await made.statuses() == [BOOKED]
+
+
+@pytest.mark.parametrize(
+    ("missing", "awaited", "outstanding", "said"),
+    [
+        (0, 0, "0", ""),
+        (1, 0, "-1.5", "1 settlement missing, expected -$1.50"),
+        (2, 1, "3", "2 settlements missing and 1 settlement not posted yet, expected $3.00"),
+        (0, 1, None, "1 settlement not posted yet, expected an unknown amount"),
+    ],
+)
+async def test_what_is_not_posted_is_said(
+    missing: int, awaited: int, outstanding: str | None, said: str
+) -> None:
+    plain = (await (await desk()).pnl()).long
+    expected = None if outstanding is None else D(outstanding)
+    long = replace(plain, missing=missing, awaited=awaited, outstanding=expected)
+    short = replace(plain, missing=0, awaited=0, outstanding=D(0))
+    assert unposted(HedgePnl(long, short, D(0))) == said
 
 
 # any order and duplication of reads

@@ -29,6 +29,7 @@ from fundingarb.demo.start import pick_start
 from fundingarb.demo.view import DemoView
 from fundingarb.domain.events import Alert, HedgeChanged, PaymentBooked
 from fundingarb.domain.hedge import Mode
+from fundingarb.engine.alerts import unposted
 from fundingarb.engine.bot import Bot
 from fundingarb.errors import ConfigError
 from fundingarb.localnet.models.seeded import DEFAULT_START
@@ -343,6 +344,9 @@ def summarise(
             f"net {Decimal(row['realized_pnl_usd']):.2f}",
             highlight=False,
         )
+    for hedge in books.hedges:
+        if waiting := unposted(books.pnl[str(hedge.id)]):
+            console.print(f"not in the figures of {hedge.symbol}: {waiting}", style="yellow")
     refused = ", ".join(f"{gate} {count}" for gate, count in report["refusals"].items()) or "none"
     console.print(f"refused by gate: {refused}", highlight=False)
     for hedge in books.hedges:
