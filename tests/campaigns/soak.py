@@ -18,7 +18,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -61,6 +61,34 @@ def resident() -> int:
 
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+def deep_size(found: object, seen: set[int]) -> int:
+    """Bytes of an object and of everything it refers to, as far as it has not been seen."""
+    if id(found) in seen or isinstance(found, type):
+        return 0
+    seen.add(id(found))
+    size = sys.getsizeof(found)
+    if isinstance(found, dict):
+        inner: Any = [*found.keys(), *found.values()]
+    elif isinstance(found, (list, tuple, set, frozenset, deque)):
+        inner = found
+    else:
+        names = [name for kind in type(found).__mro__ for name in getattr(kind, "__slots__", ())]
+        inner = [*(getattr(found, name, None) for name in names), getattr(found, "__dict__", None)]
+    return size + sum(deep_size(one, seen) for one in inner)
+
+
+def bystanders(world: World) -> int:
+    """Bytes of what only this test keeps, and must: the exchanges' own books and the monitor's notes of them."""
+    seen: set[int] = set()
+    books = [truth._core.accounts[name] for truth in world.setup.truths.values() for name in truth.accounts]
+    notes = [
+        world.monitor.rules.hedges, world.monitor.rules._seen, world.monitor.rules._row, world.monitor.exposures,
+        world.monitor.critical, world.registry.orders, world.registry.intents, world.stages,
+        *(one.sent for one in world.exchanges.values()),
+    ]  # fmt: skip
+    return sum(deep_size(one, seen) for one in (*books, *notes))
 
 
 def symbols(count: int) -> list[ModelSymbol]:
@@ -153,7 +181,7 @@ async def soak(asked: argparse.Namespace, database: str) -> dict[str, Any]:
         for part in range(20):
             await anyio.sleep(seconds / 20)
             gc.collect()
-            samples.append((resident(), len(anyio.get_running_tasks()), descriptors()))
+            samples.append((resident() - bystanders(world), len(anyio.get_running_tasks()), descriptors()))
             print(f"day {asked.days * (part + 1) / 20:5.1f}: {samples[-1]}", file=sys.stderr, flush=True)
         harm.stop()
         await world.ready()
@@ -178,7 +206,8 @@ async def soak(asked: argparse.Namespace, database: str) -> dict[str, Any]:
         "breaches": [str(breach) for breach in breaches[:5]],
         "ledger_equal": not any(breach.invariant in ("LEDGER", "I6") for breach in breaches),
         "unhedged_seconds_max": round(max(ages, default=0.0), 2),
-        "memory_bytes": samples[-1][0],
+        "memory_bytes": resident(),
+        "bystanders_bytes": bystanders(world),
         "memory_growth": round(growth, 4),
         "tasks": [one[1] for one in samples[:: max(1, len(samples) // 5)]],
         "descriptors": [one[2] for one in samples[:: max(1, len(samples) // 5)]],

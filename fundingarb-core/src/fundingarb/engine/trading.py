@@ -431,6 +431,9 @@ class TradingLoop:
             self.bus.publish(OrderChanged(order, now))
             if order.filled > order.booked:
                 self._want_fills(self.state.hedges[order.hedge_id], order.account)
+            if order.reduce_only and order.state.terminal and order.filled > order.booked:
+                # whether it left what we think: a person may have reduced the position as well
+                self.readers[order.account].want(positions=True)
         for hedge_id in changed:
             if hedge_id in self.state.hedges:
                 self.bus.publish(HedgeChanged(self.state.hedges[hedge_id], now))

@@ -19,6 +19,8 @@ class Excuse(str, Enum):
     """An order's outcome is unknown and being proved."""
     UNREACHABLE = "unreachable"
     """The exchange that would have to be asked does not answer."""
+    PERSON = "person"
+    """Somebody has just traded by hand: it takes the ledger and a look to know it."""
     DOWN = "down"
     """The bot does not run: it was killed and is not started again yet."""
 

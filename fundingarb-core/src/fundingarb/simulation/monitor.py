@@ -43,13 +43,14 @@ class Breach:
 @dataclass(frozen=True, slots=True)
 class Limits:
     """In real seconds. ``settling`` is how long an order may be under way before its outcome counts as unknown,
-    ``proof`` how much time per order its proof may be excused for."""
+    ``proof`` how much time per order its proof may be excused for, ``by_hand`` how much a person's trade excuses."""
 
     alert: float = 5.0
     flat: float = 30.0
     settling: float = 1.0
     proof: float = 60.0
     kill_alert: float = 30.0
+    by_hand: float = 10.0
 
 
 def moment(time_ms: float) -> datetime:
@@ -93,6 +94,7 @@ class Monitor:
         self._silent: str | None = None
         self._now: datetime | None = None
         self._unknown_since: dict[str, float] = {}
+        self._by_hand: dict[str, datetime] = {}
         self._undo = [truth.subscribe(self._listener(name)) for name, truth in self.exchanges.items()]
         lots: dict[str, Decimal] = {}
         for truth in self.exchanges.values():
@@ -128,6 +130,8 @@ class Monitor:
     def _order(self, exchange: str, event: OrderChanged, at: datetime) -> None:
         order = event.order
         if not self.rules.ours(order):
+            if event.fill is not None and not (order.liquidation or order.adl):
+                self._by_hand[self.exchanges[exchange].instruments[order.instrument].symbol] = at
             return
         if self._silent is not None and event.execution in ("NEW", "CANCELED", "AMENDED"):
             self._report("SILENT", at, f"{exchange}: {event.execution} {order.client_id} {self._silent}")
@@ -182,6 +186,9 @@ class Monitor:
         suspects = (heavier, exposure.last_moved)
         if any(where is not None and not self.reachable(where[0]) for where in suspects):
             return Excuse.UNREACHABLE
+        traded = self._by_hand.get(exposure.symbol)
+        if traded is not None and (now - traded).total_seconds() / self.speed <= self.limits.by_hand:
+            return Excuse.PERSON
         moment_now = now.timestamp() / self.speed
         for name in list(self.registry.unresolved(exposure.symbol)):
             since = self._unknown_since.setdefault(name, moment_now)
