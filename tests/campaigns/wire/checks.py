@@ -7,7 +7,7 @@ bot's is used but what it wrote into its database.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -193,14 +193,30 @@ def order_breaches(truth: Truth, books: Books) -> list[str]:
     return breaches
 
 
-def refusal_breaches(truth: Truth, refused: Collection[str]) -> list[str]:
-    """No order that was ever recorded as refused (``refused``, client ids) was taken by its exchange."""
-    return [
-        f"outcome: {row['client_id']} was recorded as refused, but {name} took it: {row['status']}"
-        for name, account in truth.accounts.items()
-        for row in account["orders"]
-        if row["client_id"] in refused and row["status"] != "REJECTED" and row["reason"] != POST_ONLY
-    ]
+def outcome_breaches(truth: Truth, over: Mapping[str, Decimal | None]) -> list[str]:
+    """What was recorded of an order when it was first recorded as over is how it ended.
+
+    ``over`` is client order id -> filled quantity, None where it was refused: then its exchange must not have taken it.
+    """
+    filled: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for trade in truth.trades:
+        filled[trade.client_id] += abs(trade.quantity)
+    breaches = []
+    for name, account in truth.accounts.items():
+        for row in account["orders"]:
+            client_id, refusal = row["client_id"], row["status"] == "REJECTED" or row["reason"] == POST_ONLY
+            if client_id not in over or refusal:
+                continue
+            recorded, real = over[client_id], filled[client_id]
+            if recorded is None:
+                breaches.append(
+                    f"outcome: {client_id} was recorded as refused, but {name} took it: {row['status']}"
+                )
+            elif recorded != real:
+                breaches.append(
+                    f"outcome: {client_id} was recorded as over with {recorded}, filled were {real}"
+                )
+    return breaches
 
 
 POST_ONLY = Reason.POST_ONLY_WOULD_TAKE.value

@@ -82,12 +82,13 @@ class Errors(logging.Handler):
 
 @dataclass
 class Watch:
-    """What the bot published: first quantities of hedges, orders it recorded as refused, alerts."""
+    """What the bot published: first quantities of hedges, orders when they were first recorded as over, alerts."""
 
     bot: Bot
     venues: Venues
     targets: dict[str, Decimal] = field(default_factory=dict)
-    refused: set[str] = field(default_factory=set)
+    over: dict[str, Decimal | None] = field(default_factory=dict)
+    """Client order id -> filled quantity; None where it was refused."""
     alerts: Counter[str] = field(default_factory=Counter)
 
     async def run(self) -> None:
@@ -97,8 +98,10 @@ class Watch:
                 if isinstance(event, HedgeChanged):
                     self.targets.setdefault(str(event.hedge.id), event.hedge.intent.quantity)
                 elif isinstance(event, OrderChanged):
-                    if event.order.state is OrderState.REFUSED:
-                        self.refused.add(event.order.client_id)
+                    order = event.order
+                    if order.state.terminal:
+                        refused = order.state is OrderState.REFUSED
+                        self.over.setdefault(order.client_id, None if refused else order.filled)
                 elif isinstance(event, Alert):
                     self.alerts[f"{event.severity.value} {event.title}"] += 1
                     if event.severity is Severity.CRITICAL:
@@ -308,7 +311,7 @@ async def _judge(live: Live) -> None:
                 *checks.fill_breaches(truth, books),
                 *checks.order_breaches(truth, books),
                 *checks.target_breaches(truth, books, live.watch.targets),
-                *checks.refusal_breaches(truth, live.watch.refused),
+                *checks.outcome_breaches(truth, live.watch.over),
                 *checks.position_breaches(truth, bot.live_hedges()),
             ]
             if not breaches:
@@ -321,6 +324,10 @@ async def _judge(live: Live) -> None:
     breaches += [f"invariant: {line}" for line in witness["invariants"]]
     breaches += [f"localnet: {line}" for line in witness["problems"]]
     breaches += [f"halted: {a.name}: {a.halted}" for a in bot.state.accounts.values() if a.halted]
+    if not options.every:
+        breaches += [
+            f"alert without a fault: {alert}" for alert in live.watch.alerts if "does not match" in alert
+        ]
     result.breaches += breaches
     orders = sum(len(account["orders"]) for account in document["accounts"].values())
     result.figures |= {
