@@ -336,6 +336,20 @@ async def test_a_partial_fill_is_cumulative(desk: Desk) -> None:
     assert sum(fill.quantity for fill in await desk.adapter.get_fills(desk.started)) == Decimal("0.2")
 
 
+async def test_a_fill_waits_until_its_order_is_found(desk: Desk) -> None:
+    """Binance's trade ledger does not name orders. A query that lags behind must not make the fill nobody's."""
+    order = desk.order(BUY, "0.5", "1010")
+    desk.fault(FaultKind.LOST_REPLY, operation="order.place")
+    with pytest.raises(OutcomeUnknown):
+        await desk.adapter.place_order(order)
+    if desk.venue == "binance":
+        desk.fault(FaultKind.REJECT, operation="order.query", code="-2013", message="Order does not exist.")
+        with pytest.raises(ExchangeUnavailable, match="not found yet"):
+            await desk.adapter.get_fills(desk.started)
+    (fill,) = await desk.adapter.get_fills(desk.started)
+    assert (fill.client_id, fill.quantity) == (order.client_id, Decimal("0.5"))
+
+
 @pytest.mark.parametrize(
     ("side", "quantity", "price", "reduce"),
     [

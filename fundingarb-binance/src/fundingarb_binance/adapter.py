@@ -21,7 +21,7 @@ from fundingarb.domain.order import (
     OrderReport,
     TimeInForce,
 )
-from fundingarb.errors import BadMessage, ExchangeError
+from fundingarb.errors import BadMessage, ExchangeError, ExchangeUnavailable
 from fundingarb.exchanges import values
 from fundingarb.exchanges.base import RestAdapter, endpoint, expiry
 from fundingarb.exchanges.parse import moment, plain, positive, to_ms
@@ -41,6 +41,9 @@ from fundingarb_binance.settings import BinanceSettings
 _TIME_IN_FORCE = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.POST_ONLY: "GTX"}
 _DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
 _MARGIN = {"CROSSED": "cross", "ISOLATED": "isolated"}
+
+QUERY_LAG_SECONDS = 60.0
+"""Real seconds for which an order query may lag behind the trade ledger."""
 
 COSTS: Mapping[str, Mapping[str, float]] = {
     "get_server_time": {"ip": 1},
@@ -282,7 +285,11 @@ class BinanceAdapter(RestAdapter):
         return messages.fill(row, self.account, instrument, client_id, fee)
 
     async def _client_id(self, row: schema.UserTrade, instrument: Instrument) -> str | None:
-        """The name of the order of a trade; None once Binance has forgotten the order."""
+        """The name of the order of a trade; None once Binance has forgotten the order.
+
+        The order of a trade that has just happened may not be found yet: booked without its name, the fill would
+        belong to nobody for good, so it is read again later.
+        """
         try:
             order = await self.read(
                 "fapiPrivateGetOrder",
@@ -290,9 +297,14 @@ class BinanceAdapter(RestAdapter):
                 {"symbol": instrument.exchange_id, "orderId": row.orderId},
             )
         except ExchangeError as error:
-            if error.code == "-2013":
-                return None
-            raise
+            if error.code != "-2013":
+                raise
+            age = (self.clock.time() - row.time / 1000) / self.clock.speed
+            if age < QUERY_LAG_SECONDS:
+                raise ExchangeUnavailable(
+                    f"binance: the order of trade {row.id} is not found yet", code=error.code
+                ) from error
+            return None
         self.note_order(str(row.orderId), order.clientOrderId)
         return order.clientOrderId or None
 
