@@ -2,8 +2,8 @@
 
 Each scenario runs once without a kill, which records its steps; then once per step with a kill there. The restart has
 to end flat or hedged within 60 s, with no order twice and every fill and payment booked; a second restart must send
-nothing. For a choice of kills that covers C1 to C14 of the failure model the restarted bot is killed as well, at each
-of its own steps. ``--only NAME`` runs one case again, with the name that was printed for it.
+nothing. For a kill of each of some crash points of the failure model the restarted bot is killed as well, at each of its
+own steps. ``--only NAME`` runs one case again, with the name that was printed for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -73,6 +72,8 @@ POINTS: Sequence[tuple[str, str, str]] = (
     ("C12", r".*", r".* .u\d+"),
 )
 """Crash point of the failure model, scenario, failpoints that are it. C13 is every kill of a restarted bot."""
+BUSY = ("C3", "C6", "C8", "C10", "C12", "C14")
+"""Crash points after which a restart has the most to do."""
 ALL = tuple(f"C{number}" for number in range(1, 15))
 
 
@@ -138,20 +139,20 @@ def worth_it(step: str) -> bool:
     return int(count) <= EACH.get(name.rpartition(" ")[2], 3)
 
 
-def recovery_cases(results: Sequence[Result], per_point: int) -> Iterator[Case]:
-    """For some kills of every crash point: one case per kind of step of the restart that followed.
+def recovery_cases(results: Sequence[Result], wanted: Sequence[str]) -> Iterator[Case]:
+    """For a kill of each wanted crash point: one case per kind of step of the restart that followed.
 
     Steps of the start that are alike whatever is found (opening, loading) are tried once.
     """
-    chosen: Counter[str] = Counter()
+    missing = set(wanted)
     seen: set[tuple[str, str]] = set()
     for result in sorted(
         results, key=lambda result: (result.case.scenario != "partial", result.case.scenario)
     ):
         points = crash_points(result.case)
-        if not result.reached or not points or all(chosen[point] >= per_point for point in points):
+        if not result.reached or not missing.intersection(points):
             continue
-        chosen.update(points)
+        missing -= set(points)
         for step in result.steps:
             name, _, count = step.rpartition(" #")
             key = ("" if re.match(START, name) else points[0], re.sub(r"\d+", "", name))
@@ -195,9 +196,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument(
         "--recovery",
-        type=int,
-        default=1,
-        help="kills per crash point and scenario whose restart is killed as well",
+        nargs="*",
+        choices=ALL,
+        default=list(BUSY),
+        help="crash points whose restart is killed as well",
     )
     parser.add_argument("--workers", type=int, default=4, help="cases at the same time")
     parser.add_argument("--only", help="one case, by the name that was printed for it")
