@@ -2,8 +2,8 @@
 
 Each scenario runs once without a kill, which records its steps; then once per step with a kill there. The restart has
 to end flat or hedged within 60 s, with no order twice and every fill and payment booked; a second restart must send
-nothing. For a kill of each of some crash points of the failure model the restarted bot is killed as well, at each of its
-own steps. ``--only NAME`` runs one case again, with the name that was printed for it.
+nothing. For a kill of each of some crash points of the failure model the restarted bot is killed as well, at each of
+its own steps. ``--only NAME`` runs one case again, with the name that was printed for it.
 """
 
 from __future__ import annotations
