@@ -17,9 +17,9 @@ from fundingarb.domain.control import OpenLeg
 from fundingarb.domain.hedge import CloseReason, Hedge, Mode
 from fundingarb.domain.market import RateBook
 from fundingarb.domain.opportunity import Refusal
-from fundingarb.domain.order import Fill, FillKind, OrderReport
 from fundingarb.domain.pnl import HedgePnl, hedge_pnl
-from fundingarb.engine.accounts import OVERLAP, AccountReader
+from fundingarb.engine.account_feed import AccountFeed
+from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.alerts import Announcer, lease_lost
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.checks import AccountChecks
@@ -34,19 +34,22 @@ from fundingarb.engine.health import HealthWatch
 from fundingarb.engine.kill import KillSwitch
 from fundingarb.engine.listings import ListingWatch
 from fundingarb.engine.manual import manual_plan
-from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
+from fundingarb.engine.markets import Markets
 from fundingarb.engine.reactions import Reactions
 from fundingarb.engine.resolve import Resolution
 from fundingarb.engine.settlements import Settlements
+from fundingarb.engine.startup import Startup
 from fundingarb.engine.state import Account, BotState, SoleProcess
 from fundingarb.engine.supervisor import keep_running
 from fundingarb.engine.trading import TradingLoop
 from fundingarb.engine.view import TradingSettings, View
+from fundingarb.engine.waiting import waiting_for
 from fundingarb.errors import ConfigError, ExchangeError, LeaseTaken, StoreError
 from fundingarb.ports import (
     AccountStatus,
     AlertSink,
     BotStatus,
+    Checkpoint,
     Clock,
     ExchangeAdapter,
     Guard,
@@ -60,51 +63,8 @@ from fundingarb.ports import (
 
 log = logging.getLogger("fundingarb.bot")
 
-#: Real seconds before fee tiers that could not be read are read again.
-FEES_AGAIN = 5.0
-#: Real seconds between two attempts to start with an exchange that does not answer.
-START_AGAIN = 5.0
 #: Real seconds at most before an account is read again after a failure: a leg may have lost its partner meanwhile.
 READ_AGAIN = 2.0
-
-
-@dataclass
-class AccountFeed:
-    """Where the events of one account's stream go (``ports.AccountSink``)."""
-
-    account: Account
-    bot: Bot
-
-    @property
-    def _reader(self) -> AccountReader:
-        return self.bot.readers[self.account.name]
-
-    def order(self, report: OrderReport) -> None:
-        record = self.bot.state.observe(report, self.bot.clock.now())
-        if record is not None:
-            self.bot.loop.wake()
-
-    def fill(self, fill: Fill) -> None:
-        ours = self.bot.state.owner(fill.client_id) is not None
-        if fill.kind is not FillKind.TRADE or not ours:  # the exchange itself, or a person
-            self._reader.want_fills(fill.symbol, fill.at - OVERLAP)
-            self._reader.want(fills=True, positions=True)
-
-    def funding(self, account: str) -> None:
-        self._reader.want(payments=True)
-
-    def position(self, account: str, symbol: str) -> None:
-        self._reader.want(fills=True, positions=True)
-
-    def connected(self, stream: str) -> None:
-        self.bot.markets.connected(stream)
-        self._reader.want(fills=True, payments=True, positions=True)
-
-    def disconnected(self, stream: str, reason: str) -> None:
-        self.bot.markets.disconnected(stream, reason)
-
-    def quarantined(self, stream: str, raw: bytes, reason: str) -> None:
-        self.bot.markets.quarantined(stream, raw, reason)
 
 
 @dataclass
@@ -160,28 +120,7 @@ class Bot:
         """Run until ``stop`` is called, which cancels resting entries first. Being cancelled is like a crash: the
         next start resolves what was under way. Raises ``LeaseTaken`` when another process has taken over."""
         checkpoint = await self.store.load()
-        self.state.adopt(checkpoint.hedges)
-        self.state.killed = checkpoint.killed
-        self.state.accepted = {(each.account, each.subject, each.name): each for each in checkpoint.accepted}
-        self.state.flatten_orders = {order.client_id: order for order in checkpoint.flatten_orders}
-        for hedge in checkpoint.hedges:
-            if hedge.intent.closed_at is not None:
-                self.state.cool_down(hedge.symbol, hedge.intent.closed_at + self.settings.pause_after(hedge))
-        for symbol, closed_at in checkpoint.liquidated.items():
-            self.state.cool_down(symbol, closed_at + self.settings.cooldown)
-        self._count_sent(checkpoint.hedges)
-        for name, adapter in self.parts.accounts.items():
-            account = Account(name, adapter)
-            account.fills_since = checkpoint.fills_since.get(name)
-            account.payments_since = checkpoint.payments_since.get(name)
-            self.state.accounts[name] = account
-        for hedge in self.state.live():
-            for leg in (hedge.intent.long, hedge.intent.short):
-                if leg.account not in self.state.accounts:
-                    raise ConfigError(
-                        f"a hedge of {hedge.symbol} is open on account {leg.account}, which is not configured; "
-                        "add it to accounts, or to the ready file it came from"
-                    )
+        self._take_up(checkpoint)
         for exchange, adapter in self.parts.market_data.items():
             self.gates[exchange] = RequestGate(
                 exchange, adapter.limits, self.clock, on_breaker=self._breaker_handler(exchange)
@@ -211,7 +150,11 @@ class Bot:
             self._start_readers(tasks)
             tasks.start_soon(self.kill_switch.run)
             tasks.start_soon(self.commands.run)
-            await self._start_feeds(tasks)
+            startup = Startup(
+                self.state, self.parts.market_data, self.gates, self.markets, self.readers, self.loop,
+                self.settings, self.clock, self._failed,
+            )  # fmt: skip
+            await startup.run(tasks)
             tasks.start_soon(self.loop.run)
             tasks.start_soon(keep_running, "settlements", self.settlements.run, self.clock, self._failed)
             for name, service in self.parts.services.items():
@@ -224,6 +167,31 @@ class Bot:
             tasks.cancel_scope.cancel()
         if self._replaced_by is not None:
             await self._say_replaced(self._replaced_by)
+
+    def _take_up(self, checkpoint: Checkpoint) -> None:
+        """Go on from what is stored. Raises ``ConfigError`` when an open hedge needs an account that is not there."""
+        self.state.adopt(checkpoint.hedges)
+        self.state.killed = checkpoint.killed
+        self.state.accepted = {(each.account, each.subject, each.name): each for each in checkpoint.accepted}
+        self.state.flatten_orders = {order.client_id: order for order in checkpoint.flatten_orders}
+        for hedge in checkpoint.hedges:
+            if hedge.intent.closed_at is not None:
+                self.state.cool_down(hedge.symbol, hedge.intent.closed_at + self.settings.pause_after(hedge))
+        for symbol, closed_at in checkpoint.liquidated.items():
+            self.state.cool_down(symbol, closed_at + self.settings.cooldown)
+        self._count_sent(checkpoint.hedges)
+        for name, adapter in self.parts.accounts.items():
+            account = Account(name, adapter)
+            account.fills_since = checkpoint.fills_since.get(name)
+            account.payments_since = checkpoint.payments_since.get(name)
+            self.state.accounts[name] = account
+        for hedge in self.state.live():
+            for leg in (hedge.intent.long, hedge.intent.short):
+                if leg.account not in self.state.accounts:
+                    raise ConfigError(
+                        f"a hedge of {hedge.symbol} is open on account {leg.account}, which is not configured; "
+                        "add it to accounts, or to the ready file it came from"
+                    )
 
     async def _keep_lease(self, everything: anyio.CancelScope) -> None:
         """When another process has the lease, this one does nothing more, not even tidy up: it is all the other's."""
@@ -304,7 +272,8 @@ class Bot:
 
     def _start_readers(self, tasks: anyio.abc.TaskGroup) -> None:
         for account in self.state.accounts.values():
-            reader, sink = self.readers[account.name], AccountFeed(account, self)
+            reader = self.readers[account.name]
+            sink = AccountFeed(self.state, self.markets, reader, self.clock, self._wake)
             events = partial(account.adapter.stream_account, sink)
             checks = AccountChecks(
                 account, self.gates[account.exchange], self.bus, self.clock, self.parts.network, self._wake
@@ -326,70 +295,6 @@ class Bot:
             guards, self.state, self.markets, self.store, self.bus, self.clock, self.announcer, self.pnl,
             self.kill,
         )  # fmt: skip
-
-    async def _start_feeds(self, tasks: anyio.abc.TaskGroup) -> None:
-        feeds = [
-            MarketFeed(
-                adapter, self.gates[exchange], self.markets, self.settings.symbols, self.clock, self._failed
-            )
-            for exchange, adapter in self.parts.market_data.items()
-        ]
-        if self.state.live() or self.state.killed:
-            # nothing waits for an exchange that does not answer but what needs that exchange
-            for feed in feeds:
-                tasks.start_soon(self._start_when_it_answers, feed, tasks)
-            return
-        listed = await load_feeds(feeds, self.settings.symbols)
-        for feed in feeds:
-            await self._start_exchange(feed, listed[feed.exchange], tasks)
-
-    async def _start_when_it_answers(self, feed: MarketFeed, tasks: anyio.abc.TaskGroup) -> None:
-        while True:
-            try:
-                symbols = await feed.load()
-            except ExchangeError as error:
-                self._failed(f"{feed.exchange}.start", error)
-                await anyio.sleep(START_AGAIN)
-            else:
-                await self._start_exchange(feed, symbols, tasks)
-                return
-
-    async def _start_exchange(
-        self, feed: MarketFeed, symbols: Sequence[str], tasks: anyio.abc.TaskGroup
-    ) -> None:
-        await feed.run(tasks)
-        for account in self.state.accounts.values():
-            if account.exchange == feed.exchange:
-                tasks.start_soon(self._start_account, account, symbols, tasks)
-
-    async def _start_account(
-        self, account: Account, symbols: Sequence[str], tasks: anyio.abc.TaskGroup
-    ) -> None:
-        reader, name = self.readers[account.name], account.name
-
-        async def fees() -> None:
-            while True:
-                missing = 0
-                for symbol in symbols:
-                    try:
-                        await reader.read_fees(symbol)
-                    except ExchangeError as error:
-                        missing += 1
-                        self._failed(f"{name}.fees of {symbol}", error)
-                if missing:
-                    await anyio.sleep(FEES_AGAIN)
-                else:
-                    await self.clock.sleep(24 * 3600)
-
-        async def modes() -> None:
-            busy = {hedge.symbol for hedge in self.state.live()}
-            for symbol in symbols:
-                if symbol not in busy:
-                    self.loop.prepare_soon(name, symbol, self.settings.leverage(name, symbol))
-                await anyio.lowlevel.checkpoint()
-
-        tasks.start_soon(keep_running, f"{name}.fees", fees, self.clock, self._failed)
-        await modes()
 
     async def _settle(self) -> None:
         """No resting entry is left behind, and what was filled is on disk."""
@@ -476,25 +381,8 @@ class Bot:
             ),
             streams=dict(self.markets.streams),
             pending_orders=sum(1 for h in self.state.live() for o in h.orders if not o.state.terminal),
-            waiting_for=self._waiting_for(),
+            waiting_for=waiting_for(self.state, loop),
         )
-
-    def _waiting_for(self) -> str:
-        live = self.state.live()
-        if any(hedge.intent.mode is not Mode.HOLDING for hedge in live):
-            return "orders to fill"
-        loop = getattr(self, "loop", None)
-        if loop is None:
-            return "the exchanges to answer"
-        if loop.entries_off_reason and not live:
-            return f"nothing: {loop.entries_off_reason}"
-        waiting = [refusal for refusal in loop.waiting.values() if refusal.gate == "window"]
-        if waiting and not loop.entries_off_reason:
-            best = max(waiting, key=lambda refusal: refusal.net_usd or Decimal(0))
-            return f"the entry window of {best.symbol}: {best.needed} UTC"
-        if live:
-            return "settlements, or a spread below tolerance"
-        return "a spread that passes every gate"
 
     async def open_hedge(self, symbol: str, long: str, short: str, size_usd: Decimal) -> UUID:
         """Open by hand: threshold and window are skipped, risk rules are not. Returns the hedge's id."""
