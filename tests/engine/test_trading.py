@@ -24,7 +24,7 @@ from fundingarb.domain.order import FillKind, NewOrder, OrderSide, OrderState, P
 from fundingarb.domain.risk import Portfolio, refuse
 from fundingarb.engine.bot import Bot
 from fundingarb.engine.view import TradingSettings
-from fundingarb.errors import ConfigError, ExchangeError, ExchangeUnavailable
+from fundingarb.errors import ConfigError, ExchangeError, ExchangeUnavailable, OutcomeUnknown
 from fundingarb.ports import AccountSink, Batch, Exit
 from fundingarb.simulation.virtual import START
 from fundingarb.testing import FakeExchange, RecordingAlertSink, Script
@@ -281,6 +281,22 @@ async def test_a_database_that_hangs_counts_as_down() -> None:
         assert "did not answer" in bot.loop.entries_off_reason
         made.store.commit = commit  # type: ignore[method-assign]
         await made.until(lambda: made.mode() is Mode.DONE)
+
+
+async def test_a_slow_database_does_not_delay_the_alert() -> None:
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    async with made.running():
+        await made.until(lambda: made.sent(made.alpha))
+
+        async def hang(batch: Batch) -> Any:
+            await anyio.sleep_forever()
+
+        made.store.commit = hang  # type: ignore[method-assign]
+        made.alpha.fill_order(made.sent(made.alpha)[0].client_id)
+        await made.until(lambda: made.held(made.alpha) == 10, within=1)
+        made.alpha.fail("place_order", OutcomeUnknown("no answer"), times=10_000)
+        await made.until(lambda: "Unhedged Position" in titles(sink), within=3.5)
 
 
 async def test_a_leg_without_its_partner_is_an_alert_within_five_seconds_and_every_thirty() -> None:

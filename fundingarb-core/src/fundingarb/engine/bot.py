@@ -156,6 +156,7 @@ class Bot:
             )  # fmt: skip
             await startup.run(tasks)
             tasks.start_soon(self.loop.run)
+            tasks.start_soon(self.loop.watch_naked)
             tasks.start_soon(keep_running, "settlements", self.settlements.run, self.clock, self._failed)
             for name, service in self.parts.services.items():
                 await service.start(self)

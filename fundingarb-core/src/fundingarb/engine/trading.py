@@ -44,6 +44,9 @@ from fundingarb.ports import Batch, Clock, Exit, Proposals, RiskRule, Store, Str
 
 log = logging.getLogger("fundingarb.trading")
 
+#: Real seconds between two looks for what is unhedged.
+NAKED_LOOK = 0.25
+
 #: Real seconds a commit may take: after that the database counts as down, and what reduces goes out without it.
 COMMIT_SECONDS = 2.0
 
@@ -127,11 +130,15 @@ class TradingLoop:
                 self._want_fills(self.state.hedges[hedge_id], action.account)
                 if action.positions:
                     self.readers[action.account].want(positions=True)
-        hedges = list(self.state.hedges.values())
-        for hedge in hedges:
+        for hedge in list(self.state.hedges.values()):
             for order in (*hedge.long.live, *hedge.short.live):
                 self.executor.watch(order)
-        self._naked.look(hedges, now)
+
+    async def watch_naked(self) -> None:
+        """Alert for what stays unhedged, whatever a tick is waiting for; runs until cancelled."""
+        while True:
+            self._naked.look(self.state.hedges.values(), self.clock.now())
+            await anyio.sleep(NAKED_LOOK)
 
     # looking
 
