@@ -27,6 +27,7 @@ from fundingarb.domain.decide import (
 )
 from fundingarb.domain.events import CandidateRefused, HedgeChanged, OrderChanged
 from fundingarb.domain.hedge import CloseReason, Hedge, Intent, LegPlan, Mode, OrderRecord
+from fundingarb.domain.netting import netted
 from fundingarb.domain.opportunity import HedgePlan, Refusal
 from fundingarb.domain.risk import Approved, approve, refuse
 from fundingarb.engine.accounts import AccountReader, prepare
@@ -110,7 +111,7 @@ class TradingLoop:
         self._scan(now)
         actions = [
             (hedge.id, action)
-            for hedge in list(self.state.hedges.values())
+            for hedge in netted(list(self.state.hedges.values()))
             for action in self._decide(hedge, now)
         ]
         placed = self._apply(actions, now)
@@ -137,7 +138,7 @@ class TradingLoop:
     async def watch_naked(self) -> None:
         """Alert for what stays unhedged, whatever a tick is waiting for; runs until cancelled."""
         while True:
-            self._naked.look(self.state.hedges.values(), self.clock.now())
+            self._naked.look(netted(list(self.state.hedges.values())), self.clock.now())
             await anyio.sleep(NAKED_LOOK)
 
     # looking

@@ -14,6 +14,7 @@ import anyio.abc
 
 from fundingarb.domain.events import Alert
 from fundingarb.domain.hedge import Hedge, Mode
+from fundingarb.domain.netting import netted
 from fundingarb.engine.bot import Bot, BotParts
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import FundingArbError
@@ -268,8 +269,8 @@ class World:
         return self.bot is not None and self.bot.state.killed
 
     def hedges(self) -> list[Hedge]:
-        """As the running bot has them."""
-        return [] if self.bot is None else list(self.bot.state.hedges.values())
+        """As they are held, to the running bot's knowledge."""
+        return [] if self.bot is None else list(netted(list(self.bot.state.hedges.values())))
 
     def settled(self) -> bool:
         """Whether every hedge is held even or over, with nothing under way and every fill booked."""
