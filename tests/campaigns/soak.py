@@ -83,12 +83,16 @@ def bystanders(world: World) -> int:
     """Bytes of what only this test keeps, and must: the exchanges' own books and the monitor's notes of them."""
     seen: set[int] = set()
     books = [truth._core.accounts[name] for truth in world.setup.truths.values() for name in truth.accounts]
+    settled = [track.settled for truth in world.setup.truths.values() for track in truth._tracks.values()]
+    recent = [
+        market.recent for truth in world.setup.truths.values() for market in truth._core.markets.values()
+    ]
     notes = [
         world.monitor.rules.hedges, world.monitor.rules._seen, world.monitor.rules._row, world.monitor.exposures,
         world.monitor.critical, world.registry.orders, world.registry.intents, world.stages,
         *(one.sent for one in world.exchanges.values()),
     ]  # fmt: skip
-    return sum(deep_size(one, seen) for one in (*books, *notes))
+    return sum(deep_size(one, seen) for one in (*books, *settled, *recent, *notes))
 
 
 def symbols(count: int) -> list[ModelSymbol]:

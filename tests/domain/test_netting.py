@@ -57,6 +57,13 @@ def test_strays_of_two_dead_hedges_cancel() -> None:
     assert legs(one) == legs(other) == ("0", "0")
 
 
+def test_what_has_cancelled_stays_so_when_another_hedge_is_opened() -> None:
+    one, other, live = netted(
+        [held(1, Mode.DONE, "4"), held(2, Mode.DONE, "-4"), held(3, Mode.OPENING, "0", "9", turned=True)]
+    )
+    assert (legs(one), legs(other), legs(live)) == (("0", "0"), ("0", "0"), ("0", "9"))
+
+
 def test_live_hedges_never_cancel_each_other() -> None:
     one, other = netted([held(1, Mode.HOLDING, "4", "4"), held(2, Mode.CLOSING, "4", "4", turned=True)])
     assert legs(one) == legs(other) == ("4", "4")

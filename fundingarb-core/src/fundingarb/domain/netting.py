@@ -37,7 +37,8 @@ def netted(hedges: Sequence[Hedge]) -> Sequence[Hedge]:
 
 
 def _beside(stray: Hedge, side: Side, hedges: Sequence[Hedge]) -> list[tuple[Hedge, Side]]:
-    """The other legs on the stray's account and symbol, those of live hedges first."""
+    """The other legs on the stray's account and symbol. Those of hedges that are over come first: what cancelled once
+    stays cancelled when another hedge is opened."""
     account = stray.intent.leg(side).account
     found = [
         (hedge, other)
@@ -47,7 +48,7 @@ def _beside(stray: Hedge, side: Side, hedges: Sequence[Hedge]) -> list[tuple[Hed
         and hedge.intent.leg(other).account == account
         and (hedge.id, other) != (stray.id, side)
     ]
-    return sorted(found, key=lambda one: not one[0].live)
+    return sorted(found, key=lambda one: one[0].live)
 
 
 def _with(hedge: Hedge, left: dict[tuple[UUID, Side], Decimal]) -> Hedge:
