@@ -296,6 +296,8 @@ def _leg(hedge: Hedge, which: str) -> LegState:
     second = hedge.leg(hedge.intent.first.opposite)
     if which == "working":
         return second if not second.idle else first
+    if which == "held":
+        return first if first.filled > 0 else second
     return second if which == "second" else first
 
 

@@ -136,6 +136,10 @@ class Monitor:
         if self._silent is not None and event.execution in ("NEW", "CANCELED", "AMENDED"):
             self._report("SILENT", at, f"{exchange}: {event.execution} {order.client_id} {self._silent}")
         instrument = self.exchanges[exchange].instruments[order.instrument]
+        if self.rules.excused(order.client_id):
+            self._by_hand[instrument.symbol] = (
+                at  # held up beyond every promise: as unforeseen as a person's trade
+            )
         if event.execution == "NEW":
             self.rules.taken(exchange, instrument, order, at, self.database_down())
         if event.fill is not None:

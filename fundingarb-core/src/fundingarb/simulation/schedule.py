@@ -36,7 +36,7 @@ OWN_KINDS = {
 """Faults beyond those of the localnet's ``FaultKind``."""
 
 KINDS: tuple[str, ...] = (*(kind.value for kind in FaultKind), *OWN_KINDS)
-PER_SEED = 12
+PER_SEED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,8 @@ def random_schedule(
             reason = rng.choice(("SPREAD", "SPREAD", "MANUAL"))
             openings.append(Opening(round(at, 3), symbol, long, short, usd, hold, reason))
             at += hold + rng.uniform(25.0, 60.0)
-    shuffled = list(pairs)
+    rare = (Stage.UNWIND, Stage.CLOSE_ONE)  # reached by few hedges: aimed at more often
+    shuffled = [pair for pair in pairs for _ in range(3 if pair[0] in rare else 1)]
     random.Random("pairs").shuffle(shuffled)
     chosen = [shuffled[(seed * per_seed + n) % len(shuffled)] for n in range(min(per_seed, len(shuffled)))]
     strikes = [_aimed(rng, stage, kind, seconds) for stage, kind in chosen]
@@ -204,7 +205,7 @@ def _aimed(rng: random.Random, stage: Stage, kind: str, seconds: float) -> Strik
         stage=stage.value,
         at=round(at, 3),
         delay=rng.choice(delays),
-        leg=rng.choice(("first", "second")) if not placing else "working",
+        leg=_leg_for(rng, stage, kind, placing),
         operation=operation,
         lasts=rng.choice((1.0, 4.0, 12.0, 25.0)) if lasting else 30.0,
         count=rng.choice((1, 1, 1, 2, 4)),
@@ -213,6 +214,13 @@ def _aimed(rng: random.Random, stage: Stage, kind: str, seconds: float) -> Strik
         factor=rng.choice((0.85, 0.97, 0.995, 1.005, 1.03, 1.15)),
         hours=rng.choice((2, 4, 8)),
     )
+
+
+def _leg_for(rng: random.Random, stage: Stage, kind: str, placing: bool) -> str:
+    """The leg to strike: for what takes a position away one that holds something."""
+    if kind in ("liquidation", "adl", "by_hand"):
+        return "first" if stage is Stage.B_INTENT else "held"
+    return "working" if placing else rng.choice(("first", "second"))
 
 
 def _seconds(rng: random.Random, kind: str) -> float:

@@ -59,6 +59,7 @@ class SimStore(InlineStore):
         self.commits = 0
         self.clock = clock
         self._failed_at = float("-inf")
+        self._unconfirmed = Committed()
         self.on_commit: list[Callable[[Batch], None]] = []
 
     @property
@@ -80,6 +81,16 @@ class SimStore(InlineStore):
             raise self._fail("the disk is full; free some disk space")
         return await super().load()
 
+    def _confirmed(self, batch: Batch, committed: Committed) -> Committed:
+        """What was stored by a commit that reported failure is new to whoever repeats it, as with the real store."""
+        fills = tuple(row for row in self._unconfirmed.fills if row in batch.fills)
+        payments = tuple(row for row in self._unconfirmed.payments if row in batch.payments)
+        self._unconfirmed = Committed(
+            tuple(row for row in self._unconfirmed.fills if row not in fills),
+            tuple(row for row in self._unconfirmed.payments if row not in payments),
+        )
+        return Committed((*fills, *committed.fills), (*payments, *committed.payments))
+
     async def commit(self, batch: Batch) -> Committed:
         if not batch:
             return Committed()
@@ -91,10 +102,12 @@ class SimStore(InlineStore):
         if how == "hang":
             self._failed_at = self.clock.monotonic() + HANG_SECONDS
             await anyio.sleep(HANG_SECONDS)
-        committed = await super().commit(batch)
+        committed = self._confirmed(batch, await super().commit(batch))
         self.commits += 1
         for told in self.on_commit:
             told(batch)
         if how == "after":
+            known = self._unconfirmed
+            self._unconfirmed = Committed(known.fills + committed.fills, known.payments + committed.payments)
             raise self._fail("the connection died while committing; it is tried again")
         return committed
