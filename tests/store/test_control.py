@@ -161,7 +161,6 @@ async def test_another_process_commands_while_the_bot_commits(url: str, store: S
     assert (await store.control()).killed
     assert [c.key for c in (await store.control()).commands] == [f"k{n}" for n in range(number)]
     assert (await store.load()).hedges[0].intent.version == commits + 1
-    assert commits > number
 
 
 async def test_a_lock_that_is_held_for_a_while_is_waited_for(tmp_path: Path) -> None:

@@ -31,20 +31,32 @@ services:
     port: {port}
 trading:
   symbols: [PEPE-USDT, WIF-USDT, ORDI-USDT, DOGE-USDT]
+  min_spread_base: {least_spread}
 """
+NO_SPREAD = "0.1"
+"""Beyond what the localnet offers: the bot opens nothing."""
+ANY_SPREAD = "0.0001"
 Result = subprocess.CompletedProcess[str]
 
 
 class Town:
     """Two exchanges and what it takes to command a bot on them."""
 
-    def __init__(self, folder: Path, ready: Path, control: Control, run_cli: RunCli, database: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ready: Path,
+        control: Control,
+        run_cli: RunCli,
+        database: str,
+        least_spread: str = NO_SPREAD,
+    ) -> None:
         self.folder, self.ready, self.control, self.run_cli = folder, ready, control, run_cli
         self.config = folder / "fundingarb.yaml"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        self.config.write_text(CONFIG.format(database=database, port=port))
+        self.config.write_text(CONFIG.format(database=database, port=port, least_spread=least_spread))
         self.where = ("--config", str(self.config), "--ready-file", str(ready))
 
     def cli(self, *arguments: str) -> Result:
@@ -122,7 +134,7 @@ def town(tmp_path: Path, run_cli: RunCli) -> Iterator[Town]:
 def busy_town(tmp_path: Path, run_cli: RunCli) -> Iterator[Town]:
     """Faster: hedges are opened within a minute, and stay open for longer than a test takes."""
     with localnet(tmp_path, "--seed", "7", "--speed", "100") as (ready, control):
-        yield Town(tmp_path, ready, control, run_cli, f"sqlite:///{tmp_path / 'bot.db'}")
+        yield Town(tmp_path, ready, control, run_cli, f"sqlite:///{tmp_path / 'bot.db'}", ANY_SPREAD)
 
 
 def fine(result: Result) -> str:
@@ -214,6 +226,7 @@ def test_with_the_bot_running(town: Town) -> None:
         assert bot.end() == 0, bot.output
 
 
+@pytest.mark.slow
 def test_with_the_bot_hanging(town: Town) -> None:
     with town.bot() as bot:
         town.trade("bybit", OrderSide.BUY, "1000")

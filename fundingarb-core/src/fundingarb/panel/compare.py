@@ -24,7 +24,7 @@ from fundingarb.domain.reconcile import (
     expected_positions,
 )
 from fundingarb.errors import ExchangeError
-from fundingarb.panel.panel import Panel
+from fundingarb.panel.panel import Panel, patiently
 from fundingarb.ports import Checkpoint, ExchangeAdapter
 
 LOOKS = 4
@@ -67,8 +67,8 @@ async def _look(panel: Panel, account: str, adapter: ExchangeAdapter) -> list[Ro
     since = _since(await panel.store.hedges(), panel.around.clock.now())
     booked = [p for p in await panel.store.payments() if p.account == account]
     try:
-        orders = await adapter.get_open_orders()
-        positions = await adapter.get_positions()
+        orders = await patiently(adapter.get_open_orders)
+        positions = await patiently(adapter.get_positions)
         paid = [] if since is None else await adapter.get_funding_payments(since - timedelta(hours=1))
         modes = [
             row for leg, symbol in _legs(checkpoint, account) for row in await _modes(adapter, leg, symbol)

@@ -8,11 +8,12 @@ in which anything is closed.
 from __future__ import annotations
 
 import getpass
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import anyio
@@ -23,12 +24,13 @@ from fundingarb.config import Config
 from fundingarb.domain.control import Command, CommandKind
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.order import ExchangePosition, OrderReport
-from fundingarb.errors import ConfigError, ExchangeError, FundingArbError, StoreError
+from fundingarb.errors import ConfigError, ExchangeError, FundingArbError, RateLimited, StoreError
 from fundingarb.ports import Checkpoint
 from fundingarb.process import Process, end, running
 from fundingarb.store import LeaseRow, SqlStore, hold_lease, open_store, revision_of
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 ACKNOWLEDGE = 5.0
 """Seconds that a bot has to take a command before it counts as hung."""
@@ -40,6 +42,8 @@ ASK_AGAIN = 10
 """How often a database that does not answer is asked again, a second apart."""
 READ_SECONDS = 5.0
 """How long an exchange may take before a person is asked without knowing what is there."""
+LEAST_WAIT, LONGEST_WAIT = 5.0, 65.0
+"""Seconds that an exchange which wants fewer requests is waited for, at once and in all, where nothing is pressing."""
 
 
 class NotFlat(FundingArbError):
@@ -236,7 +240,7 @@ class Panel:
         async with open_accounts(self.config, self.around) as accounts:
             names = sorted(accounts)
         async with hold_lease(self.config.database.url, names):
-            still = [line for found in await self.holdings() for line in _open(found)]
+            still = [line for found in await self.holdings(patient=True) for line in _open(found)]
             if still:
                 raise NotFlat(f"not flat: {'; '.join(still)}; run fundingarb kill first")
             await self._finish_kills()
@@ -258,19 +262,22 @@ class Panel:
 
     # looking
 
-    async def holdings(self) -> list[Holdings]:
-        """What is on every configured account now."""
+    async def holdings(self, *, patient: bool = False) -> list[Holdings]:
+        """What is on every configured account now; ``patient`` waits where an exchange wants fewer requests."""
         found: dict[str, Holdings] = {}
 
+        async def read(name: str, adapter: Any) -> Holdings:
+            with anyio.move_on_after(READ_SECONDS):
+                orders = await adapter.get_open_orders()
+                return Holdings(name, adapter.name, await adapter.get_positions(), orders)
+            return Holdings(name, adapter.name, problem="it does not answer")
+
         async def look(name: str, adapter: Any) -> None:
-            holdings = Holdings(name, adapter.name, problem="it does not answer")
             try:
-                with anyio.move_on_after(READ_SECONDS):
-                    orders = await adapter.get_open_orders()
-                    holdings = Holdings(name, adapter.name, await adapter.get_positions(), orders)
+                once = partial(read, name, adapter)
+                found[name] = await (patiently(once) if patient else once())
             except ExchangeError as error:
-                holdings = Holdings(name, adapter.name, problem=str(error))
-            found[name] = holdings
+                found[name] = Holdings(name, adapter.name, problem=str(error))
 
         async with open_accounts(self.config, self.around) as accounts, anyio.create_task_group() as tasks:
             for name, adapter in accounts.items():
@@ -291,6 +298,20 @@ async def open_panel(config: Config, around: Surroundings, *, create: bool = Fal
         raise ConfigError("there is no database yet: no bot has run with this configuration (database.url)")
     async with open_store(url, around.clock) as store:
         yield Panel(config, around, store)
+
+
+async def patiently(read: Callable[[], Awaitable[T]]) -> T:
+    """What ``read`` answers, asking again for a while when the exchange wants fewer requests."""
+    waited = 0.0
+    while True:
+        try:
+            return await read()
+        except RateLimited as error:
+            pause = max(error.retry_after, LEAST_WAIT)
+            waited += pause
+            if waited > LONGEST_WAIT:
+                raise
+            await anyio.sleep(pause)
 
 
 def _open(found: Holdings) -> list[str]:
