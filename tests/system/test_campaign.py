@@ -9,7 +9,7 @@ import pytest
 from tests.campaigns.wire.checks import Trade, Truth, naked_legs
 from tests.campaigns.wire.run import Options, run
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 async def test_a_few_hedges_under_faults(tmp_path: Path) -> None:

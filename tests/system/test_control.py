@@ -207,6 +207,7 @@ def test_with_the_bot_absent(town: Town) -> None:
         assert "RUNNING" in town.answer(bot), "a kill that is over is not executed again"
 
 
+@pytest.mark.slow
 def test_with_the_bot_running(town: Town) -> None:
     with town.bot() as bot:
         assert "is in use: process" in refused(town.cli("run"))

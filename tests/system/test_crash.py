@@ -5,7 +5,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from tests.campaigns.crash_case import PRELOAD, PROCESSES, Case, Result, run_case
+
+pytestmark = pytest.mark.slow
 
 KILLS = {
     "the first leg is filled and nobody knows": ("close", "sent se001, no reply #1"),
