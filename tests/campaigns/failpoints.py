@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ READS = ("get_open_orders", "get_positions", "get_fills", "get_funding_payments"
 
 @dataclass
 class Failpoints:
-    """Notes every passage in ``log``; kills this process at the passage called ``armed`` (``NAME #COUNT``)."""
+    """Notes every passage in ``log``; kills this process at ``armed`` (``NAME #COUNT``; ? is any letter)."""
 
     log: Path
     control: str
@@ -53,7 +54,7 @@ class Failpoints:
         self._seen.update(names)
         passages = [f"{name} #{self._seen[name]}" for name in names]
         self.note("; ".join(passages))
-        return self.armed in passages
+        return self.armed is not None and any(fnmatchcase(passage, self.armed) for passage in passages)
 
     def pass_by(self, *names: str) -> None:
         if self.reached(*names):
