@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
@@ -51,6 +52,7 @@ class SimStore(InlineStore):
     def __init__(self, clock: Clock, instance: str | None = None, url: str = MEMORY) -> None:
         if url == MEMORY:
             self._session = _memory_session(clock, instance)
+            weakref.finalize(self, self._session.close)
             self.instance = instance
         else:
             super().__init__(url, clock, instance)

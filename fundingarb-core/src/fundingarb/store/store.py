@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -165,6 +166,9 @@ class InlineStore:
     def __init__(self, url: str, clock: Clock, instance: str | None = None) -> None:
         self._session = Session(parse_url(url), clock, instance, migrate=True)
         self._session.open()
+        weakref.finalize(
+            self, self._session.close
+        )  # a run that is dropped in the middle leaves no connection open
         self.instance = instance
 
     async def commit(self, batch: Batch) -> Committed:
