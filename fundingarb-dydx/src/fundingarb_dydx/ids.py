@@ -118,8 +118,8 @@ class OrderNames:
                 for flags in (SHORT_TERM, LONG_TERM):
                     self._by_id[self.order_id(name, clob_pair_id, flags)] = name
             self._indexed[clob_pair_id] = known
-        name = self._by_id.get(exchange_order_id)
-        if name is not None and number_of(name).metadata == metadata:
-            return name
+        found = self._by_id.get(exchange_order_id)
+        if found is not None and number_of(found).metadata == metadata:
+            return found
         instance = instance_in(metadata)
         return None if instance is None else f"fa{instance}n{exchange_order_id.replace('-', '')[:14]}"
