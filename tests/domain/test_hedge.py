@@ -117,7 +117,7 @@ def test_projection_of_a_leg() -> None:
     assert long.reducing == D(2)
     assert len(long.live) == 1
     assert len(long.unresolved) == 2
-    assert long.frozen
+    assert long.unresolved
     assert not long.idle
     assert made.short.filled == D(4)
     assert made.short.idle

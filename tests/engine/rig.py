@@ -56,7 +56,8 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.failing: str | None = None
-        self.killed = False
+        self.killed = self.paused = False
+        self.released_at: datetime | None = None
         self.intents: dict[UUID, Intent] = {}
         self.orders: dict[str, OrderRecord] = {}
         self.booked: dict[tuple[str, str, str], tuple[Fill, UUID | None]] = {}
@@ -124,6 +125,8 @@ class MemoryStore:
             hedges,
             self.killed,
             1,
+            paused=self.paused,
+            released_at=self.released_at,
             liquidated={i.symbol: i.closed_at for i in over if i.closed_at},
             accepted=tuple(self.accepted.values()),
             flatten_orders=tuple(self.flatten_orders.values()),
@@ -177,6 +180,12 @@ class MemoryStore:
         if self.failing is not None:
             raise StoreError(self.failing)
         self.killed = killed
+        self.released_at = None if killed else at
+
+    async def set_paused(self, paused: bool, actor: str, at: datetime) -> None:
+        if self.failing is not None:
+            raise StoreError(self.failing)
+        self.paused = paused
 
     async def control(self) -> ControlState:
         waiting = [command for command in self.commands.values() if command.done_at is None]

@@ -19,7 +19,7 @@ from fundingarb.domain.hedge import CloseReason, Mode
 from fundingarb.domain.order import NewOrder, OrderSide, OrderState, TimeInForce
 from fundingarb.errors import ExchangeUnavailable
 from fundingarb.ports import AccountModes
-from fundingarb.testing import RecordingAlertSink
+from fundingarb.testing import RecordingAlertSink, Script
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +54,11 @@ async def test_pause_and_unpause() -> None:
             "paused; open hedges are looked after as before",
         )
         assert bot.status().state == "PAUSED"
+    async with made.running() as bot:
+        assert bot.status().state == "PAUSED", "also after a restart"
         assert said(await ask(made, CommandKind.UNPAUSE))[0]
+        assert bot.status().state == "RUNNING"
+    async with made.running() as bot:
         assert bot.status().state == "RUNNING"
 
 
@@ -223,6 +227,28 @@ async def test_a_leg_that_is_smaller_for_no_reason_known_is_evened_out_when_acce
     async with made.running():
         await free(made)
         assert made.hedge.long.filled == 6
+
+
+async def test_an_order_that_stays_in_doubt_is_told_and_given_up_when_a_person_has_looked() -> None:
+    """The entry never arrived, and a person has bought as much: the position will never prove it."""
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    made.alpha.script(Script.lost_request())
+    async with made.running():
+        await made.until(lambda: made.sent(made.alpha))
+        await by_hand(made.alpha, OrderSide.BUY, "10")
+        await made.until(lambda: "Order In Doubt" in [alert.title for alert in sink.alerts], within=60)
+        (entry,) = made.hedge.orders
+        assert entry.state is OrderState.UNKNOWN
+        assert made.position == (10, 0)
+        done = await ask(made, CommandKind.ACCEPT)
+        assert lines(done) == [
+            f"alpha: order {entry.client_id} was in doubt and is given up",
+            "alpha BTC-USDT: foreign position is 0 here, 10 on the exchange: accepted",
+        ]
+        await made.until(lambda: made.mode() is Mode.DONE)
+        assert made.position == (10, 0)
+        assert [a.title for a in sink.alerts].count("Order In Doubt") == 1
 
 
 async def test_nothing_to_resolve_and_an_account_that_is_none() -> None:

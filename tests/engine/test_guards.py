@@ -197,6 +197,13 @@ async def test_a_loss_with_the_kill_reaction_latches_the_kill_switch() -> None:
         await made.until(lambda: bot.state.killed, within=5)
         await made.until(lambda: made.store.killed, within=5)
         assert bot.loop.entries_off_reason == "kill switch latched"
+        await made.until(lambda: bot.flattened)
+        await bot.release("somebody")
+    async with made.running() as bot:
+        await made.until(lambda: titles(sink).count("Limit Reached: daily-loss") == 2, within=10)
+        await anyio.sleep(5)
+        assert not bot.state.killed, "a person has decided to go on today; entries are off all the same"
+        assert len(bot.state.hedges) == 1
 
 
 async def test_near_the_limit_is_a_warning() -> None:

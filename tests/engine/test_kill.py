@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -26,6 +27,7 @@ from fundingarb.domain.order import (
 )
 from fundingarb.engine.bot import Bot
 from fundingarb.errors import ConfigError, ExchangeUnavailable, OutcomeUnknown
+from fundingarb.ports import Batch
 from fundingarb.testing import FakeExchange, RecordingAlertSink, Script
 
 pytestmark = pytest.mark.anyio
@@ -264,6 +266,34 @@ async def test_the_database_may_be_down() -> None:
         await made.until(lambda: latched(made))
         await by_hand(made.alpha, OrderSide.BUY, "1", name="web_9")
         await made.until(lambda: len(made.store.flatten_orders) == 2)
+
+
+async def test_a_database_that_hangs_holds_up_nothing() -> None:
+    made = floor()
+    commit = made.store.commit
+
+    async def hangs(batch: Batch) -> Any:
+        if batch.flatten_orders:
+            await anyio.sleep_forever()
+        return await commit(batch)
+
+    made.store.commit = hangs  # type: ignore[method-assign]
+    await by_hand(made.alpha, OrderSide.BUY, "3")
+    async with made.running() as bot:
+        await bot.kill("somebody")
+        await flat(made, within=20)
+
+
+async def test_what_is_more_than_one_order_may_ask_for_is_closed_with_several() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await made.until(lambda: ("alpha", "BTC-USDT") in bot.markets.instruments)
+        listed = bot.markets.instruments["alpha", "BTC-USDT"]
+        bot.markets.instruments["alpha", "BTC-USDT"] = replace(listed, max_market_quantity=D(4))
+        await by_hand(made.alpha, OrderSide.BUY, "9")
+        await bot.kill("somebody")
+        await flat(made)
+        assert [order.quantity for order in made.store.flatten_orders.values()] == [4, 4, 1]
 
 
 async def test_a_late_fill_after_the_kill_is_closed() -> None:

@@ -76,6 +76,7 @@ instruments = every_field(
     min_notional=amounts,
     funding_interval=st.integers(1, 86400).map(lambda seconds: timedelta(seconds=seconds)),
     max_quantity=maybe | amounts,
+    max_market_quantity=maybe | amounts,
     multiplier=positive,
     delists_at=maybe | moments,
 )

@@ -109,7 +109,7 @@ def _instrument(body: bytes, intervals: Mapping[str, timedelta]) -> Instrument |
         price, lot = filters["PRICE_FILTER"], filters["LOT_SIZE"]
     except KeyError as error:
         raise BadMessage(f"binance {symbol.symbol}: no filter {error}") from error
-    notional = filters.get("MIN_NOTIONAL")
+    notional, market = filters.get("MIN_NOTIONAL"), filters.get("MARKET_LOT_SIZE")
     delivery = symbol.deliveryDate
     return in_base_units(
         Instrument(
@@ -124,6 +124,9 @@ def _instrument(body: bytes, intervals: Mapping[str, timedelta]) -> Instrument |
             min_notional=number(notional.notional, f"{symbol.symbol} notional") if notional else Decimal(0),
             funding_interval=intervals.get(symbol.symbol, DEFAULT_INTERVAL),
             max_quantity=optional_positive(lot.maxQty, f"{symbol.symbol} maxQty"),
+            max_market_quantity=optional_positive(market.maxQty, f"{symbol.symbol} maxQty")
+            if market
+            else None,
             delists_at=moment(delivery, "deliveryDate") if 0 < delivery < _PERPETUAL_DELIVERY else None,
         )
     )

@@ -125,6 +125,7 @@ def _instrument(body: bytes) -> Instrument | None:
             min_notional=number(minimum, f"{name} minNotionalValue") if minimum else Decimal(0),
             funding_interval=timedelta(minutes=contract.fundingInterval),
             max_quantity=optional_positive(lot.maxOrderQty, f"{name} maxOrderQty"),
+            max_market_quantity=optional_positive(lot.maxMktOrderQty, f"{name} maxMktOrderQty"),
             delists_at=moment(contract.deliveryTime, "deliveryTime")
             if contract.deliveryTime not in ("", "0")
             else None,

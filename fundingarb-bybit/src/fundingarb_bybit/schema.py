@@ -35,6 +35,7 @@ class LotSizeFilter(msgspec.Struct):
     qtyStep: str  # noqa: N815
     minOrderQty: str  # noqa: N815
     maxOrderQty: str = ""  # noqa: N815
+    maxMktOrderQty: str = ""  # noqa: N815
     minNotionalValue: str = ""  # noqa: N815
 
 

@@ -498,12 +498,15 @@ class Committed:
 class Checkpoint:
     """Everything the loop needs to go on after a restart.
 
-    ``liquidated`` is when the last liquidated hedge of a symbol was closed, however long ago.
+    ``released_at`` is when the kill switch was last released, ``liquidated`` when the last liquidated hedge of a
+    symbol was closed, however long ago.
     """
 
     hedges: tuple[Hedge, ...]
     killed: bool
     config_revision: int
+    paused: bool = False
+    released_at: datetime | None = None
     fills_since: Mapping[str, datetime] = field(default_factory=dict)
     payments_since: Mapping[str, datetime] = field(default_factory=dict)
     liquidated: Mapping[str, datetime] = field(default_factory=dict)
@@ -562,6 +565,10 @@ class Store(Protocol):
         ...
 
     async def set_killed(self, killed: bool, actor: str, at: datetime) -> None: ...
+
+    async def set_paused(self, paused: bool, actor: str, at: datetime) -> None:
+        """Entries off, or on again, for this process and every later one."""
+        ...
 
     async def control(self) -> ControlState:
         """The kill latch and what is commanded. Polled: cheap."""

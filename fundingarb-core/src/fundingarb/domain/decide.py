@@ -345,6 +345,7 @@ def _reduce(
     price = _marketable(leg, purpose, quote, cap)
     if price is None and hedge.unhedged == 0 and hedge.intent.close_reason not in URGENT:
         return []  # hedged and in no hurry: wait for a price rather than take any
+    quantity = leg.plan.instrument.most(quantity, market=price is None)
     order = next_order(hedge, leg.plan.side, purpose, quantity, price, TimeInForce.IOC, quote.mid, now)
     return [Place(order)]
 

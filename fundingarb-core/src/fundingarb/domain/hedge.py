@@ -185,11 +185,6 @@ class LegState:
     unresolved: tuple[OrderRecord, ...]
 
     @property
-    def frozen(self) -> bool:
-        """No order may be placed on this leg: one is unresolved."""
-        return bool(self.unresolved)
-
-    @property
     def idle(self) -> bool:
         return not self.live and not self.unresolved
 

@@ -42,7 +42,8 @@ class Instrument:
     """One linear perpetual on one exchange. Quantities are base units, prices settle currency per base unit.
 
     ``symbol`` is the same on every exchange (``PEPE-USDT`` where the exchange lists ``1000PEPEUSDT``);
-    ``exchange_id`` is the exchange's own name. ``multiplier`` says how many base units one exchange unit is:
+    ``exchange_id`` is the exchange's own name. ``max_quantity`` and ``max_market_quantity`` are the most that one limit
+    or market order may ask for, where there is a bound. ``multiplier`` says how many base units one exchange unit is:
     the adapter has already divided prices and multiplied quantities by it.
     """
 
@@ -57,6 +58,7 @@ class Instrument:
     min_notional: Decimal
     funding_interval: timedelta
     max_quantity: Decimal | None = None
+    max_market_quantity: Decimal | None = None
     multiplier: Decimal = Decimal(1)
     delists_at: datetime | None = None
 
@@ -69,6 +71,11 @@ class Instrument:
     def floor_quantity(self, quantity: Decimal) -> Decimal:
         """``quantity`` rounded down to the lot."""
         return floor_to(quantity, self.lot)
+
+    def most(self, quantity: Decimal, *, market: bool) -> Decimal:
+        """``quantity``, or as much of it as one order (at the market, or limited) may ask for."""
+        bounds = (self.max_quantity, self.max_market_quantity if market else None)
+        return min([quantity, *(bound for bound in bounds if bound is not None)])
 
     def price_down(self, price: Decimal) -> Decimal:
         return floor_to(price, self.tick)

@@ -195,6 +195,15 @@ class Announcer:
         )
         self._say(Severity.CRITICAL, "Unhedged Position", lines, now, hedge)
 
+    def in_doubt(self, order: OrderRecord, hedge: Hedge, seconds: float, now: datetime) -> None:
+        lines = (
+            f"Pair: {hedge.symbol}",
+            f"Order: {order.side.value} {order.quantity} on {order.account} ({order.client_id})",
+            f"For {seconds:.0f} s neither found nor proved never taken; nothing more is sent on that leg",
+            f"Action: look on {order.account}; if it is not there, fundingarb reconcile --accept",
+        )
+        self._say(Severity.CRITICAL, "Order In Doubt", lines, now, hedge)
+
     def margin_low(self, hedge: Hedge, leg: LegPlan, distance: Decimal, now: datetime) -> None:
         lines = (
             f"Pair: {hedge.symbol}",

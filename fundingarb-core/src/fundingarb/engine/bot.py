@@ -15,6 +15,7 @@ import anyio.lowlevel
 
 from fundingarb.domain.control import OpenLeg
 from fundingarb.domain.hedge import CloseReason, Hedge, Mode
+from fundingarb.domain.instrument import Instrument
 from fundingarb.domain.market import RateBook
 from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.pnl import HedgePnl, hedge_pnl
@@ -132,8 +133,10 @@ class Bot:
                 self._wake, self.pnl,
             )  # fmt: skip
             tasks.start_soon(self._keep_lease, tasks.cancel_scope)
-            tasks.start_soon(reactions.watch_events)
-            tasks.start_soon(reactions.journal_alerts, self.loop.store_answered)
+            await tasks.start(reactions.watch_events)
+            await tasks.start(reactions.journal_alerts, self.loop.store_answered)
+            for name, sink in self.parts.sinks.items():
+                await tasks.start(reactions.deliver, name, sink)
             await reactions.remember_liquidations()
             health = HealthWatch(
                 self.settings.margin, self.state, self.readers, self.markets, self.clock, self.announcer
@@ -144,8 +147,6 @@ class Bot:
             tasks.start_soon(keep_running, "listings", listings.run, self.clock, self._failed)
             for label, watch in (("guards", self._guards().run), ("margin", health.run)):
                 tasks.start_soon(keep_running, label, watch, self.clock, self._failed)
-            for name, sink in self.parts.sinks.items():
-                tasks.start_soon(reactions.deliver, name, sink)
             await self.settlements.load()
             self._start_readers(tasks)
             tasks.start_soon(self.kill_switch.run)
@@ -172,7 +173,8 @@ class Bot:
     def _take_up(self, checkpoint: Checkpoint) -> None:
         """Go on from what is stored. Raises ``ConfigError`` when an open hedge needs an account that is not there."""
         self.state.adopt(checkpoint.hedges)
-        self.state.killed = checkpoint.killed
+        self.state.killed, self.state.released_at = checkpoint.killed, checkpoint.released_at
+        self.state.paused |= checkpoint.paused
         self.state.accepted = {(each.account, each.subject, each.name): each for each in checkpoint.accepted}
         self.state.flatten_orders = {order.client_id: order for order in checkpoint.flatten_orders}
         for hedge in checkpoint.hedges:
@@ -257,7 +259,7 @@ class Bot:
         flatteners = {
             name: Flattener(
                 account, self.state, self.gates[account.exchange], self.store, self.bus, self.clock,
-                self.settings.instance,
+                self.settings.instance, partial(self._instrument, account.exchange),
             )
             for name, account in self.state.accounts.items()
         }  # fmt: skip
@@ -266,6 +268,9 @@ class Bot:
         )
         resolution = Resolution(self.state, self.store, self.clock, self.readers, flatteners)
         self.commands = CommandDesk(self, self.state, self.store, self.clock, self.kill_switch, resolution)
+
+    def _instrument(self, exchange: str, symbol: str) -> Instrument | None:
+        return self.markets.instruments.get((exchange, symbol))
 
     def _reread(self) -> None:
         for reader in self.readers.values():

@@ -151,9 +151,11 @@ class CommandDesk:
 
     async def _pause(self, command: Command) -> str:
         self.bot.pause()
+        await self.store.set_paused(True, command.actor, self.clock.now())
         return "paused; open hedges are looked after as before"
 
     async def _unpause(self, command: Command) -> str:
+        await self.store.set_paused(False, command.actor, self.clock.now())
         self.bot.resume()
         return "entries are on again"
 

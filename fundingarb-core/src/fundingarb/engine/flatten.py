@@ -13,8 +13,11 @@ from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID
 
+import anyio
+
 from fundingarb.domain.control import FlattenOrder, flatten_order_id
 from fundingarb.domain.events import Alert, Severity
+from fundingarb.domain.instrument import Instrument
 from fundingarb.domain.order import (
     ExchangePosition,
     NewOrder,
@@ -32,6 +35,9 @@ from fundingarb.ports import Batch, Clock, Store
 log = logging.getLogger("fundingarb.flatten")
 T = TypeVar("T")
 
+#: Real seconds the database may take to store an order before that is sent without it.
+SAVE_SECONDS = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
@@ -46,7 +52,7 @@ class Flattener:
 
     def __init__(
         self, account: Account, state: BotState, gate: RequestGate, store: Store, bus: Bus, clock: Clock,
-        instance: str,
+        instance: str, instrument: Callable[[str], Instrument | None],
     ) -> None:  # fmt: skip
         self.account = account
         self._state = state
@@ -55,6 +61,7 @@ class Flattener:
         self._bus = bus
         self._clock = clock
         self._instance = instance
+        self._instrument = instrument
         self._unsaved: dict[str, FlattenOrder] = {}
 
     async def look(self) -> Holdings:
@@ -88,6 +95,8 @@ class Flattener:
 
     async def reduce(self, symbol: str, quantity: Decimal, hedge_id: UUID | None = None) -> str | None:
         """Take ``quantity`` (signed base units, as held) off the position; why it could not be done, or None.
+
+        One order asks for as much of it as the exchange lets it; the rest is for the next look.
 
         ``hedge_id``: the hedge whose leg that is, if it is one.
 
@@ -126,13 +135,14 @@ class Flattener:
             ),
             default=0,
         )
+        listed = self._instrument(symbol)
         return FlattenOrder(
             client_id=flatten_order_id(self._instance, self.account.name, symbol, attempt),
             account=self.account.name,
             symbol=symbol,
             attempt=attempt,
             side=OrderSide.SELL if quantity > 0 else OrderSide.BUY,
-            quantity=abs(quantity),
+            quantity=abs(quantity) if listed is None else listed.most(abs(quantity), market=True),
             created_at=self._clock.now(),
             hedge_id=hedge_id,
         )
@@ -144,14 +154,17 @@ class Flattener:
     async def _save(self, record: FlattenOrder, *, before: bool = False) -> None:
         self._state.flatten_orders[record.client_id] = record
         self._unsaved[record.client_id] = record
-        try:
-            await self._store.commit(Batch(flatten_orders=tuple(self._unsaved.values())))
-        except StoreError as error:
-            log.warning("flatten order %s not on disk yet: %s", record.client_id, error)
-            if before:
-                self._sent_from_memory(record)
-        else:
+        stored = False
+        with anyio.move_on_after(SAVE_SECONDS):
+            try:
+                await self._store.commit(Batch(flatten_orders=tuple(self._unsaved.values())))
+                stored = True
+            except StoreError as error:
+                log.warning("flatten order %s not on disk yet: %s", record.client_id, error)
+        if stored:
             self._unsaved.clear()
+        elif before:
+            self._sent_from_memory(record)
 
     def _sent_from_memory(self, record: FlattenOrder) -> None:
         lines = (

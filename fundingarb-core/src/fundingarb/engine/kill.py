@@ -117,7 +117,7 @@ class KillSwitch:
         await self._store.set_killed(False, actor, self._clock.now())
         self.version += 1
         self._unsaved = None
-        self._state.killed = False
+        self._state.killed, self._state.released_at = False, self._clock.now()
         self._changed.set()
         self._reread()
         self._say(f"Released by {actor}", "Entries are possible again once every account matches")

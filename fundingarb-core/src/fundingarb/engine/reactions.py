@@ -12,6 +12,8 @@ from decimal import Decimal
 from uuid import UUID
 
 import anyio
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
 
 from fundingarb.domain.events import Alert, FillBooked, HedgeChanged, PaymentBooked, StreamChanged
 from fundingarb.domain.funding import expected_payment
@@ -37,7 +39,10 @@ JOURNAL_AGAIN = 1.0
 
 @dataclass
 class Reactions:
-    """Listens to the bus; ``wake`` runs the trading loop, ``pnl`` is the account of a hedge as booked."""
+    """Listens to the bus; ``wake`` runs the trading loop, ``pnl`` is the account of a hedge as booked.
+
+    Its tasks have started (``TaskGroup.start``) when they listen: what is published before is not heard.
+    """
 
     state: BotState
     markets: Markets
@@ -49,10 +54,11 @@ class Reactions:
     wake: Callable[[], None]
     pnl: Callable[[Hedge], Awaitable[HedgePnl]]
 
-    async def watch_events(self) -> None:
+    async def watch_events(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         told = {(hedge.id, mode) for hedge in self.state.hedges.values() for mode in Mode}
         told -= {(hedge.id, Mode.DONE) for hedge in self.state.live()}
         with self.bus.subscribe(5000, HedgeChanged, PaymentBooked, FillBooked, StreamChanged) as events:
+            task_status.started()
             while True:
                 event = await events.get()
                 if isinstance(event, HedgeChanged):
@@ -71,10 +77,13 @@ class Reactions:
                 elif isinstance(event, StreamChanged):
                     self.announcer.stream(event.stream, event.connected, event.reason, event.at)
 
-    async def journal_alerts(self, stored: Callable[[], None]) -> None:
+    async def journal_alerts(
+        self, stored: Callable[[], None], *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED
+    ) -> None:
         """Every alert goes into the database, later if it cannot be now; ``stored`` is called whenever one has."""
         waiting: deque[Alert] = deque(maxlen=JOURNAL)
         with self.bus.subscribe(JOURNAL, Alert) as events:
+            task_status.started()
             while True:
                 with anyio.move_on_after(JOURNAL_AGAIN if waiting else math.inf):
                     event = await events.get()
@@ -154,8 +163,11 @@ class Reactions:
             self.state.put_intent(intent)
             self.wake()
 
-    async def deliver(self, name: str, sink: AlertSink) -> None:
+    async def deliver(
+        self, name: str, sink: AlertSink, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED
+    ) -> None:
         with self.bus.subscribe(1000, Alert) as events:
+            task_status.started()
             while True:
                 event = await events.get()
                 if not isinstance(event, Alert):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 
 import anyio
 
 from fundingarb.domain.control import Accepted, Subject
-from fundingarb.domain.order import OrderReport
+from fundingarb.domain.order import OrderReport, OrderState
 from fundingarb.domain.reconcile import Difference, accept
 from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.flatten import Flattener
+from fundingarb.engine.naked import IN_DOUBT
 from fundingarb.engine.state import BotState
 from fundingarb.errors import ConfigError, ExchangeError
 from fundingarb.ports import Batch, Clock, Store
@@ -36,6 +38,7 @@ class Resolution:
         """Take the exchange's figures as they are. Raises ``ConfigError`` for an account that does not exist."""
         said: list[str] = []
         for reader in self._chosen(account):
+            said += self._give_up(reader.account.name, actor)
             for difference in await self._differences(reader):
                 rows = self._rows(difference, actor)
                 if not rows:
@@ -45,6 +48,26 @@ class Resolution:
                 said.append(f"{difference}: accepted")
             await reader.reconcile()
         return said or ["nothing to accept: everything matches"]
+
+    def _give_up(self, account: str, actor: str) -> list[str]:
+        """Orders that stay in doubt, longer than any proof takes: a person has looked and says that they are not there.
+
+        Should one turn up after all it is looked after as before.
+        """
+        said, now = [], self.clock.now()
+        doubtful = [
+            order
+            for hedge in self.state.hedges.values()
+            for order in (*hedge.long.unresolved, *hedge.short.unresolved)
+            if order.account == account and order.client_id not in self.state.in_flight
+        ]
+        for order in doubtful:
+            if order.misses and now - order.created_at >= timedelta(seconds=IN_DOUBT) * self.clock.speed:
+                state = OrderState.CANCELLED if order.filled else OrderState.REFUSED
+                reason = f"given up by {actor}: the exchange knows no such order"
+                self.state.put_order(replace(order, state=state, reason=reason, resolved_at=now))
+                said.append(f"{account}: order {order.client_id} was in doubt and is given up")
+        return said
 
     async def flatten(self, account: str | None, actor: str) -> list[str]:
         """Cancel foreign orders and close, reduce-only, what is held beyond our legs.

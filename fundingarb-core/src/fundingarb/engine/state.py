@@ -117,6 +117,7 @@ class BotState:
     hedges: dict[UUID, Hedge] = field(default_factory=dict)
     lease: Lease = field(default_factory=SoleProcess)
     killed: bool = False
+    released_at: datetime | None = None
     paused: bool = False
     cooldowns: dict[str, datetime] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)

@@ -31,7 +31,7 @@ def in_base_units(instrument: Instrument) -> Instrument:
     base, multiplier = split_multiplier(instrument.base)
     if multiplier == 1:
         return instrument
-    maximum = instrument.max_quantity
+    maximum, market = instrument.max_quantity, instrument.max_market_quantity
     return replace(
         instrument,
         symbol=f"{base}-{instrument.settle}",
@@ -40,6 +40,7 @@ def in_base_units(instrument: Instrument) -> Instrument:
         lot=instrument.lot * multiplier,
         min_quantity=instrument.min_quantity * multiplier,
         max_quantity=None if maximum is None else maximum * multiplier,
+        max_market_quantity=None if market is None else market * multiplier,
         multiplier=multiplier,
     )
 

@@ -53,6 +53,7 @@ def instrument(truth: Exchange, native: Instrument) -> domain_instrument.Instrum
         min_notional=native.min_notional,
         funding_interval=timedelta(hours=truth.funding(native.id).interval_hours),
         max_quantity=native.max_quantity * units(native),
+        max_market_quantity=native.max_market_quantity * units(native),
         multiplier=native.multiplier,
     )
 

@@ -45,6 +45,7 @@ FIRST_PAYMENTS = timedelta(days=7)
 """How long after a hedge is over the first payment of its account is still looked for."""
 
 KILLED = "killed"
+PAUSED = "paused"
 
 UNPAID = (SettlementStatus.EXPECTED.value, SettlementStatus.MISSING.value)
 
@@ -64,10 +65,12 @@ def checkpoint(connection: Connection, instance: str | None, now: datetime) -> C
     query = select(table).where(_of(table, instance), recent).order_by(table.c.created_at, table.c.id)
     known = accepted(connection, instance)
     found = less_gone(hedges_where(connection, query), known)
-    last = last_config(connection, instance)
+    last, switch = last_config(connection, instance), latch(connection, instance)
     return Checkpoint(
         hedges=tuple(found),
-        killed=control_value(connection, instance, KILLED) == "1",
+        killed=switch is not None and switch.killed,
+        released_at=None if switch is None or switch.killed else switch.at,
+        paused=control_value(connection, instance, PAUSED) == "1",
         accepted=tuple(known),
         flatten_orders=tuple(flatten_orders(connection, instance, now)),
         config_revision=0 if last is None else last[0],

@@ -59,6 +59,9 @@ def instrument_document(instrument: Instrument) -> Document:
             "min_notional": str(instrument.min_notional),
             "funding_interval": instrument.funding_interval.total_seconds(),
             "max_quantity": None if instrument.max_quantity is None else str(instrument.max_quantity),
+            "max_market_quantity": None
+            if instrument.max_market_quantity is None
+            else str(instrument.max_market_quantity),
             "multiplier": str(instrument.multiplier),
             "delists_at": None if instrument.delists_at is None else instrument.delists_at.isoformat(),
         }
@@ -67,7 +70,7 @@ def instrument_document(instrument: Instrument) -> Document:
 
 def instrument(stored: Row) -> Instrument:
     """The instrument of a stored document."""
-    maximum, delists = stored["max_quantity"], stored["delists_at"]
+    maximum, market, delists = stored["max_quantity"], stored.get("max_market_quantity"), stored["delists_at"]
     return Instrument(
         exchange=stored["exchange"],
         symbol=stored["symbol"],
@@ -80,6 +83,7 @@ def instrument(stored: Row) -> Instrument:
         min_notional=Decimal(stored["min_notional"]),
         funding_interval=timedelta(seconds=stored["funding_interval"]),
         max_quantity=None if maximum is None else Decimal(maximum),
+        max_market_quantity=None if market is None else Decimal(market),
         multiplier=Decimal(stored["multiplier"]),
         delists_at=None if delists is None else datetime.fromisoformat(delists),
     )

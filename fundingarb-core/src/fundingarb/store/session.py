@@ -110,6 +110,10 @@ class Session:
         """Latch or release the kill switch of this instance."""
         self._set(reading.KILLED, "1" if killed else "0", actor, at)
 
+    def set_paused(self, paused: bool, actor: str, at: datetime) -> None:
+        """Switch the entries of this instance off, or on again."""
+        self._set(reading.PAUSED, "1" if paused else "0", actor, at)
+
     def submit_command(self, command: Command) -> Command:
         """Store ``command`` unless one with its key is there already; returns the stored one.
 

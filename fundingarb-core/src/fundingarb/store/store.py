@@ -58,6 +58,9 @@ class SqlStore:
     async def set_killed(self, killed: bool, actor: str, at: datetime) -> None:
         await self._writer.run(lambda session: session.set_killed(killed, actor, at))
 
+    async def set_paused(self, paused: bool, actor: str, at: datetime) -> None:
+        await self._writer.run(lambda session: session.set_paused(paused, actor, at))
+
     async def control(self) -> ControlState:
         return await self._reader.read(partial(reading.control_state, instance=self.instance))
 
@@ -184,6 +187,9 @@ class InlineStore:
 
     async def set_killed(self, killed: bool, actor: str, at: datetime) -> None:
         self._session.set_killed(killed, actor, at)
+
+    async def set_paused(self, paused: bool, actor: str, at: datetime) -> None:
+        self._session.set_paused(paused, actor, at)
 
     async def control(self) -> ControlState:
         return self._session.read(partial(reading.control_state, instance=self.instance))
