@@ -23,6 +23,7 @@ from fundingarb.exchanges.stream import (
     parts,
     rate_rows,
     run_stream,
+    run_streams,
 )
 from fundingarb.ports import AccountSink, BookSink, RateSink
 from fundingarb_binance import messages, schema
@@ -140,11 +141,11 @@ async def rates(adapter: BinanceAdapter, symbols: Sequence[str], sink: RateSink)
 async def books(adapter: BinanceAdapter, symbols: Sequence[str], sink: BookSink) -> None:
     """The top twenty levels of each symbol every 100 ms, a hundred symbols per connection."""
     ids = await adapter.ids_of(symbols)
-    async with anyio.create_task_group() as tasks:
-        for suffix, part in parts(ids, BOOKS_PER_CONNECTION):
-            name = f"{messages.EXCHANGE}.books{suffix}"
-            tasks.start_soon(run_stream, adapter.session, _books(adapter, sink, name, part), sink)
-        await anyio.sleep_forever()
+    subscriptions = [
+        _books(adapter, sink, f"{messages.EXCHANGE}.books{suffix}", part)
+        for suffix, part in parts(ids, BOOKS_PER_CONNECTION)
+    ]
+    await run_streams(adapter.session, subscriptions, sink)
 
 
 def _books(adapter: BinanceAdapter, sink: BookSink, name: str, ids: Sequence[str]) -> Subscription:

@@ -9,6 +9,7 @@ import msgspec
 from fundingarb.domain.order import FillKind
 from fundingarb.errors import BadMessage
 from fundingarb.exchanges import values
+from fundingarb.exchanges.parse import hand_over
 from fundingarb.exchanges.symbols import InstrumentMap
 from fundingarb.ports import AccountSink
 from fundingarb_bybit.messages import order_report, side_of
@@ -76,15 +77,12 @@ class AccountDecoder:
         }.get(topic)
         if take is None:
             return
-        problem: ValueError | BadMessage | None = None
-        for raw in message.data:
-            try:
-                if self._category.decode(raw).category == "linear":
-                    take(raw)
-            except (ValueError, BadMessage) as error:
-                problem = error
-        if problem is not None:
-            raise BadMessage(f"bybit {topic}: {problem}") from problem
+
+        def linear(raw: msgspec.Raw) -> None:
+            if self._category.decode(raw).category == "linear":
+                take(raw)
+
+        hand_over(message.data, linear, f"bybit {topic}")
 
     def _symbol(self, exchange_id: str) -> str:
         instrument = self._known.by_id(exchange_id)

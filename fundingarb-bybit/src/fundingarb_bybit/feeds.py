@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import anyio
-
 from fundingarb.errors import AuthenticationFailed
 from fundingarb.exchanges.parse import excerpt
-from fundingarb.exchanges.stream import Connection, Subscription, fixed, parts, rate_rows, run_stream
+from fundingarb.exchanges.stream import (
+    Connection,
+    Mender,
+    Subscription,
+    fixed,
+    parts,
+    rate_rows,
+    run_stream,
+    run_streams,
+)
 from fundingarb.ports import AccountSink, BookSink, RateSink
 from fundingarb_bybit import messages
 from fundingarb_bybit.account_stream import AccountDecoder
@@ -25,8 +32,6 @@ TOPICS_PER_COMMAND = 100
 TOPICS_PER_CONNECTION = 300
 PING = '{"op":"ping"}'
 PING_SECONDS = 4.0
-SNAPSHOT_SECONDS = 2.0
-"""How long a snapshot may take before its subscription is taken anew."""
 PROTECTION_TOPIC = "dcp.future"
 """Connections that listen to it keep the disconnect protection from cancelling what rests."""
 PRIVATE_TOPICS = ("order", "execution", "position", "wallet")
@@ -39,6 +44,17 @@ async def _subscribe(connection: Connection, topics: Sequence[str], operation: s
         )
 
 
+def again(prefix: str) -> Callable[[Connection, Sequence[str]], Awaitable[None]]:
+    """What gets a snapshot: a subscription starts with one, so it is taken anew."""
+
+    async def mend(connection: Connection, ids: Sequence[str]) -> None:
+        topics = [f"{prefix}.{each}" for each in ids]
+        await _subscribe(connection, topics, "unsubscribe")
+        await _subscribe(connection, topics)
+
+    return mend
+
+
 async def rates(adapter: BybitAdapter, symbols: Sequence[str], sink: RateSink) -> None:
     """Tickers: rate, next settlement, interval, mark and index price."""
     rows = rate_rows(await adapter.instruments(), symbols, sink)
@@ -48,13 +64,12 @@ async def rates(adapter: BybitAdapter, symbols: Sequence[str], sink: RateSink) -
         adapter.note_interval(instrument, timedelta(hours=hours))
         sink.interval_changed(messages.EXCHANGE, instrument.symbol, hours)
 
-    async with anyio.create_task_group() as tasks:
-        for suffix, ids in parts(list(rows), TOPICS_PER_CONNECTION):
-            part = {name: rows[name] for name in ids}
-            decoder = TickerDecoder(sink.book, part, now=adapter.clock.time, changed=changed)
-            subscription = _tickers(adapter, sink, decoder, f"{messages.EXCHANGE}.rates{suffix}", ids)
-            tasks.start_soon(run_stream, adapter.session, subscription, sink)
-        await anyio.sleep_forever()
+    subscriptions = []
+    for suffix, ids in parts(list(rows), TOPICS_PER_CONNECTION):
+        part = {name: rows[name] for name in ids}
+        decoder = TickerDecoder(sink.book, part, now=adapter.clock.time, changed=changed)
+        subscriptions.append(_tickers(adapter, sink, decoder, f"{messages.EXCHANGE}.rates{suffix}", ids))
+    await run_streams(adapter.session, subscriptions, sink)
 
 
 def _tickers(
@@ -64,7 +79,7 @@ def _tickers(
         if decoder.decode(frame):
             sink.flush(messages.EXCHANGE)
 
-    mender = Mender("tickers", decoder.missing)
+    mender = Mender(decoder.missing, again("tickers"))
 
     async def opened(connection: Connection) -> None:
         decoder.reset()
@@ -84,15 +99,15 @@ def _tickers(
 async def books(adapter: BybitAdapter, symbols: Sequence[str], sink: BookSink) -> None:
     """The top fifty levels of each symbol, as snapshot and changes."""
     ids = await adapter.ids_of(symbols)
-    async with anyio.create_task_group() as tasks:
-        for suffix, part in parts(ids, TOPICS_PER_CONNECTION):
-            subscription = _books(adapter, sink, f"{messages.EXCHANGE}.books{suffix}", part)
-            tasks.start_soon(run_stream, adapter.session, subscription, sink)
-        await anyio.sleep_forever()
+    subscriptions = [
+        _books(adapter, sink, f"{messages.EXCHANGE}.books{suffix}", part)
+        for suffix, part in parts(ids, TOPICS_PER_CONNECTION)
+    ]
+    await run_streams(adapter.session, subscriptions, sink)
 
 
 def _books(adapter: BybitAdapter, sink: BookSink, name: str, ids: Sequence[str]) -> Subscription:
-    mender = Mender("orderbook.50", lambda: [each for each in ids if not decoder.has(each)])
+    mender = Mender(lambda: [each for each in ids if not decoder.has(each)], again("orderbook.50"))
     decoder = BookDecoder(adapter.known, sink.update, adapter.clock.now, lambda exchange_id: mender.wake())
 
     async def opened(connection: Connection) -> None:
@@ -108,32 +123,6 @@ def _books(adapter: BybitAdapter, sink: BookSink, name: str, ids: Sequence[str])
         ping=(PING, PING_SECONDS),
         stale_after=adapter.settings.stream_stale_seconds,
     )
-
-
-class Mender:
-    """Subscribes anew to what lacks a snapshot: at once when woken, and whenever one does not come.
-
-    A subscription starts with a snapshot, so taking it anew is how a gap is mended. ``missing`` names the symbols.
-    """
-
-    def __init__(self, prefix: str, missing: Callable[[], Sequence[str]]) -> None:
-        self._prefix = prefix
-        self._missing = missing
-        self._woken = anyio.Event()
-
-    def wake(self) -> None:
-        self._woken.set()
-
-    async def run(self, connection: Connection) -> None:
-        """Runs beside the reader of ``connection``."""
-        while True:
-            with anyio.move_on_after(SNAPSHOT_SECONDS):
-                await self._woken.wait()
-            self._woken = anyio.Event()
-            topics = [f"{self._prefix}.{each}" for each in self._missing()]
-            if topics:
-                await _subscribe(connection, topics, "unsubscribe")
-                await _subscribe(connection, topics)
 
 
 async def account(adapter: BybitAdapter, sink: AccountSink) -> None:

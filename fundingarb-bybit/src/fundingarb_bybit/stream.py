@@ -6,16 +6,14 @@ parsed. (Searching the bytes for those fields first was measured and costs more 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from decimal import Decimal
 
 import msgspec
 
 from fundingarb.domain.market import OrderBook, RateBook
 from fundingarb.errors import BadMessage
-from fundingarb.exchanges.parse import number, positive
+from fundingarb.exchanges.books import BookKeeper
 from fundingarb.exchanges.symbols import InstrumentMap
 from fundingarb_bybit.messages import EXCHANGE
 
@@ -162,40 +160,6 @@ class TickerDecoder:
             book.at[row] = at
 
 
-Level = tuple[Decimal, Decimal]
-
-
-class _Side:
-    """One side of a book, kept sorted best first by a sign that makes the best price the smallest key."""
-
-    __slots__ = ("_keys", "_levels", "_sign")
-
-    def __init__(self, sign: int) -> None:
-        self._sign = sign
-        self._keys: list[Decimal] = []
-        self._levels: list[Level] = []
-
-    def replace(self, price: Decimal, quantity: Decimal, multiplier: Decimal) -> None:
-        """Set the quantity at a price; zero takes the level away."""
-        key = self._sign * price
-        place = bisect_left(self._keys, key)
-        known = place < len(self._keys) and self._keys[place] == key
-        if quantity > 0:
-            level = (price / multiplier, quantity * multiplier)
-            if known:
-                self._levels[place] = level
-            else:
-                self._keys.insert(place, key)
-                self._levels.insert(place, level)
-        elif known:
-            del self._keys[place]
-            del self._levels[place]
-
-    @property
-    def levels(self) -> tuple[Level, ...]:
-        return tuple(self._levels)
-
-
 class _Changes(msgspec.Struct):
     s: str
     b: list[tuple[str, str]]
@@ -210,13 +174,6 @@ class _BookFrame(msgspec.Struct):
     success: bool | None = None
     ret_msg: str = ""
     op: str = ""
-
-
-class _Book:
-    __slots__ = ("asks", "bids", "update")
-
-    def __init__(self) -> None:
-        self.bids, self.asks, self.update = _Side(-1), _Side(1), 0
 
 
 class BookDecoder:
@@ -236,21 +193,10 @@ class BookDecoder:
         now: Callable[[], datetime],
         gap: Callable[[str], None],
     ) -> None:
-        self._known = known
-        self._update = update
-        self._now = now
-        self._gap = gap
+        self._keeper = BookKeeper(known, update, now, gap)
         self._frame = msgspec.json.Decoder(_BookFrame)
         self._changes = msgspec.json.Decoder(_Changes)
-        self._books: dict[str, _Book] = {}
-
-    def reset(self) -> None:
-        """Drop all books: snapshots come first on a new connection."""
-        self._books.clear()
-
-    def has(self, exchange_id: str) -> bool:
-        """Whether there is a usable book of this symbol."""
-        return exchange_id in self._books
+        self.reset, self.has = self._keeper.reset, self._keeper.has
 
     def decode(self, frame: bytes) -> None:
         message = self._frame.decode(frame)
@@ -258,45 +204,16 @@ class BookDecoder:
             raise BadMessage(f"bybit refused {message.op or 'a command'}: {message.ret_msg}")
         if not message.topic.startswith("orderbook."):
             if "pong" in (message.op, message.ret_msg):
-                self._refresh()
+                self._keeper.refresh()
             return
-        data = self._changes.decode(message.data)
-        instrument = self._known.by_id(data.s)
-        if instrument is None:
-            raise BadMessage(f"bybit: a book of {data.s}, which is not a known instrument")
-        book = self._books.get(data.s)
+        data, keeper = self._changes.decode(message.data), self._keeper
         if message.type == "snapshot":
-            book = self._books[data.s] = _Book()
-        elif book is None:
+            keeper.snapshot(data.s, data.u, data.b, data.a)
             return
-        elif data.u != book.update + 1:
-            self._drop(data.s)
+        last = keeper.number(data.s)
+        if last is None:
             return
-        self._apply(book, data, instrument.multiplier)
-        bids, asks = book.bids.levels, book.asks.levels
-        if bids and asks and bids[0][0] >= asks[0][0]:
-            self._drop(data.s)
-            raise BadMessage(f"bybit {data.s}: a crossed book, {bids[0][0]} over {asks[0][0]}")
-        self._update(OrderBook(EXCHANGE, instrument.symbol, bids, asks, self._now()))
-
-    def _refresh(self) -> None:
-        now = self._now()
-        for exchange_id, book in self._books.items():
-            instrument = self._known.by_id(exchange_id)
-            if instrument is not None:
-                bids, asks = book.bids.levels, book.asks.levels
-                self._update(OrderBook(EXCHANGE, instrument.symbol, bids, asks, now))
-
-    def _drop(self, exchange_id: str) -> None:
-        del self._books[exchange_id]
-        self._gap(exchange_id)
-
-    def _apply(self, book: _Book, data: _Changes, multiplier: Decimal) -> None:
-        try:
-            for rows, side in ((data.b, book.bids), (data.a, book.asks)):
-                for price, quantity in rows:
-                    side.replace(positive(price, "price"), number(quantity, "quantity"), multiplier)
-        except BadMessage:
-            self._drop(data.s)
-            raise
-        book.update = data.u
+        if data.u == last + 1:
+            keeper.change(data.s, data.u, data.b, data.a)
+        else:
+            keeper.drop(data.s)

@@ -81,6 +81,7 @@ class RestAdapter(ABC):
         options: Mapping[str, Any],
         timeout: float,
         order_expiry: timedelta | None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.context = context
         self.codes = codes
@@ -91,7 +92,15 @@ class RestAdapter(ABC):
 
         def client() -> RestClient:
             return RestClient(
-                kind, context, self.session, codes, self.skew, roots=roots, options=options, timeout=timeout
+                kind,
+                context,
+                self.session,
+                codes,
+                self.skew,
+                roots=roots,
+                options=options,
+                timeout=timeout,
+                headers=headers,
             )
 
         self.trading = client()
@@ -179,13 +188,19 @@ class RestAdapter(ABC):
             if failure.meaning is not Meaning.UNCHANGED:
                 raise read_error(self.name, failure) from failure
 
-    async def write(self, endpoint: str, kind: type[T], params: Mapping[str, Any]) -> T:
+    async def write(
+        self,
+        endpoint: str,
+        kind: type[T],
+        params: Mapping[str, Any],
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
         """An order or a cancel: the answer as ``kind``, or ``CallFailed`` for the adapter to look at.
 
         An answer that cannot be understood is ``OutcomeUnknown``.
         """
         try:
-            body = await self.trading.write(endpoint, params)
+            body = await self.trading.write(endpoint, params, headers)
         except CallFailed as failure:
             await self._check_clock(failure)
             raise

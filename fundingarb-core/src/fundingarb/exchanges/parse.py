@@ -56,6 +56,18 @@ def each(
     return found
 
 
+def hand_over(rows: Iterable[msgspec.Raw], take: Callable[[msgspec.Raw], object], what: str) -> None:
+    """Give each row of a frame to ``take``. One bad row spoils no other: ``BadMessage`` is raised after the last."""
+    problem: ValueError | BadMessage | None = None
+    for row in rows:
+        try:
+            take(row)
+        except (BadMessage, ValueError) as error:
+            problem = error
+    if problem is not None:
+        raise BadMessage(f"{what}: {problem}") from problem
+
+
 def excerpt(body: bytes | str, length: int = 200) -> str:
     """The beginning of ``body`` for a message, on one line."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body

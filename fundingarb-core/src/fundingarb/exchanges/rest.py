@@ -165,7 +165,7 @@ class RestClient:
     ccxt's address names -> scheme and host), where given, replaces hosts, and addresses without one are dropped, so
     that nothing can reach another network by accident. Requests go over ``session`` directly: ccxt's rate limiter
     would queue orders behind polls (the engine's request gate keeps the budgets), and its error classes depend on the
-    address.
+    address. ``headers`` go with every request.
     """
 
     def __init__(
@@ -179,8 +179,10 @@ class RestClient:
         roots: Mapping[str, str],
         options: Mapping[str, Any],
         timeout: float = 10.0,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._codes = codes
+        self._headers = dict(headers or {})
         self._session = session
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=timeout)
         self._endpoints: dict[str, tuple[str, Any, str]] = {}
@@ -196,7 +198,12 @@ class RestClient:
         clock: Clock = context.clock
         self.ccxt.milliseconds = lambda: round(clock.time() * 1000) + skew.milliseconds
 
-    async def call(self, endpoint: str, params: Mapping[str, Any] | None = None) -> bytes:
+    async def call(
+        self,
+        endpoint: str,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
         """The body of a 2xx answer of ccxt's implicit ``endpoint`` (``fapiPrivatePostOrder``), or ``CallFailed``."""
         request = self._sign(endpoint, params)
         method, text = request["method"], request["body"]
@@ -205,12 +212,12 @@ class RestClient:
                 method,
                 URL(request["url"], encoded=True),
                 data=text.encode() if text else None,
-                headers=request["headers"],
+                headers={**(request["headers"] or {}), **self._headers, **(headers or {})},
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
                 body = await response.read()
-                status, headers = response.status, response.headers
+                status, answered = response.status, response.headers
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             # aiohttp repeats all but POST on a connection that went stale, so that elsewhere a refused connection may
             # have been the second attempt.
@@ -219,13 +226,18 @@ class RestClient:
             raise CallFailed(f"{endpoint}: {reason} ({type(error).__name__})", sent=sent) from error
         if 200 <= status < 300 and not (self._codes.in_success and self._codes.extract(body)[0] not in _FINE):
             return body
-        raise self._failure(endpoint, status, body, headers)
+        raise self._failure(endpoint, status, body, answered)
 
-    async def write(self, endpoint: str, params: Mapping[str, Any] | None = None) -> bytes:
+    async def write(
+        self,
+        endpoint: str,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
         """``call``, finished even when the caller is cancelled: what was sent must not be lost sight of."""
         body = b""
         with anyio.CancelScope(shield=True):
-            body = await self.call(endpoint, params)
+            body = await self.call(endpoint, params, headers)
         return body  # noqa: RET504 (inside the scope the type checker misses it)
 
     async def close(self) -> None:

@@ -21,12 +21,14 @@ from fundingarb.ports import RateSink, StreamSink
 __all__ = [
     "Backoff",
     "Connection",
+    "Mender",
     "StreamEnded",
     "Subscription",
     "fixed",
     "parts",
     "rate_rows",
     "run_stream",
+    "run_streams",
 ]
 
 _MISUNDERSTOOD = (ExchangeError, ValueError, ArithmeticError, LookupError)
@@ -128,6 +130,47 @@ def rate_rows(known: InstrumentMap, symbols: Iterable[str], sink: RateSink) -> d
         for symbol in symbols
         if (instrument := known.get(symbol)) is not None
     }
+
+
+class Mender:
+    """Gets anew what lacks a snapshot: at once when woken, and whenever one does not come within ``every`` seconds.
+
+    ``missing`` names what lacks one, by the exchange's ids; ``mend`` asks for it (by subscribing again, mostly).
+    """
+
+    def __init__(
+        self,
+        missing: Callable[[], Sequence[str]],
+        mend: Callable[[Connection, Sequence[str]], Awaitable[None]],
+        every: float = 2.0,
+    ) -> None:
+        self._missing = missing
+        self._mend = mend
+        self._every = every
+        self._woken = anyio.Event()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self, connection: Connection) -> None:
+        """Runs beside the reader of ``connection``."""
+        while True:
+            with anyio.move_on_after(self._every):
+                await self._woken.wait()
+            self._woken = anyio.Event()
+            lacking = self._missing()
+            if lacking:
+                await self._mend(connection, lacking)
+
+
+async def run_streams(
+    session: aiohttp.ClientSession, subscriptions: Iterable[Subscription], sink: StreamSink
+) -> None:
+    """Keep every one of ``subscriptions`` connected until cancelled."""
+    async with anyio.create_task_group() as tasks:
+        for subscription in subscriptions:
+            tasks.start_soon(run_stream, session, subscription, sink)
+        await anyio.sleep_forever()
 
 
 async def run_stream(
