@@ -27,7 +27,7 @@ from tests.store.samples import (
 
 from fundingarb.domain.hedge import CloseReason, Hedge, Intent, Mode, OrderRecord
 from fundingarb.domain.instrument import Side
-from fundingarb.domain.order import FillKind, OrderSide, OrderState, Purpose
+from fundingarb.domain.order import FillKind, OrderSide, OrderState, Purpose, order_side
 from fundingarb.domain.pnl import hedge_pnl
 from fundingarb.errors import StoreError
 from fundingarb.ports import Batch, Committed
@@ -96,6 +96,26 @@ async def test_a_fill_of_nobody_is_adopted_by_a_hedge_once(store: SqlStore) -> N
     assert (await store.commit(Batch(fills=((one, found.id), (one, None))))).fills == ()
     assert (await store.load()).hedges[0].orders[0].booked == long.quantity
     assert await store.fills(found.id) == [one]
+
+
+@pytest.mark.parametrize("side", list(Side))
+async def test_a_fill_by_hand_that_is_adopted_reduces_the_leg_on_its_account(
+    store: SqlStore, side: Side
+) -> None:
+    """Without a result in it, nothing but the hedge tells whether a trade opened or closed something."""
+    found = intent()
+    entries = opened(found)
+    leg = entries[0] if side is Side.LONG else entries[1]
+    by_hand = replace(
+        fill(leg, leg.account), client_id=None, exchange_order_id="1", trade_id="1", quantity=Decimal("0.1"),
+        side=order_side(side, reduce=True),
+    )  # fmt: skip
+    await store.commit(Batch(intents=(found,), orders=entries, fills=((by_hand, None),)))
+    assert (await store.commit(Batch(fills=((by_hand, found.id),)))).fills
+    assert (await store.load()).hedges[0].taken == {side: Decimal("0.1")}
+    session, trades = store._writer._session, tables.trades
+    query = select(trades.c.side, trades.c.action).where(trades.c.trade_id == "1")
+    assert session.read(lambda connection: connection.execute(query).one()) == (side.value, "CLOSE")
 
 
 async def test_trades_of_two_accounts_may_have_the_same_number(store: SqlStore) -> None:

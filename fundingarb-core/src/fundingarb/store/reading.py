@@ -218,8 +218,7 @@ def hedges_where(connection: Connection, query: Executable) -> list[Hedge]:
     order_rows: dict[UUID, list[rows.Row]] = {}
     fill_rows: dict[UUID, list[rows.Row]] = {}
     summed = [
-        trades.c[name]
-        for name in ("position_id", "client_id", "account", "order_id", "size", "side", "order_side")
+        trades.c[name] for name in ("position_id", "client_id", "account", "order_id", "size", "order_side")
     ]
     for part in _parts([intent.id for intent in intents]):
         for row in _fetch(

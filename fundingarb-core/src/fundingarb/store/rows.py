@@ -578,7 +578,7 @@ def hedge(stored: Intent, order_rows: Iterable[Row], fill_rows: Iterable[Row]) -
         if client_id in client_ids:
             booked[client_id] = booked.get(client_id, ZERO) + row["size"]
         else:
-            side = Side(row["side"])
+            side = Side.LONG if row["account"] == stored.long.account else Side.SHORT
             reduces = OrderSide(row["order_side"]) is order_side(side, reduce=True)
             taken[side] = taken.get(side, ZERO) + (row["size"] if reduces else -row["size"])
     records = [order(row, booked.get(row["client_id"], ZERO)) for row in order_rows]

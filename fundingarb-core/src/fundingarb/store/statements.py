@@ -167,9 +167,17 @@ class Statements:
         )
 
         # a fill or payment is stored once; one that belonged to no hedge may be adopted by one
-        self.fill = Statement(_adopt(insert(trades), trades, ["account", "symbol", "trade_id"]), dialect)
+        told_by_hedge = ("position_id", "side", "action", "order_type")
+        self.fill = Statement(
+            _adopt(insert(trades), trades, ["account", "symbol", "trade_id"], told_by_hedge), dialect
+        )
         self.payment = Statement(
-            _adopt(insert(funding), funding, ["exchange", "account", "pair", "settlement", "ledger_id"]),
+            _adopt(
+                insert(funding),
+                funding,
+                ["exchange", "account", "pair", "settlement", "ledger_id"],
+                ("position_id",),
+            ),
             dialect,
         )
 
@@ -281,9 +289,10 @@ def _inline(values: tuple[str, ...]) -> Any:
     return [literal_column(f"'{value}'") for value in values]
 
 
-def _adopt(new: Any, table: Table, unique: list[str]) -> Any:
+def _adopt(new: Any, table: Table, unique: list[str], columns: Iterable[str]) -> Any:
+    """``columns`` are what only the hedge tells of a row; until there is one they were guessed."""
     return new.on_conflict_do_update(
         index_elements=unique,
-        set_={"position_id": new.excluded.position_id},
+        set_={name: new.excluded[name] for name in columns},
         where=and_(table.c.position_id.is_(None), new.excluded.position_id.is_not(None)),
     )
