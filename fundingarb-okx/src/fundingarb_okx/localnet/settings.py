@@ -1,0 +1,18 @@
+"""Settings of the offline OKX."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from fundingarb.settings import PluginSettings
+
+__all__ = ["OkxLocalnetSettings"]
+
+
+class OkxLocalnetSettings(PluginSettings):
+    """What differs between OKX environments; the market, the accounts and the faults belong to the localnet itself."""
+
+    simulated: bool = Field(
+        False,
+        description="play OKX's demo environment: requests need the header x-simulated-trading: 1",
+    )
