@@ -240,7 +240,7 @@ class Hedge:
                 unresolved.append(order)
         return LegState(self.intent.leg(side), filled, adding, reducing, tuple(live), tuple(unresolved))
 
-    @property
+    @cached_property
     def lot(self) -> Decimal:
         """The step both legs can be sized in."""
         return common_lot(self.intent.long.instrument, self.intent.short.instrument)
@@ -259,10 +259,16 @@ class Hedge:
         """Whether this hedge still occupies its symbol and its instruments."""
         return self.intent.mode is not Mode.DONE
 
-    @property
+    @cached_property
     def complete_fills(self) -> bool:
         """Whether every reported fill has arrived as a ledger row."""
         return all(order.booked >= order.filled for order in self.orders)
+
+    @cached_property
+    def finished(self) -> bool:
+        """Over, with every fill booked, nothing held and no order that may still be filled: nothing to decide."""
+        legs = (self.long, self.short)
+        return not self.live and self.complete_fills and all(leg.idle and not leg.filled for leg in legs)
 
     @property
     def status(self) -> Status:

@@ -66,7 +66,7 @@ class DeadMan:
     def _resting(self) -> set[str]:
         return {
             hedge.symbol
-            for hedge in self._state.hedges.values()
+            for hedge in self._state.unfinished()
             for order in hedge.orders
             if order.account == self._account.name
             and not order.state.terminal

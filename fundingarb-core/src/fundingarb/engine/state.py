@@ -160,6 +160,10 @@ class BotState:
     def live(self) -> list[Hedge]:
         return [hedge for hedge in self.hedges.values() if hedge.live]
 
+    def unfinished(self) -> list[Hedge]:
+        """The live ones, and those that are over but not done with: a fill to book, something still held."""
+        return [hedge for hedge in self.hedges.values() if not hedge.finished]
+
     def owner(self, client_id: str | None) -> Hedge | None:
         """The hedge an order of ours belongs to."""
         hedge_id = self._owner.get(client_id or "")

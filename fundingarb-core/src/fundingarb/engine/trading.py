@@ -111,7 +111,7 @@ class TradingLoop:
         self._scan(now)
         actions = [
             (hedge.id, action)
-            for hedge in netted(list(self.state.hedges.values()))
+            for hedge in netted(self.state.unfinished())
             for action in self._decide(hedge, now)
         ]
         placed = self._apply(actions, now)
@@ -131,14 +131,14 @@ class TradingLoop:
                 self._want_fills(self.state.hedges[hedge_id], action.account)
                 if action.positions:
                     self.readers[action.account].want(positions=True)
-        for hedge in list(self.state.hedges.values()):
+        for hedge in self.state.unfinished():
             for order in (*hedge.long.live, *hedge.short.live):
                 self.executor.watch(order)
 
     async def watch_naked(self) -> None:
         """Alert for what stays unhedged, whatever a tick is waiting for; runs until cancelled."""
         while True:
-            self._naked.look(netted(list(self.state.hedges.values())), self.clock.now())
+            self._naked.look(netted(self.state.unfinished()), self.clock.now())
             await anyio.sleep(NAKED_LOOK)
 
     # looking
@@ -342,8 +342,7 @@ class TradingLoop:
     # deciding
 
     def _decide(self, hedge: Hedge, now: datetime) -> Sequence[Action]:
-        legs = (hedge.long, hedge.short)
-        if not hedge.live and hedge.complete_fills and all(leg.idle and not leg.filled for leg in legs):
+        if hedge.finished:
             return ()
         leased = self.state.lease.fresh
         market = HedgeMarket(

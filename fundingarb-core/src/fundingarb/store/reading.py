@@ -32,7 +32,7 @@ from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.order import ZERO, Fill
 from fundingarb.domain.settlement import Settlement, SettlementStatus
 from fundingarb.ports import Checkpoint
-from fundingarb.store import rows, tables
+from fundingarb.store import queries, rows, tables
 
 TOMBSTONES = timedelta(hours=24)
 """How long hedges that are over stay in the checkpoint: a late fill still finds its order."""
@@ -85,15 +85,10 @@ def checkpoint(connection: Connection, instance: str | None, now: datetime) -> C
 
 def control_state(connection: Connection, instance: str | None) -> ControlState:
     """The kill latch and the commands that are not done, oldest first."""
-    table = tables.commands
-    query = (
-        select(table)
-        .where(table.c.instance == (instance or ""), table.c.done_at.is_(None))
-        .order_by(table.c.created_at, table.c.id)
-    )
+    waiting = _fetch(connection, queries.WAITING_COMMANDS, instance=instance or "")
     return ControlState(
         killed=control_value(connection, instance, KILLED) == "1",
-        commands=tuple(rows.command(row) for row in _fetch(connection, query)),
+        commands=tuple(rows.command(row) for row in waiting),
     )
 
 
@@ -147,9 +142,7 @@ def flatten_orders(connection: Connection, instance: str | None, now: datetime) 
 
 def control_value(connection: Connection, instance: str | None, name: str) -> str | None:
     """A switch of ``instance``; None when it was never touched."""
-    table = tables.control
-    query = select(table.c.value).where(table.c.instance == (instance or ""), table.c.name == name)
-    value = connection.scalar(query)
+    value = connection.scalar(queries.CONTROL_VALUE, {"instance": instance or "", "name": name})
     return None if value is None else str(value)
 
 
@@ -203,29 +196,22 @@ def less_gone(hedges: Iterable[Hedge], known: Iterable[Accepted]) -> list[Hedge]
 
 def hedges_by_id(connection: Connection, wanted: Iterable[UUID]) -> dict[UUID, Hedge]:
     """The hedges of these ids, those that exist."""
-    table = tables.positions
     found = {}
     for part in _parts(list(wanted)):
-        for hedge in hedges_where(connection, select(table).where(table.c.id.in_(part))):
+        for hedge in hedges_where(connection, queries.HEDGES_BY_ID, ids=part):
             found[hedge.id] = hedge
     return found
 
 
-def hedges_where(connection: Connection, query: Executable) -> list[Hedge]:
+def hedges_where(connection: Connection, query: Executable, **values: object) -> list[Hedge]:
     """The hedges of the rows of ``query``, in its order, each with its orders and what its fills add up to."""
-    intents = [rows.intent(row) for row in _fetch(connection, query)]
-    orders, trades = tables.orders, tables.trades
+    intents = [rows.intent(row) for row in _fetch(connection, query, **values)]
     order_rows: dict[UUID, list[rows.Row]] = {}
     fill_rows: dict[UUID, list[rows.Row]] = {}
-    summed = [
-        trades.c[name] for name in ("position_id", "client_id", "account", "order_id", "size", "order_side")
-    ]
     for part in _parts([intent.id for intent in intents]):
-        for row in _fetch(
-            connection, select(orders).where(orders.c.position_id.in_(part)).order_by(orders.c.sequence)
-        ):
+        for row in _fetch(connection, queries.ORDERS_OF, ids=part):
             order_rows.setdefault(row["position_id"], []).append(row)
-        for row in _fetch(connection, select(*summed).where(trades.c.position_id.in_(part))):
+        for row in _fetch(connection, queries.FILL_SIZES_OF, ids=part):
             fill_rows.setdefault(row["position_id"], []).append(row)
     return [
         rows.hedge(intent, order_rows.get(intent.id, ()), fill_rows.get(intent.id, ())) for intent in intents
@@ -234,31 +220,25 @@ def hedges_where(connection: Connection, query: Executable) -> list[Hedge]:
 
 def fills(connection: Connection, hedge_id: UUID | None = None) -> list[Fill]:
     """Oldest first; of one hedge, or all of them."""
-    table = tables.trades
-    query = select(table).order_by(table.c.timestamp, table.c.account, table.c.trade_id)
-    if hedge_id is not None:
-        query = query.where(table.c.position_id == hedge_id)
-    return [rows.fill(row) for row in _fetch(connection, query)]
+    if hedge_id is None:
+        return [rows.fill(row) for row in _fetch(connection, queries.FILLS)]
+    return [rows.fill(row) for row in _fetch(connection, queries.FILLS_OF, hedge=hedge_id)]
 
 
 def payments(connection: Connection, hedge_id: UUID | None = None) -> list[FundingPayment]:
     """Oldest first; of one hedge, or all of them."""
-    table = tables.funding_events
-    query = select(table).order_by(table.c.settlement, table.c.account, table.c.pair)
-    if hedge_id is not None:
-        query = query.where(table.c.position_id == hedge_id)
-    return [rows.payment(row) for row in _fetch(connection, query)]
+    if hedge_id is None:
+        return [rows.payment(row) for row in _fetch(connection, queries.PAYMENTS)]
+    return [rows.payment(row) for row in _fetch(connection, queries.PAYMENTS_OF, hedge=hedge_id)]
 
 
 def booked_beside(connection: Connection, read: Sequence[FundingPayment]) -> list[FundingPayment]:
     """The payments booked on the accounts of ``read``, from their first settlement to their last."""
-    table = tables.funding_events
     times = [payment.settlement for payment in read]
-    query = select(table).where(
-        table.c.account.in_({payment.account for payment in read}),
-        table.c.settlement.between(min(times), max(times)),
-    )
-    return [rows.payment(row) for row in _fetch(connection, query)]
+    accounts = sorted({payment.account for payment in read})
+    span = {"first": min(times), "last": max(times)}
+    found = _fetch(connection, queries.PAYMENTS_BETWEEN, accounts=accounts, **span)
+    return [rows.payment(row) for row in found]
 
 
 def settlements(
@@ -289,21 +269,15 @@ def hedges_at(connection: Connection, account: str, symbol: str, at: datetime) -
 
 def funding_total(connection: Connection, hedge_id: UUID) -> Decimal:
     """What a hedge's funding payments add up to. Summed here, exactly: SQLite would add binary floats."""
-    table = tables.funding_events
-    return sum(connection.scalars(select(table.c.payment_usd).where(table.c.position_id == hedge_id)), ZERO)
+    return sum(connection.scalars(queries.FUNDING_OF, {"hedge": hedge_id}), ZERO)
 
 
 def result_since(connection: Connection, accounts: Collection[str], since: datetime) -> Decimal:
     """Price results and funding less fees, booked to hedges on ``accounts``. Summed here, as in ``funding_total``."""
-    trades, funding = tables.trades, tables.funding_events
-    booked = select(trades.c.realized_pnl, trades.c.fee).where(
-        trades.c.account.in_(accounts), trades.c.timestamp >= since, trades.c.position_id.is_not(None)
-    )
-    paid = select(funding.c.payment_usd).where(
-        funding.c.account.in_(accounts), funding.c.settlement >= since, funding.c.position_id.is_not(None)
-    )
-    prices = sum((row["realized_pnl"] - row["fee"] for row in _fetch(connection, booked)), ZERO)
-    return prices + sum(connection.scalars(paid), ZERO)
+    wanted = {"accounts": list(accounts), "since": since}
+    booked = _fetch(connection, queries.TRADED_SINCE, **wanted)
+    prices = sum((row["realized_pnl"] - row["fee"] for row in booked), ZERO)
+    return prices + sum(connection.scalars(queries.PAID_SINCE, wanted), ZERO)
 
 
 def refusals(connection: Connection, limit: int) -> list[Refusal]:
@@ -372,8 +346,8 @@ def _newest(
     return {row["account"]: row["newest"] - overlap for row in _fetch(connection, query)}
 
 
-def _fetch(connection: Connection, query: Executable) -> list[Mapping[str, Any]]:
-    result = connection.execute(query)
+def _fetch(connection: Connection, query: Executable, **values: object) -> list[Mapping[str, Any]]:
+    result = connection.execute(query, values)
     names = list(result.keys())
     return [dict(zip(names, row, strict=True)) for row in result]
 
