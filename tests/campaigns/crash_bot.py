@@ -26,6 +26,7 @@ from fundingarb.domain.order import NewOrder, OrderSide, TimeInForce
 from fundingarb.engine.bot import Bot
 from fundingarb.engine.state import Account
 from fundingarb.errors import ConfigError, ExchangeError, StoreError
+from fundingarb.exchanges.rest import usual_authorities
 from fundingarb.ports import MarketView, Proposals
 from fundingarb.store import open_store
 
@@ -34,6 +35,8 @@ SIZE = Decimal(900)
 BY_HAND, FOREIGN = "byhand0001", "LINK-USDT"
 #: Real seconds a bot that is asked for nothing runs on, after its accounts were found to match, before it says so.
 CALM = 1.2
+#: Read once, for every process that is forked from one with this module in it.
+usual_authorities()
 
 
 class Patient:

@@ -154,7 +154,7 @@ def wait_until(what: str, check: Callable[[], Any], within: float) -> None:
     while not check():
         if time.monotonic() > deadline:
             raise AssertionError(f"no {what} within {within:.0f} s")
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 def run_case(case: Case, folder: Path, database: str) -> Result:
@@ -224,7 +224,7 @@ def _recover(run: BotRun, ledger: Ledger, result: Result) -> None:
             unsettled = exposed or ledger.unsettled()
             assert now - began < BOOKS, f"the books are not in order within {BOOKS:.0f} s: {unsettled}"
             since = None if unsettled else since or now
-            time.sleep(0.05)
+            time.sleep(0.1)
         wait_until("calm", run.calm.exists, began + BOOKS - time.monotonic())
     result.steps = passages(run.steps)
 

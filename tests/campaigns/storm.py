@@ -30,11 +30,13 @@ import anyio
 from tests.campaigns.campaign import conclude, in_folder
 from tests.campaigns.wire.run import Live, Options
 
+import fundingarb.exchanges.stream
 import fundingarb_binance.feeds
 import fundingarb_bybit.feeds
 from fundingarb.exchanges.stream import Backoff, Subscription, run_stream
 
-FEEDS = (fundingarb_binance.feeds, fundingarb_bybit.feeds)
+FEEDS = (fundingarb.exchanges.stream, fundingarb_binance.feeds, fundingarb_bybit.feeds)
+"""Modules that start streams."""
 ALLOWED, PER_SECONDS = 300, 300.0
 """Connections that an address may open in so many seconds: Binance's figure, the lower one (Bybit allows 500)."""
 RECIPES = (
@@ -181,12 +183,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--speed", type=float, default=60.0)
     parser.add_argument("--every", type=float, default=1.0, help="real seconds between faults; 0: only cuts")
     parser.add_argument("--symbols", type=int, default=10)
+    parser.add_argument("--exchanges", default="binance,bybit", help="with commas")
     parser.add_argument("--minutes", type=float, default=120.0)
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args(arguments)
     options = Options(
         seed=given.seed, speed=given.speed, every=given.every, only=RECIPES, symbols=given.symbols,
-        minutes=given.minutes, hedges=10**9, progress=True,
+        minutes=given.minutes, hedges=10**9, progress=True, exchanges=tuple(given.exchanges.split(",")),
     )  # fmt: skip
     attempts = Attempts()
 
