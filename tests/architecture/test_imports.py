@@ -31,7 +31,8 @@ LAYERS: dict[str, set[str]] = {
     "builtin": VALUES | PLUGIN,
     "config": VALUES | {"plugins", "settings"},
     "localnet": {"errors", "plugins", "ports"},
-    "testing": VALUES | PLUGIN | {"exchanges", "localnet"},
+    # The conformance suite opens installed plugins, on the clock that the engine shares with a localnet.
+    "testing": VALUES | PLUGIN | {"engine", "exchanges", "localnet", "plugins"},
     # The composition root, and the one place that wires store and configuration to the engine.
     "app": VALUES | {"component", "config", "engine", "plugins", "store"},
     # Runs the engine as app does, on virtual time, and looks at the localnet's truth.

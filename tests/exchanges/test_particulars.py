@@ -1,0 +1,132 @@
+"""What is particular to one exchange, over real sockets; what all of them do is in test_conformance."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+
+import anyio
+import pytest
+from tests.exchanges.subjects import BINANCE, BYBIT
+
+from fundingarb.domain.order import OrderState, TimeInForce
+from fundingarb.errors import ExchangeError, ExchangeUnavailable, OrderRefused, OutcomeUnknown, RefusalReason
+from fundingarb.localnet.faults import FaultKind
+from fundingarb.ports import KeyPermissions
+from fundingarb.testing import RecordingAccountSink
+from fundingarb.testing.conformance import Bench, open_bench
+from fundingarb.testing.conformance.desk import Desk
+from fundingarb.testing.conformance.words import eventually
+
+pytestmark = pytest.mark.anyio
+
+SUBJECTS = {subject.exchange: subject for subject in (BINANCE, BYBIT)}
+ALL = pytest.mark.parametrize("exchange", SUBJECTS)
+ONLY_BINANCE = pytest.mark.parametrize("exchange", ["binance"])
+ONLY_BYBIT = pytest.mark.parametrize("exchange", ["bybit"])
+
+
+@pytest.fixture(scope="module")
+async def benches() -> AsyncIterator[dict[str, Bench]]:
+    async with open_bench(BINANCE) as binance, open_bench(BYBIT) as bybit:
+        yield {"binance": binance, "bybit": bybit}
+
+
+@pytest.fixture
+async def desk(benches: dict[str, Bench], exchange: str) -> AsyncIterator[Desk]:
+    async with benches[exchange].desk(60.0) as desk:
+        yield desk
+
+
+@ONLY_BINANCE
+async def test_a_fill_waits_until_its_order_is_found(desk: Desk) -> None:
+    """Binance's trade ledger does not name orders. A query that lags behind must not make the fill nobody's."""
+    order = desk.order()
+    desk.fault(FaultKind.LOST_REPLY, operation="order.place")
+    with pytest.raises(OutcomeUnknown):
+        await desk.adapter.place_order(order)
+    desk.fault(FaultKind.REJECT, operation="order.query", code="-2013", message="Order does not exist.")
+    with pytest.raises(ExchangeUnavailable, match="not found yet"):
+        await desk.adapter.get_fills(desk.started)
+    (fill,) = await desk.adapter.get_fills(desk.started)
+    assert (fill.client_id, fill.quantity) == (order.client_id, order.quantity)
+
+
+@ONLY_BINANCE
+async def test_a_post_only_order_that_would_take_is_refused(desk: Desk) -> None:
+    with pytest.raises(OrderRefused) as refused:
+        await desk.adapter.place_order(desk.order(tif=TimeInForce.POST_ONLY))
+    assert refused.value.code == "-5022"
+
+
+@ONLY_BYBIT
+async def test_a_post_only_order_that_would_take_is_cancelled(desk: Desk) -> None:
+    report = await desk.done(desk.order(tif=TimeInForce.POST_ONLY))
+    assert report.state is OrderState.CANCELLED
+    assert "PostOnly" in report.reason
+
+
+CODES_OF_ORDERS = [
+    ("binance", "-2022", OrderRefused, RefusalReason.REDUCE_ONLY),
+    ("binance", "-4061", OrderRefused, RefusalReason.POSITION_MODE),
+    ("binance", "-2019", OrderRefused, None),
+    ("binance", "-1008", OrderRefused, None),
+    ("binance", "-1007", OutcomeUnknown, None),
+    ("bybit", "110017", OrderRefused, RefusalReason.REDUCE_ONLY),
+    ("bybit", "110007", OrderRefused, None),
+    ("bybit", "10016", OutcomeUnknown, None),
+    ("bybit", "110001", OutcomeUnknown, None),
+]
+
+
+@pytest.mark.parametrize(("exchange", "code", "kind", "reason"), CODES_OF_ORDERS)
+async def test_what_a_code_says_of_an_order(
+    desk: Desk, code: str, kind: type[ExchangeError], reason: RefusalReason | None
+) -> None:
+    desk.fault(FaultKind.REJECT, operation="order.place", code=code)
+    with pytest.raises(ExchangeError) as failed:
+        await desk.adapter.place_order(desk.order())
+    assert (type(failed.value), failed.value.code) == (kind, code)
+    assert getattr(failed.value, "reason", None) is reason
+
+
+@ALL
+async def test_positions_carry_what_margin_health_needs(desk: Desk) -> None:
+    await desk.done(desk.order(quantity=desk.size(20_000)))
+    (held,) = await desk.adapter.get_positions()
+    assert held.liquidation_price is None or held.liquidation_price < 1000
+    assert held.mark == 1000
+    assert held.maintenance_margin is not None
+    assert 0 < held.maintenance_margin < held.quantity * 1000 / 10
+    assert held.adl_rank in range(1, 6)
+
+
+@ALL
+async def test_all_permissions_of_a_key(desk: Desk) -> None:
+    permissions = await desk.adapter.get_key_permissions()
+    assert permissions == KeyPermissions(trade=True, withdraw=False, ip_restricted=True, transfer=False)
+    assert desk.adapter.cost("place_order")["orders"] == 1
+
+
+@ALL
+async def test_what_a_liquidation_costs_beyond_the_trade(desk: Desk) -> None:
+    await desk.done(desk.order())
+    desk.fault(FaultKind.LIQUIDATION, symbol="BTC-USDT")
+    fills = await desk.adapter.get_fills(desk.started)
+    assert all(fill.fee > 0 for fill in fills)
+    assert sum(fill.realized_pnl - fill.fee for fill in fills) == desk.change != Decimal(0)
+
+
+@ONLY_BINANCE
+async def test_an_expired_listen_key_is_replaced(desk: Desk) -> None:
+    """Binance closes a user stream whose key is gone; the next connection asks for another key."""
+    sink = RecordingAccountSink()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(desk.adapter.stream_account, sink)
+        await eventually("it is connected", lambda: len(sink.ups) == 1)
+        await desk.adapter.polling.write("fapiPrivateDeleteListenKey")  # type: ignore[attr-defined]
+        await eventually("it is connected again", lambda: len(sink.ups) == 2)
+        await desk.done(desk.order())
+        await eventually("a fill arrives", lambda: sink.fills)
+        tasks.cancel_scope.cancel()
+    assert len(sink.downs) == 1
