@@ -316,6 +316,7 @@ class Floor:
                         symbol,
                         rate.rate,
                         next_settlement=rate.next_settlement,
+                        interval=rate.interval,
                         mark=rate.mark,
                         index=rate.index,
                     )

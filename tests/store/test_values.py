@@ -78,6 +78,8 @@ instruments = every_field(
     max_quantity=maybe | amounts,
     max_market_quantity=maybe | amounts,
     multiplier=positive,
+    funding_cap=maybe | amounts,
+    funding_floor=maybe | amounts,
     delists_at=maybe | moments,
 )
 intents = every_field(

@@ -126,13 +126,16 @@ class BinanceAdapter(RestAdapter):
     async def read_time(self) -> datetime:
         return moment((await self.read("fapiPublicGetTime", schema.ServerTime)).serverTime, "serverTime")
 
+    async def _funding_terms(self) -> dict[str, messages.FundingTerms]:
+        return messages.funding_terms(await self.read("fapiPublicGetFundingInfo", list[schema.FundingInfo]))
+
     async def get_intervals(self) -> dict[str, timedelta]:
-        """Exchange id -> interval of the symbols whose interval was adjusted; all others have eight hours."""
-        return messages.intervals(await self.read("fapiPublicGetFundingInfo", list[schema.FundingInfo]))
+        """Exchange id -> interval of the symbols whose terms were adjusted; all others have eight hours."""
+        return {name: terms.interval for name, terms in (await self._funding_terms()).items()}
 
     async def get_instruments(self) -> Sequence[Instrument]:
         info = await self.read("fapiPublicGetExchangeInfo", schema.ExchangeInfo)
-        self._instruments.load(messages.instruments(info, await self.get_intervals()))
+        self._instruments.load(messages.instruments(info, await self._funding_terms()))
         return list(self._instruments)
 
     async def get_funding_rate(self, symbol: str) -> FundingRate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
@@ -89,16 +90,24 @@ def kind_of(client_id: str) -> FillKind:
     return FillKind.LIQUIDATION if closed else FillKind.TRADE
 
 
+class FundingTerms(NamedTuple):
+    """Time between settlements, and the bounds of a rate (fraction per interval) where Binance gives them."""
+
+    interval: timedelta = DEFAULT_INTERVAL
+    cap: Decimal | None = None
+    floor: Decimal | None = None
+
+
 def instruments(
     info: ExchangeInfo,
-    intervals: Mapping[str, timedelta],
+    terms: Mapping[str, FundingTerms],
     rejected: Callable[[str, bytes], None] | None = None,
 ) -> list[Instrument]:
     """The USDT perpetuals that can be traded. ``rejected`` hears of entries that cannot be understood."""
-    return each(info.symbols, lambda body: _instrument(body, intervals), rejected)
+    return each(info.symbols, lambda body: _instrument(body, terms), rejected)
 
 
-def _instrument(body: bytes, intervals: Mapping[str, timedelta]) -> Instrument | None:
+def _instrument(body: bytes, terms: Mapping[str, FundingTerms]) -> Instrument | None:
     symbol = decode(Symbol, body, "binance exchangeInfo symbol")
     if (symbol.contractType, symbol.status) != ("PERPETUAL", "TRADING"):
         return None
@@ -110,7 +119,7 @@ def _instrument(body: bytes, intervals: Mapping[str, timedelta]) -> Instrument |
     except KeyError as error:
         raise BadMessage(f"binance {symbol.symbol}: no filter {error}") from error
     notional, market = filters.get("MIN_NOTIONAL"), filters.get("MARKET_LOT_SIZE")
-    delivery = symbol.deliveryDate
+    delivery, funding = symbol.deliveryDate, terms.get(symbol.symbol, FundingTerms())
     return in_base_units(
         Instrument(
             exchange=EXCHANGE,
@@ -122,7 +131,9 @@ def _instrument(body: bytes, intervals: Mapping[str, timedelta]) -> Instrument |
             lot=positive(lot.stepSize, f"{symbol.symbol} stepSize"),
             min_quantity=positive(lot.minQty, f"{symbol.symbol} minQty"),
             min_notional=number(notional.notional, f"{symbol.symbol} notional") if notional else Decimal(0),
-            funding_interval=intervals.get(symbol.symbol, DEFAULT_INTERVAL),
+            funding_interval=funding.interval,
+            funding_cap=funding.cap,
+            funding_floor=funding.floor,
             max_quantity=optional_positive(lot.maxQty, f"{symbol.symbol} maxQty"),
             max_market_quantity=optional_positive(market.maxQty, f"{symbol.symbol} maxQty")
             if market
@@ -132,13 +143,18 @@ def _instrument(body: bytes, intervals: Mapping[str, timedelta]) -> Instrument |
     )
 
 
-def intervals(rows: Iterable[FundingInfo]) -> dict[str, timedelta]:
-    """Exchange id -> funding interval, for the adjusted symbols (the only ones Binance lists)."""
-    found: dict[str, timedelta] = {}
+def funding_terms(rows: Iterable[FundingInfo]) -> dict[str, FundingTerms]:
+    """Exchange id -> terms, for the adjusted symbols (the only ones Binance lists)."""
+    found: dict[str, FundingTerms] = {}
     for row in rows:
         if not 0 < row.fundingIntervalHours <= 24:
             raise BadMessage(f"binance {row.symbol}: funding interval of {row.fundingIntervalHours} hours")
-        found[row.symbol] = timedelta(hours=row.fundingIntervalHours)
+        cap, floor = row.adjustedFundingRateCap, row.adjustedFundingRateFloor
+        found[row.symbol] = FundingTerms(
+            timedelta(hours=row.fundingIntervalHours),
+            number(cap, f"{row.symbol} adjustedFundingRateCap") if cap else None,
+            number(floor, f"{row.symbol} adjustedFundingRateFloor") if floor else None,
+        )
     return found
 
 

@@ -43,6 +43,8 @@ class ExchangeInfo(msgspec.Struct):
 class FundingInfo(msgspec.Struct):
     symbol: str
     fundingIntervalHours: int  # noqa: N815
+    adjustedFundingRateCap: str = ""  # noqa: N815
+    adjustedFundingRateFloor: str = ""  # noqa: N815
 
 
 class PremiumIndex(msgspec.Struct):

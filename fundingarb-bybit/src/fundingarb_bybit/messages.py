@@ -111,7 +111,7 @@ def _instrument(body: bytes) -> Instrument | None:
     lot, name = contract.lotSizeFilter, contract.symbol
     if not 0 < contract.fundingInterval <= 24 * 60:
         raise BadMessage(f"bybit {name}: a funding interval of {contract.fundingInterval} minutes")
-    minimum = lot.minNotionalValue
+    minimum, upper, lower = lot.minNotionalValue, contract.upperFundingRate, contract.lowerFundingRate
     return in_base_units(
         Instrument(
             exchange=EXCHANGE,
@@ -129,6 +129,8 @@ def _instrument(body: bytes) -> Instrument | None:
             delists_at=moment(contract.deliveryTime, "deliveryTime")
             if contract.deliveryTime not in ("", "0")
             else None,
+            funding_cap=number(upper, f"{name} upperFundingRate") if upper else None,
+            funding_floor=number(lower, f"{name} lowerFundingRate") if lower else None,
         )
     )
 

@@ -49,6 +49,8 @@ class Contract(msgspec.Struct):
     priceFilter: PriceFilter  # noqa: N815
     lotSizeFilter: LotSizeFilter  # noqa: N815
     fundingInterval: int  # noqa: N815
+    upperFundingRate: str = ""  # noqa: N815
+    lowerFundingRate: str = ""  # noqa: N815
     deliveryTime: str = "0"  # noqa: N815
     isPreListing: bool = False  # noqa: N815
 

@@ -42,7 +42,7 @@ REST: dict[str, tuple[Parser, Any]] = {
         of(schema.ExchangeInfo, lambda a: m.instruments(a, {})),
         samples.EXCHANGE_INFO,
     ),
-    "GET /fapi/v1/fundingInfo": (of(list[schema.FundingInfo], m.intervals), samples.FUNDING_INFO),
+    "GET /fapi/v1/fundingInfo": (of(list[schema.FundingInfo], m.funding_terms), samples.FUNDING_INFO),
     "GET /fapi/v1/premiumIndex": (
         of(schema.PremiumIndex, lambda a: m.funding_rate(a, BTC, AT)),
         samples.PREMIUM,

@@ -158,4 +158,4 @@ def known() -> InstrumentMap:
     """BTC, ETH and the thousand-fold PEPE."""
     info = decode(schema.ExchangeInfo, json.dumps(EXCHANGE_INFO).encode(), "info")
     rows = decode(list[schema.FundingInfo], json.dumps(FUNDING_INFO).encode(), "intervals")
-    return InstrumentMap(messages.instruments(info, messages.intervals(rows)))
+    return InstrumentMap(messages.instruments(info, messages.funding_terms(rows)))

@@ -43,7 +43,8 @@ class Instrument:
 
     ``symbol`` is the same on every exchange (``PEPE-USDT`` where the exchange lists ``1000PEPEUSDT``);
     ``exchange_id`` is the exchange's own name. ``max_quantity`` and ``max_market_quantity`` are the most that one limit
-    or market order may ask for, where there is a bound. ``multiplier`` says how many base units one exchange unit is:
+    or market order may ask for, where there is a bound. ``funding_cap`` and ``funding_floor`` bound the rate of one
+    interval, where the exchange says so. ``multiplier`` says how many base units one exchange unit is:
     the adapter has already divided prices and multiplied quantities by it.
     """
 
@@ -61,6 +62,8 @@ class Instrument:
     max_market_quantity: Decimal | None = None
     multiplier: Decimal = Decimal(1)
     delists_at: datetime | None = None
+    funding_cap: Decimal | None = None
+    funding_floor: Decimal | None = None
 
     def __post_init__(self) -> None:
         if self.tick <= 0 or self.lot <= 0 or self.multiplier <= 0 or self.funding_interval <= timedelta(0):
@@ -71,6 +74,11 @@ class Instrument:
     def floor_quantity(self, quantity: Decimal) -> Decimal:
         """``quantity`` rounded down to the lot."""
         return floor_to(quantity, self.lot)
+
+    def bounded(self, rate: Decimal) -> Decimal:
+        """``rate`` (fraction per interval) within the exchange's cap and floor."""
+        capped = rate if self.funding_cap is None else min(rate, self.funding_cap)
+        return capped if self.funding_floor is None else max(capped, self.funding_floor)
 
     def most(self, quantity: Decimal, *, market: bool) -> Decimal:
         """``quantity``, or as much of it as one order (at the market, or limited) may ask for."""

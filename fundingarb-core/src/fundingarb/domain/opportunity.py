@@ -136,7 +136,8 @@ class DecayToMedian:
             return rate.rate
         hours = Decimal(int(rate.interval.total_seconds())) / 3600
         median = median_hourly * hours
-        return median + (rate.rate - median) * Decimal(repr(0.5**ahead))
+        expected = median + (rate.rate - median) * Decimal(repr(0.5**ahead))
+        return rate.instrument.bounded(expected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +256,22 @@ def size(long: Quote, short: Quote, rules: EntryRules, model: SlippageModel) -> 
     return max(floor_to(min(limits), common_lot(long.instrument, short.instrument)), ZERO)
 
 
+def expected_payments(
+    side: Side,
+    rate: FundingRate,
+    median_hourly: Decimal,
+    quantity: Decimal,
+    price: Decimal,
+    until: datetime,
+    forecast: RateForecast,
+) -> list[Payment]:
+    """Every settlement of one leg up to ``until``, on the exchange's own calendar, with what it should bring."""
+    return [
+        Payment(side, at, expected_payment(side, quantity, price, forecast.expected(rate, median_hourly, at)))
+        for at in settlements(rate, until)
+    ]
+
+
 def value(
     long: Quote,
     short: Quote,
@@ -270,10 +287,11 @@ def value(
         return None
     notional = quantity * mid
     payments = [
-        Payment(quote_side, at, expected_payment(quote_side, quantity, mid, expected))
-        for quote_side, quote in ((Side.LONG, long), (Side.SHORT, short))
-        for at in settlements(quote.rate, now + rules.horizon)
-        for expected in (forecast.expected(quote.rate, quote.median_hourly, at),)
+        payment
+        for side, quote in ((Side.LONG, long), (Side.SHORT, short))
+        for payment in expected_payments(
+            side, quote.rate, quote.median_hourly, quantity, mid, now + rules.horizon, forecast
+        )
     ]
     crossing = ZERO
     for quote in (long, short):

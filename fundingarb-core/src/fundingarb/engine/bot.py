@@ -42,6 +42,7 @@ from fundingarb.engine.settlements import Settlements
 from fundingarb.engine.startup import Startup
 from fundingarb.engine.state import Account, BotState, SoleProcess
 from fundingarb.engine.supervisor import keep_running
+from fundingarb.engine.terms import FundingTermsWatch
 from fundingarb.engine.trading import TradingLoop
 from fundingarb.engine.view import TradingSettings, View
 from fundingarb.engine.waiting import waiting_for
@@ -145,7 +146,13 @@ class Bot:
                 self.state, self.markets, self.bus, self.clock, self.settings.delisting_close
             )
             tasks.start_soon(keep_running, "listings", listings.run, self.clock, self._failed)
-            for label, watch in (("guards", self._guards().run), ("margin", health.run)):
+            terms = FundingTermsWatch(
+                self.state, self.markets, self.bus, self.clock, self.settings.rules.horizon,
+                self.settings.settlement_guard,
+            )  # fmt: skip
+            for label, watch in (
+                ("guards", self._guards().run), ("margin", health.run), ("funding terms", terms.run),
+            ):  # fmt: skip
                 tasks.start_soon(keep_running, label, watch, self.clock, self._failed)
             await self.settlements.load()
             self._start_readers(tasks)

@@ -59,7 +59,9 @@ class ListingWatch:
 
     def _change(self, hedge: Hedge, leg: LegPlan, listed: Instrument, now: datetime) -> None:
         """From now on orders of the hedge are made for the instrument as it is; an entry stops at what fits its lot."""
-        intent = hedge.intent
+        intent, listed = hedge.intent, with_funding_terms(listed, leg.instrument)
+        if listed == leg.instrument:
+            return
         legs = {intent.long.side: intent.long, intent.short.side: intent.short}
         legs[leg.side] = replace(leg, instrument=listed)
         quantity = intent.quantity
@@ -109,9 +111,19 @@ class ListingWatch:
         self.bus.publish(Alert(severity, title, (*head, *lines), now, hedge.id))
 
 
+def with_funding_terms(instrument: Instrument, terms: Instrument) -> Instrument:
+    """``instrument`` with the funding interval, cap and floor of ``terms``: those are taken when they can be valued."""
+    return replace(
+        instrument,
+        funding_interval=terms.funding_interval,
+        funding_cap=terms.funding_cap,
+        funding_floor=terms.funding_floor,
+    )
+
+
 def differences(before: Instrument, after: Instrument) -> Iterator[str]:
-    """What of an instrument's rules changed, one line each. (A delisting and a funding interval are told elsewhere.)"""
+    """What of an instrument's rules changed, one line each; a delisting is told elsewhere."""
     for each in fields(Instrument):
         old, new = getattr(before, each.name), getattr(after, each.name)
-        if old != new and each.name not in ("delists_at", "funding_interval"):
+        if old != new and each.name != "delists_at":
             yield f"{each.name.replace('_', ' ')}: {old} -> {new}"

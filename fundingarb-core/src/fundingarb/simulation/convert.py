@@ -55,6 +55,8 @@ def instrument(truth: Exchange, native: Instrument) -> domain_instrument.Instrum
         max_quantity=native.max_quantity * units(native),
         max_market_quantity=native.max_market_quantity * units(native),
         multiplier=native.multiplier,
+        funding_cap=native.funding_cap,
+        funding_floor=native.funding_floor,
     )
 
 

@@ -64,6 +64,8 @@ def instrument_document(instrument: Instrument) -> Document:
             else str(instrument.max_market_quantity),
             "multiplier": str(instrument.multiplier),
             "delists_at": None if instrument.delists_at is None else instrument.delists_at.isoformat(),
+            "funding_cap": None if instrument.funding_cap is None else str(instrument.funding_cap),
+            "funding_floor": None if instrument.funding_floor is None else str(instrument.funding_floor),
         }
     )
 
@@ -71,6 +73,7 @@ def instrument_document(instrument: Instrument) -> Document:
 def instrument(stored: Row) -> Instrument:
     """The instrument of a stored document."""
     maximum, market, delists = stored["max_quantity"], stored.get("max_market_quantity"), stored["delists_at"]
+    cap, floor = stored.get("funding_cap"), stored.get("funding_floor")
     return Instrument(
         exchange=stored["exchange"],
         symbol=stored["symbol"],
@@ -86,6 +89,8 @@ def instrument(stored: Row) -> Instrument:
         max_market_quantity=None if market is None else Decimal(market),
         multiplier=Decimal(stored["multiplier"]),
         delists_at=None if delists is None else datetime.fromisoformat(delists),
+        funding_cap=None if cap is None else Decimal(cap),
+        funding_floor=None if floor is None else Decimal(floor),
     )
 
 
