@@ -136,7 +136,7 @@ def test_a_component_that_is_only_announced_cannot_be_configured() -> None:
         validate_settings(registered(unavailable="come back later"), {"key": "k"})
 
 
-@pytest.mark.parametrize("exchange", ["okx", "dydx"])
+@pytest.mark.parametrize("exchange", ["okx"])
 def test_the_thin_packages_say_what_they_do_not_do(exchange: str) -> None:
     thin = load_plugins().exchanges[exchange]
     with pytest.raises(ComponentUnavailable, match=rf"fundingarb-{exchange} .*not part of this release yet"):

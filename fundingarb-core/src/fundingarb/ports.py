@@ -166,12 +166,16 @@ class AccountModes:
 
 @dataclass(frozen=True, slots=True)
 class KeyPermissions:
-    """What the API key may do; None is unknown. ``transfer`` is between accounts of the same person."""
+    """What the API key may do; None is unknown. ``transfer`` is between accounts of the same person.
+
+    ``accepted``: it may withdraw because no other keys exist there, and the owner has said to know that.
+    """
 
     trade: bool | None
     withdraw: bool | None
     ip_restricted: bool | None
     transfer: bool | None = None
+    accepted: bool = False
 
 
 @runtime_checkable
@@ -287,6 +291,19 @@ class ExchangeAdapter(Protocol):
 
     async def stream_account(self, sink: AccountSink) -> None:
         """Runs until cancelled."""
+        ...
+
+
+@runtime_checkable
+class RemembersOrders(Protocol):
+    """An adapter of an exchange that keeps numbers instead of our client order ids.
+
+    The number is a function of the id, and the way back leads through the ids that the adapter knows: those it has
+    sent, and these.
+    """
+
+    def remember_orders(self, client_ids: Collection[str]) -> None:
+        """Orders of these ids were sent before the start, or may have been. Called before anything is read."""
         ...
 
 

@@ -75,6 +75,11 @@ class OrderNames:
         self._by_id: dict[str, str] = {}
         self._indexed: dict[int, int] = {}
 
+    def trade_on(self, clob_pair_ids: Iterable[int]) -> None:
+        """Orders of the known names may be on these order books."""
+        for clob_pair_id in clob_pair_ids:
+            self._indexed.setdefault(clob_pair_id, 0)
+
     def remember(self, names: Iterable[str]) -> None:
         """Orders of these names were sent, or may have been. The first of two with one number is kept."""
         for name in names:
@@ -110,16 +115,20 @@ class OrderNames:
         instance = instance_in(metadata)
         return None if instance is None else f"fa{instance}n{client_id:014d}"
 
-    def name_of_fill(self, exchange_order_id: str, clob_pair_id: int, metadata: int) -> str | None:
-        """The name of the order that a fill belongs to. Fills carry the order's UUID, not its number."""
-        known = len(self._names)
-        if self._indexed.get(clob_pair_id, 0) < known:
-            for name in list(self._names.values())[self._indexed.get(clob_pair_id, 0) :]:
-                for flags in (SHORT_TERM, LONG_TERM):
-                    self._by_id[self.order_id(name, clob_pair_id, flags)] = name
-            self._indexed[clob_pair_id] = known
-        found = self._by_id.get(exchange_order_id)
-        if found is not None and number_of(found).metadata == metadata:
-            return found
+    def name_of_fill(self, exchange_order_id: str, metadata: int) -> str | None:
+        """The name of the order that a fill belongs to: fills carry the order's UUID, not its number."""
+        name = self.name_of_id(exchange_order_id)
+        if name is not None and number_of(name).metadata == metadata:
+            return name
         instance = instance_in(metadata)
         return None if instance is None else f"fa{instance}n{exchange_order_id.replace('-', '')[:14]}"
+
+    def name_of_id(self, exchange_order_id: str) -> str | None:
+        """The known name whose order has this UUID, whatever the market and the kind of order."""
+        for clob_pair_id, indexed in self._indexed.items():
+            if indexed < len(self._names):
+                for name in list(self._names.values())[indexed:]:
+                    for flags in (SHORT_TERM, LONG_TERM):
+                        self._by_id[self.order_id(name, clob_pair_id, flags)] = name
+                self._indexed[clob_pair_id] = len(self._names)
+        return self._by_id.get(exchange_order_id)

@@ -1,31 +1,29 @@
-"""Registration of dYdX v4. The adapter is not part of this release: the component is listed and refuses to open."""
+"""Registration of the dYdX components; everything heavy is imported when a hook or ``open`` is called."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fundingarb.component import Component
 from fundingarb.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractAsyncContextManager
 
-    from fundingarb.component import Component
     from fundingarb.localnet.dialect import LocalnetDialect
     from fundingarb.ports import ExchangeAdapter, OpenContext
     from fundingarb_dydx.localnet.settings import DydxLocalnetSettings
     from fundingarb_dydx.settings import DydxSettings
 
-NOT_YET = "the dYdX v4 adapter is not part of this release yet; take dydx out of the configuration"
-
 
 def open_adapter(
     settings: DydxSettings, context: OpenContext
 ) -> AbstractAsyncContextManager[ExchangeAdapter]:
-    """Refuse, with the sentence that ``fundingarb plugins`` shows."""
-    from fundingarb.errors import PluginError
+    """Open the adapter for the account of ``context``."""
+    from fundingarb_dydx.adapter import DydxAdapter
 
-    raise PluginError(f"fundingarb-dydx: {NOT_YET}")
+    return DydxAdapter(settings, context)
 
 
 def open_localnet(
@@ -39,25 +37,15 @@ def open_localnet(
 
 @hookimpl
 def register_exchanges() -> Iterable[Component[ExchangeAdapter]]:
-    """The dYdX v4 exchange, announced but not usable yet."""
-    from fundingarb.component import Component
+    """dYdX v4 perpetuals."""
     from fundingarb_dydx.settings import DydxSettings
 
-    return (
-        Component(
-            "dydx",
-            DydxSettings,
-            open_adapter,
-            summary="dYdX v4 perpetuals",
-            unavailable=NOT_YET,
-        ),
-    )
+    return (Component("dydx", DydxSettings, open_adapter, summary="dYdX v4 perpetuals"),)
 
 
 @hookimpl
 def register_localnets() -> Iterable[Component[LocalnetDialect]]:
     """dYdX v4 offline."""
-    from fundingarb.component import Component
     from fundingarb_dydx.localnet.settings import DydxLocalnetSettings
 
     return (

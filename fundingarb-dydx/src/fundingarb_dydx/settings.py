@@ -14,6 +14,10 @@ class DydxSettings(PluginSettings):
     their own, which accepts orders sooner.
     """
 
+    accept_key_that_can_withdraw: bool = Field(
+        False,
+        description="the key of a chain account can always withdraw; true says that you know and accept it",
+    )
     request_timeout_seconds: float = Field(10.0, gt=0, le=60)
     stream_stale_seconds: float = Field(
         15.0, gt=0, description="reconnect a stream that is silent for so long"

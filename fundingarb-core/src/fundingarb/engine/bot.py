@@ -57,6 +57,7 @@ from fundingarb.ports import (
     Guard,
     Lease,
     OrderGuard,
+    RemembersOrders,
     RiskRule,
     Service,
     Store,
@@ -195,6 +196,8 @@ class Bot:
             account.fills_since = checkpoint.fills_since.get(name)
             account.payments_since = checkpoint.payments_since.get(name)
             self.state.accounts[name] = account
+            if isinstance(adapter, RemembersOrders):
+                adapter.remember_orders(self.state.order_ids(name))
         for hedge in self.state.live():
             for leg in (hedge.intent.long, hedge.intent.short):
                 if leg.account not in self.state.accounts:

@@ -114,10 +114,10 @@ class AccountChecks:
         if flaw is not None and before != flaw:
             self._alert(Severity.CRITICAL, f"Key Of {name} Is Refused", (flaw, "Entries are off."))
         if may.withdraw and flaw is None and not self._dangerous:
-            lines = (
-                "The key may withdraw. With real money it would be refused; make one that may only trade.",
-            )
-            self._alert(Severity.WARNING, f"Key Of {name} May Withdraw", lines)
+            told = "The key may withdraw. With real money it would be refused; make one that may only trade."
+            if may.accepted:
+                told = "The key may withdraw, as every key of this exchange; the configuration accepts it."
+            self._alert(Severity.WARNING, f"Key Of {name} May Withdraw", (told,))
         self._dangerous = bool(may.withdraw)
         self.wake()
 
@@ -129,11 +129,12 @@ class AccountChecks:
 
 
 def key_flaw(may: KeyPermissions, *, live: bool) -> str | None:
-    """Why a key is not used; None when it is. With real money (``live``) it must be known not to withdraw."""
+    """Why a key is not used; None when it is. With real money (``live``) it must be known not to withdraw, unless its
+    owner accepted that it may."""
     if may.trade is False:
         return "the key may not trade; give it that permission"
-    if live and may.withdraw:
-        return "the key may withdraw; make one that may only trade"
+    if live and may.withdraw and not may.accepted:
+        return "the key may withdraw; make one that may only trade (or accept it in the section of an exchange without)"
     if live and (may.trade is None or may.withdraw is None):
         return "the exchange does not tell what the key may do"
     return None

@@ -147,6 +147,12 @@ class BotState:
         if record.exchange_order_id:
             self._named[(record.account, record.exchange_order_id)] = record.client_id
 
+    def order_ids(self, account: str) -> list[str]:
+        """The client order ids of every order on ``account`` that is remembered, flatten orders included."""
+        orders = (order for hedge in self.hedges.values() for order in hedge.orders)
+        named = [order.client_id for order in orders if order.account == account]
+        return named + [order.client_id for order in self.flatten_orders.values() if order.account == account]
+
     def cool_down(self, symbol: str, until: datetime) -> None:
         """No entry on ``symbol`` before ``until``, nor before what was said earlier."""
         self.cooldowns[symbol] = max(until, self.cooldowns.get(symbol, until))

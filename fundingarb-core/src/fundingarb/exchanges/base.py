@@ -85,7 +85,7 @@ class RestAdapter(ABC):
     ) -> None:
         self.context = context
         self.codes = codes
-        self.order_expiry = order_expiry
+        self._order_expiry = order_expiry
         self.clock = context.clock
         self.session: aiohttp.ClientSession = new_session(context)
         self.skew = Skew()
@@ -107,6 +107,11 @@ class RestAdapter(ABC):
         self.polling = client()
         self._instruments = InstrumentMap()
         self._loading = anyio.Lock()
+
+    @property
+    def order_expiry(self) -> timedelta | None:
+        """See ``ports.ExchangeAdapter``."""
+        return self._order_expiry
 
     @property
     def account(self) -> str:

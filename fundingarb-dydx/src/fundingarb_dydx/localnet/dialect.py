@@ -154,6 +154,7 @@ class DydxDialect(LocalnetDialect):
             Route("GET", "/cosmos/auth/v1beta1/account_info/{address}", gateway.account_info, "account.read"),
             Route("GET", "/cosmos/auth/v1beta1/accounts/{address}", gateway.account, "account.read"),
             Route("GET", "/cosmos/base/tendermint/v1beta1/blocks/latest", gateway.latest_block, "time.read"),
+            Route("GET", "/dydxprotocol/v4/feetiers/user_fee_tier", gateway.fee_tier, "account.read"),
             Route("POST", "/cosmos/tx/v1beta1/txs", gateway.broadcast, "order.place"),
             Route("POST", "/cosmos/tx/v1beta1/simulate", gateway.simulate, "account.read"),
             Route("*", "/v4/{rest:.*}", self._unknown, "time.read"),

@@ -231,6 +231,17 @@ class Gateway:
     async def latest_block(self, request: web.Request) -> web.StreamResponse:
         return respond(self._block_of(self._desk.chain.height))
 
+    async def fee_tier(self, request: web.Request) -> web.StreamResponse:
+        """``GET /dydxprotocol/v4/feetiers/user_fee_tier``."""
+        fees = self._desk.truth.rules.fees
+        tier = {
+            "name": "1",
+            "absolute_volume_requirement": "0",
+            "maker_fee_ppm": int(fees.maker * 1_000_000),
+            "taker_fee_ppm": int(fees.taker * 1_000_000),
+        }
+        return respond({"index": 0, "tier": tier})
+
     async def broadcast(self, request: web.Request) -> web.StreamResponse:
         """``POST /cosmos/tx/v1beta1/txs``."""
         body = json.loads(await request.read() or b"{}")

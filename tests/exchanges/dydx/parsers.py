@@ -1,0 +1,113 @@
+"""Every parser of the dYdX adapter under the endpoint or stream it reads, with a sample it understands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from decimal import Decimal
+from typing import Any
+
+from tests.exchanges.dydx import samples
+from tests.exchanges.wire import Parser
+
+from fundingarb.domain.market import OrderBook, RateBook
+from fundingarb.exchanges.parse import decode
+from fundingarb.testing import RecordingAccountSink
+from fundingarb_dydx import messages as m
+from fundingarb_dydx import schema as s
+from fundingarb_dydx.account_stream import AccountDecoder
+from fundingarb_dydx.stream import BookDecoder, MarketsDecoder
+
+AT = datetime(2023, 11, 14, 22, 13, 20, tzinfo=timezone.utc)
+LISTED = samples.listed()
+KNOWN = samples.known()
+NAMES = samples.names()
+BTC = next(each for each in KNOWN if each.symbol == "BTC-USDT")
+
+
+def of(kind: Any, convert: Callable[[Any], object]) -> Parser:
+    return lambda body: convert(decode(kind, body, "message"))
+
+
+def order(row: s.Order) -> object:
+    return m.order_report(row, "x", m.name_of(row, NAMES), KNOWN, 1000)
+
+
+def markets(answer: s.Markets) -> object:
+    found = m.markets(answer.markets)
+    return m.instruments(found), m.funding_rates(found, KNOWN, {"BTC-USD", "ETH-USD"}, AT)
+
+
+def subaccount(answer: s.SubaccountAnswer) -> object:
+    found = answer.subaccount
+    return m.positions(found, "x", LISTED, KNOWN), m.balance(found, "x", LISTED, KNOWN)
+
+
+REST: dict[str, tuple[Parser, Any]] = {
+    "GET /v4/time": (of(s.Time, lambda a: m.time_of(a.iso, "time")), samples.TIME),
+    "GET /v4/height": (of(s.Height, lambda a: m.block(a.height, "height")), samples.HEIGHT),
+    "GET /v4/perpetualMarkets": (of(s.Markets, markets), samples.MARKETS),
+    "GET /v4/historicalFunding": (of(s.History, lambda a: m.settled(a.historicalFunding, "BTC-USDT")), samples.SETTLED),
+    "GET /v4/orderbooks": (of(s.Depth, lambda a: m.order_book(a, BTC, AT, 5)), samples.DEPTH),
+    "GET /v4/orders": (of(list[s.Order], lambda rows: [order(row) for row in rows]), [samples.ORDER]),
+    "GET /v4/orders/{id}": (of(s.Order, order), samples.SHORT_TERM),
+    "GET /v4/addresses": (of(s.SubaccountAnswer, subaccount), samples.SUBACCOUNT),
+    "GET /v4/perpetualPositions": (
+        of(s.Positions, lambda a: [m.signed_size(row.side, row.size) for row in a.positions]),
+        {"positions": [samples.POSITION]},
+    ),
+    "GET /v4/fills": (
+        of(s.Fills, lambda a: [m.fill(row, "x", BTC, None, Decimal(0)) for row in a.fills]),
+        {"fills": [samples.FILL]},
+    ),
+    "GET /v4/fundingPayments": (
+        of(s.Payments, lambda a: [m.payment(row, "x", "BTC-USDT") for row in a.fundingPayments]),
+        {"fundingPayments": [samples.PAYMENT]},
+    ),
+    "GET /v4/transfers": (
+        of(s.Transfers, lambda a: [m.transfer(row, samples.ADDRESS, 0) for row in a.transfers]),
+        {"transfers": [samples.TRANSFER]},
+    ),
+    "GET user_fee_tier": (of(s.FeeTierAnswer, m.fee_tier), samples.FEES),
+    "GET account_info": (of(s.AccountAnswer, lambda a: m.block(a.info.account_number, "number")), samples.ACCOUNT),
+    "GET status": (of(s.NodeAnswer, lambda a: a.result.node_info.network), samples.NODE),
+    "GET broadcast_tx_sync": (of(s.BroadcastAnswer, lambda a: a.result.hash), samples.BROADCAST),
+}  # fmt: skip
+
+
+@dataclass
+class Taken:
+    """What a stream decoder passed on."""
+
+    values: list[object]
+
+
+def rates(body: bytes) -> object:
+    book = RateBook(KNOWN)
+    rows = {each.exchange_id: number for number, each in enumerate(KNOWN)}
+    MarketsDecoder(book, rows, now=AT.timestamp).decode(body)
+    return Taken([book.value(row) for row in range(len(rows))])
+
+
+def books(body: bytes) -> object:
+    seen: list[OrderBook] = []
+    BookDecoder(KNOWN, seen.append, lambda: AT).decode(body)
+    return Taken([*seen])
+
+
+def account(body: bytes) -> object:
+    sink, heights = RecordingAccountSink(), list[int]()
+    AccountDecoder("x", KNOWN, NAMES, sink, heights.append, lambda: 1000).decode(body)
+    return Taken([*sink.orders, *sink.fills, *heights])
+
+
+STREAMS: dict[str, tuple[Parser, Any]] = {
+    "markets": (rates, samples.ALL_MARKETS),
+    "trading": (rates, samples.TRADING),
+    "oracle prices": (rates, samples.ORACLE),
+    "books": (books, samples.SNAPSHOT),
+    "subaccount": (account, samples.SUBSCRIBED),
+    "updates": (account, samples.UPDATE),
+    "blocks": (account, samples.BLOCK),
+}
