@@ -194,8 +194,7 @@ def test_plugins_table(run_cli: RunCli) -> None:
     assert ("exchange", "okx", "fundingarb-okx", "0.1.0") in cells
     assert ("exchange", "dydx", "fundingarb-dydx", "0.1.0") in cells
     assert ["service", "dashboard", "fundingarb-dashboard", "0.1.0", "port"] in [row.split() for row in rows]
-    for thin in ("okx",):
-        assert any(row.startswith(f"exchange {thin} cannot be used: ") for row in rows)
+    assert not any("cannot be used" in row for row in rows)
 
 
 def test_plugins_as_json(run_cli: RunCli) -> None:

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.anyio
 LOCAL = {
     "binance": {"fapi": "http://127.0.0.1:1", "sapi": "http://127.0.0.1:1", "stream": "ws://127.0.0.1:2"},
     "bybit": {"rest": "http://127.0.0.1:1", "public": "ws://127.0.0.1:2/p", "private": "ws://127.0.0.1:2/q"},
+    "okx": {"rest": "http://127.0.0.1:1", "public": "ws://127.0.0.1:2/p", "private": "ws://127.0.0.1:2/q"},
 }
 REST = {
     ("binance", "testnet"): {"demo-fapi.binance.com"},
@@ -24,6 +25,9 @@ REST = {
     ("binance", "localnet"): {"127.0.0.1"},
     ("bybit", "localnet"): {"127.0.0.1"},
     ("bybit", "mainnet"): {"api.bybit.com"},
+    ("okx", "mainnet"): {"www.okx.com"},
+    ("okx", "testnet"): {"www.okx.com"},
+    ("okx", "localnet"): {"127.0.0.1"},
 }
 STREAMS = {
     ("binance", "mainnet"): {"fstream.binance.com"},
@@ -32,6 +36,9 @@ STREAMS = {
     ("bybit", "mainnet"): {"stream.bybit.com"},
     ("bybit", "testnet"): {"stream-testnet.bybit.com"},
     ("bybit", "localnet"): {"127.0.0.1"},
+    ("okx", "mainnet"): {"ws.okx.com"},
+    ("okx", "testnet"): {"wspap.okx.com"},
+    ("okx", "localnet"): {"127.0.0.1"},
 }
 
 
@@ -71,3 +78,33 @@ async def test_a_localnet_that_names_no_address_is_refused(exchange: str, name: 
     endpoints = {key: url for key, url in LOCAL[exchange].items() if key != name}
     with pytest.raises(ConfigError, match=f"no `{name}` endpoint; start it again"):
         await opened(exchange, "localnet", endpoints)
+
+
+async def requested(network: str, **settings: str) -> dict[str, str]:
+    """The headers that go with every request to OKX."""
+    component = load_plugins().exchanges["okx"].component
+    context = OpenContext(
+        "okx", FakeClock(), network, endpoints=LOCAL["okx"] if network == "localnet" else {}
+    )
+    async with component.open(component.settings(**settings), context) as adapter:
+        inside: Any = adapter
+        assert inside.trading._headers == inside.polling._headers
+        return dict(inside.trading._headers)
+
+
+async def test_demo_trading_of_okx_is_a_header() -> None:
+    """Its REST host is that of real trading: the header goes with every request of `testnet`, and with no other."""
+    assert await requested("testnet") == {"x-simulated-trading": "1"}
+    assert await requested("mainnet") == {}
+    assert await requested("localnet") == {}
+
+
+async def test_streams_of_okx_that_are_of_the_other_kind_are_refused() -> None:
+    with pytest.raises(ConfigError, match="network mainnet needs a host of real trading"):
+        await requested("mainnet", stream_url="wss://wspap.okx.com:8443")
+    with pytest.raises(ConfigError, match="network testnet needs a host of demo trading"):
+        await requested("testnet", testnet_stream_url="wss://ws.okx.com:8443")
+    assert (
+        await requested("mainnet", stream_url="wss://wseea.okx.com:8443", rest_url="https://eea.okx.com")
+        == {}
+    )

@@ -14,7 +14,7 @@ from tests.conftest import MakePlugin
 from fundingarb import Plugins, PluginSettings, load_plugins
 from fundingarb.component import Component
 from fundingarb.discovery import CORE, PluginNotAllowed, glance, installed
-from fundingarb.errors import FundingArbError, PluginError
+from fundingarb.errors import PluginError
 from fundingarb.plugins import (
     ComponentUnavailable,
     Registered,
@@ -134,13 +134,3 @@ def test_settings_that_do_not_fit(values: dict[str, object] | None, says: str) -
 def test_a_component_that_is_only_announced_cannot_be_configured() -> None:
     with pytest.raises(ComponentUnavailable, match=r"acme-perps 1\.2\.3: exchange acme .*: come back later"):
         validate_settings(registered(unavailable="come back later"), {"key": "k"})
-
-
-@pytest.mark.parametrize("exchange", ["okx"])
-def test_the_thin_packages_say_what_they_do_not_do(exchange: str) -> None:
-    thin = load_plugins().exchanges[exchange]
-    with pytest.raises(ComponentUnavailable, match=rf"fundingarb-{exchange} .*not part of this release yet"):
-        validate_settings(thin, {})
-    settings = thin.component.settings()
-    with pytest.raises(FundingArbError, match=rf"fundingarb-{exchange}: .*not part of this release yet"):
-        thin.component.open(settings, None)  # type: ignore[arg-type]  # refused before the context is looked at

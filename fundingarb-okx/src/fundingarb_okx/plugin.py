@@ -1,29 +1,27 @@
-"""Registration of OKX. The adapter is not part of this release: the component is listed and refuses to open."""
+"""Registration of the OKX components; everything heavy is imported when a hook or ``open`` is called."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fundingarb.component import Component
 from fundingarb.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractAsyncContextManager
 
-    from fundingarb.component import Component
     from fundingarb.localnet.dialect import LocalnetDialect
     from fundingarb.ports import ExchangeAdapter, OpenContext
     from fundingarb_okx.localnet.settings import OkxLocalnetSettings
     from fundingarb_okx.settings import OkxSettings
 
-NOT_YET = "the OKX adapter is not part of this release yet; take okx out of the configuration"
-
 
 def open_adapter(settings: OkxSettings, context: OpenContext) -> AbstractAsyncContextManager[ExchangeAdapter]:
-    """Refuse, with the sentence that ``fundingarb plugins`` shows."""
-    from fundingarb.errors import PluginError
+    """Open the adapter for the account of ``context``."""
+    from fundingarb_okx.adapter import OkxAdapter
 
-    raise PluginError(f"fundingarb-okx: {NOT_YET}")
+    return OkxAdapter(settings, context)
 
 
 def open_localnet(
@@ -37,25 +35,15 @@ def open_localnet(
 
 @hookimpl
 def register_exchanges() -> Iterable[Component[ExchangeAdapter]]:
-    """The OKX exchange, announced but not usable yet."""
-    from fundingarb.component import Component
+    """OKX linear swaps."""
     from fundingarb_okx.settings import OkxSettings
 
-    return (
-        Component(
-            "okx",
-            OkxSettings,
-            open_adapter,
-            summary="OKX linear perpetual swaps",
-            unavailable=NOT_YET,
-        ),
-    )
+    return (Component("okx", OkxSettings, open_adapter, summary="OKX linear perpetual swaps"),)
 
 
 @hookimpl
 def register_localnets() -> Iterable[Component[LocalnetDialect]]:
     """OKX swaps offline."""
-    from fundingarb.component import Component
     from fundingarb_okx.localnet.settings import OkxLocalnetSettings
 
     return (

@@ -71,12 +71,22 @@ async def served(handler: Handler) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def client(url: str, *, codes: ErrorCodes = CODES, seconds: float = 5.0) -> AsyncIterator[RestClient]:
+async def client(
+    url: str, *, codes: ErrorCodes = CODES, seconds: float = 5.0, headers: dict[str, str] | None = None
+) -> AsyncIterator[RestClient]:
     where = context(url)
     session = new_session(where)
     options = {"recvWindow": 3000, "timeDifference": 0}
     rest = RestClient(
-        "binanceusdm", where, session, codes, Skew(), roots={"fapi": url}, options=options, timeout=seconds
+        "binanceusdm",
+        where,
+        session,
+        codes,
+        Skew(),
+        roots={"fapi": url},
+        options=options,
+        timeout=seconds,
+        headers=headers,
     )
     try:
         yield rest
@@ -249,6 +259,21 @@ async def test_secrets_stay_out_of_what_can_be_printed() -> None:
     failure = await failed(answering(500, "oops"))
     texts = [str(failure), str(order_error(failure)), repr(failure), str(failure.__cause__)]
     assert not any("canary" in text or "signature" in text for text in texts)
+
+
+async def test_headers_of_a_client_and_of_one_request() -> None:
+    seen: list[tuple[str | None, str | None, bool]] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        headers = request.headers
+        seen.append((headers.get("x-always"), headers.get("x-once"), "X-MBX-APIKEY" in headers))
+        return web.Response(text="{}")
+
+    async with served(handle) as url, client(url, headers={"x-always": "1"}) as rest:
+        await rest.call("fapiPublicGetTime")
+        await rest.write("fapiPrivatePostOrder", {"symbol": "BTCUSDT"}, {"x-once": "2"})
+        await rest.call("fapiPrivateGetOpenOrders")
+    assert seen == [("1", None, False), ("1", "2", True), ("1", None, True)]
 
 
 async def test_requests_carry_the_shared_clock_and_reach_only_the_given_root() -> None:

@@ -65,9 +65,13 @@ def funding_rate(
     interval: timedelta | None = None,
     mark: Text = "",
     index: Text = "",
+    predicted: Text = "",
     units: Units | None = None,
 ) -> FundingRate:
-    """The rate for ``next_settlement`` (unix ms); the instrument's interval unless another is given."""
+    """The rate for ``next_settlement`` (unix ms); the instrument's interval unless another is given.
+
+    ``predicted`` is the rate of the settlement after that, where the exchange names one.
+    """
     name, price_unit = instrument.exchange_id, (units or units_of(instrument)).price
     mark_price, index_price = (
         optional_positive(mark, f"{name} mark"),
@@ -81,6 +85,7 @@ def funding_rate(
         at=at,
         mark=None if mark_price is None else mark_price / price_unit,
         index=None if index_price is None else index_price / price_unit,
+        predicted=fraction(predicted, f"{name} predicted rate") if predicted else None,
     )
 
 
