@@ -10,7 +10,7 @@ from typing import Any
 from fundingarb.localnet.truth.types import FundingPayment, LedgerKind, LedgerRow, MarginMode
 from fundingarb_okx.localnet.desk import DAY, SWAP, Desk
 from fundingarb_okx.localnet.journal import Record
-from fundingarb_okx.localnet.render import bill_number, fill_bill, margin_mode, side_number
+from fundingarb_okx.localnet.render import bill_number, margin_mode, side_number
 from fundingarb_okx.localnet.wire import money, page, plain, text, whole
 
 __all__ = ["bills", "bills_archive"]
@@ -61,8 +61,7 @@ def _entries(desk: Desk, account: str, start_ms: int) -> list[_Entry]:
         entry = by_fill.get(row.fill_id) if row.fill_id else None
         if entry is None:
             record = desk.journal.record(account, row.fill_id) if row.fill_id else None
-            own = bill_number(row.time_ms, row.id, traded=False)
-            number = fill_bill(record.fill) if record is not None else own
+            number = bill_number(row.time_ms, row.id)
             entry = _Entry(row, *_kind(row, record), number, record=record, payment=payments.get(row.id))
             if row.fill_id:
                 by_fill[row.fill_id] = entry

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -125,6 +126,8 @@ _ORDERS = (
 )
 _ORDER_PATHS = {API + entry.path: entry for entry in _ORDERS}
 _FUNDING_TYPE = "8"
+_ASKED: ContextVar[Sequence[Mapping[str, Any]]] = ContextVar("orders of the request", default=())
+"""What the request that is being answered asks for, for replies in which every order fails."""
 
 
 class OkxDialect(LocalnetDialect):
@@ -286,7 +289,7 @@ class OkxDialect(LocalnetDialect):
             except ApiError:
                 found = {}
         entries = [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, Mapping)]
-        request["orders"] = entries
+        _ASKED.set(entries)
         symbol = entries[0].get("instId") if entries else None
         operation = None
         if "/account/bills" in request.path and request.query.get("type") == _FUNDING_TYPE:
@@ -304,17 +307,15 @@ class OkxDialect(LocalnetDialect):
             return web.Response(status=outcome.status, text=outcome.page, content_type="text/html")
         body = envelope(code=outcome.code, message=outcome.message)
         if entry is not None and is_order_code(outcome.code):
-            body = self._failed_orders(entry, request, outcome.code, outcome.message)
+            body = self._failed_orders(entry, outcome.code, outcome.message)
         headers = {}
         if failure.kind is FailureKind.RATE_LIMITED:
             headers["Retry-After"] = str(max(1, round(failure.retry_after)))
         return respond(body, status=outcome.status, headers=headers)
 
-    def _failed_orders(
-        self, entry: _OrderPath, request: web.Request, code: str, message: str
-    ) -> dict[str, Any]:
+    def _failed_orders(self, entry: _OrderPath, code: str, message: str) -> dict[str, Any]:
         """A reply in which every order failed."""
-        found = request.get("orders") or [{}]
+        found = _ASKED.get() or [{}]
         rows = [trade.failed_row(self._opened(), entry.run, one, code, message) for one in found]
         return envelope(rows, code="1", message="All operations failed")
 
@@ -329,6 +330,7 @@ class OkxDialect(LocalnetDialect):
             record = desk.journal.saw(event.order, event.fill) if event.fill is not None else None
             private.order_changed(event, record)
         elif isinstance(event, AccountChanged):
+            desk.journal.booked(event.rows)
             private.account_changed(event)
         elif isinstance(event, FundingPaid):
             desk.journal.paid(event.payment)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from fundingarb.localnet.truth.exchange import Exchange
-from fundingarb.localnet.truth.types import Fill, FundingPayment, Order, PositionSide, Side
+from fundingarb.localnet.truth.types import Fill, FundingPayment, LedgerRow, Order, PositionSide, Side
 
 __all__ = ["Closed", "Journal", "Record", "Span"]
 
@@ -18,7 +18,7 @@ ZERO = Decimal(0)
 FIRST_POSITION = 2_400_000_000_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     """A fill and what was true right after it."""
 
@@ -28,6 +28,8 @@ class Record:
     """Signed position in contracts, negative when short."""
     mark: Decimal
     index: Decimal
+    ledger_id: int | None = None
+    """The first ledger row of the fill."""
 
 
 @dataclass(slots=True)
@@ -103,6 +105,13 @@ class Journal:
         kept.last[fill.order_id] = record
         kept.by_fill[fill.id] = record
         return record
+
+    def booked(self, rows: Sequence[LedgerRow]) -> None:
+        """Take note of the ledger rows that a fill brought."""
+        for row in rows:
+            record = self.record(row.account, row.fill_id) if row.fill_id else None
+            if record is not None and record.ledger_id is None:
+                record.ledger_id = row.id
 
     def paid(self, payment: FundingPayment) -> None:
         """Take note of a funding payment."""

@@ -103,7 +103,7 @@ def _fills(desk: Desk, account: str, params: Mapping[str, Any], days: int) -> Ro
         )
 
     found = [record for record in reversed(desk.journal.records(account)) if wanted(record)]
-    taken = page(found, lambda record: fill_bill(record.fill), params)
+    taken = page(found, fill_bill, params)
     return [fill_row(record) for record in taken]
 
 

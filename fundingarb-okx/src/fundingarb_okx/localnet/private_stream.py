@@ -237,7 +237,7 @@ class PrivateStream(Stream):
                         and Decimal(row["mgnRatio"]) <= WARNED
                         and self._due(name, row["posId"])
                     ):
-                        rows.append(row | {"pTime": self.desk.stamp()})
+                        rows.append(row)
                 if rows:
                     self.hub.publish(topic, self._frame(name, arg, rows))
 

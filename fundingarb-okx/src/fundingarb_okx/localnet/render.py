@@ -219,14 +219,15 @@ def order_event(desk: Desk, order: Order, record: Record | None, *, amended: boo
 # -- fills -----------------------------------------------------------------------------------------------------
 
 
-def bill_number(time_ms: int, number: int, *, traded: bool) -> int:
-    """A bill's id, ascending with time; within a millisecond trades come first."""
-    return (time_ms << 20) + (0 if traded else 1 << 19) + number % (1 << 19)
+def bill_number(time_ms: int, number: int) -> int:
+    """A bill's id, ascending with time and, within a millisecond, with the number of its ledger row."""
+    return (time_ms << 20) + number % (1 << 20)
 
 
-def fill_bill(fill: Fill) -> int:
-    """The bill of a fill, the same in the fills and in the bills."""
-    return bill_number(fill.time_ms, fill.sequence, traded=True)
+def fill_bill(record: Record) -> int:
+    """The bill of a fill, the same in the fills and in the bills; a fill that moved no money has none."""
+    fill = record.fill
+    return bill_number(fill.time_ms, fill.sequence if record.ledger_id is None else record.ledger_id)
 
 
 def side_number(fill: Fill) -> str:
@@ -246,7 +247,7 @@ def fill_row(record: Record) -> dict[str, Any]:
     """A fill as REST lists it."""
     fill = record.fill
     return {
-        "billId": str(fill_bill(fill)),
+        "billId": str(fill_bill(record)),
         "clOrdId": fill.client_id,
         "execType": "M" if fill.maker else "T",
         "fee": money(-fill.fee),
@@ -344,6 +345,7 @@ def position_row(desk: Desk, position: Position, state: AccountState | None = No
         "nonSettleAvgPx": "",
         "notionalUsd": money(position.value),
         "optVal": "",
+        "pTime": desk.stamp(),
         "pendingCloseOrdLiabVal": "",
         "pnl": money(profit),
         "pos": plain(size),

@@ -244,7 +244,7 @@ class Socket:
         return await self.next()
 
     async def subscribe(self, *args: dict[str, Any]) -> list[dict[str, Any]]:
-        """Subscribe; what came besides the acknowledgements."""
+        """Subscribe; what came besides the acknowledgements, and at once after them."""
         await self.send(op="subscribe", args=list(args))
         others, left = [], len(args)
         while left:
@@ -254,7 +254,7 @@ class Socket:
                 left -= 1
             elif message.get("event") is None:
                 others.append(message)
-        return others
+        return others + [one for one in await self.rest() if "event" not in one]
 
     async def channel(self, name: str) -> dict[str, Any]:
         """The next push of a channel; others are dropped."""
