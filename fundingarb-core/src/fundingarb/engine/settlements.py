@@ -95,13 +95,14 @@ class Calendar:
         for old in [old for old in times if at - old > 2 * LATE]:
             del times[old]
 
-    def terms(self, key: Key) -> Mapping[datetime, Terms]:
-        """What is known of the settlements that have passed; an older one's mark is the present one's."""
-        found = dict(self._passed.get(key, {}))
+    def terms(self, key: Key, first: datetime, last: datetime) -> Mapping[datetime, Terms]:
+        """What is known of the settlements from ``first`` to ``last``; an older one's mark is the present one's."""
+        found = {at: terms for at, terms in self._passed.get(key, {}).items() if first <= at <= last}
         present = self.markets.mark(*key)
         for at, rate in self.markets.settled(*key).items():
-            announced = found.get(at)
-            found[at] = Terms(rate, present if announced is None else announced.mark, charged=True)
+            if first <= at <= last:
+                announced = found.get(at)
+                found[at] = Terms(rate, present if announced is None else announced.mark, charged=True)
         return found
 
 
@@ -222,8 +223,7 @@ class Settlements:
         """New and changed rows of one leg."""
         now, intent = self.clock.now(), hedge.intent
         first, last = intent.created_at - AROUND, (intent.closed_at or now) + AROUND
-        terms = self.calendar.terms((leg.instrument.exchange, leg.instrument.symbol))
-        calendar = {at: known for at, known in terms.items() if first <= at <= last}
+        calendar = self.calendar.terms((leg.instrument.exchange, leg.instrument.symbol), first, last)
         known = self.state.settlements.get((leg.account, intent.symbol), {})
         rows = [row for row in known.values() if row.hedge_id == hedge.id]
         if any(o.leg is leg.side and (o.state.unresolved or o.booked < o.filled) for o in hedge.orders):

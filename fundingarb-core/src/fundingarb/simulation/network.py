@@ -99,8 +99,10 @@ class SimExchange:
         )
 
     def sync(self) -> None:
-        """Bring the truth to now."""
+        """Bring the truth to now. Connections to an exchange that is gone are lost."""
         self.truth.advance(self.clock.time())
+        if self.links and not self.reachable:
+            self.cut_streams()
 
     def native(self, symbol: str) -> str:
         """The exchange's own id of a symbol."""

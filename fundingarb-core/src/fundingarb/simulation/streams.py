@@ -93,8 +93,7 @@ async def account(venue: SimExchange, name: str, sink: AccountSink) -> None:
         undo = venue.truth.subscribe(link.heard)
         sink.connected(stream)
         try:
-            while not await link.broken(0.5):
-                continue
+            await link.dropped.wait()
         finally:
             link.closed = True
             venue.links.remove(link)
@@ -118,12 +117,6 @@ class _Link:
 
     def drop(self) -> None:
         self.dropped.set()
-
-    async def broken(self, within: float) -> bool:
-        """Wait (real seconds) for the connection to break; whether it did, or the exchange is gone."""
-        with anyio.move_on_after(within):
-            await self.dropped.wait()
-        return self.dropped.is_set() or not self.venue.reachable
 
     def stall(self) -> None:
         """Say nothing any more; the client takes the connection for dead after a while."""

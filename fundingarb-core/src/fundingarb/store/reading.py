@@ -85,7 +85,7 @@ def checkpoint(connection: Connection, instance: str | None, now: datetime) -> C
 
 def control_state(connection: Connection, instance: str | None) -> ControlState:
     """The kill latch and the commands that are not done, oldest first."""
-    waiting = _fetch(connection, queries.WAITING_COMMANDS, instance=instance or "")
+    waiting = queries.WAITING_COMMANDS.fetch(connection, instance=instance or "")
     return ControlState(
         killed=control_value(connection, instance, KILLED) == "1",
         commands=tuple(rows.command(row) for row in waiting),
@@ -142,8 +142,9 @@ def flatten_orders(connection: Connection, instance: str | None, now: datetime) 
 
 def control_value(connection: Connection, instance: str | None, name: str) -> str | None:
     """A switch of ``instance``; None when it was never touched."""
-    value = connection.scalar(queries.CONTROL_VALUE, {"instance": instance or "", "name": name})
-    return None if value is None else str(value)
+    for row in queries.CONTROL_VALUE.fetch(connection, instance=instance or "", name=name):
+        return str(row["value"])
+    return None
 
 
 def traded(connection: Connection) -> bool:
@@ -222,14 +223,14 @@ def fills(connection: Connection, hedge_id: UUID | None = None) -> list[Fill]:
     """Oldest first; of one hedge, or all of them."""
     if hedge_id is None:
         return [rows.fill(row) for row in _fetch(connection, queries.FILLS)]
-    return [rows.fill(row) for row in _fetch(connection, queries.FILLS_OF, hedge=hedge_id)]
+    return [rows.fill(row) for row in queries.FILLS_OF.fetch(connection, hedge=hedge_id)]
 
 
 def payments(connection: Connection, hedge_id: UUID | None = None) -> list[FundingPayment]:
     """Oldest first; of one hedge, or all of them."""
     if hedge_id is None:
         return [rows.payment(row) for row in _fetch(connection, queries.PAYMENTS)]
-    return [rows.payment(row) for row in _fetch(connection, queries.PAYMENTS_OF, hedge=hedge_id)]
+    return [rows.payment(row) for row in queries.PAYMENTS_OF.fetch(connection, hedge=hedge_id)]
 
 
 def booked_beside(connection: Connection, read: Sequence[FundingPayment]) -> list[FundingPayment]:
@@ -269,7 +270,7 @@ def hedges_at(connection: Connection, account: str, symbol: str, at: datetime) -
 
 def funding_total(connection: Connection, hedge_id: UUID) -> Decimal:
     """What a hedge's funding payments add up to. Summed here, exactly: SQLite would add binary floats."""
-    return sum(connection.scalars(queries.FUNDING_OF, {"hedge": hedge_id}), ZERO)
+    return sum((row["payment_usd"] for row in queries.FUNDING_OF.fetch(connection, hedge=hedge_id)), ZERO)
 
 
 def result_since(connection: Connection, accounts: Collection[str], since: datetime) -> Decimal:

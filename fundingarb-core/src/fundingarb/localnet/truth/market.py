@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from fundingarb.localnet.models.base import Liquidity, MarketModel, Prices
 from fundingarb.localnet.models.noise import key_of, normal, uniform
@@ -29,8 +30,7 @@ SHUFFLE = 10.0
 """Simulated seconds for which the size of a level stays as it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class MarketLevel:
+class MarketLevel(NamedTuple):
     """A level of the book without the accounts' own orders."""
 
     ticks: int
