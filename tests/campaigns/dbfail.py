@@ -73,8 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="runs at the same time")
     parser.add_argument("--schedules", nargs="+", choices=tuple(SCHEDULES), default=list(SCHEDULES))
     parser.add_argument("--only", help="one run of writes, by the name that was printed for it")
-    parser.add_argument("--restarts", type=int, default=60, help="how often the server is restarted")
-    parser.add_argument("--kills", type=int, default=30, help="how often it is killed")
+    parser.add_argument("--restarts", type=int, default=100, help="how often the server is restarted")
+    parser.add_argument("--kills", type=int, default=50, help="how often it is killed")
     options = parser.parse_args(arguments)
     if options.only:
         schedule, way, number = options.only.split()
