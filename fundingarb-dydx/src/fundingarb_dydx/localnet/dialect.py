@@ -154,7 +154,9 @@ class DydxDialect(LocalnetDialect):
             Route("GET", "/cosmos/auth/v1beta1/account_info/{address}", gateway.account_info, "account.read"),
             Route("GET", "/cosmos/auth/v1beta1/accounts/{address}", gateway.account, "account.read"),
             Route("GET", "/cosmos/base/tendermint/v1beta1/blocks/latest", gateway.latest_block, "time.read"),
-            Route("GET", "/dydxprotocol/v4/feetiers/user_fee_tier", gateway.fee_tier, "account.read"),
+            Route("GET", "/cosmos/base/tendermint/v1beta1/node_info", gateway.node_info, "time.read"),
+            Route("GET", "/dydxprotocol/v4/feetiers/user_fee_tier", gateway.fee_tier, "fees.read"),
+            Route("GET", "/cosmos/tx/v1beta1/txs/{hash}", gateway.transaction, "order.query"),
             Route("POST", "/cosmos/tx/v1beta1/txs", gateway.broadcast, "order.place"),
             Route("POST", "/cosmos/tx/v1beta1/simulate", gateway.simulate, "account.read"),
             Route("*", "/v4/{rest:.*}", self._unknown, "time.read"),
@@ -191,7 +193,8 @@ class DydxDialect(LocalnetDialect):
             seen = None
         if seen is not None:
             return self.about(seen.owner, seen.pair, seen.operation)
-        address = request.match_info.get("address") or request.query.get("address", "")
+        query = request.query
+        address = request.match_info.get("address") or query.get("address") or query.get("user", "")
         ticker = (
             request.match_info.get("ticker") or request.query.get("ticker") or request.query.get("market")
         )

@@ -209,9 +209,7 @@ class Gateway:
         found = self.find(request.match_info["address"])
         if found is None:
             return self._no_account(request)
-        return respond(
-            {"account": {"@type": "/cosmos.auth.v1beta1.BaseAccount"} | self._account(found, typed="@type")}
-        )
+        return respond({"account": {"@type": "/cosmos.auth.v1beta1.BaseAccount"} | self._account(found)})
 
     @staticmethod
     def _no_account(request: web.Request) -> web.StreamResponse:
@@ -220,27 +218,50 @@ class Gateway:
         return respond({"code": 5, "message": message, "details": []}, status=404)
 
     @staticmethod
-    def _account(account: ChainAccount, *, typed: str = "@type") -> dict[str, Any]:
+    def _account(account: ChainAccount) -> dict[str, Any]:
         return {
             "address": account.address,
-            "pub_key": {typed: PUBLIC_KEY, "key": base64.b64encode(account.public_key).decode()},
+            "pub_key": {"@type": PUBLIC_KEY, "key": base64.b64encode(account.public_key).decode()},
             "account_number": str(account.number),
             "sequence": str(account.sequence),
         }
 
-    async def latest_block(self, request: web.Request) -> web.StreamResponse:
-        return respond(self._block_of(self._desk.chain.height))
+    async def node_info(self, request: web.Request) -> web.StreamResponse:
+        """Which chain this is."""
+        node = {"network": CHAIN_ID, "version": VERSION, "moniker": "localnet", "channels": "", "other": {}}
+        application = {"name": "dydxprotocol", "app_name": "dydxprotocold", "version": VERSION}
+        return respond({"default_node_info": node, "application_version": application})
 
     async def fee_tier(self, request: web.Request) -> web.StreamResponse:
-        """``GET /dydxprotocol/v4/feetiers/user_fee_tier``."""
-        fees = self._desk.truth.rules.fees
+        """Fees of an address in parts per million; one nobody knows is in the first tier."""
+        user = request.query.get("user", "")
+        if not user:
+            message = "empty address string is not allowed: invalid address"
+            return respond({"code": 3, "message": message, "details": []}, status=400)
+        found, truth = self.find(user), self._desk.truth
+        fees = truth.fees(found.name) if found is not None else truth.rules.fees
         tier = {
             "name": "1",
             "absolute_volume_requirement": "0",
+            "total_volume_share_requirement_ppm": 0,
+            "maker_volume_share_requirement_ppm": 0,
             "maker_fee_ppm": int(fees.maker * 1_000_000),
             "taker_fee_ppm": int(fees.taker * 1_000_000),
         }
         return respond({"index": 0, "tier": tier})
+
+    async def transaction(self, request: web.Request) -> web.StreamResponse:
+        """``GET /cosmos/tx/v1beta1/txs/HASH``."""
+        digest = request.match_info["hash"]
+        found = self._node.transaction(digest)
+        if found is None or found.height is None:
+            return respond({"code": 5, "message": f"tx not found: {digest}", "details": []}, status=404)
+        timestamp = iso(self._desk.chain.time_of(found.height))
+        shown = rest_result(found.result) | {"height": str(found.height), "timestamp": timestamp}
+        return respond({"tx": None, "tx_response": shown})
+
+    async def latest_block(self, request: web.Request) -> web.StreamResponse:
+        return respond(self._block_of(self._desk.chain.height))
 
     async def broadcast(self, request: web.Request) -> web.StreamResponse:
         """``POST /cosmos/tx/v1beta1/txs``."""
