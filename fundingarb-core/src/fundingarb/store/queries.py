@@ -5,7 +5,7 @@ Those with a fixed number of parameters are compiled like what is written, and r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import Column, ColumnElement, Connection, Dialect, Select, bindparam, select
@@ -21,30 +21,35 @@ class Query:
     """A SELECT and how to turn what it finds into rows by column name."""
 
     def __init__(self, select: Select[Any]) -> None:
-        self.select = select
-        self._ready: dict[str, tuple[Statement, Columns]] = {}
+        self._select = select
+        self._statements: dict[str, Statement] = {}
+        self._columns: dict[str, Columns] = {}
 
     def fetch(self, connection: Connection, **values: object) -> list[dict[str, Any]]:
         """All rows; ``values`` are the parameters."""
         dialect = connection.dialect
-        statement, columns = self._ready.get(dialect.name) or self._prepare(dialect)
+        statement = self._statements.get(dialect.name)
+        if statement is None:
+            statement = self._statements[dialect.name] = Statement(self._select, dialect)
         driver: Any = connection.connection.driver_connection
-        found = driver.execute(statement.sql, statement.bind(values)).fetchall()
+        cursor = driver.execute(statement.sql, statement.bind(values))
+        columns = self._columns.get(dialect.name)
+        if columns is None:
+            columns = self._columns[dialect.name] = self._described(dialect, cursor.description)
         return [
             {
                 name: value if convert is None else convert(value)
                 for (name, convert), value in zip(columns, row, strict=True)
             }
-            for row in found
+            for row in cursor.fetchall()
         ]
 
-    def _prepare(self, dialect: Dialect) -> tuple[Statement, Columns]:
-        columns: Columns = [
-            (column.name, column.type.dialect_impl(dialect).result_processor(dialect, None))
-            for column in self.select.selected_columns
+    def _described(self, dialect: Dialect, description: Sequence[Sequence[Any]]) -> Columns:
+        """``description`` is the driver's: what makes a value may depend on the type that the server gives."""
+        return [
+            (column.name, column.type.dialect_impl(dialect).result_processor(dialect, described[1]))
+            for column, described in zip(self._select.selected_columns, description, strict=True)
         ]
-        self._ready[dialect.name] = ready = (Statement(self.select, dialect), columns)
-        return ready
 
 
 def _equal(column: Column[Any], name: str) -> ColumnElement[bool]:
