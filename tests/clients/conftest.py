@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -49,15 +50,16 @@ class Running:
         self.inside(forward)
 
 
-@pytest.fixture(scope="module")
-def localnets() -> Iterator[Running]:
+@contextmanager
+def serving(exchanges: Sequence[str] = (), *, tls: bool = False) -> Iterator[Running]:
+    """Serve these exchanges (default: all that are installed) from a thread until left."""
     started = threading.Event()
     found: dict[str, Any] = {}
 
     async def serve() -> None:
         async with (
-            installed_dialects() as dialects,
-            run_localnets(dialects, Options(seed=11)) as net,
+            installed_dialects(exchanges) as dialects,
+            run_localnets(dialects, Options(seed=11, tls=tls)) as net,
             anyio.from_thread.BlockingPortal() as portal,
         ):
             found["running"] = Running(net.ready, net, portal)
@@ -85,3 +87,9 @@ def localnets() -> Iterator[Running]:
     running.portal.call(found["stop"].set)
     thread.join(30)
     assert not problems, problems
+
+
+@pytest.fixture(scope="module")
+def localnets() -> Iterator[Running]:
+    with serving() as running:
+        yield running

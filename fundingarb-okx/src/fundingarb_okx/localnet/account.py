@@ -8,10 +8,12 @@ from typing import Any
 
 from fundingarb.localnet.truth.rules import FeeTier
 from fundingarb.localnet.truth.types import MarginMode, Reason, Refused
+from fundingarb_okx.localnet import market
 from fundingarb_okx.localnet.desk import SWAP, Desk
 from fundingarb_okx.localnet.journal import Closed
 from fundingarb_okx.localnet.render import balance_row, position_row, user_id
 from fundingarb_okx.localnet.wire import (
+    decimals_of,
     identifiers,
     money,
     number,
@@ -26,7 +28,9 @@ __all__ = [
     "config",
     "currencies",
     "funding_balances",
+    "instruments",
     "leverage_info",
+    "max_available",
     "max_size",
     "permissions",
     "positions",
@@ -235,7 +239,7 @@ def set_leverage(desk: Desk, account: str, params: Mapping[str, Any]) -> Rows:
     """The leverage of a contract; the same again is fine."""
     instrument = desk.instrument(params)
     leverage, mode = number(params, "lever"), text(params, "mgnMode")
-    if leverage is None or leverage <= 0 or leverage.as_tuple().exponent < -2:  # type: ignore[operator]
+    if leverage is None or leverage <= 0 or decimals_of(leverage) > 2:
         raise parameter_error("lever")
     if mode not in _MODES:
         raise parameter_error("mgnMode")
@@ -290,6 +294,22 @@ def trade_fee(desk: Desk, account: str, params: Mapping[str, Any]) -> Rows:
             "ts": desk.stamp(),
         }
     ]
+
+
+def instruments(desk: Desk, account: str, params: Mapping[str, Any]) -> Rows:
+    """The contracts that the account may trade: all of them."""
+    return market.instruments(desk, params)
+
+
+def max_available(desk: Desk, account: str, params: Mapping[str, Any]) -> Rows:
+    """What may be spent on new positions, in the settle currency."""
+    if text(params, "tdMode") not in _MODES:
+        raise parameter_error("tdMode")
+    names = identifiers(params, "instId", 5)
+    if not names:
+        raise parameter_error("instId")
+    free = money(desk.truth.state(account).available)
+    return [{"availBuy": free, "availSell": free, "instId": desk.find(name).id} for name in names]
 
 
 def max_size(desk: Desk, account: str, params: Mapping[str, Any]) -> Rows:

@@ -103,6 +103,8 @@ _PRIVATE = (
     _PrivatePath("POST", "/account/set-position-mode", "position_mode.set", "5/2", account.set_position_mode),
     _PrivatePath("GET", "/account/trade-fee", "fees.read", "5/2", account.trade_fee),
     _PrivatePath("GET", "/account/max-size", "balance.read", "20/2", account.max_size),
+    _PrivatePath("GET", "/account/max-avail-size", "balance.read", "20/2", account.max_available),
+    _PrivatePath("GET", "/account/instruments", "instruments.read", "20/2", account.instruments),
     _PrivatePath("GET", "/account/bills", "ledger.read", "5/1", bills.bills),
     _PrivatePath("GET", "/account/bills-archive", "ledger.read", "5/2", bills.bills_archive),
     _PrivatePath("GET", "/asset/currencies", "account.read", "6/1", account.currencies),
