@@ -13,6 +13,7 @@ from fundingarb.localnet.truth.rules import Instrument
 from fundingarb.localnet.venue import Venue
 from fundingarb_okx.localnet.contracts import FIRST_CODE, family
 from fundingarb_okx.localnet.journal import Journal
+from fundingarb_okx.localnet.settings import OkxLocalnetSettings
 from fundingarb_okx.localnet.wire import ApiError, parameter_error, plain, text
 
 __all__ = ["DAY", "KINDS", "SWAP", "Desk", "price_limits"]
@@ -37,8 +38,7 @@ class Desk:
 
     venue: Venue
     journal: Journal
-    simulated: bool = False
-    """Whether the demo environment is played."""
+    settings: OkxLocalnetSettings
     limiter: RateLimiter = field(default_factory=lambda: RateLimiter(LIMITS))
     codes: dict[str, int] = field(default_factory=dict)
     by_code: dict[str, str] = field(default_factory=dict)

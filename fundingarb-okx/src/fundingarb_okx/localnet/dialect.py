@@ -34,12 +34,12 @@ from fundingarb_okx.localnet.desk import Desk
 from fundingarb_okx.localnet.journal import Journal
 from fundingarb_okx.localnet.private_stream import PrivateStream
 from fundingarb_okx.localnet.public_stream import PublicStream
+from fundingarb_okx.localnet.settings import OkxLocalnetSettings
 from fundingarb_okx.localnet.trade import AMEND, CANCEL, LARGEST_BATCH, PLACE, Operation
 from fundingarb_okx.localnet.wire import ApiError, envelope, respond
 
 if TYPE_CHECKING:
     from fundingarb.ports import OpenContext
-    from fundingarb_okx.localnet.settings import OkxLocalnetSettings
 
 __all__ = ["OkxDialect", "open_localnet"]
 
@@ -152,8 +152,8 @@ class OkxDialect(LocalnetDialect):
         "wsuspap.okx.com",
     )
 
-    def __init__(self, *, simulated: bool = False) -> None:
-        self._simulated = simulated
+    def __init__(self, settings: OkxLocalnetSettings | None = None) -> None:
+        self._settings = settings or OkxLocalnetSettings.model_validate({})
         self._desk: Desk | None = None
         self._public: PublicStream | None = None
         self._private: PrivateStream | None = None
@@ -181,7 +181,7 @@ class OkxDialect(LocalnetDialect):
         )
 
     def open(self, venue: Venue) -> Iterable[Route]:
-        desk = self._desk = Desk(venue, Journal(venue.truth), self._simulated)
+        desk = self._desk = Desk(venue, Journal(venue.truth), self._settings)
         public = self._public = PublicStream(desk)
         private = self._private = PrivateStream(desk)
         routes = [
@@ -228,7 +228,7 @@ class OkxDialect(LocalnetDialect):
         desk = self._opened()
         path = request.raw_path
         account_name = authenticate(
-            desk.venue, request.headers, request.method, path, body, demo=desk.simulated
+            desk.venue, request.headers, request.method, path, body, demo=desk.settings.simulated
         )
         if request.method == "POST" and "trade" not in account.permissions(desk, account_name).split(","):
             raise ApiError(50120, "This API key doesn't have permission to use this function")
@@ -374,4 +374,4 @@ async def open_localnet(
     settings: OkxLocalnetSettings, context: OpenContext
 ) -> AsyncIterator[LocalnetDialect]:
     """The dialect, as the plugin opens it."""
-    yield OkxDialect(simulated=settings.simulated)
+    yield OkxDialect(settings)

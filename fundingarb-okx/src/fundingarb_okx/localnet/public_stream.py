@@ -77,7 +77,7 @@ class _Book:
     """What the listeners of one book channel hold."""
 
     view: BookView
-    sequence: int
+    """Its version is the sequence number; REST shows the same one."""
     sent_ms: int
 
 
@@ -144,7 +144,7 @@ class PublicStream(Stream):
     def first(self, session: OkxSession, topic: str, arg: Mapping[str, Any]) -> list[bytes]:
         channel, _, name = topic.partition(":")
         if channel in BOOKS:
-            return [self._first_book(topic, channel, name)]
+            return self._first_book(topic, channel, name)
         if channel == "trades":
             if not self.hub.wanted(topic):
                 newest = self.desk.truth.trades(name, 1)
@@ -195,13 +195,12 @@ class PublicStream(Stream):
 
     # -- books ---------------------------------------------------------------------------------------------------
 
-    def _whole(self, channel: str, name: str, book: _Book, previous: int) -> dict[str, Any]:
-        view = book.view
+    def _whole(self, channel: str, name: str, view: BookView, previous: int) -> dict[str, Any]:
         row: dict[str, Any] = {
             "asks": market.levels(view.asks),
             "bids": market.levels(view.bids),
             "ts": self.desk.stamp(),
-            "seqId": book.sequence,
+            "seqId": view.version,
         }
         if channel == "books":
             row |= {"checksum": checksum(view), "prevSeqId": previous}
@@ -209,13 +208,16 @@ class PublicStream(Stream):
             row["instId"] = name
         return row
 
-    def _first_book(self, topic: str, channel: str, name: str) -> bytes:
+    def _first_book(self, topic: str, channel: str, name: str) -> list[bytes]:
+        """A snapshot; of ``books`` only while OKX pushes one."""
         book = self._state.books.get(topic)
         if book is None or not self.hub.wanted(topic):
             view = self.desk.truth.book(name, BOOKS[channel][0])
-            book = self._state.books[topic] = _Book(view, view.version + 1_000, self.desk.truth.now_ms)
+            book = self._state.books[topic] = _Book(view, self.desk.truth.now_ms)
+        if channel == "books" and not self.desk.settings.book_snapshots:
+            return []
         more = {"action": "snapshot"} if channel == "books" else {}
-        return self._frame(topic, self._whole(channel, name, book, -1), **more)
+        return [self._frame(topic, self._whole(channel, name, book.view, -1), **more)]
 
     def _publish_books(self, channel: str) -> None:
         for topic in self.hub.topics(f"{channel}:"):
@@ -227,21 +229,22 @@ class PublicStream(Stream):
         quiet = (view.bids, view.asks) == (book.view.bids, book.view.asks)
         if quiet and (channel != "books" or now - book.sent_ms < BOOK_AT_LEAST):
             return
-        before, previous = book.view, book.sequence
+        before = book.view
+        if quiet:
+            view = before
         book.view, book.sent_ms = view, now
-        if not quiet:
-            book.sequence = max(previous + 1, view.version + 1_000)
         if channel != "books":
-            self.hub.publish(topic, self._frame(topic, self._whole(channel, name, book, previous)))
+            self.hub.publish(topic, self._frame(topic, self._whole(channel, name, view, before.version)))
             return
         row = {
             "asks": _changes(before.asks, view.asks),
             "bids": _changes(before.bids, view.bids),
             "ts": self.desk.stamp(),
-            "checksum": checksum(view),
-            "prevSeqId": previous,
-            "seqId": book.sequence,
+            "prevSeqId": before.version,
+            "seqId": view.version,
         }
+        if self.desk.settings.book_snapshots:
+            row["checksum"] = checksum(view)
         self.hub.publish(topic, self._frame(topic, row, action="update"))
 
     # -- trades and liquidations -----------------------------------------------------------------------------------

@@ -16,3 +16,7 @@ class OkxLocalnetSettings(PluginSettings):
         False,
         description="play OKX's demo environment: requests need the header x-simulated-trading: 1",
     )
+    book_snapshots: bool = Field(
+        True,
+        description="the books channel begins with a snapshot and carries check sums; without, clients start from REST",
+    )

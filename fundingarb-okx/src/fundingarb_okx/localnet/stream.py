@@ -115,7 +115,10 @@ class Stream(ABC):
         """A failed attempt is answered, then the connection is closed."""
         try:
             session.account = login(
-                self.desk.venue, message.get("args"), demo=self.desk.simulated, environment=session.demo
+                self.desk.venue,
+                message.get("args"),
+                demo=self.desk.settings.simulated,
+                environment=session.demo,
             )
         except ApiError as error:
             session.error(error)

@@ -46,7 +46,7 @@ def test_the_default_market_is_listed() -> None:
 def test_rules_fit_any_price(price: float) -> None:
     (contract,) = list_instruments([ModelSymbol("NEW-USDT", "NEW", "USDT", price)])
     assert D("0.00001") <= contract.tick / D(repr(price)) <= D("0.0001001")
-    assert D("0.99") <= contract.contract_size * D(repr(price)) <= 10
+    assert D("0.99") <= contract.contract_size * D(repr(price)) <= D("10.01")
     assert contract.min_quantity == contract.lot
     for quantity in (contract.max_quantity, contract.max_market_quantity):
         assert is_multiple(quantity, contract.lot)

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from tests.exchanges.okx.localnet.venue import SWAP, Okx, Socket
+from tests.exchanges.okx.localnet.venue import SWAP, Okx, Socket, serve
 from tests.localnet.still import BOUNDARY
 
 from fundingarb.localnet.venue import Venue
@@ -166,6 +166,27 @@ async def test_a_book_that_clients_keep(okx: Okx) -> None:
     # whoever comes later starts from where the others are
     (late,) = await (await okx.connect()).subscribe(channel("books"))
     assert late["data"][0]["seqId"] == last
+
+
+async def test_a_book_that_starts_from_rest() -> None:
+    """Changes name the one before; REST's number says where in their row it stands."""
+    async with serve(book_snapshots=False) as okx:
+        socket = await okx.connect()
+        assert await socket.subscribe(channel("books")) == []
+        okx.model.price = 1001.0
+        okx.wait(1)
+        shown = (await okx.public("/market/books", instId=SWAP, sz=400)).row
+        held = {side: {price: size for price, size, *_ in shown[side]} for side in ("asks", "bids")}
+        (update,) = await socket.rest()
+        assert update["data"][0]["seqId"] == shown["seqId"]
+        assert "checksum" not in update["data"][0]
+        okx.model.price = 1003.0
+        okx.wait(1)
+        (update,) = await socket.rest()
+        assert update["data"][0]["prevSeqId"] == shown["seqId"]
+        merge(held, update["data"][0])
+        now = (await okx.public("/market/books", instId=SWAP, sz=400)).row
+        assert {price: size for price, size, *_ in now["bids"]} == held["bids"]
 
 
 async def test_a_quiet_book_says_so_after_a_minute(okx: Okx) -> None:

@@ -27,6 +27,7 @@ from fundingarb.localnet.truth.exchange import Exchange
 from fundingarb.localnet.truth.types import Credentials
 from fundingarb.localnet.venue import Venue
 from fundingarb_okx.localnet.dialect import OkxDialect
+from fundingarb_okx.localnet.settings import OkxLocalnetSettings
 
 BTC = ModelSymbol("BTC-USDT", "BTC", "USDT", 1000.0, major=True)
 PEPE = ModelSymbol("PEPE-USDT", "PEPE", "USDT", 1000.0, multiplier=1000)
@@ -274,12 +275,12 @@ class Socket:
 
 @asynccontextmanager
 async def serve(
-    model: StillModel | None = None, *, start: float = START, simulated: bool = False
+    model: StillModel | None = None, *, start: float = START, **settings: bool
 ) -> AsyncIterator[Okx]:
     """OKX with BTC-USDT-SWAP and PEPE-USDT-SWAP: two accounts with 100000 USDT each, a key that may only read, and
-    an account in spot mode."""
+    an account in spot mode. ``settings`` are the dialect's."""
     model = model or StillModel(symbols=[BTC, PEPE], touch=1_000_000.0)
-    dialect = OkxDialect(simulated=simulated)
+    dialect = OkxDialect(OkxLocalnetSettings.model_validate(settings))
     clock = ManualClock(start)
     truth = Exchange("okx", dialect.rules, dialect.instruments(model.symbols), model, start=start)
     for name, credentials in KEYS.items():
