@@ -49,7 +49,13 @@ _COIN_MARGINED = FeeTier(Decimal("0.0002"), Decimal("0.0005"))
 
 def permissions(desk: Desk, account: str) -> str:
     """What the account's key may do: ``read_only,trade`` unless its credentials say otherwise."""
-    return desk.truth.credentials(account).extra.get("perm", "read_only,trade")
+    extra = desk.truth.credentials(account).extra
+    usual = ["read_only"]
+    if extra.get("read_only") != "true":
+        usual.append("trade")
+    if "Withdraw" in extra.get("wallet_permissions", ""):
+        usual.append("withdraw")
+    return extra.get("perm", ",".join(usual))
 
 
 def config(desk: Desk, account: str, params: Mapping[str, Any]) -> Rows:
@@ -65,7 +71,7 @@ def config(desk: Desk, account: str, params: Mapping[str, Any]) -> Rows:
             "enableSpotBorrow": False,
             "feeType": "0",
             "greeksType": "PA",
-            "ip": extra.get("ip", "127.0.0.1"),
+            "ip": extra.get("ip", "" if extra.get("ip_restricted") == "false" else "127.0.0.1"),
             "kycLv": "3",
             "label": account,
             "level": "Lv1",

@@ -27,8 +27,6 @@ from fundingarb_okx.localnet.wire import ApiError, plain
 
 __all__ = ["PublicStream", "checksum"]
 
-FUNDING_EVERY = 30_000
-"""Simulated milliseconds between two pushes of a funding rate ("every 30 to 90 seconds")."""
 MARK_AT_LEAST = 10_000
 """Simulated milliseconds after which an unchanged mark price is sent again."""
 BOOK_AT_LEAST = 60_000
@@ -180,11 +178,12 @@ class PublicStream(Stream):
                 self.hub.publish(topic, self._frame(topic, row))
 
     def _publish_funding(self) -> None:
-        """Every half minute, and at once when the next settlement is another one."""
+        """Every so often, and at once when the next settlement is another one."""
+        pause = self.desk.settings.funding_seconds * 1000
         for topic in self.hub.topics("funding-rate:"):
             name = topic.partition(":")[2]
             before, sent = self._state.rows.get(topic), self._state.sent.get(topic, 0)
-            if before is not None and self.desk.truth.now_ms - sent < FUNDING_EVERY:
+            if before is not None and self.desk.truth.now_ms - sent < pause:
                 view = self.desk.truth.funding(name)
                 following = str(view.next_ms + view.interval_hours * 3_600_000)
                 if (before["fundingTime"], before["nextFundingTime"]) == (str(view.next_ms), following):
