@@ -289,6 +289,25 @@ async def test_cancelling_leaves_at_once_and_says_goodbye() -> None:
     assert reader.downs == []
 
 
+async def _log_in(connection: Connection) -> None:
+    await connection.receive()
+
+
+@pytest.mark.parametrize(
+    "more", [{"stale_after": None}, {"opened": _log_in}], ids=["silence is normal", "the login was answered"]
+)
+async def test_a_connection_that_lasted_without_data_starts_the_count_again(more: dict[str, object]) -> None:
+    async def serve(socket: web.WebSocketResponse, number: int) -> None:
+        if "opened" in more:
+            await socket.send_str("welcome")
+        await anyio.sleep(0.05)
+
+    backoff = Backoff(first=0.01, longest=100.0, settled=0.04)
+    reader = Reader()
+    async with serving(serve) as server, running(server.url, reader, backoff=backoff, **more):
+        await until(lambda: server.connections >= 12)  # the twelfth wait in a row would be of 20 s
+
+
 @given(st.integers(0, 10_000), st.floats(0, 1, exclude_max=True))
 def test_waits_grow_to_a_limit_and_are_shortened_by_at_most_a_half(attempt: int, chance: float) -> None:
     backoff = Backoff(first=0.25, longest=30.0)

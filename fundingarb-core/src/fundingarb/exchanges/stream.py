@@ -47,7 +47,8 @@ class StreamEnded(Exception):
 class Backoff:
     """Waits between attempts: doubling from ``first`` to ``longest`` seconds, each shortened by up to a half.
 
-    A connection that lasted ``settled`` seconds and delivered something starts the count again.
+    A connection that lasted ``settled`` seconds and delivered something (an answer to the login counts; nothing needs
+    to come where silence is normal) starts the count again.
     """
 
     first: float = 0.25
@@ -64,6 +65,8 @@ class Connection:
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
         self._socket = socket
+        self.received = 0
+        """Frames that handshakes took."""
 
     async def send(self, text: str) -> None:
         await self._socket.send_str(text)
@@ -75,6 +78,7 @@ class Connection:
         frame = _payload(message)
         if frame is None:
             raise StreamEnded(f"closed during the handshake ({self._socket.close_code})")
+        self.received += 1
         return frame
 
 
@@ -191,7 +195,8 @@ async def run_stream(
         elif attempt == 0:
             sink.disconnected(subscription.name, f"cannot connect: {reason}")
         lasted = anyio.current_time() - started
-        attempt = 0 if state.frames and lasted >= backoff.settled else attempt + 1
+        proven = state.frames > 0 or (state.open and subscription.stale_after is None)
+        attempt = 0 if proven and lasted >= backoff.settled else attempt + 1
         await anyio.sleep(backoff.delay(attempt, chance()))
 
 
@@ -219,7 +224,7 @@ async def _connect(
             )
             connection = Connection(socket)
             await subscription.opened(connection)
-        state.open = True
+        state.open, state.frames = True, connection.received
         sink.connected(subscription.name)
         return await _serve(socket, connection, subscription, sink, state)
     except StreamEnded as ended:
