@@ -45,6 +45,7 @@ class AccountDecoder:
         sink: AccountSink,
         height: Callable[[int], None],
         latest: Callable[[], int | None],
+        gap: Callable[[], None] = lambda: None,
     ) -> None:
         self._account = account
         self._known = known
@@ -52,7 +53,9 @@ class AccountDecoder:
         self._sink = sink
         self._height = height
         self._latest = latest
-        self._envelope = Envelope()
+        self._wake = gap
+        self._envelope = Envelope(self._lost)
+        self._complete = False
         self._hour: datetime | None = None
         self._contents = msgspec.json.Decoder(_Contents)
         self._order = msgspec.json.Decoder(schema.Order)
@@ -60,8 +63,17 @@ class AccountDecoder:
         self._moved = msgspec.json.Decoder(_Moved)
 
     def reset(self) -> None:
-        """A new connection begins to count anew."""
+        """A new connection: a frame with everything comes first."""
         self._envelope.reset()
+        self._complete = False
+
+    def missing(self) -> list[str]:
+        """The channel, while what it said may not be all there was."""
+        return [] if self._complete else ["v4_subaccounts"]
+
+    def _lost(self) -> None:
+        self._complete = False
+        self._wake()
 
     def decode(self, frame: bytes) -> None:
         message = self._envelope.open(frame)
@@ -70,6 +82,7 @@ class AccountDecoder:
         if message.channel == "v4_block_height":
             self._take_height(message)
         elif message.channel == "v4_subaccounts":
+            self._complete = self._complete or message.type == "subscribed"
             problem: ValueError | BadMessage | None = None
             for raw in pieces(message):
                 contents = self._contents.decode(raw)

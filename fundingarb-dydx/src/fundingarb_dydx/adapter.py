@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -86,11 +88,12 @@ class DydxAdapter(RestAdapter):
             client.signers["feeTier"] = self._get(
                 f"{self.network.node_rest}/dydxprotocol/v4/feetiers/user_fee_tier"
             )
+            client.signers["broadcast"] = self._broadcast
             client.signers["nodeStatus"] = self._get(f"{self.network.node_rpc}/status")
         credentials = context.account.values if context.account else {}
         self.address = credentials["api_key"].reveal() if credentials else ""
         self.subaccount = int(credentials["subaccount"].reveal()) if "subaccount" in credentials else 0
-        self.heights = Heights()
+        self.heights = Heights(context.clock.speed)
         self.orders = OrderDesk(self)
         self.books = Books(self)
         self._markets: dict[str, schema.Market] = {}
@@ -103,6 +106,18 @@ class DydxAdapter(RestAdapter):
             return {"url": f"{address}{query}", "method": "GET", "body": None, "headers": None}
 
         return sign
+
+    def _broadcast(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """A transaction (hexadecimal) to the node, as JSON-RPC."""
+        encoded = base64.b64encode(bytes.fromhex(str(params["tx"]).removeprefix("0x"))).decode()
+        call = {"jsonrpc": "2.0", "id": 1, "method": "broadcast_tx_sync", "params": {"tx": encoded}}
+        headers = {"Content-Type": "application/json"}
+        return {
+            "url": f"{self.network.node_rpc}/",
+            "method": "POST",
+            "body": json.dumps(call),
+            "headers": headers,
+        }
 
     def cost(self, operation: str) -> Mapping[str, float]:
         return self.costs.get(operation, {"indexer": 1})

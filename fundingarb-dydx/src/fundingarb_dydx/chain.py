@@ -13,8 +13,10 @@ WINDOW_SECONDS = 3.0
 loses fewer orders to delays, a shorter one proves sooner what became of an order."""
 KEPT = 256
 """Heights that are remembered: about four minutes."""
-FRESH_SECONDS = 2.0
-"""Real seconds after which a height is read again before an order is sent with it."""
+BLOCK_SECONDS = 1.0
+"""Of the chain's own time, from block to block, as long as it was not seen how fast they come."""
+FRESH_SECONDS, FRESH_BLOCKS = 0.3, 1.5
+"""A height may be so old (real seconds, or the time of so many blocks) when an order is sent with it."""
 
 
 class Heights:
@@ -23,7 +25,8 @@ class Heights:
     All of a block is in the indexer before its height is, so what happened up to a height can be read then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, speed: float = 1.0) -> None:
+        self._assumed = BLOCK_SECONDS / speed
         self._seen: deque[tuple[float, int]] = deque(maxlen=KEPT)
         self._heard = float("-inf")
         self._widest = LEAST_BLOCKS
@@ -42,15 +45,18 @@ class Heights:
 
     def fresh(self, at: float) -> int | None:
         """The height; None when it was heard too long ago for a new order."""
-        return self.latest if at - self._heard <= FRESH_SECONDS else None
+        return self.latest if at - self._heard <= max(FRESH_SECONDS, FRESH_BLOCKS * self._pace()) else None
+
+    def _pace(self) -> float:
+        """Real seconds from block to block lately."""
+        recent = list(self._seen)[-20:]
+        blocks = recent[-1][1] - recent[0][1] if recent else 0
+        return (recent[-1][0] - recent[0][0]) / blocks if blocks else self._assumed
 
     def window(self) -> int:
         """How many blocks a new order gets, by how fast they came lately."""
-        recent = list(self._seen)[-20:]
-        blocks = recent[-1][1] - recent[0][1] if recent else 0
-        passed = recent[-1][0] - recent[0][0] if recent else 0.0
-        wanted = math.ceil(WINDOW_SECONDS * blocks / passed) if passed > 0 else 0
-        window = min(max(wanted, LEAST_BLOCKS), MOST_BLOCKS)
+        blocks = math.ceil(WINDOW_SECONDS / max(self._pace(), 1e-3))
+        window = min(max(blocks, LEAST_BLOCKS), MOST_BLOCKS)
         self._widest = max(self._widest, window)
         return window
 

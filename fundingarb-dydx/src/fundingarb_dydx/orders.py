@@ -98,7 +98,9 @@ class OrderDesk:
         return heights.fresh(self._adapter.clock.monotonic()) or await self._adapter.read_height()
 
     async def _broadcast(self, signed: str) -> None:
-        await self._adapter.write("nodeRpcGetBroadcastTxSync", schema.BroadcastAnswer, {"tx": signed})
+        """Hand a transaction to the node, as JSON-RPC: a GET (ccxt's way) would be repeated by the HTTP client when its
+        connection drops, and nobody would know whether the first one had arrived."""
+        await self._adapter.write("broadcast", schema.BroadcastAnswer, {"tx": signed})
 
     # placing
     async def send(self, order: NewOrder, instrument: Instrument) -> OrderReport:

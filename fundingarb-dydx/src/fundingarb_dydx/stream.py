@@ -38,11 +38,12 @@ _PIECES = msgspec.json.Decoder(list[msgspec.Raw])
 class Envelope:
     """Opens frames of one connection and counts them: the indexer numbers everything it sends on it.
 
-    A frame that was sent twice is passed over; when one is missing the connection is of no more use, because nobody
-    knows what was in it: ``StreamEnded``, and the next one starts with fresh snapshots.
+    A frame that was sent twice is passed over. When one is missing nobody knows what was in it: ``gap`` is called
+    before the frame behind the hole is returned, to have fresh snapshots.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, gap: Callable[[], None]) -> None:
+        self._gap = gap
         self._last = -1
 
     def reset(self) -> None:
@@ -55,9 +56,10 @@ class Envelope:
         if message.message_id >= 0:
             if message.message_id <= self._last:
                 return None
-            if self._last >= 0 and message.message_id != self._last + 1:
-                raise StreamEnded(f"frames {self._last + 1} to {message.message_id - 1} are missing")
+            missing = self._last >= 0 and message.message_id != self._last + 1
             self._last = message.message_id
+            if missing:
+                self._gap()
         if message.type == "error":
             raise StreamEnded(f"dydx refused: {message.message[:200]}")
         return message if message.contents else None
@@ -94,23 +96,43 @@ class MarketsDecoder:
     unix seconds of the shared clock. Whatever is heard brings the next settlement up to date: the coming full hour.
     """
 
-    def __init__(self, book: RateBook, rows: Mapping[str, int], *, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        book: RateBook,
+        rows: Mapping[str, int],
+        *,
+        now: Callable[[], float],
+        gap: Callable[[], None] = lambda: None,
+    ) -> None:
         self._book = book
         self._rows = dict(rows)
         self._now = now
-        self._envelope = Envelope()
+        self._wake = gap
+        self._envelope = Envelope(self._lost)
+        self._complete = False
         self._decode = msgspec.json.Decoder(_Markets).decode
         self._settlement = 0.0
 
     def reset(self) -> None:
         """A new connection: a frame with every market comes first."""
         self._envelope.reset()
+        self._complete = False
+
+    def missing(self) -> list[str]:
+        """The channel, while what it said may not be all there was."""
+        return [] if self._complete else ["v4_markets"]
+
+    def _lost(self) -> None:
+        self._complete = False
+        self._wake()
 
     def decode(self, frame: bytes) -> bool:
         """Take one frame; True when it touched the book."""
         message = self._envelope.open(frame)
         if message is None or message.channel != "v4_markets":
             return False
+        if message.type == "subscribed":
+            self._complete = True
         at = self._now()
         settlement = (at // _HOUR + 1) * _HOUR
         problem: BadMessage | None = None
@@ -228,18 +250,23 @@ class _Book:
 class BookDecoder:
     """Frames of ``v4_orderbook``: a snapshot per market, then changes; and ``v4_block_height`` beside them.
 
-    A level that cannot be understood makes its book unusable: the connection ends and a fresh snapshot comes with the
-    next one. A block height proves that the connection delivers and that whatever was not sent is as it was: it brings
-    every book up to date (``at``).
+    A level that cannot be understood makes its book unusable, a frame that is missing all of them: they are dropped and
+    ``gap`` is called, to subscribe anew; until the snapshot comes, changes are passed over. A block height proves that
+    the connection delivers and that whatever was not sent is as it was: it brings every book up to date (``at``).
     """
 
     def __init__(
-        self, known: InstrumentMap, update: Callable[[OrderBook], None], now: Callable[[], datetime]
+        self,
+        known: InstrumentMap,
+        update: Callable[[OrderBook], None],
+        now: Callable[[], datetime],
+        gap: Callable[[], None] = lambda: None,
     ) -> None:
         self._known = known
         self._update = update
         self._now = now
-        self._envelope = Envelope()
+        self._gap = gap
+        self._envelope = Envelope(self._lost)
         self._snapshot = msgspec.json.Decoder(_Snapshot)
         self._changes = msgspec.json.Decoder(_Changes)
         self._books: dict[str, _Book] = {}
@@ -248,6 +275,14 @@ class BookDecoder:
         """Drop all books: snapshots come first on a new connection."""
         self._envelope.reset()
         self._books.clear()
+
+    def has(self, ticker: str) -> bool:
+        """Whether there is a usable book of this market."""
+        return ticker in self._books
+
+    def _lost(self) -> None:
+        self._books.clear()
+        self._gap()
 
     def decode(self, frame: bytes) -> None:
         message = self._envelope.open(frame)
@@ -260,28 +295,32 @@ class BookDecoder:
             if self._known.by_id(message.id) is None:
                 raise BadMessage(f"dydx: a book of {message.id[:40]!r}, which is not a known instrument")
             try:
-                self._take(message)
+                taken = self._take(message)
             except (BadMessage, ValueError) as error:
                 self._books.pop(message.id, None)
-                raise StreamEnded(f"dydx {message.id}: a book that cannot be understood: {error}") from error
-            self._publish(message.id)
+                self._gap()
+                raise BadMessage(f"dydx {message.id}: {error}") from error
+            if taken:
+                self._publish(message.id)
 
-    def _take(self, message: Frame) -> None:
+    def _take(self, message: Frame) -> bool:
+        """Take a snapshot or changes of a book that there is; whether it did."""
         if message.type == "subscribed":
             book = self._books[message.id] = _Book()
             snapshot = self._snapshot.decode(message.contents)
             for rows, side in ((snapshot.bids, book.bids), (snapshot.asks, book.asks)):
                 for row in rows:
                     side.set(positive(row.price, "price"), number(row.size, "size"), message.message_id)
-            return
+            return True
         known = self._books.get(message.id)
         if known is None:
-            raise BadMessage("changes without a snapshot")
+            return False
         for raw in pieces(message):
             changes = self._changes.decode(raw)
             for changed, side in ((changes.bids, known.bids), (changes.asks, known.asks)):
                 for price, size in map(_level, changed):
                     side.set(price, size, message.message_id)
+        return True
 
     def _publish(self, ticker: str) -> None:
         instrument = self._known.by_id(ticker)

@@ -6,7 +6,7 @@ import uuid
 from decimal import Decimal
 from typing import Any
 
-from fundingarb.localnet.truth.types import Fill, FundingPayment, LedgerRow
+from fundingarb.localnet.truth.types import Fill, FundingPayment, LedgerKind, LedgerRow
 from fundingarb_dydx.localnet.contracts import EXPONENT, NAMESPACE, STEP_QUANTUMS, Perpetual
 from fundingarb_dydx.localnet.desk import SUBACCOUNT, Desk
 from fundingarb_dydx.localnet.orders import Record
@@ -112,7 +112,22 @@ def order_row(desk: Desk, record: Record, *, stream: bool) -> dict[str, Any]:
 
 
 def _fill_type(fill: Fill) -> str:
-    return "LIQUIDATED" if fill.liquidation else "DELEVERAGED" if fill.adl else "LIMIT"
+    """Who is auto-deleveraged offsets a bankrupt position: DELEVERAGED is what happens to the bankrupt one."""
+    return "LIQUIDATED" if fill.liquidation else "OFFSETTING" if fill.adl else "LIMIT"
+
+
+def _fee(desk: Desk, fill: Fill) -> Decimal:
+    """What the fill cost; of a liquidation also what the insurance fund took or put in, which is booked with it."""
+    if not fill.liquidation:
+        return fill.fee
+    with_it = desk.truth.ledger(
+        fill.account,
+        kinds=(LedgerKind.LIQUIDATION_FEE, LedgerKind.INSURANCE),
+        instrument=fill.instrument,
+        start_ms=fill.time_ms,
+        end_ms=fill.time_ms,
+    )
+    return fill.fee - sum((row.amount for row in with_it), Decimal(0))
 
 
 def fill_row(desk: Desk, fill: Fill, record: Record | None, *, stream: bool) -> dict[str, Any]:
@@ -126,7 +141,7 @@ def fill_row(desk: Desk, fill: Fill, record: Record | None, *, stream: bool) -> 
         "type": _fill_type(fill),
         "price": plain(fill.price),
         "size": plain(fill.quantity),
-        "fee": plain(fill.fee),
+        "fee": plain(_fee(desk, fill)),
         "affiliateRevShare": "0",
         "createdAt": iso(fill.time_ms),
         "createdAtHeight": height,

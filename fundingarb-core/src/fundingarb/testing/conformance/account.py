@@ -96,7 +96,7 @@ async def ledger(desk: Desk) -> None:
 @case("C63", "Fills of somebody else")
 async def foreign_fills(desk: Desk) -> None:
     await desk.adapter.get_instruments()
-    desk.by_somebody(BUY, desk.size(), None)
+    await desk.by_somebody(BUY, desk.size(), None)
     (held,) = await desk.adapter.get_positions()
     same("the position", (held.symbol, held.quantity), (BTC, desk.size()))
     fills = list(await desk.adapter.get_fills(desk.started))

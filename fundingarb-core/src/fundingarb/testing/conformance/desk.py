@@ -40,6 +40,7 @@ SYMBOLS = (
     ModelSymbol(PEPE, "PEPE", "USDT", 0.001, multiplier=1000),
 )
 RATE = Decimal("0.0004")
+"""Fraction per eight hours."""
 ACCOUNTS = 100
 SETTLEMENT = datetime(2026, 3, 2, 8, tzinfo=timezone.utc)
 INSTANCE = "test"
@@ -134,6 +135,10 @@ class Desk:
     def contract(self, symbol: str = BTC) -> Contract:
         return Contract(self.truth.instrument(symbol))
 
+    def usual_rate(self, symbol: str = BTC) -> Decimal:
+        """The rate per interval while nobody has set another."""
+        return RATE * self.truth.funding(self.contract(symbol).listed.id).interval_hours / 8
+
     def held(self, symbol: str = BTC) -> Decimal:
         """Signed position."""
         contract = self.contract(symbol)
@@ -209,10 +214,13 @@ class Desk:
         await self.adapter.place_order(order)
         return await self.over(order)
 
-    def by_somebody(self, side: OrderSide, quantity: Decimal, price: Decimal | None) -> TrueOrder:
+    async def by_somebody(self, side: OrderSide, quantity: Decimal, price: Decimal | None) -> None:
         """An order that a person gives the exchange on this account, without a client order id."""
+        if self.subject.somebody is not None:
+            await self.subject.somebody(self, side, quantity, price)
+            return
         contract = self.contract()
-        return self.truth.place(
+        self.truth.place(
             self.account,
             OrderRequest(
                 contract.listed.id,

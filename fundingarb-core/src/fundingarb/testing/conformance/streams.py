@@ -11,7 +11,7 @@ import anyio
 
 from fundingarb.localnet.faults import FaultKind
 from fundingarb.ports import ExchangeAdapter
-from fundingarb.testing.conformance.desk import BTC, PEPE, PRICES, RATE, Desk
+from fundingarb.testing.conformance.desk import BTC, PEPE, PRICES, Desk
 from fundingarb.testing.conformance.market_data import expected_book, same_book
 from fundingarb.testing.conformance.registry import case
 from fundingarb.testing.conformance.subject import Capability
@@ -66,7 +66,7 @@ async def rates_arrive(desk: Desk) -> None:
             truth = desk.truth.funding(desk.contract(symbol).listed.id)
             check(found is not None, f"no rate of {symbol}")
             if found is not None:
-                same(f"rate of {symbol}", found.rate, RATE)
+                same(f"rate of {symbol}", found.rate, desk.usual_rate(symbol))
                 same(f"mark of {symbol}", found.mark, price)
                 same(f"interval of {symbol}", found.interval, timedelta(hours=truth.interval_hours))
                 same(
@@ -76,7 +76,7 @@ async def rates_arrive(desk: Desk) -> None:
                 )
         desk.funding(rate="-0.0011")
         await eventually("a changed rate arrives", lambda: newest(sink, desk, BTC) == Decimal("-0.0011"))
-        same("rate of the other symbol", newest(sink, desk, PEPE), RATE)
+        same("rate of the other symbol", newest(sink, desk, PEPE), desk.usual_rate(PEPE))
     check(sink.ups, "the stream never said that it is connected")
     same("messages that could not be used", sink.bad, [])
     same("exchanges that flushed", set(sink.flushes), {desk.exchange})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+from fundingarb.domain.order import OrderSide
 from fundingarb.engine.clock import SystemClock
 from fundingarb.localnet.dialect import LocalnetDialect
 from fundingarb.plugins import load_plugins, validate_settings
@@ -69,8 +71,9 @@ class Subject:
     ``open`` opens the adapter with a section of the configuration (``settings``) in a context; ``dialect`` opens the
     offline exchange with its section (``offline``). ``lacks`` says of each missing capability why it is missing: the
     cases that need it are reported as not applicable, with that reason. ``secrets`` are the credentials that prove
-    who asks (the others only say it). ``quick`` are settings that make the adapter notice a silent stream within two
-    seconds.
+    who asks (the others only say it). ``somebody`` gives the exchange a person's order at a desk (side, quantity, price
+    or None), where an order cannot just be put into the offline exchange's books. ``quick`` are settings that make the
+    adapter notice a silent stream within two seconds.
     """
 
     exchange: str
@@ -79,6 +82,7 @@ class Subject:
     lacks: Mapping[Capability, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     offline: Mapping[str, Any] = field(default_factory=dict)
+    somebody: Callable[[Any, OrderSide, Decimal, Decimal | None], Awaitable[None]] | None = None
     quick: Mapping[str, Any] = field(default_factory=lambda: {"stream_stale_seconds": 1.0})
     secrets: Sequence[str] = ("api_secret",)
     speeds: Sequence[float] = SPEEDS

@@ -261,7 +261,7 @@ async def cancel_unknown(desk: Desk) -> None:
 @case("C33", "Orders of somebody else")
 async def foreign(desk: Desk) -> None:
     """Seen, told apart from ours, and cancelled by the exchange's number: they may have no name."""
-    desk.by_somebody(BUY, desk.size(), desk.price(BUY, "-0.04"))
+    await desk.by_somebody(BUY, desk.size(), desk.price(BUY, "-0.04"))
     (one,) = await listed(desk)
     check(not ours(one.client_id), f"it has a name of ours: {one.client_id}")
     same("quantity", one.quantity, desk.size())
