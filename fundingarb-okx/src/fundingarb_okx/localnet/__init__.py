@@ -17,6 +17,7 @@ What differs from OKX, on purpose:
 - A price limit is one fraction around the mark, not OKX's band around index and premium.
 - Rate limits are fixed windows of OKX's lengths.
 
-Where the documentation leaves it open: a request that arrives after its ``expTime`` is answered 50036, while 51149 is
-left to the matching engine (an injected unknown outcome); every order announces itself as ``live`` before its fills.
+Where the documentation leaves it open: what arrives after its ``expTime`` fails with 50036 in the row of each order, as
+others saw it happen; 51149 is left to an injected unknown outcome; every order announces itself as ``live`` before its
+fills.
 """

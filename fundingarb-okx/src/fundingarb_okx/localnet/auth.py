@@ -47,7 +47,7 @@ def _milliseconds(stamp: str) -> float:
             return (moment - _EPOCH).total_seconds() * 1000
         return float(stamp) * 1000
     except (ValueError, OverflowError, TypeError):
-        raise ApiError(50112, "Invalid OK-ACCESS-TIMESTAMP") from None
+        raise ApiError(50112, "Invalid OK-ACCESS-TIMESTAMP.") from None
 
 
 def authenticate(
@@ -61,21 +61,21 @@ def authenticate(
     codes = (50103, 50104, 50106, 50107)
     for code, name in zip(codes, names, strict=True):
         if not headers.get(name):
-            raise ApiError(code, f"Request header {name} can not be empty.")
+            raise ApiError(code, f'Request header "{name}" cannot be empty.')
     key, passphrase, sign, stamp = (headers[name] for name in names)
     if abs(venue.age_ms(_milliseconds(stamp))) > WINDOW:
-        raise ApiError(50102, "Timestamp request expired")
+        raise ApiError(50102, "Timestamp request expired.")
     account = venue.truth.account_of_key(key)
     if account is None:
-        raise ApiError(50111, "Invalid OK-ACCESS-KEY")
+        raise ApiError(50111, "Invalid OK-ACCESS-KEY.")
     if simulated(headers) is not demo:
         raise ApiError(50101, "APIKey does not match current environment.")
     credentials = venue.truth.credentials(account)
     if not hmac.compare_digest(passphrase.encode(), credentials.extra["passphrase"].encode()):
-        raise ApiError(50105, "Request header OK-ACCESS-PASSPHRASE incorrect.")
+        raise ApiError(50105, 'Request header "OK-ACCESS-PASSPHRASE" incorrect.')
     expected = signature(credentials.api_secret, f"{stamp}{method}{path}{body}")
     if not hmac.compare_digest(expected.encode(), sign.encode()):
-        raise ApiError(50113, "Invalid Sign")
+        raise ApiError(50113, "Invalid signature.")
     return account
 
 

@@ -11,12 +11,12 @@ from fundingarb.localnet.faults import Failure, FailureKind
 from fundingarb.localnet.truth.types import Reason, Refused
 from fundingarb_okx.localnet.wire import ApiError
 
-__all__ = ["Outcome", "cancel_refusal", "failure_outcome", "is_order_code", "refusal"]
+__all__ = ["Asked", "Outcome", "cancel_refusal", "failure_outcome", "is_order_code", "refusal"]
 
 _CODES: dict[Reason, tuple[int, str]] = {
-    Reason.UNKNOWN_INSTRUMENT: (51001, "Instrument ID, Instrument ID code, or Spread ID doesn't exist."),
-    Reason.UNKNOWN_ORDER: (51603, "Order does not exist"),
-    Reason.ORDER_NOT_OPEN: (51509, "Modification failed as the order has been canceled."),
+    Reason.UNKNOWN_INSTRUMENT: (51001, "Instrument ID, Instrument ID code or Spread ID doesn't exist."),
+    Reason.UNKNOWN_ORDER: (51603, "Order does not exist."),
+    Reason.ORDER_NOT_OPEN: (51503, "Your order has already been filled or canceled."),
     Reason.DUPLICATE_CLIENT_ID: (51016, "Client order ID already exists."),
     Reason.BAD_TICK: (51000, "Parameter px error"),
     Reason.BAD_QUANTITY: (51000, "Parameter sz error"),
@@ -28,7 +28,7 @@ _CODES: dict[Reason, tuple[int, str]] = {
     ),
     Reason.MIN_NOTIONAL: (51020, "Your order should meet or exceed the minimum order amount."),
     Reason.INSUFFICIENT_MARGIN: (51008, "Order failed. Insufficient USDT margin in account"),
-    Reason.POSITION_SIDE: (51000, "Parameter posSide  error"),
+    Reason.POSITION_SIDE: (51000, "Parameter posSide error"),
     Reason.POSITION_MODE_LOCKED: (
         59000,
         "Setting failed. Cancel any open orders, close positions, and stop trading bots first.",
@@ -43,42 +43,67 @@ _CODES: dict[Reason, tuple[int, str]] = {
         51004,
         "Order failed. The sum of order size, position and pending orders exceeds the limit at this leverage.",
     ),
-    Reason.NOT_TRADING: (51022, "Contract suspended"),
-    Reason.TOO_MANY_ORDERS: (51102, "Entered amount exceeds the max pending count"),
+    Reason.NOT_TRADING: (51022, "Contract suspended."),
+    Reason.TOO_MANY_ORDERS: (
+        51102,
+        "Order failed, the number of pending orders for this instId can't be more than the limit (orders)",
+    ),
     Reason.NOT_MODIFIED: (51516, "The order remains unchanged."),
     Reason.LIQUIDATION: (51009, "Order blocked. Please contact customer support for more details."),
 }
 
 
-def refusal(refused: Refused, *, held: bool = False, limits: tuple[str, str] = ("", "")) -> ApiError:
-    """What OKX answers instead. ``held``: there is a position on the wrong side of a reduce-only order;
-    ``limits``: highest buying and lowest selling price."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is known of an order that was refused, for codes that depend on it."""
+
+    held: bool = False
+    """There is a position in the contract."""
+    buys: bool = True
+    closes: bool = False
+    market: bool = False
+    limits: tuple[str, str] = ("", "")
+    """Highest buying and lowest selling price."""
+
+
+def refusal(refused: Refused, asked: Asked | None = None) -> ApiError:
+    """What OKX answers instead."""
     if refused.code is not None:
         return ApiError(refused.code, refused.detail)
+    asked = asked or Asked()
     reason = refused.reason
     if reason in (Reason.REDUCE_ONLY, Reason.REDUCE_ONLY_TOO_LARGE):
-        if held:
-            text = "A reduce-only order can't be the same trading direction as your existing position."
-            return ApiError(51170, f"Failed to place order. {text}", status=200)
+        if asked.held:
+            text = "A reduce-only order can't be the same trading direction as your existing positions."
+            return ApiError(51170, f"Failed to place order. {text}")
         text = "you don't have any positions in this direction for this contract to reduce or close."
-        return ApiError(51169, f"Order failed because {text}", status=200)
+        return ApiError(51169, f"Order failed because {text}")
     if reason is Reason.BAD_PRICE:
-        high, low = limits
-        text = f"(max buy price: {high} min sell price: {low})"
-        return ApiError(51006, f"Order price is not within the price limit {text}")
+        return _beyond_limit(asked)
+    if reason is Reason.MAX_QUANTITY and asked.market:
+        return ApiError(51202, "Market order amount exceeds the maximum amount.")
     code, message = _CODES.get(reason, (51000, f"Parameter error: {refused.detail}"))
     return ApiError(code, message)
 
 
-def cancel_refusal(refused: Refused, *, filled: bool = False) -> ApiError:
-    """What OKX answers to a cancellation that comes too late; ``filled``: because everything was filled."""
-    if refused.code is not None:
-        return ApiError(refused.code, refused.detail)
-    if refused.reason is Reason.ORDER_NOT_OPEN:
-        if filled:
-            return ApiError(51402, "Cancellation failed as the order is already completed.")
-        return ApiError(51401, "Cancellation failed as the order is already canceled.")
-    if refused.reason is Reason.UNKNOWN_ORDER:
+def _beyond_limit(asked: Asked) -> ApiError:
+    """A price on the wrong side of the limit, in an order that opens or one that closes."""
+    high, low = asked.limits
+    if asked.closes:
+        bound = f"max buy price is {high}" if asked.buys else f"min sell price is {low}"
+        code = 51135 if asked.buys else 51136
+        return ApiError(code, f"Your closing price has triggered the limit price, and the {bound}.")
+    if asked.buys:
+        return ApiError(51137, f"The highest price limit for buy orders is {high}.")
+    return ApiError(51138, f"The lowest price limit for sell orders is {low}.")
+
+
+def cancel_refusal(refused: Refused) -> ApiError:
+    """What OKX answers to a cancellation that comes too late, whatever the reason.
+
+    (51401 and 51402, which tell cancelled from completed, are of spread trading.)
+    """
+    if refused.code is None and refused.reason in (Reason.ORDER_NOT_OPEN, Reason.UNKNOWN_ORDER):
         return ApiError(
             51400, "Order cancellation failed as the order has been filled, canceled or does not exist."
         )
@@ -101,10 +126,10 @@ def is_order_code(code: str) -> bool:
 
 
 _KINDS = {
-    FailureKind.SERVER_ERROR: ("50026", "System error. Try again later.", "Service Unavailable"),
+    FailureKind.SERVER_ERROR: ("50026", "System error. Try again later", "Service Unavailable"),
     FailureKind.UNKNOWN: (
         "50004",
-        "API endpoint request timeout (does not mean that the request was successful or failed, please check "
+        "API endpoint request timeout. (does not mean that the request was successful or failed, please check "
         "the request result).",
         "Gateway Time-out",
     ),
@@ -116,13 +141,17 @@ _KINDS = {
     FailureKind.BANNED: ("50011", "Too Many Requests", "Access denied: you are being rate limited"),
     FailureKind.MAINTENANCE: (
         "50001",
-        "Service temporarily unavailable. Try again later.",
+        "Service temporarily unavailable. Please try again later.",
         "Service Unavailable",
     ),
     FailureKind.REJECTED: ("51000", "Parameter error", "Bad Request"),
 }
 _ORDER_KINDS = {
-    FailureKind.UNKNOWN: ("51149", "Order timed out. Please try again later."),
+    FailureKind.UNKNOWN: (
+        "51149",
+        "Order timed out. Please try again. (does not mean that the request was successful or failed, please "
+        "check the request result)",
+    ),
     FailureKind.REJECTED: ("51000", "Parameter sz error"),
 }
 
@@ -138,13 +167,17 @@ def failure_outcome(failure: Failure, *, order: bool) -> Outcome:
     if order and kind in _ORDER_KINDS:
         code, message = _ORDER_KINDS[kind]
     if failure.code is not None:
-        status = failure.status or ApiError(failure.code, "").status
-        if order and is_order_code(failure.code):
-            status = failure.status or 200
-        return Outcome(status, failure.code, failure.message or message)
+        return Outcome(
+            failure.status or _status(failure.code, order), failure.code, failure.message or message
+        )
     if kind is FailureKind.BANNED or (failure.status is not None and failure.status != 200):
         status = failure.status or 403
         shown = f"<html><head><title>{status} {page}</title></head><body>{page}</body></html>"
         return Outcome(status, code, failure.message or message, shown)
-    status = 200 if order and is_order_code(code) else ApiError(code, "").status
-    return Outcome(failure.status or status, code, failure.message or message)
+    return Outcome(failure.status or _status(code, order), code, failure.message or message)
+
+
+def _status(code: str, order: bool) -> int:
+    """A reply about orders is 200 whatever becomes of them, unless the server itself failed."""
+    status = ApiError(code, "").status
+    return 200 if order and is_order_code(code) and status < 500 else status

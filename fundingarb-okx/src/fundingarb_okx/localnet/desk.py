@@ -22,7 +22,7 @@ DAY = 86_400_000
 SWAP = "SWAP"
 KINDS = ("SPOT", "MARGIN", SWAP, "FUTURES", "OPTION", "EVENTS")
 """Instrument types OKX knows."""
-_UNKNOWN = "Instrument ID, Instrument ID code, or Spread ID doesn't exist."
+_UNKNOWN = "Instrument ID, Instrument ID code or Spread ID doesn't exist."
 
 LIMITS = tuple(
     LimitRule(f"{limit}/{seconds}", limit, float(seconds))

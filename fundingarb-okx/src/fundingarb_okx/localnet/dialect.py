@@ -251,14 +251,12 @@ class OkxDialect(LocalnetDialect):
         try:
             name, body = await self._signed(request)
             found = _parse(body)
-            entries = _batch(found) if entry.batch else [_object(found)]
+            entries = _batch(found, entry.run) if entry.batch else [_object(found)]
             self._charge_orders(entry, name, entries)
-            if entry.run is not CANCEL:
-                trade.check_deadline(desk, request.headers.get("expTime"))
+            came = desk.now_ms() * 1000
+            rows = trade.carry_out(desk, name, entry.run, entries, request.headers.get("expTime", ""))
         except ApiError as error:
             return self._error(error)
-        came = desk.now_ms() * 1000
-        rows = trade.carry_out(desk, name, entry.run, entries)
         code, message = trade.outcome_of(rows)
         times = {"inTime": str(came), "outTime": str(desk.now_ms() * 1000 + 1)}
         return respond(envelope(rows, code=code, message=message) | times)
@@ -360,12 +358,12 @@ def _object(found: Any) -> Mapping[str, Any]:
     return found
 
 
-def _batch(found: Any) -> list[Mapping[str, Any]]:
+def _batch(found: Any, operation: Operation) -> list[Mapping[str, Any]]:
     entries = found if isinstance(found, list) else [found]
     if not entries or not all(isinstance(one, dict) for one in entries):
         raise ApiError(50002, "JSON syntax error", status=400)
     if len(entries) > LARGEST_BATCH:
-        raise ApiError(51025, "Order count exceeds the limit.")
+        raise ApiError(*operation.too_many)
     return entries
 
 

@@ -16,7 +16,6 @@ __all__ = ["fills", "fills_history", "order", "orders_archive", "orders_history"
 Rows = list[Any]
 FORGOTTEN = 2 * 3_600_000
 """Simulated milliseconds for which an order that was cancelled without a fill can be found."""
-_NOT_FOUND = ApiError(51603, "Order does not exist")
 
 
 def _remembered(desk: Desk, order: Order) -> bool:
@@ -30,7 +29,7 @@ def order(desk: Desk, account: str, params: Mapping[str, Any]) -> Rows:
     instrument = desk.instrument(params)
     order_id, client_id = text(params, "ordId"), text(params, "clOrdId")
     if not order_id and not client_id:
-        raise ApiError(51407, "Either order ID or client order ID is required.")
+        raise ApiError(51003, "Either client order ID or order ID is required.")
     found = desk.truth.order(
         account,
         order_id=order_id or None,
@@ -38,7 +37,7 @@ def order(desk: Desk, account: str, params: Mapping[str, Any]) -> Rows:
         instrument=instrument.id,
     )
     if found is None or not _remembered(desk, found):
-        raise ApiError(_NOT_FOUND.code, _NOT_FOUND.message)
+        raise ApiError(51603, "Order does not exist.")
     return [order_row(desk, found)]
 
 

@@ -312,12 +312,9 @@ class PrivateStream(Stream):
 
         async def execute() -> tuple[list[Any], str, str]:
             try:
-                if command.run is not CANCEL:
-                    stamp = message.get("expTime")
-                    trade.check_deadline(desk, str(stamp) if stamp else None)
+                rows = trade.carry_out(desk, name, command.run, entries, str(message.get("expTime") or ""))
             except ApiError as error:
                 return [], error.code, error.message
-            rows = trade.carry_out(desk, name, command.run, entries)
             return rows, *trade.outcome_of(rows)
 
         def failed(failure: Failure) -> tuple[list[Any], str, str]:

@@ -60,16 +60,20 @@ _TYPES = {
 _CANCEL_SOURCES = {
     Reason.CANCELLED_BY_USER: ("1", "Order canceled by user"),
     Reason.REDUCE_ONLY: (
-        "2",
-        "Order canceled: pre reduce-only order canceled due to insufficient margin in user position",
+        "22",
+        "Order canceled: Reduce-only orders only allow reducing your current position. System has already "
+        "canceled this order.",
     ),
     Reason.LIQUIDATION: (
         "3",
         "Order canceled: risk cancellation was triggered, pending order was canceled due to insufficient "
         "maintenance margin ratio and forced-liquidation risk",
     ),
-    Reason.NOT_FILLABLE: ("13", "Order canceled: FOK order was not filled completely"),
-    Reason.NO_LIQUIDITY: ("14", "Order canceled: IOC order was partially canceled due to incomplete fill"),
+    Reason.NOT_FILLABLE: ("13", "Order canceled: FOK order was canceled due to incompletely filled"),
+    Reason.NO_LIQUIDITY: (
+        "14",
+        "Order canceled: IOC order was partially canceled due to incompletely filled",
+    ),
     Reason.DEAD_MAN: ("20", "Cancel all after triggered"),
     Reason.POST_ONLY_WOULD_TAKE: ("31", "The post-only order will take liquidity in taker orders"),
 }

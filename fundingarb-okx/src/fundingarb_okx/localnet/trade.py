@@ -16,7 +16,6 @@ from fundingarb.localnet.truth.types import (
     MarginMode,
     Order,
     OrderRequest,
-    OrderStatus,
     OrderType,
     PositionSide,
     Reason,
@@ -24,7 +23,7 @@ from fundingarb.localnet.truth.types import (
     Side,
     TimeInForce,
 )
-from fundingarb_okx.localnet.codes import cancel_refusal, refusal
+from fundingarb_okx.localnet.codes import Asked, cancel_refusal, refusal
 from fundingarb_okx.localnet.desk import Desk, price_limits
 from fundingarb_okx.localnet.wire import ApiError, flag, number, parameter_error, text, whole
 
@@ -36,7 +35,6 @@ __all__ = [
     "Operation",
     "cancel_all_after",
     "carry_out",
-    "check_deadline",
     "close_position",
     "failed_row",
     "outcome_of",
@@ -74,6 +72,8 @@ class Operation(NamedTuple):
     """The field that is given back besides the ids: ``tag``, ``reqId`` or none."""
     placed: str
     """``sMsg`` of success."""
+    too_many: tuple[int, str]
+    """Code and text for a batch that is too large."""
 
 
 # -- placing ---------------------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def _position_side(desk: Desk, account: str, params: Mapping[str, Any]) -> Posit
     side = _POSITIONS.get(text(params, "posSide"))
     hedged = desk.truth.hedge_mode(account)
     if side is None or (side is not PositionSide.NET) != hedged:
-        raise parameter_error("posSide ")
+        raise parameter_error("posSide")
     return side
 
 
@@ -187,8 +187,14 @@ def _place(desk: Desk, account: str, params: Mapping[str, Any]) -> Order:
 
 def _place_refusal(desk: Desk, account: str, params: Mapping[str, Any], refused: Refused) -> ApiError:
     instrument = desk.instrument(params)
-    held = bool(desk.truth.positions(account, instrument.id))
-    return refusal(refused, held=held, limits=price_limits(desk, instrument))
+    asked = Asked(
+        held=bool(desk.truth.positions(account, instrument.id)),
+        buys=text(params, "side") == "buy",
+        closes=text(params, "reduceOnly") == "true",
+        market=text(params, "ordType") in ("market", "optimal_limit_ioc"),
+        limits=price_limits(desk, instrument),
+    )
+    return refusal(refused, asked)
 
 
 # -- cancelling and changing -----------------------------------------------------------------------------------
@@ -211,40 +217,47 @@ def _cancel(desk: Desk, account: str, params: Mapping[str, Any]) -> Order:
     return desk.truth.cancel(account, instrument.id, order_id=order_id, client_id=client_id)
 
 
-def _known(desk: Desk, account: str, params: Mapping[str, Any]) -> Order | None:
-    _, order_id, client_id = _named(desk, account, params)
-    return desk.truth.order(account, order_id=order_id, client_id=client_id)
-
-
 def _cancel_refusal(desk: Desk, account: str, params: Mapping[str, Any], refused: Refused) -> ApiError:
-    order = _known(desk, account, params)
-    return cancel_refusal(refused, filled=order is not None and order.status is OrderStatus.FILLED)
+    return cancel_refusal(refused)
 
 
 def _amend(desk: Desk, account: str, params: Mapping[str, Any]) -> Order:
     instrument, order_id, client_id = _named(desk, account, params)
     price, quantity = number(params, "newPx"), number(params, "newSz")
     if price is None and quantity is None:
-        raise ApiError(51000, "Parameter newSz or newPx error")
+        raise ApiError(51500, "You must enter a price, quantity, or TP/SL")
     return desk.truth.amend(
         account, instrument.id, order_id=order_id, client_id=client_id, price=price, quantity=quantity
     )
 
 
 def _amend_refusal(desk: Desk, account: str, params: Mapping[str, Any], refused: Refused) -> ApiError:
-    if refused.code is None and refused.reason is Reason.UNKNOWN_ORDER:
-        return ApiError(51503, "Order modification failed as the order does not exist.")
-    if refused.code is None and refused.reason is Reason.ORDER_NOT_OPEN:
-        order = _known(desk, account, params)
-        filled = order is not None and order.status is OrderStatus.FILLED
-        how = "filled" if filled else "canceled"
-        return ApiError(51510 if filled else 51509, f"Modification failed as the order has been {how}.")
+    if refused.code is None and refused.reason in (Reason.UNKNOWN_ORDER, Reason.ORDER_NOT_OPEN):
+        return ApiError(51503, "Your order has already been filled or canceled.")
     return _place_refusal(desk, account, params, refused)
 
 
-PLACE = Operation(_place, _place_refusal, "tag", "Order placed")
-CANCEL = Operation(_cancel, _cancel_refusal, "", "")
-AMEND = Operation(_amend, _amend_refusal, "reqId", "")
+PLACE = Operation(
+    _place,
+    _place_refusal,
+    "tag",
+    "Order placed",
+    (51111, f"Maximum {LARGEST_BATCH} orders can be placed in bulk."),
+)
+CANCEL = Operation(
+    _cancel,
+    _cancel_refusal,
+    "",
+    "",
+    (51406, f"Canceled - order count exceeds the limit {LARGEST_BATCH}."),
+)
+AMEND = Operation(
+    _amend,
+    _amend_refusal,
+    "reqId",
+    "",
+    (51501, f"Maximum {LARGEST_BATCH} orders can be modified."),
+)
 
 
 # -- rows and outcomes -----------------------------------------------------------------------------------------
@@ -265,10 +278,23 @@ def failed_row(
     return _row(desk, operation, params) | {"sCode": code, "sMsg": message}
 
 
+def _expired(desk: Desk, operation: Operation, deadline: str) -> bool:
+    """Whether a request arrives after its ``expTime`` (unix milliseconds); cancellations have none."""
+    if not deadline or operation is CANCEL:
+        return False
+    try:
+        return desk.venue.age_ms(int(deadline)) > 0
+    except ValueError:
+        raise parameter_error("expTime") from None
+
+
 def carry_out(
-    desk: Desk, account: str, operation: Operation, entries: Sequence[Mapping[str, Any]]
+    desk: Desk, account: str, operation: Operation, entries: Sequence[Mapping[str, Any]], deadline: str = ""
 ) -> list[dict[str, Any]]:
     """Do it to each order on its own; a row for each."""
+    if _expired(desk, operation, deadline):
+        text = "The expTime can't be earlier than the current system time. Please adjust the expTime and try again."
+        return [failed_row(desk, operation, params, "50036", text) for params in entries]
     rows = []
     for params in entries:
         row = _row(desk, operation, params)
@@ -292,21 +318,6 @@ def outcome_of(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     if failed == len(rows):
         return "1", "All operations failed"
     return "2", "Bulk operation partially succeeded"
-
-
-def check_deadline(desk: Desk, stamp: str | None) -> None:
-    """Refuse what arrives after the time its header ``expTime`` gives (unix milliseconds); cancellations have none."""
-    if not stamp:
-        return
-    try:
-        deadline = int(stamp)
-    except ValueError:
-        raise parameter_error("expTime") from None
-    if desk.venue.age_ms(deadline) > 0:
-        raise ApiError(
-            50036,
-            "The expTime can't be earlier than the current system time. Please adjust the expTime and try again.",
-        )
 
 
 # -- the rest --------------------------------------------------------------------------------------------------

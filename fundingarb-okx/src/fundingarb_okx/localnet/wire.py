@@ -36,18 +36,28 @@ LARGEST_PAGE = 100
 Row = TypeVar("Row")
 
 _STATUS = {
+    "50000": 400,
     "50001": 503,
+    "50002": 400,
     "50004": 400,
     "50005": 410,
+    "50006": 400,
     "50011": 429,
     "50013": 429,
     "50014": 400,
+    "50015": 400,
+    "50016": 400,
     "50026": 500,
-    "50030": 403,
-    "50120": 403,
+    "50035": 403,
+    "50100": 400,
+    "50115": 405,
     "51000": 400,
+    "51054": 500,
+    "51149": 500,
+    "51406": 400,
+    "51501": 400,
 }
-"""HTTP status of codes that are not answered with 200; every 501xx is a 401."""
+"""HTTP status of codes that are not answered with 200; 50101 to 50114 are 401."""
 
 
 class ApiError(Exception):
@@ -57,7 +67,7 @@ class ApiError(Exception):
         super().__init__(message)
         self.code = str(code)
         self.message = message
-        known = 401 if self.code.startswith("501") and self.code not in _STATUS else 200
+        known = 401 if "50101" <= self.code <= "50114" else 200
         self.status = _STATUS.get(self.code, known) if status is None else status
 
 

@@ -140,7 +140,7 @@ async def test_a_limit_order(ex: Any) -> None:
     await ex.cancel_order(placed["id"], SYMBOL)
     ended = await ex.fetch_order(placed["id"], SYMBOL)
     assert (ended["status"], ended["amount"]) == ("canceled", 2.0)
-    with pytest.raises(ccxt.OrderNotFound, match="51401"):
+    with pytest.raises(ccxt.OrderNotFound, match="51400"):
         await ex.cancel_order(placed["id"], SYMBOL)
     with pytest.raises(ccxt.OrderNotFound, match="51603"):
         await ex.fetch_order("1", SYMBOL)
@@ -174,7 +174,7 @@ async def test_refusals_become_ccxts_errors(ex: Any) -> None:
         await ex.create_order(SYMBOL, "market", "buy", 1, params={"reduceOnly": True})
     with pytest.raises(ccxt.ExchangeError, match="51169"):
         await ex.create_order("ETH/USDT:USDT", "market", "buy", 1, params={"reduceOnly": True})
-    with pytest.raises(ccxt.InvalidOrder, match="51006"):
+    with pytest.raises(ccxt.InvalidOrder, match="51137"):
         await ex.create_order(SYMBOL, "limit", "buy", 1, bid * 1.5)
 
 

@@ -157,7 +157,12 @@ async def test_a_batch_answers_for_each_order(okx: Okx) -> None:
     ids = [{"instId": SWAP, "clOrdId": name} for name in ("b1", "b2")]
     answer = await okx.post("/trade/cancel-batch-orders", ids)
     assert (answer.code, [row["sCode"] for row in answer.body["data"]]) == ("2", ["0", "51400"])
-    assert (await okx.post("/trade/batch-orders", [good] * 21)).code == "51025"
+    for path, code in (
+        ("batch-orders", "51111"),
+        ("cancel-batch-orders", "51406"),
+        ("amend-batch-orders", "51501"),
+    ):
+        assert (await okx.post(f"/trade/{path}", [good] * 21)).code == code
 
 
 async def test_amending(okx: Okx) -> None:
@@ -167,24 +172,24 @@ async def test_amending(okx: Okx) -> None:
     assert (row["reqId"], row["sCode"]) == ("r1", "0")
     assert (await okx.find(clOrdId="a"))["px"] == "991"
     await okx.cancel(clOrdId="a")
-    assert (await okx.post("/trade/amend-order", ids | {"newPx": "992"})).failed[0] == "51509"
+    assert (await okx.post("/trade/amend-order", ids | {"newPx": "992"})).failed[0] == "51503"
     unknown = {"instId": SWAP, "clOrdId": "nobody", "newSz": "2"}
     assert (await okx.post("/trade/amend-order", unknown)).failed[0] == "51503"
 
 
 async def test_cancelling_too_late(okx: Okx) -> None:
     await okx.order("buy", "1", clOrdId="done")
-    assert (await okx.cancel(clOrdId="done")).failed[0] == "51402"
+    assert (await okx.cancel(clOrdId="done")).failed[0] == "51400"
     await okx.order("buy", "1", "990", clOrdId="gone")
     await okx.cancel(clOrdId="gone")
-    assert (await okx.cancel(clOrdId="gone")).failed[0] == "51401"
+    assert (await okx.cancel(clOrdId="gone")).failed[0] == "51400"
     assert (await okx.cancel(clOrdId="never")).failed[0] == "51400"
     assert (await okx.cancel()).failed[0] == "51407"
 
 
 async def test_an_order_may_have_a_deadline(okx: Okx) -> None:
     late = await okx.order("buy", "1", "990", headers={"expTime": str(okx.now_ms - 1)}, clOrdId="late")
-    assert (late.status, late.code, late.body["data"]) == (200, "50036", [])
+    assert late.failed[0] == "50036"
     in_time = await okx.order("buy", "1", "990", headers={"expTime": str(okx.now_ms + 500)}, clOrdId="ok")
     assert in_time.code == "0"
     assert [order.client_id for order in okx.truth.orders("main")] == ["ok"]

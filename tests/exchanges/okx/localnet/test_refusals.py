@@ -29,7 +29,8 @@ pytestmark = pytest.mark.anyio
         ({"sz": "100000000.01"}, "51101"),
         ({"px": ""}, "51000"),
         ({"px": "990.05"}, "51000"),
-        ({"px": "1021"}, "51006"),
+        ({"px": "1021"}, "51137"),
+        ({"ordType": "market", "sz": "12001"}, "51202"),
         ({"clOrdId": "not-allowed"}, "51000"),
         ({"clOrdId": "x" * 33}, "51000"),
         ({"tag": "x" * 17}, "51000"),
@@ -52,10 +53,14 @@ async def test_orders(okx: Okx, change: dict[str, Any], code: str) -> None:
 async def test_a_price_beyond_the_limit_says_what_the_limit_is(okx: Okx) -> None:
     limits = (await okx.public("/public/price-limit", instId=SWAP)).row
     assert (limits["buyLmt"], limits["sellLmt"]) == ("1020", "980")
-    _, text = (await okx.order("buy", "1", "1020.1")).failed
-    assert "max buy price: 1020 min sell price: 980" in text
+    high, low = (
+        "The highest price limit for buy orders is 1020.",
+        "The lowest price limit for sell orders is 980.",
+    )
+    assert (await okx.order("buy", "1", "1020.1")).failed == ("51137", high)
+    assert (await okx.order("sell", "1", "979.9")).failed == ("51138", low)
     assert (await okx.order("buy", "1", "1020")).code == "0"
-    assert (await okx.order("sell", "1", "979.9")).failed[0] == "51006"
+    assert (await okx.order("sell", "1", "979.9", reduceOnly=True)).failed[0] == "51136"
 
 
 @pytest.mark.parametrize(
