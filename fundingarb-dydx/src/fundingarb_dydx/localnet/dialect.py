@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from fundingarb.localnet.dialect import Caller, Endpoints, LocalnetDialect, Route
 from fundingarb.localnet.faults import Failure, FailureKind
+from fundingarb.localnet.limits import LimitRule, RateLimiter
 from fundingarb.localnet.models.base import ModelSymbol
 from fundingarb.localnet.truth.events import AccountChanged, Event, FundingPaid, OrderChanged
 from fundingarb.localnet.truth.rules import Instrument, VenueRules
@@ -36,6 +38,9 @@ __all__ = ["DydxDialect", "open_localnet"]
 
 Answer = Callable[[Desk, Mapping[str, str]], Any]
 
+LIMIT = LimitRule("indexer", 100, 10.0, "ip")
+"""Requests to the indexer of an address."""
+TOO_MANY = "Too many requests"
 _PARENT = "parentSubaccountNumber"
 
 
@@ -109,6 +114,7 @@ class DydxDialect(LocalnetDialect):
 
     def __init__(self, *, block_time: float = 1.0) -> None:
         self._block_time = block_time
+        self._limiter = RateLimiter((LIMIT,))
         self._desk: Desk | None = None
         self._node: Node | None = None
         self._gateway: Gateway | None = None
@@ -172,6 +178,10 @@ class DydxDialect(LocalnetDialect):
 
     async def _answer(self, entry: _Path, request: web.Request) -> web.StreamResponse:
         desk, _ = self._opened()
+        state = self._limiter.charge("indexer", request.remote or "", 1, desk.venue.real())
+        if state.exceeded:
+            headers = {"Retry-After": str(math.ceil(state.retry_after))}
+            return respond({"errors": [{"msg": TOO_MANY}]}, status=429, headers=headers)
         try:
             return respond(entry.run(desk, {**request.query, **request.match_info}))
         except ApiError as error:
@@ -218,9 +228,11 @@ class DydxDialect(LocalnetDialect):
         broadcast = request.path.startswith(("/broadcast_tx", "/cosmos/tx")) or request.path == "/"
         if broadcast and failure.kind is FailureKind.REJECTED:
             return gateway.refusal(request, failed_result(failure, "0" * 64))
-        if failure.kind is FailureKind.RATE_LIMITED:
-            shown = {"msg": failure.message or "Too many requests"}
-            return respond({"errors": [shown]}, status=status)
+        if failure.kind in (FailureKind.RATE_LIMITED, FailureKind.REJECTED):
+            limited = failure.kind is FailureKind.RATE_LIMITED
+            message = failure.message or (TOO_MANY if limited else "Bad request")
+            headers = {"Retry-After": str(math.ceil(failure.retry_after))} if limited else None
+            return respond({"errors": [{"msg": message}]}, status=status, headers=headers)
         text = failure.message or {403: "Forbidden", 429: "Too Many Requests"}.get(
             status, "Service Unavailable"
         )

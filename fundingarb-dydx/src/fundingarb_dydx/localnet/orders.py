@@ -7,7 +7,6 @@ on the chain from the block that includes it, and stays in the database whatever
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -100,13 +99,14 @@ class Orders:
 
     def __init__(self) -> None:
         self._records: dict[str, Record] = {}
+        self._live: dict[str, Record] = {}
         self._ending: dict[str, Record] = {}
 
     def add(self, record: Record) -> None:
         """Note an order; one with the same id that has ended is forgotten, as its row in the database is."""
         self._records.pop(record.id, None)
         self._ending.pop(record.id, None)
-        self._records[record.id] = record
+        self._records[record.id] = self._live[record.id] = record
 
     def get(self, order_id: str) -> Record | None:
         return self._records.get(order_id)
@@ -115,8 +115,9 @@ class Orders:
         """What the indexer shows of an account, newest first."""
         return [r for r in reversed(self._records.values()) if r.account == account and r.visible]
 
-    def live(self) -> Iterable[Record]:
-        return (record for record in self._records.values() if record.live)
+    def live(self) -> list[Record]:
+        """Those that may still be filled."""
+        return list(self._live.values())
 
     def changed(self, event: OrderChanged, height: int) -> Record | None:
         """Take over what the truth says of an order; None for one that nobody placed, or that changed nothing here."""
@@ -138,6 +139,8 @@ class Orders:
     def _filled(self, record: Record, event: OrderChanged) -> None:
         record.filled = event.order.filled
         record.live = event.order.status.open
+        if not record.live:
+            self._live.pop(record.id, None)
         if record.filled >= record.size:
             record.status = FILLED
             record.removal = None
@@ -151,6 +154,7 @@ class Orders:
     def end(self, record: Record, removal: str, time_ms: int, height: int) -> None:
         """It can not be filled any more. A short-term order counts as certainly cancelled only after its last block."""
         record.live = False
+        self._live.pop(record.id, None)
         record.removal = removal
         record.updated_ms, record.updated_height = time_ms, height
         certain = not record.short_term or record.message.good_til <= height

@@ -62,45 +62,40 @@ class Positions:
     """The positions of all accounts, made from what happened to them."""
 
     def __init__(self) -> None:
-        self._rows: list[PositionRow] = []
-        self._open: dict[tuple[str, str], PositionRow] = {}
+        self._rows: dict[str, list[PositionRow]] = {}
+        self._last: dict[tuple[str, str], PositionRow] = {}
 
     def rows(self, account: str) -> list[PositionRow]:
         """Newest first."""
-        return [row for row in reversed(self._rows) if row.account == account]
-
-    def open(self, account: str, instrument: str) -> PositionRow | None:
-        return self._open.get((account, instrument))
+        return self._rows.get(account, [])[::-1]
 
     def last(self, account: str, instrument: str) -> PositionRow | None:
         """The newest one, open or not."""
-        found = (
-            row for row in reversed(self._rows) if (row.account, row.instrument) == (account, instrument)
-        )
-        return next(found, None)
+        return self._last.get((account, instrument))
+
+    def open(self, account: str, instrument: str) -> PositionRow | None:
+        row = self.last(account, instrument)
+        return row if row is not None and row.closed_ms is None else None
 
     def filled(self, fill: Fill) -> None:
         """A fill: first it closes, what is left opens."""
-        key = (fill.account, fill.instrument)
-        row = self._open.get(key)
+        row = self.open(fill.account, fill.instrument)
         if fill.closed_quantity and row is not None:
             row.closed += fill.closed_quantity
             row.closed_value += fill.closed_quantity * fill.price
-            row.size -= fill.side.opposite.sign * fill.closed_quantity
+            row.size += fill.side.sign * fill.closed_quantity
             row.liquidated = row.liquidated or fill.liquidation
             if not row.size:
                 row.closed_ms = fill.time_ms
-                del self._open[key]
+                row = None
         opening = fill.quantity - fill.closed_quantity
         if not opening:
             return
-        row = self._open.get(key)
         if row is None:
-            row = PositionRow(
-                len(self._rows), fill.account, fill.instrument, fill.side.sign > 0, fill.time_ms
-            )
-            self._rows.append(row)
-            self._open[key] = row
+            rows = self._rows.setdefault(fill.account, [])
+            row = PositionRow(len(rows), fill.account, fill.instrument, fill.side.sign > 0, fill.time_ms)
+            rows.append(row)
+            self._last[fill.account, fill.instrument] = row
         row.opened += opening
         row.opened_value += opening * fill.price
         row.size += fill.side.sign * opening

@@ -41,6 +41,8 @@ TRADING = (
     "status",
 )
 """Fields of a market that change."""
+SUBSCRIPTIONS = {SUBACCOUNTS: 256, PARENTS: 256}
+"""Most subscriptions of a connection by channel; 32 of the others."""
 PING, PONG = 30.0, 10.0
 BATCH = 0.25
 
@@ -156,6 +158,10 @@ class Stream:
         topic = f"{channel}:{name}"
         if topic in session.topics:
             self._refuse(session, f"Invalid subscribe message: already subscribed ({channel}-{name})")
+            return
+        limit = SUBSCRIPTIONS.get(channel, 32)
+        if sum(1 for one in session.topics if one.startswith(f"{channel}:")) >= limit:
+            self._refuse(session, f"Per-connection subscription limit reached for {channel} (limit={limit}).")
             return
         self._desk.venue.sync()
         try:

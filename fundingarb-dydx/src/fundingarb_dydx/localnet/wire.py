@@ -65,9 +65,11 @@ def dumps(message: Any) -> str:
     return json.dumps(message, separators=(",", ":"), ensure_ascii=False)
 
 
-def respond(body: Any, *, status: int = 200) -> web.Response:
+def respond(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """A JSON response."""
-    return web.Response(status=status, text=dumps(body), content_type="application/json", charset="utf-8")
+    return web.Response(
+        status=status, text=dumps(body), content_type="application/json", charset="utf-8", headers=headers
+    )
 
 
 # -- parameters ------------------------------------------------------------------------------------------------
