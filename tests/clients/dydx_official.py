@@ -13,6 +13,7 @@ import time
 from functools import partial
 from typing import Any
 
+import grpc
 from dydx_v4_client.indexer.rest.constants import OrderType
 from dydx_v4_client.indexer.rest.indexer_client import IndexerClient
 from dydx_v4_client.indexer.socket.websocket import IndexerSocket
@@ -176,7 +177,16 @@ async def refused(session: Session) -> dict[str, Any]:
     session.node.builder.chain_id = "dydx-mainnet-1"
     foreign = await session.place(106, SHORT_TERM, side=Order.Side.SIDE_BUY, size=0.02, price=100)
     session.node.builder.chain_id = chain
-    return {"window": [answer.code, answer.codespace], "chain": [foreign.code, foreign.codespace]}
+    try:
+        await session.node.get_account_balances(session.address)
+        missing = "answered"
+    except grpc.RpcError as error:
+        missing = error.code().name
+    return {
+        "window": [answer.code, answer.codespace],
+        "chain": [foreign.code, foreign.codespace],
+        "missing": missing,
+    }
 
 
 async def main() -> None:

@@ -145,11 +145,12 @@ class DydxDialect(LocalnetDialect):
 
     def open(self, venue: Venue) -> Iterable[Route]:
         desk = self._desk = Desk(venue)
+        # before the streams' publishers, so that they tell of a block that was made in the same moment
+        venue.every(self._block_time, self._produce)
         stream = Stream(desk)
         teller = self._teller = Teller(desk, stream)
         node = self._node = Node(desk, teller.order, stream.block)
         gateway = self._gateway = Gateway(desk, node)
-        venue.every(self._block_time, node.produce)
         routes = [
             Route("GET", entry.path, partial(self._answer, entry), entry.operation) for entry in _INDEXER
         ]
@@ -168,6 +169,10 @@ class DydxDialect(LocalnetDialect):
             Route("*", "/v4/{rest:.*}", self._unknown, "time.read"),
         ]
         return routes
+
+    def _produce(self) -> None:
+        if self._node is not None:
+            self._node.produce()
 
     # -- requests ------------------------------------------------------------------------------------------------
 

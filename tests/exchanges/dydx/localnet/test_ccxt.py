@@ -6,6 +6,7 @@ ccxt signs with the wall clock, so these run on real time at speed 1.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -56,10 +57,7 @@ async def connected(localnet: Localnet, number: int = 0) -> Any:
 
 @pytest.fixture(scope="module")
 async def ex(localnet: Localnet) -> AsyncIterator[Any]:
-    try:
-        import google.protobuf  # noqa: F401
-    except ImportError:
-        need(False, "protobuf", "pip install ./fundingarb-dydx")
+    need(importlib.util.find_spec("google.protobuf"), "protobuf", "pip install ./fundingarb-dydx")
     exchange = await connected(localnet)
     for market in exchange.markets.values():
         market["info"] |= {name: str(market["info"][name]) for name in MENDED}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 from tests.exchanges.dydx.localnet.venue import BUY, IOC, Dydx, message, packed
@@ -106,7 +107,7 @@ async def test_rates_of_long_term_orders(dydx: Dydx) -> None:
 
 async def test_windows_and_steps(dydx: Dydx) -> None:
     height = await dydx.height()
-    codes = [
+    codes: list[tuple[int, dict[str, Any]]] = [
         (10, {"block": height}),
         (11, {"block": height + 22}),
         (3003, {"time": dydx.now - 1}),

@@ -214,8 +214,12 @@ class Dydx:
         return int(answer["result"]["response"]["last_block_height"])
 
     async def broadcast(self, data: bytes) -> dict[str, Any]:
-        answer = await self.get("/broadcast_tx_sync", tx="0x" + data.hex())
-        found: dict[str, Any] = answer["result"]
+        """By JSON-RPC: aiohttp repeats a GET by itself when the connection breaks."""
+        params = {"tx": base64.b64encode(data).decode()}
+        request = {"jsonrpc": "2.0", "id": 1, "method": "broadcast_tx_sync", "params": params}
+        async with self.http.post(self.rest, json=request) as response:
+            assert response.status == 200, await response.text()
+            found: dict[str, Any] = (await response.json())["result"]
         return found
 
     async def order(
