@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from fundingarb.localnet.truth.rules import Instrument
 from fundingarb.localnet.truth.views import Candle, Trade
+from fundingarb_dydx.localnet.contracts import NAMESPACE
 from fundingarb_dydx.localnet.desk import Desk
 from fundingarb_dydx.localnet.render import event_id, market_row
 from fundingarb_dydx.localnet.wire import (
@@ -144,6 +146,7 @@ def candle_row(instrument: Instrument, candle: Candle, resolution: str) -> dict[
         "startingOpenInterest": "0",
         "orderbookMidPriceOpen": plain(candle.open),
         "orderbookMidPriceClose": plain(candle.close),
+        "id": str(uuid.uuid5(NAMESPACE, f"{iso(candle.open_ms)}-{instrument.id}-{resolution}")),
     }
 
 
