@@ -410,8 +410,6 @@ def fees_are_income(stack: ExitStack) -> None:
 
 @mutant
 def the_kill_latch_is_not_persisted(stack: ExitStack) -> None:
-    KILLED.add("the_kill_latch_is_not_persisted")
-
     async def set_killed(*_: Any) -> None:
         return None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +169,7 @@ def random_schedule(
     shuffled = [pair for pair in pairs for _ in range(3 if pair[0] in rare else 1)]
     random.Random("pairs").shuffle(shuffled)
     chosen = [shuffled[(seed * per_seed + n) % len(shuffled)] for n in range(min(per_seed, len(shuffled)))]
-    strikes = [_aimed(rng, stage, kind, seconds) for stage, kind in chosen]
+    strikes = [one for stage, kind in chosen for one in _with_company(_aimed(rng, stage, kind, seconds))]
     # what ends everything comes last, so that the other faults get their turn
     strikes.sort(key=lambda strike: strike.at)
     settings = {
@@ -214,6 +214,20 @@ def _aimed(rng: random.Random, stage: Stage, kind: str, seconds: float) -> Strik
         factor=rng.choice((0.85, 0.97, 0.995, 1.005, 1.03, 1.15)),
         hours=rng.choice((2, 4, 8)),
     )
+
+
+def _with_company(strike: Strike) -> list[Strike]:
+    """``strike`` and what has to go wrong at the same time for it to matter.
+
+    An entry is cancelled at once when the other exchange is gone. When the cancels are lost as well it may be filled,
+    and has to be unwound while nothing can be hedged, for longer than a leg may stay naked.
+    """
+    if strike.kind == "outage" and strike.stage == Stage.A_OPEN.value and strike.leg == "second":
+        lost = replace(
+            strike, kind="lost_request", leg="first", operation="order.cancel", lasts=30.0, count=4
+        )
+        return [replace(strike, lasts=50.0), lost]
+    return [strike]
 
 
 def _leg_for(rng: random.Random, stage: Stage, kind: str, placing: bool) -> str:
