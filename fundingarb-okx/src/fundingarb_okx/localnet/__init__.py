@@ -13,6 +13,7 @@ What differs from OKX, on purpose:
 - Linear USDT swaps only. Other instrument types answer with empty lists and take no orders.
 - A contract has one margin mode and one leverage at a time: an order whose ``tdMode`` differs switches the mode while
   the contract has neither position nor order, and is refused (51010) otherwise.
+- The margin of isolated positions stays part of the cash balance, and their funding changes it.
 - No algo orders, no attached take profit or stop loss, no amendments that need a new id.
 - A price limit is one fraction around the mark, not OKX's band around index and premium.
 - Rate limits are fixed windows of OKX's lengths.

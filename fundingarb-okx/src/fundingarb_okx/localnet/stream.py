@@ -25,6 +25,8 @@ ACKNOWLEDGE = 0.005
 LONGEST = 64 * 1024
 """Characters of a subscription, all channels together."""
 DEMO_BROKER = "9999"
+GOING_AWAY = (1001, 1012)
+"""Codes with which the localnet closes connections when it ends or goes into maintenance."""
 
 
 class OkxSession(Session):
@@ -39,6 +41,13 @@ class OkxSession(Session):
     def send(self, frame: bytes | str, topic: str = "") -> None:
         self.spoke = self.venue.real()
         super().send(frame, topic)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close; OKX announces it when the server goes away for an upgrade."""
+        if code in GOING_AWAY:
+            text = "The connection will soon be closed for a service upgrade. Please reconnect."
+            self.event("notice", code="64008", msg=text)
+        super().close(code, reason)
 
     def event(self, name: str, **more: Any) -> None:
         """Send ``{"event": name, ..., "connId": ...}``."""

@@ -244,6 +244,15 @@ async def test_liquidations(okx: Okx) -> None:
     assert (row["instId"], detail["side"], detail["posSide"], detail["sz"]) == (SWAP, "sell", "long", "5")
 
 
+async def test_a_connection_that_will_be_closed_is_told(okx: Okx) -> None:
+    socket = await okx.connect()
+    (session,) = okx.venue.hub.sessions
+    session.close(1012, "Service restart")
+    notice = await socket.next()
+    assert (notice["event"], notice["code"]) == ("notice", "64008")
+    assert (await socket.raw.receive(timeout=5)).data == 1012
+
+
 async def test_the_business_socket_answers_and_offers_nothing(okx: Okx) -> None:
     socket = await okx.connect("/ws/v5/business")
     assert (await socket.ask(op="login", args=[okx.login_args()]))["event"] == "login"
