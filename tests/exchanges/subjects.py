@@ -43,3 +43,11 @@ DYDX = Subject(
         Capability.CLIENT_ID_REUSE: "a name that was used names the same order",
     },
 )
+OKX = Subject(
+    "okx",
+    lacks={
+        Capability.BUNDLES: "OKX has contracts of many base units instead, and every case is in base units"
+    },
+    # without snapshots, as OKX is since August 2026; nobody waits half a minute for a rate, or paces its cases
+    offline={"book_snapshots": False, "rate_limits": False, "funding_seconds": 1.0},
+)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.exchanges.subjects import BINANCE, BYBIT
+from tests.exchanges.subjects import BINANCE, BYBIT, OKX
 
 from fundingarb.testing.conformance import CASES, Bench, run_all
 from fundingarb.testing.conformance.pytest import AdapterConformance
@@ -28,6 +28,10 @@ class TestBinance(Committed):
 
 class TestBybit(Committed):
     subject = BYBIT
+
+
+class TestOkx(Committed):
+    subject = OKX
 
 
 def test_every_case_has_its_section(root: Path) -> None:

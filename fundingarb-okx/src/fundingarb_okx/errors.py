@@ -38,13 +38,12 @@ def extract(body: bytes) -> tuple[str, str]:
         return "", excerpt(body)
     for item in items:
         if item.sCode not in ("", "0"):
-            return item.sCode, item.sMsg.strip()
+            return item.sCode, " ".join(item.sMsg.split())
     return head.code, head.msg.strip()
 
 
 # What follows is the documented table of error codes (v5, "Error Code") as far as it concerns the requests made here.
-# A code that is not listed leaves the outcome of an order or a cancel unknown. So does, by being listed nowhere, the
-# one that comes when an order arrives after its ``expTime``: the documentation does not name it.
+# A code that is not listed leaves the outcome of an order or a cancel unknown.
 
 _ANY = {
     # documented as not carried out: key, signature, permission or address
@@ -62,6 +61,7 @@ _ANY = {
     50011: Meaning.RATE_LIMITED, 50040: Meaning.RATE_LIMITED,  # too frequent
     50061: Meaning.RATE_LIMITED,  # orders of the sub-account
     50102: Meaning.CLOCK,  # time stamp more than 30 s old
+    50036: Meaning.CLOCK,  # the order's `expTime` is over: too long on its way, or a clock that is wrong
     # says nothing about what became of the request
     50001: Meaning.UNAVAILABLE,  # service temporarily unavailable
     50004: Meaning.UNAVAILABLE,  # time-out: "does not mean that the request was successful or failed"

@@ -26,13 +26,18 @@ BOTH = tuple(PRICES)
 async def rates(
     desk: Desk, symbols: tuple[str, ...] = BOTH, adapter: ExchangeAdapter | None = None
 ) -> AsyncIterator[RecordingRateSink]:
-    """A running stream of rates that has delivered all of ``symbols``."""
+    """A running stream of rates that has delivered all of ``symbols``, each with its mark price."""
     sink = RecordingRateSink()
+
+    def marked(symbol: str) -> bool:
+        found = sink.book.get(desk.exchange, symbol)
+        return found is not None and found.mark is not None
+
     async with anyio.create_task_group() as tasks:
         tasks.start_soon((adapter or desk.adapter).stream_rates, symbols, sink)
         await eventually(
-            "rates of every symbol are streamed",
-            lambda: all(sink.book.get(desk.exchange, symbol) for symbol in symbols),
+            "rates and marks of every symbol are streamed",
+            lambda: all(marked(symbol) for symbol in symbols),
         )
         yield sink
         tasks.cancel_scope.cancel()
