@@ -10,6 +10,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import time
@@ -264,11 +265,16 @@ def passages(steps: Path) -> list[str]:
     """The failpoints a life passed, in order; of several that are one moment, the first that is new."""
     found: dict[str, None] = {}
     for line in lines(steps):
-        names = line.split("; ") if " #" in line else []
+        names = [whichever(name) for name in line.split("; ")] if " #" in line else []
         new = next((name for name in names if name not in found), None)
         if new is not None:
             found[new] = None
     return list(found)
+
+
+def whichever(name: str) -> str:
+    """``before send of se001`` as ``?e001``: only one leg has an entry, and which is the books' choice."""
+    return re.sub(r"\b[ls](?=[eh]\d{3})", "?", name)
 
 
 def tail(log: Path) -> str:
