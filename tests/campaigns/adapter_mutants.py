@@ -41,7 +41,7 @@ Patch = AbstractContextManager[object]
 
 CALM = Options(
     hedges=4, speed=300, every=0.0, symbols=3, hold=(4.0, 9.0), sizes=(500.0, 4000.0), hourly=True, minutes=0.75,
-    ending=15, booking=8,
+    ending=15, booking=8, exchanges=("binance", "bybit"),
 )  # fmt: skip
 """Every contract settles each hour, which is every twelve real seconds."""
 
