@@ -154,6 +154,17 @@ def test_i1_the_oldest_unit_counts_not_the_episode(table: Table) -> None:
     assert episode.oldest < 5
 
 
+def test_i1_an_alert_that_was_raised_in_time_may_arrive_late(table: Table) -> None:
+    table.enter()
+    table.wait(6)
+    assert table.broken == ["I1"]
+    table.monitor.alert(Alert(Severity.CRITICAL, "Unhedged", ("ETH-USDT",), BEGIN + timedelta(seconds=4)))
+    table.monitor.alert(Alert(Severity.CRITICAL, "Unhedged", ("BTC-USDT",), BEGIN + timedelta(seconds=5.9)))
+    assert table.broken == ["I1"]
+    table.monitor.alert(Alert(Severity.CRITICAL, "Unhedged", ("BTC-USDT",), BEGIN + timedelta(seconds=4)))
+    assert table.broken == []
+
+
 @pytest.mark.parametrize("excuse", list(Excuse))
 def test_i1_leaves_out_what_nobody_can_help(table: Table, excuse: Excuse) -> None:
     table.enter()
@@ -164,6 +175,8 @@ def test_i1_leaves_out_what_nobody_can_help(table: Table, excuse: Excuse) -> Non
     elif excuse is Excuse.PERSON:
         table.desks["beta"].order("BUY", "0.1", "1010")
         table.wait(10)
+    elif excuse is Excuse.STARVED:
+        table.monitor.starved = lambda: 0.24
     else:
         table.up = False
     if excuse is not Excuse.PERSON:

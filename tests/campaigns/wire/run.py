@@ -31,6 +31,8 @@ from fundingarb.plugins import load_plugins
 
 #: Real seconds the bot gets to be ready, to bring everything to an end once the script is over, and to book it.
 READY, ENDING, BOOKING = 60.0, 180.0, 60.0
+#: Of a reduction it is no outcome: it is not waited for what a lost one may have done, because repeated it opens nothing.
+GIVEN_UP = "the exchange knows no such order"
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Watch:
                     self.targets.setdefault(str(event.hedge.id), event.hedge.intent.quantity)
                 elif isinstance(event, OrderChanged):
                     order = event.order
-                    if order.state.terminal:
+                    if order.state.terminal and not (order.reduce_only and order.reason == GIVEN_UP):
                         refused = order.state is OrderState.REFUSED
                         self.over.setdefault(order.client_id, None if refused else order.filled)
                 elif isinstance(event, Alert):

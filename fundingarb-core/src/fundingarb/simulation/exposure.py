@@ -23,6 +23,8 @@ class Excuse(str, Enum):
     """Somebody has just traded by hand: it takes the ledger and a look to know it."""
     DOWN = "down"
     """The bot does not run: it was killed and is not started again yet."""
+    STARVED = "starved"
+    """The machine let the bot or the exchanges wait for a processor."""
 
 
 @dataclass(slots=True)

@@ -60,8 +60,9 @@ def moment(time_ms: float) -> datetime:
 class Monitor:
     """Subscribes to ``exchanges``. ``speed`` is simulated seconds per real second.
 
-    ``reachable(exchange)``, ``database_down()`` and ``running()`` say what is the case now; they excuse. Call ``look``
-    from time to time (and it is called with every event), ``alert`` with every alert the bot delivers.
+    ``reachable(exchange)``, ``database_down()`` and ``running()`` say what is the case now, ``starved()`` how many real
+    seconds since it was last asked nobody could do anything for want of a processor; they excuse. Call ``look`` from
+    time to time (and it is called with every event), ``alert`` with every alert the bot delivers.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Monitor:
         reachable: Callable[[str], bool] = lambda _exchange: True,
         database_down: Callable[[], bool] = lambda: False,
         running: Callable[[], bool] = lambda: True,
+        starved: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.exchanges = dict(exchanges)
         self.registry = registry
@@ -86,6 +88,7 @@ class Monitor:
         self.reachable = reachable
         self.database_down = database_down
         self.running = running
+        self.starved = starved
         self.critical: list[Alert] = []
         self.killed_at: datetime | None = None
         self.flat_at: datetime | None = None
@@ -94,6 +97,7 @@ class Monitor:
         self._silent: str | None = None
         self._now: datetime | None = None
         self._unknown_since: dict[str, float] = {}
+        self._unalerted: dict[str, tuple[Episode, Breach]] = {}
         self._by_hand: dict[str, datetime] = {}
         self._undo = [truth.subscribe(self._listener(name)) for name, truth in self.exchanges.items()]
         lots: dict[str, Decimal] = {}
@@ -175,10 +179,13 @@ class Monitor:
         if before is None or now <= before:
             return
         seconds = (now - before).total_seconds() / self.speed
+        starved = min(seconds, self.starved())
         self.rules.settle_forced(now)
         for exposure in self.exposures.values():
             if exposure.episode is not None:
-                exposure.pass_time(seconds, self._excuse(exposure, now))
+                if starved:
+                    exposure.pass_time(starved, Excuse.STARVED)
+                exposure.pass_time(seconds - starved, self._excuse(exposure, now))
                 self._check_age(exposure, exposure.episode, now)
         if self.killed_at is not None and self.flat_at is None:
             self._check_kill(seconds, now)
@@ -219,11 +226,12 @@ class Monitor:
                     f"{exposure.symbol} unhedged by {exposure.delta} for {limit} s without an alert: {where}"
                 )
                 self._report("I1", now, text)
+                self._unalerted[exposure.symbol] = (episode, self.breaches[-1])
 
     # alerts
 
     def alert(self, alert: Alert) -> None:
-        """The bot delivered an alert."""
+        """The bot delivered an alert; what counts is when it was raised, not when it came here."""
         self.look(alert.at)
         if alert.severity is not Severity.CRITICAL:
             return
@@ -231,9 +239,14 @@ class Monitor:
         text = " ".join((alert.title, *alert.lines))
         story = self.rules.hedges.get(alert.hedge_id) if alert.hedge_id else None
         for symbol, exposure in self.exposures.items():
-            episode = exposure.episode
-            if episode is not None and (symbol in text or (story is not None and story.symbol == symbol)):
-                episode.alerted_at = episode.alerted_at or alert.at
+            if symbol not in text and (story is None or story.symbol != symbol):
+                continue
+            if exposure.episode is not None:
+                exposure.episode.alerted_at = exposure.episode.alerted_at or alert.at
+            episode, breach = self._unalerted.get(symbol, (None, None))
+            if episode is not None and breach is not None and episode.started_at <= alert.at <= breach.at:
+                self.breaches.remove(breach)
+                del self._unalerted[symbol]
         if self.killed_at is not None and all(symbol in text for symbol in self._not_flat()[:1]):
             self._kill_told = alert.at
 
