@@ -31,7 +31,7 @@ from fundingarb.plugins import load_plugins
 
 #: Real seconds the bot gets to be ready, to bring everything to an end once the script is over, and to book it.
 READY, ENDING, BOOKING = 60.0, 180.0, 60.0
-#: Of a reduction it is no outcome: it is not waited for what a lost one may have done, because repeated it opens nothing.
+#: No outcome of a reduction: what a lost one may have done is not waited for, because repeated it opens nothing.
 GIVEN_UP = "the exchange knows no such order"
 
 
