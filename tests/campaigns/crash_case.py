@@ -54,7 +54,7 @@ SPEED = 60.0
 #: for a life of the bot to come to its armed failpoint; and to come to it when there is nothing left to do.
 FLAT, BOOKS, LIFE, LINGER = 60.0, 120.0, 90.0, 5.0
 #: Simulated start and faults of each scenario.
-START = {"settle": "2026-01-05T07:42"}
+START = {"settle": "2026-01-05T07:30"}
 FAULTS: dict[str, Sequence[dict[str, Any]]] = {
     "partial": [
         {"kind": "partial_fill", "operation": "order.place", "account": account, "fraction": 0.4, "count": 1}
