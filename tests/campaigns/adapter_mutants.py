@@ -174,12 +174,12 @@ def only_open_orders(adapter: Any) -> Callable[[], Patch]:
 
 
 def first_page_only() -> Patch:
-    """The transaction log is read to the end of its first page, of ten rows."""
+    """The transaction log is read to the end of its first page, of two rows."""
     original = bybit_ledger.rows_since
 
     async def rows_since(read: Any, *args: Any, **kwargs: Any) -> Any:
         async def page(params: dict[str, Any]) -> Any:
-            answer = await read({**params, "limit": 10})
+            answer = await read({**params, "limit": 2})
             answer.nextPageCursor = ""
             return answer
 
