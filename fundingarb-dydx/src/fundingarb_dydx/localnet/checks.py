@@ -14,7 +14,10 @@ from fundingarb_dydx.localnet.orders import FILLED
 from fundingarb_dydx.localnet.protobuf import DecodeError
 from fundingarb_dydx.localnet.transactions import (
     CONDITIONAL,
+    FOK,
+    IOC,
     LONG_TERM,
+    POST_ONLY,
     SHORT_TERM,
     BatchCancel,
     CancelOrder,
@@ -27,12 +30,11 @@ from fundingarb_dydx.localnet.transactions import (
     sign_document,
 )
 
-__all__ = ["IOC", "POST_ONLY", "Checks", "digest_of", "id_of", "owner_of"]
+__all__ = ["Checks", "digest_of", "id_of", "owner_of"]
 
 SHORT_BLOCK_WINDOW = 20
 STATEFUL_WINDOW = 95 * 86_400
 """Seconds a long-term order may be good for."""
-IOC, POST_ONLY, FOK = 1, 2, 3
 BATCH_LIMIT = 100
 STATEFUL_PER_BLOCK, STATEFUL_PER_HUNDRED = 2, 20
 """Long-term placements and cancels of an address in a block, and in a hundred."""

@@ -149,7 +149,7 @@ class DydxDialect(LocalnetDialect):
         venue.every(self._block_time, self._produce)
         stream = Stream(desk)
         teller = self._teller = Teller(desk, stream)
-        node = self._node = Node(desk, teller.order, stream.block)
+        node = self._node = Node(desk, teller.at_once, teller.with_block, teller.block)
         gateway = self._gateway = Gateway(desk, node)
         routes = [
             Route("GET", entry.path, partial(self._answer, entry), entry.operation) for entry in _INDEXER

@@ -1,8 +1,9 @@
 """A node: takes transactions, makes blocks of them, matches the orders in them.
 
 A block carries out what was broadcast since the one before, in that order. A short-term order is known to the indexer
-from the broadcast on and matched with the next block; it ends with its last block. A long-term order appears, and is
-matched, with the block that includes it. A cancellation works with the next block, and until then the order may fill.
+from the broadcast on and matched with the next block; it ends with its last block. What an immediate order can not have
+as the book stands is told at once, though the block may bring it otherwise. A long-term order appears, and is matched,
+with the block that includes it. A cancellation works with the next block, and until then the order may fill.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from fundingarb.localnet.truth.types import OrderRequest, Refused, Side, TimeInForce
-from fundingarb_dydx.localnet.checks import IOC, POST_ONLY, Checks, digest_of, id_of
+from fundingarb_dydx.localnet.checks import Checks, digest_of, id_of
 from fundingarb_dydx.localnet.codes import ChainRefused, TxResult
 from fundingarb_dydx.localnet.desk import SUBACCOUNT, Desk
 from fundingarb_dydx.localnet.orders import (
@@ -23,10 +24,18 @@ from fundingarb_dydx.localnet.orders import (
     Record,
     removal_of,
 )
-from fundingarb_dydx.localnet.transactions import BatchCancel, ClobMessage, OrderId, PlaceOrder
+from fundingarb_dydx.localnet.transactions import (
+    IOC,
+    POST_ONLY,
+    BatchCancel,
+    ClobMessage,
+    OrderId,
+    PlaceOrder,
+)
 
 __all__ = ["AlreadyInCache", "Included", "Node"]
 
+ZERO = Decimal(0)
 KEPT = 10_000
 """Transactions that are remembered by hash."""
 BAND = Decimal("0.1")
@@ -50,10 +59,17 @@ class Included:
 class Node:
     """The chain's only node."""
 
-    def __init__(self, desk: Desk, told: Callable[[Record], None], block: Callable[[], None]) -> None:
-        """``told`` hears of every change of an order that the truth does not tell, ``block`` of every block."""
+    def __init__(
+        self,
+        desk: Desk,
+        at_once: Callable[[Record], None],
+        with_block: Callable[[Record], None],
+        block: Callable[[], None],
+    ) -> None:
+        """The first two hear of changes of orders that the truth does not tell, ``block`` of every block."""
         self._desk = desk
-        self._told = told
+        self._at_once = at_once
+        self._with_block = with_block
         self._block = block
         self._checks = Checks(desk)
         self._pending: list[Callable[[], None]] = []
@@ -117,7 +133,31 @@ class Node:
         desk.orders.add(record)
         self._pending.append(lambda: self._place(record))
         if record.short_term:
-            self._told(record)
+            self._at_once(record)
+            if record.immediate:
+                self._match_early(record)
+
+    def _match_early(self, record: Record) -> None:
+        """What the node matches when it takes an immediate order. Short of the whole, it calls the rest cancelled."""
+        desk, buy = self._desk, record.side is Side.BUY
+        ticker = record.perpetual.ticker
+        book = desk.truth.book(ticker)
+        levels = [
+            size
+            for price, size in (book.asks if buy else book.bids)
+            if (price <= record.price if buy else price >= record.price)
+        ]
+        matched = min(record.size, sum(levels, ZERO))
+        removal = "ORDER_REMOVAL_REASON_IMMEDIATE_OR_CANCEL_WOULD_REST_ON_BOOK"
+        if record.message.reduce_only:
+            row = desk.positions.open(record.account, ticker)
+            held = abs(row.size) if row is not None else ZERO
+            if held < matched:
+                matched, removal = held, "ORDER_REMOVAL_REASON_REDUCE_ONLY_RESIZE"
+        record.optimistic = matched
+        if matched < record.size:
+            record.status, record.removal = BEST_EFFORT_CANCELED, removal
+            self._at_once(record)
 
     def _take_short_cancel(self, order: OrderId, good_til: int) -> None:
         """Nodes take the order out of their books at once, which the indexer tells; a match made before stands."""
@@ -129,7 +169,7 @@ class Node:
         record.status = BEST_EFFORT_CANCELED
         record.removal = "ORDER_REMOVAL_REASON_USER_CANCELED"
         record.updated_ms, record.updated_height = self._desk.truth.now_ms, self._desk.chain.height
-        self._told(record)
+        self._at_once(record)
         self._pending.append(lambda: self._cancel(name))
 
     # -- blocks ----------------------------------------------------------------------------------------------
@@ -219,7 +259,7 @@ class Node:
         """It never got into the truth's book. A long-term order that was not placed leaves no trace."""
         if not record.live:
             return
-        desk = self._desk
+        desk, before = self._desk, record.status
         desk.orders.end(record, removal, desk.truth.now_ms, desk.chain.height)
-        if record.short_term or record.placed:
-            self._told(record)
+        if record.status != before and (record.short_term or record.placed):
+            self._with_block(record)

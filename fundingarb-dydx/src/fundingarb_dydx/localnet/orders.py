@@ -1,8 +1,10 @@
 """Orders as the indexer shows them, beside what the truth knows of them.
 
 A short-term order lives in the memory of the nodes: the indexer hears of it when a node takes it (best effort) and has
-it in its database only once it was filled. One that ended without a fill is not there any more. A long-term order is
-on the chain from the block that includes it, and stays in the database whatever becomes of it.
+it in its database only once it was filled. One that ended without a fill is not there any more. An immediate order is
+matched as soon as a node takes it, and leaves the nodes' memory with that: the indexer calls it cancelled, or says
+nothing more, before the block comes that fills it. A long-term order is on the chain from the block that includes it,
+and stays in the database whatever becomes of it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from decimal import Decimal
 from fundingarb.localnet.truth.events import OrderChanged
 from fundingarb.localnet.truth.types import Reason, Side
 from fundingarb_dydx.localnet.contracts import Perpetual
-from fundingarb_dydx.localnet.transactions import PlaceOrder
+from fundingarb_dydx.localnet.transactions import IOC, PlaceOrder
 
 __all__ = ["BEST_EFFORT_CANCELED", "BEST_EFFORT_OPENED", "CANCELED", "FILLED", "OPEN", "Orders", "Record"]
 
@@ -63,6 +65,8 @@ class Record:
     placed: bool = False
     """A block included it."""
     filled: Decimal = ZERO
+    optimistic: Decimal = ZERO
+    """What a node matched when it took the order; the block decides."""
     removal: str | None = None
     ending: str | None = None
     """Why it is about to be taken out, where the truth's own reason does not say it."""
@@ -70,6 +74,10 @@ class Record:
     @property
     def short_term(self) -> bool:
         return self.message.id.short_term
+
+    @property
+    def immediate(self) -> bool:
+        return self.message.time_in_force == IOC
 
     @property
     def side(self) -> Side:
@@ -90,8 +98,8 @@ class Record:
 
     @property
     def visible(self) -> bool:
-        """Whether the indexer answers with it: from its database or, as long as it is open, from its cache."""
-        return self.stored or self.status == BEST_EFFORT_OPENED
+        """Whether the indexer answers with it: from its database or, as long as it rests, from its cache."""
+        return self.stored or (self.status == BEST_EFFORT_OPENED and not self.immediate)
 
 
 class Orders:
@@ -145,19 +153,24 @@ class Orders:
             record.status = FILLED
             record.removal = None
             self._ending.pop(record.id, None)
-        elif not record.live:
-            # reduce-only: the truth has cut it to the position, the chain shows the size that was asked for
-            self.end(record, removal_of(Reason.REDUCE_ONLY), record.updated_ms, record.updated_height)
+        elif record.immediate:
+            # it is filled in one block only: what this one does not bring is cancelled
+            record.status = CANCELED
         elif record.status != BEST_EFFORT_CANCELED:
             record.status = OPEN
 
     def end(self, record: Record, removal: str, time_ms: int, height: int) -> None:
-        """It can not be filled any more. A short-term order counts as certainly cancelled only after its last block."""
+        """It can not be filled any more. That of a short-term order is certain only after its last block, or in the
+        block that filled an immediate one."""
         record.live = False
         self._live.pop(record.id, None)
         record.removal = removal
         record.updated_ms, record.updated_height = time_ms, height
-        certain = not record.short_term or record.message.good_til <= height
+        certain = (
+            not record.short_term
+            or record.message.good_til <= height
+            or (record.immediate and bool(record.filled))
+        )
         record.status = CANCELED if certain else BEST_EFFORT_CANCELED
         if not certain:
             self._ending[record.id] = record

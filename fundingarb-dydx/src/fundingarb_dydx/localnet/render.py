@@ -9,8 +9,9 @@ from typing import Any
 from fundingarb.localnet.truth.types import Fill, FundingPayment, LedgerKind, LedgerRow
 from fundingarb_dydx.localnet.contracts import EXPONENT, NAMESPACE, STEP_QUANTUMS, Perpetual
 from fundingarb_dydx.localnet.desk import SUBACCOUNT, Desk
-from fundingarb_dydx.localnet.orders import Record
+from fundingarb_dydx.localnet.orders import BEST_EFFORT_CANCELED, BEST_EFFORT_OPENED, Record
 from fundingarb_dydx.localnet.positions import PositionRow
+from fundingarb_dydx.localnet.transactions import IOC, POST_ONLY
 from fundingarb_dydx.localnet.wire import iso, plain, rounded
 
 __all__ = [
@@ -24,8 +25,6 @@ __all__ = [
     "transfer_row",
     "usdc",
 ]
-
-IOC, POST_ONLY = 1, 2
 
 
 # -- markets -----------------------------------------------------------------------------------------------------
@@ -71,7 +70,8 @@ def _trades_24h(volume: Decimal, lot: Decimal) -> int:
 
 
 def order_row(desk: Desk, record: Record, *, stream: bool) -> dict[str, Any]:
-    """An order. One that only the cache knows has no heights and times; streams leave out the subaccount's number."""
+    """An order. One that only the cache knows has no heights and times. Streams leave out the subaccount's number, and
+    what was filled of an order that they tell of by best effort: that is only what a node believes."""
     message = record.message
     row: dict[str, Any] = {
         "id": record.id,
@@ -104,7 +104,9 @@ def order_row(desk: Desk, record: Record, *, stream: bool) -> dict[str, Any]:
     if stream:
         if record.removal is not None:
             row["removalReason"] = record.removal
-        elif not record.filled:
+        if record.status == BEST_EFFORT_CANCELED:
+            row["totalOptimisticFilled"] = plain(max(record.optimistic, record.filled))
+        if record.status in (BEST_EFFORT_OPENED, BEST_EFFORT_CANCELED):
             del row["totalFilled"]
     else:
         row["subaccountNumber"] = message.id.subaccount

@@ -20,6 +20,8 @@ __all__ = [
 
 LONG_TERM, CONDITIONAL, SHORT_TERM = 64, 32, 0
 """Order flags."""
+IOC, POST_ONLY, FOK = 1, 2, 3
+"""Times in force."""
 PUBLIC_KEY = "/cosmos.crypto.secp256k1.PubKey"
 DIRECT = 1
 """SIGN_MODE_DIRECT."""

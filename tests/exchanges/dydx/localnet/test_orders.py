@@ -23,10 +23,11 @@ def frozen(dydx: Dydx) -> None:
 async def test_a_short_term_order_is_matched_by_the_next_block(dydx: Dydx) -> None:
     result = await dydx.order(7, BUY, "2", "1010", tif=IOC, metadata=3)
     assert (result["code"], result["log"], result["codespace"]) == (0, "[]", "")
-    (opened,) = await dydx.orders()
-    assert (opened["status"], opened["totalFilled"]) == ("BEST_EFFORT_OPENED", "0")
+    # matched by the node and gone from its memory, and not in a block yet
+    assert await dydx.orders() == []
     assert dydx.truth.positions("main") == []
     dydx.block()
+    (opened,) = await dydx.orders()
     found = await dydx.get(f"/v4/orders/{opened['id']}")
     assert (found["status"], found["totalFilled"]) == ("FILLED", "2")
     assert (found["clientId"], found["clientMetadata"], found["orderFlags"]) == ("7", "3", "0")
@@ -39,18 +40,29 @@ async def test_a_short_term_order_is_matched_by_the_next_block(dydx: Dydx) -> No
 
 
 async def test_an_order_that_never_filled_is_not_to_be_found(dydx: Dydx) -> None:
-    await dydx.order(7, BUY, "2", "1000", tif=IOC)
+    await dydx.order(7, BUY, "2", "985")
     (opened,) = await dydx.orders()
-    dydx.block()
+    assert (opened["status"], opened["totalFilled"]) == ("BEST_EFFORT_OPENED", "0")
+    dydx.block(11)
     assert await dydx.orders() == []
     refusal = await dydx.get(f"/v4/orders/{opened['id']}", answer=404)
     assert "errors" in refusal
 
 
-async def test_what_an_immediate_order_leaves_is_cancelled_for_certain_with_its_last_block(
-    dydx: Dydx,
-) -> None:
+async def test_what_an_immediate_order_leaves_is_cancelled_in_its_block(dydx: Dydx) -> None:
     await dydx.order(7, BUY, "8", "1010", tif=IOC)
+    dydx.block()
+    (found,) = await dydx.orders()
+    assert (found["status"], found["totalFilled"]) == ("CANCELED", "5")
+
+
+async def test_what_a_resting_order_leaves_is_cancelled_for_certain_with_its_last_block(dydx: Dydx) -> None:
+    await dydx.order(7, BUY, "8", "1010")
+    dydx.block()
+    (found,) = await dydx.orders()
+    assert (found["status"], found["totalFilled"]) == ("OPEN", "5")
+    cancel = dydx.main.sign(dydx.main.cancel(7, block=await dydx.height() + 12))
+    assert (await dydx.broadcast(cancel))["code"] == 0
     dydx.block()
     (found,) = await dydx.orders()
     assert (found["status"], found["totalFilled"]) == ("BEST_EFFORT_CANCELED", "5")
@@ -129,8 +141,7 @@ async def test_a_reduce_only_order_is_cut_to_the_position(dydx: Dydx) -> None:
     dydx.block()
     assert dydx.truth.positions("main") == []
     (found,) = [row for row in await dydx.orders() if row["clientId"] == "2"]
-    assert (found["size"], found["totalFilled"]) == ("3", "2")
-    assert found["status"] == "BEST_EFFORT_CANCELED"
+    assert (found["size"], found["totalFilled"], found["status"]) == ("3", "2", "CANCELED")
 
 
 async def test_a_post_only_order_that_would_take(dydx: Dydx) -> None:
@@ -162,4 +173,4 @@ async def test_a_partial_fill_fault_reaches_the_order(dydx: Dydx) -> None:
     await dydx.order(1, BUY, "2", "1010", tif=IOC)
     dydx.block()
     (found,) = await dydx.orders()
-    assert (found["totalFilled"], found["status"]) == ("1", "BEST_EFFORT_CANCELED")
+    assert (found["totalFilled"], found["status"]) == ("1", "CANCELED")

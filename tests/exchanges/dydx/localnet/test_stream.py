@@ -140,25 +140,62 @@ async def test_trades_and_candles(dydx: Dydx) -> None:
     assert (candle["ticker"], candle["resolution"]) == (MARKET, "1MIN")
 
 
+async def told(socket: Socket) -> Any:
+    return (await channel(socket, "channel_data", "v4_subaccounts"))["contents"]
+
+
 async def test_a_subaccount_hears_of_its_orders(dydx: Dydx) -> None:
-    dydx.book([("990", "5")], [("1010", "5")])
+    dydx.book([("990", "5")], [("1010", "2"), ("1011", "3")])
     socket = await dydx.connect()
     contents = await socket.subscribe("v4_subaccounts", subaccount(dydx))
     assert (contents["orders"], contents["subaccount"]["equity"]) == ([], "100000")
-    await dydx.order(1, BUY, "8", "1010", tif=IOC)
-    opened = (await channel(socket, "channel_data", "v4_subaccounts"))["contents"]
-    assert [order["status"] for order in opened["orders"]] == ["BEST_EFFORT_OPENED"]
+    await dydx.order(1, BUY, "4", "1011", tif=IOC)
+    (opened,) = (await told(socket))["orders"]
+    assert opened["status"] == "BEST_EFFORT_OPENED"
+    assert "totalFilled" not in opened
     dydx.block()
-    filled = (await channel(socket, "channel_data", "v4_subaccounts"))["contents"]
-    (order,), (fill,), (position,) = filled["orders"], filled["fills"], filled["perpetualPositions"]
-    assert (order["status"], order["totalFilled"]) == ("OPEN", "5")
-    assert (fill["ticker"], fill["size"], fill["orderId"]) == (MARKET, "5", order["id"])
-    assert (position["size"], position["status"]) == ("5", "OPEN")
+    filled = await told(socket)
+    (order,), fills, (position,) = filled["orders"], filled["fills"], filled["perpetualPositions"]
+    # both fills of the block in one message, with what came of it
+    assert (order["status"], order["totalFilled"]) == ("FILLED", "4")
+    assert [(one["ticker"], one["size"], one["orderId"]) for one in fills] == [
+        (MARKET, "2", order["id"]),
+        (MARKET, "2", order["id"]),
+    ]
+    assert (position["size"], position["status"]) == ("4", "OPEN")
     assert filled["assetPositions"][0]["symbol"] == "USDC"
-    ended = (await channel(socket, "channel_data", "v4_subaccounts"))["contents"]
-    (order,) = ended["orders"]
-    assert order["status"] == "BEST_EFFORT_CANCELED"
-    assert order["removalReason"] == "ORDER_REMOVAL_REASON_IMMEDIATE_OR_CANCEL_WOULD_REST_ON_BOOK"
+
+
+async def test_an_immediate_order_is_called_cancelled_before_its_block_fills_it(dydx: Dydx) -> None:
+    dydx.book([("990", "5")], [("1010", "5")])
+    socket = await dydx.connect()
+    await socket.subscribe("v4_subaccounts", subaccount(dydx))
+    await dydx.order(1, BUY, "8", "1010", tif=IOC)
+    (opened,) = (await told(socket))["orders"]
+    (early,) = (await told(socket))["orders"]
+    assert (opened["status"], early["status"]) == ("BEST_EFFORT_OPENED", "BEST_EFFORT_CANCELED")
+    assert early["removalReason"] == "ORDER_REMOVAL_REASON_IMMEDIATE_OR_CANCEL_WOULD_REST_ON_BOOK"
+    assert early["totalOptimisticFilled"] == "5"
+    assert "totalFilled" not in early
+    # the block finds more than the node did
+    dydx.book([("990", "5")], [("1010", "50")])
+    dydx.block()
+    (order,) = (await told(socket))["orders"]
+    assert (order["status"], order["totalFilled"]) == ("FILLED", "8")
+
+
+async def test_a_resting_order_is_told_of_by_best_effort(dydx: Dydx) -> None:
+    socket = await dydx.connect()
+    await socket.subscribe("v4_subaccounts", subaccount(dydx))
+    await dydx.order(1, BUY, "1", "900")
+    dydx.block()
+    cancel = dydx.main.sign(dydx.main.cancel(1, block=await dydx.height() + 12))
+    assert (await dydx.broadcast(cancel))["code"] == 0
+    statuses = [(await told(socket))["orders"][0] for _ in range(2)]
+    assert [(one["status"], one.get("removalReason")) for one in statuses] == [
+        ("BEST_EFFORT_OPENED", None),
+        ("BEST_EFFORT_CANCELED", "ORDER_REMOVAL_REASON_USER_CANCELED"),
+    ]
 
 
 async def test_open_orders_are_in_the_first_message(dydx: Dydx) -> None:
