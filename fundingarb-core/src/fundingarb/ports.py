@@ -379,6 +379,20 @@ class Guard(RiskRule, Protocol):
 
 
 @runtime_checkable
+class ClosingRule(RiskRule, Protocol):
+    """A risk rule that may also want an open hedge closed: what speaks against opening may begin while it is open.
+
+    ``closes_as`` is the reason that is written down.
+    """
+
+    closes_as: CloseReason
+
+    def why_close(self, hedge: Hedge, portfolio: Portfolio, now: datetime) -> str | None:
+        """Why ``hedge`` is to be closed, None when it is not. Asked every second of every live hedge."""
+        ...
+
+
+@runtime_checkable
 class OrderGuard(RiskRule, Protocol):
     """A risk rule with the last word on every order that adds exposure, right before it leaves."""
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from fundingarb.builtin.settings import (
         DailyLossSettings,
+        DepegSettings,
         FundingSpreadSettings,
         LiquidationSettings,
         LogSinkSettings,
@@ -94,6 +95,13 @@ async def open_total_notional(
 
     limits = (settings.total_usd, settings.per_account_usd, settings.accounts)
     yield TotalNotional(*limits) if settings.enabled else Always()
+
+
+@asynccontextmanager
+async def open_depeg(settings: DepegSettings, _context: OpenContext) -> AsyncIterator[RiskRule]:
+    from fundingarb.builtin.risk import Always, Depeg
+
+    yield Depeg(settings.warn, settings.close) if settings.enabled else Always()
 
 
 def open_log(settings: LogSinkSettings, context: OpenContext) -> AbstractAsyncContextManager[AlertSink]:

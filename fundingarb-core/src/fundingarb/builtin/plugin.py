@@ -71,6 +71,12 @@ def register_risk_rules() -> Iterable[Component[RiskRule]]:
         components.open_total_notional,
         summary="runaway guard: notional over all and per account",
     )
+    yield Component(
+        "depeg",
+        settings.DepegSettings,
+        components.open_depeg,
+        summary="currencies that legs settle in are worth the same; closes hedges when they are not",
+    )
 
 
 @hookimpl

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from fundingarb.domain.health import MAINTENANCE, entry_distance
-from fundingarb.domain.hedge import Mode, OrderRecord
+from fundingarb.domain.hedge import CloseReason, Hedge, Mode, OrderRecord
 from fundingarb.domain.opportunity import HedgePlan, Refusal
 from fundingarb.domain.order import ZERO, Purpose
+from fundingarb.domain.peg import DOLLAR, PAR, deviation
 from fundingarb.domain.risk import Portfolio, Usage, refuse
 
 
@@ -220,6 +221,55 @@ class TotalNotional:
 
     def _limit(self, account: str | None) -> Decimal:
         return self.total if account is None else self.accounts.get(account, self.per_account)
+
+
+@dataclass(frozen=True, slots=True)
+class Depeg:
+    """The currencies in which the legs of a hedge settle are worth the same.
+
+    Apart by ``warn`` (a fraction) or more, or by nobody knows how much, no hedge across them is opened; apart by
+    ``close``, those that are open are closed. In between there is a warning.
+    """
+
+    warn: Decimal = Decimal("0.003")
+    close: Decimal = Decimal("0.01")
+    gate: str = "depeg"
+    closes_as: CloseReason = CloseReason.DEPEG
+
+    def check(self, plan: HedgePlan, portfolio: Portfolio, now: datetime) -> Refusal | None:
+        pair = (plan.long.instrument.settle, plan.short.instrument.settle)
+        apart = _apart(portfolio, *pair)
+        if apart is not None and apart < self.warn:
+            return None
+        actual = "unknown" if apart is None else f"{apart:.2%}"
+        return refuse(plan, self.gate, f"{' and '.join(pair)} less than {self.warn:.2%} apart", actual, now)
+
+    def usage(self, portfolio: Portfolio, now: datetime) -> Usage | None:
+        pairs = {
+            (h.intent.long.instrument.settle, h.intent.short.instrument.settle) for h in portfolio.hedges
+        }
+        pairs |= {(currency, DOLLAR) for currency in portfolio.pegs}
+        found = {pair: _apart(portfolio, *pair) for pair in sorted(pairs)}
+        if any(apart is None for apart in found.values()):
+            return None
+        pair, apart = max(found.items(), key=lambda item: item[1] or ZERO, default=((DOLLAR, DOLLAR), ZERO))
+        apart, limit = apart or ZERO, f"less than {self.close:.2%}; hedges across are closed there"
+        return Usage(
+            apart / self.close, f"{' and '.join(pair)} {apart:.2%} apart", limit, near=self.warn / self.close
+        )
+
+    def why_close(self, hedge: Hedge, portfolio: Portfolio, now: datetime) -> str | None:
+        pair = (hedge.intent.long.instrument.settle, hedge.intent.short.instrument.settle)
+        apart = _apart(portfolio, *pair)
+        return None if apart is None or apart < self.close else f"{' and '.join(pair)} are {apart:.2%} apart"
+
+
+def _apart(portfolio: Portfolio, one: str, other: str) -> Decimal | None:
+    """How far two settle currencies are apart; None while that is unknown."""
+    if one == other:
+        return ZERO
+    pegs = {DOLLAR: PAR, **portfolio.pegs}
+    return deviation(pegs[one], pegs[other]) if one in pegs and other in pegs else None
 
 
 def _held(portfolio: Portfolio, account: str | None) -> Decimal | None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fundingarb.settings import PluginSettings
 
@@ -53,6 +53,19 @@ class TotalNotionalSettings(RuleSettings):
     total_usd: Decimal = Field(default=Decimal(500_000), gt=0, le=10**12, allow_inf_nan=False)
     per_account_usd: Decimal = Field(default=Decimal(500_000), gt=0, le=10**12, allow_inf_nan=False)
     accounts: dict[str, Annotated[Decimal, Field(gt=0, le=10**12, allow_inf_nan=False)]] = Field(default={})
+
+
+class DepegSettings(RuleSettings):
+    """How far (fractions) the settle currencies of a hedge may be apart: ``warn``, and no entries; ``close``."""
+
+    warn: Decimal = Field(default=Decimal("0.003"), gt=0, le=1, allow_inf_nan=False)
+    close: Decimal = Field(default=Decimal("0.01"), gt=0, le=1, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> DepegSettings:
+        if self.warn > self.close:
+            raise ValueError("warn must not be above close")
+        return self
 
 
 class LogSinkSettings(PluginSettings):

@@ -57,6 +57,7 @@ class CloseReason(str, Enum):
     INCOMPLETE = "INCOMPLETE"
     DELISTING = "DELISTING"
     MARGIN = "MARGIN"
+    DEPEG = "DEPEG"
 
 
 @dataclass(frozen=True, slots=True)

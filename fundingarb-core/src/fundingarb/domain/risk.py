@@ -38,7 +38,8 @@ class Portfolio:
     """What risk rules may look at: live hedges, balances per account, halts and cooldowns.
 
     ``halted`` maps an account to why entries on it are off; ``cooldowns`` a symbol to when entries may resume;
-    ``prices`` a symbol to about what one unit costs. ``over`` are hedges that ended within the last day, ``sent`` is
+    ``prices`` a symbol to about what one unit costs, ``pegs`` a settle currency other than USDT to what it is worth in
+    USDT. ``over`` are hedges that ended within the last day, ``sent`` is
     how many orders left within the last minute, ``day_result`` what the UTC day has brought so far in USD: booked
     price results, funding and fees, plus all of the unrealised result of what is open; None while that is unknown.
     """
@@ -49,6 +50,7 @@ class Portfolio:
     cooldowns: Mapping[str, datetime] = field(default_factory=dict)
     killed: bool = False
     prices: Mapping[str, Decimal] = field(default_factory=dict)
+    pegs: Mapping[str, Decimal] = field(default_factory=dict)
     over: tuple[Hedge, ...] = ()
     sent: int = 0
     day_result: Decimal | None = ZERO
@@ -111,12 +113,16 @@ class Portfolio:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How much of a guard's limit is used: ``share`` 1 is all of it. ``kill`` asks for the kill switch then."""
+    """How much of a guard's limit is used: ``share`` 1 is all of it. ``kill`` asks for the kill switch then.
+
+    ``near`` is the share from which there is a warning.
+    """
 
     share: Decimal
     actual: str
     limit: str
     kill: bool = False
+    near: Decimal = Decimal("0.8")
 
 
 class Rule(Protocol):

@@ -36,6 +36,7 @@ from fundingarb.engine.kill import KillSwitch
 from fundingarb.engine.listings import ListingWatch
 from fundingarb.engine.manual import manual_plan
 from fundingarb.engine.markets import Markets
+from fundingarb.engine.peg import PegWatch
 from fundingarb.engine.reactions import Reactions
 from fundingarb.engine.resolve import Resolution
 from fundingarb.engine.settlements import Settlements
@@ -53,6 +54,7 @@ from fundingarb.ports import (
     BotStatus,
     Checkpoint,
     Clock,
+    ClosingRule,
     ExchangeAdapter,
     Guard,
     Lease,
@@ -140,6 +142,7 @@ class Bot:
             for name, sink in self.parts.sinks.items():
                 await tasks.start(reactions.deliver, name, sink)
             await reactions.remember_liquidations()
+            pegs = PegWatch(self.state, self.markets, self.parts.market_data, self.gates, self.clock)
             health = HealthWatch(
                 self.settings.margin, self.state, self.readers, self.markets, self.clock, self.announcer
             )
@@ -153,6 +156,7 @@ class Bot:
             )  # fmt: skip
             for label, watch in (
                 ("guards", self._guards().run), ("margin", health.run), ("funding terms", terms.run),
+                ("pegs", pegs.run),
             ):  # fmt: skip
                 tasks.start_soon(keep_running, label, watch, self.clock, self._failed)
             await self.settlements.load()
@@ -307,9 +311,10 @@ class Bot:
 
     def _guards(self) -> GuardWatch:
         guards = [rule for rule in self.parts.rules if isinstance(rule, Guard)]
+        closers = [rule for rule in self.parts.rules if isinstance(rule, ClosingRule)]
         return GuardWatch(
             guards, self.state, self.markets, self.store, self.bus, self.clock, self.announcer, self.pnl,
-            self.kill,
+            self.kill, closers, self.loop.close,
         )  # fmt: skip
 
     async def _settle(self) -> None:

@@ -12,30 +12,31 @@ from uuid import UUID
 import anyio
 
 from fundingarb.domain.events import CandidateRefused, FillBooked, PaymentBooked
-from fundingarb.domain.hedge import Hedge
+from fundingarb.domain.hedge import CloseReason, Hedge, Mode
 from fundingarb.domain.pnl import HedgePnl, unrealized
-from fundingarb.domain.risk import Usage
+from fundingarb.domain.risk import Portfolio, Usage
 from fundingarb.engine.alerts import Announcer
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.clock import elapsed
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.state import BotState
 from fundingarb.errors import StoreError
-from fundingarb.ports import Clock, Guard, Store
+from fundingarb.ports import Clock, ClosingRule, Guard, Store
 
 log = logging.getLogger("fundingarb.guards")
 
 #: Real seconds between two looks.
 LOOK = 1.0
-#: Shares of a limit from which there is a warning, and below which there is none any more.
-NEAR, CLEAR = Decimal("0.8"), Decimal("0.7")
+#: Share of a limit below which it counts as not reached any more.
+CLEAR = Decimal("0.7")
 #: The same refusal, and the same nearness to a limit, is told once in this time.
 AGAIN = timedelta(hours=1)
 
 
 @dataclass
 class GuardWatch:
-    """Keeps ``state.day_result`` and watches the guards; ``kill`` latches the kill switch with a reason."""
+    """Keeps ``state.day_result`` and watches the guards; ``kill`` latches the kill switch with a reason, ``close``
+    closes a hedge that one of the ``closers`` wants closed."""
 
     guards: Sequence[Guard]
     state: BotState
@@ -46,6 +47,8 @@ class GuardWatch:
     announcer: Announcer
     pnl: Callable[[Hedge], Awaitable[HedgePnl]]
     kill: Callable[[str], Awaitable[None]]
+    closers: Sequence[ClosingRule] = ()
+    close: Callable[[UUID, CloseReason], None] = lambda hedge_id, reason: None
     _booked: Decimal | None = None
     _day: datetime | None = None
     _books: Mapping[UUID, HedgePnl] = field(default_factory=dict)
@@ -124,7 +127,23 @@ class GuardWatch:
                 self._blind.add(guard.gate)
             else:
                 await self._judge(guard.gate, usage, now)
+        self._close(portfolio, now)
         return self._blind
+
+    def _close(self, portfolio: Portfolio, now: datetime) -> None:
+        """Close what a rule wants closed; a rule that fails closes nothing."""
+        for rule in self.closers:
+            for hedge in portfolio.hedges:
+                if hedge.intent.mode not in (Mode.OPENING, Mode.HOLDING):
+                    continue
+                try:
+                    reason = rule.why_close(hedge, portfolio, now)
+                except Exception:
+                    log.exception("the risk rule %s failed", type(rule).__name__)
+                    continue
+                if reason is not None:
+                    log.warning("%s is closed: %s", hedge.symbol, reason)
+                    self.close(hedge.id, rule.closes_as)
 
     async def _judge(self, gate: str, usage: Usage, now: datetime) -> None:
         if usage.share >= 1 and gate not in self._reached:
@@ -135,7 +154,7 @@ class GuardWatch:
         elif usage.share < CLEAR and gate in self._reached:
             self._reached.discard(gate)
             self.announcer.guard_below(gate, usage, now)
-        elif NEAR <= usage.share < 1 and gate not in self._reached and self._first(gate, "near", now):
+        elif usage.near <= usage.share < 1 and gate not in self._reached and self._first(gate, "near", now):
             self.announcer.guard_near(gate, usage, now)
 
     def _released_today(self, now: datetime) -> bool:

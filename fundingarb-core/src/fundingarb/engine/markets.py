@@ -136,6 +136,14 @@ class Markets:
             return None
         return Decimal(repr(self.book.mark[row]))
 
+    def fresh_index(self, exchange: str, symbol: str) -> Decimal | None:
+        """The index price while the exchange is being heard; its mark price where it tells none."""
+        row = self.book.row(exchange, symbol)
+        if row is None or self.age(exchange) > self.stale_after:
+            return None
+        price = self.book.index[row]
+        return Decimal(repr(price)) if price == price and price > 0 else self.mark(exchange, symbol)
+
     def fresh_mark(self, exchange: str, symbol: str) -> Decimal | None:
         """The mark price while the exchange is being heard."""
         return self.mark(exchange, symbol) if self.age(exchange) <= self.stale_after else None

@@ -109,6 +109,7 @@ class BotState:
     ``dirty`` collects registry rows and intents that changed since the last commit; ``in_flight`` are client order ids
     whose send has not returned; ``sent_at`` is when orders left lately; ``day_result`` as in ``Portfolio``;
     ``distances`` is (account, symbol) -> how far that leg is from liquidation, as a fraction of price, where known.
+    ``pegs`` is settle currency -> what one unit is worth in USDT, where known.
     ``settlements`` are those of the last days by (account, symbol) and time, ``unsettled`` the hedges whose fills or
     payments changed since they were matched.
     """
@@ -129,6 +130,7 @@ class BotState:
     sent_at: deque[float] = field(default_factory=deque)
     day_result: Decimal | None = None
     distances: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+    pegs: dict[str, Decimal] = field(default_factory=dict)
     instance: str = ""
     flatten_orders: dict[str, FlattenOrder] = field(default_factory=dict)
     accepted: dict[tuple[str, Subject, str], Accepted] = field(default_factory=dict)
@@ -306,6 +308,7 @@ class BotState:
             sent=self.sent_lately(moment),
             day_result=self.day_result,
             prices=prices,
+            pegs=dict(self.pegs),
             hedges=tuple(self.live()),
             balances={a.name: a.free_balance for a in self.accounts.values() if a.free_balance is not None},
             halted={a.name: a.halted for a in self.accounts.values() if a.halted is not None},
