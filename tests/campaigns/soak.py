@@ -1,9 +1,10 @@
-"""The simulated soak: ninety days, twenty symbols, faults all the time; the books stay exact and nothing grows.
+"""The simulated soak: ninety days, twenty symbols, a fault an hour; the books stay exact and the program does not grow.
 
     python -m tests.campaigns.soak [--days 90] [--symbols 20] [--speed 480] [--seed 0]
 
-Time runs ``--speed`` times faster than the bot's own patience, as on a localnet at that speed. The last line is one
-JSON object of figures.
+Time runs ``--speed`` times faster than the bot's own patience, as on a localnet at that speed. Growth is that of what
+the program itself holds (``footprint``): the exchanges' ledgers and the monitor's notes grow with every trade, have to,
+and are reported beside it. The last line is one JSON object of figures.
 """
 
 from __future__ import annotations
@@ -15,16 +16,20 @@ import logging
 import os
 import random
 import resource
+import statistics
 import sys
 import tempfile
 import time
-from collections import Counter, deque
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import anyio
+from tests.campaigns import footprint
 
 from fundingarb.builtin.risk import MarginAvailable
 from fundingarb.domain.decide import ExecutionPolicy
@@ -39,17 +44,23 @@ from fundingarb.simulation.harm import Harm
 from fundingarb.simulation.runner import BEGIN, EXCHANGES, LEVELS
 from fundingarb.simulation.schedule import Opening, Strike
 from fundingarb.simulation.script import Scripted
+from fundingarb.simulation.stages import Stage
 from fundingarb.simulation.store import SimStore
 from fundingarb.simulation.virtual import LoopClock, VirtualLoop
 from fundingarb.simulation.world import Setup, World
 
 DAY = 86_400.0
-WARM = 0.2
-"""Part of the run after which memory is first measured: caches, the day's tombstones and the interpreter's own."""
+PARTS = 20
+"""Samples of a run."""
 KINDS = (
     "latency", "lost_reply", "lost_request", "http_error", "unknown_error", "rate_limited", "reject", "partial_fill",
-    "late_accept", "frame_lost", "frame_duplicate", "stream_disconnect", "outage", "crash", "db_before", "adl",
+    "late_accept", "frame_lost", "frame_duplicate", "stream_disconnect", "outage", "crash", "db_before", "db_after",
+    "adl", "liquidation", "by_hand",
 )  # fmt: skip
+HOUR = 3600.0
+STAGES = (Stage.A_INTENT, Stage.A_OPEN, Stage.B_INTENT, Stage.CLOSE_INTENT, Stage.CLOSE_ONE)
+TAKES = ("adl", "liquidation", "by_hand")
+"""Faults that take away what is held."""
 GROWTH = 0.05
 
 
@@ -61,38 +72,6 @@ def resident() -> int:
 
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
-
-
-def deep_size(found: object, seen: set[int]) -> int:
-    """Bytes of an object and of everything it refers to, as far as it has not been seen."""
-    if id(found) in seen or isinstance(found, type):
-        return 0
-    seen.add(id(found))
-    size = sys.getsizeof(found)
-    if isinstance(found, dict):
-        inner: Any = [*found.keys(), *found.values()]
-    elif isinstance(found, (list, tuple, set, frozenset, deque)):
-        inner = found
-    else:
-        names = [name for kind in type(found).__mro__ for name in getattr(kind, "__slots__", ())]
-        inner = [*(getattr(found, name, None) for name in names), getattr(found, "__dict__", None)]
-    return size + sum(deep_size(one, seen) for one in inner)
-
-
-def bystanders(world: World) -> int:
-    """Bytes of what only this test keeps, and must: the exchanges' own books and the monitor's notes of them."""
-    seen: set[int] = set()
-    books = [truth._core.accounts[name] for truth in world.setup.truths.values() for name in truth.accounts]
-    settled = [track.settled for truth in world.setup.truths.values() for track in truth._tracks.values()]
-    recent = [
-        market.recent for truth in world.setup.truths.values() for market in truth._core.markets.values()
-    ]
-    notes = [
-        world.monitor.rules.hedges, world.monitor.rules._seen, world.monitor.rules._row, world.monitor.exposures,
-        world.monitor.critical, world.registry.orders, world.registry.intents, world.stages,
-        *(one.sent for one in world.exchanges.values()),
-    ]  # fmt: skip
-    return sum(deep_size(one, seen) for one in (*books, *settled, *recent, *notes))
 
 
 def symbols(count: int) -> list[ModelSymbol]:
@@ -116,27 +95,38 @@ def openings(rng: random.Random, names: list[str], days: float) -> list[Opening]
     return sorted(found, key=lambda one: one.at)
 
 
-def strikes(rng: random.Random, seconds: float) -> list[Strike]:
-    """About one fault every four hundred real seconds, on whoever is in reach."""
-    count = max(20, round(seconds / 400))
+def strike(rng: random.Random, kinds: Sequence[str]) -> Strike:
+    """A fault of a kind, with figures that suit it."""
+    return Strike(
+        kind=(kind := rng.choice(kinds)),
+        leg="held" if kind in TAKES else rng.choice(("first", "second")),
+        operation="order.place" if kind in ("partial_fill", "late_accept") else rng.choice(("*", "order.*")),
+        lasts=rng.choice((2.0, 10.0)),
+        seconds=rng.uniform(0.3, 3.0),
+        count=rng.choice((1, 3)),
+    )
+
+
+def aimed(rng: random.Random, planned: Sequence[Opening], speed: float) -> list[Strike]:
+    """One for every other hedge, while its orders are on their way."""
+    kinds = [kind for kind in KINDS if kind not in TAKES]
     return [
-        Strike(
-            kind=(kind := rng.choice(KINDS)),
-            at=rng.uniform(0, seconds),
-            stage=rng.choice((None, "HEDGED")) if kind != "adl" else "HEDGED",
-            exchange=None if kind == "adl" else rng.choice(EXCHANGES),
-            operation="order.place"
-            if kind in ("partial_fill", "late_accept")
-            else rng.choice(("*", "order.*")),
-            lasts=rng.choice((2.0, 10.0)),
-            seconds=rng.uniform(0.3, 3.0),
-            count=rng.choice((1, 3)),
-        )
-        for _ in range(count)
+        replace(strike(rng, kinds), stage=rng.choice(STAGES).value, symbol=one.symbol, at=one.at / speed)
+        for one in planned
+        if rng.random() < 0.5
     ]
 
 
-def make(asked: argparse.Namespace, clock: LoopClock, database: str) -> Setup:
+async def strike_hourly(world: World, harm: Harm, rng: random.Random) -> None:
+    """One an hour (simulated) on one of the hedges that are open then."""
+    while not harm.stopped:
+        await anyio.sleep(rng.expovariate(1.0) * HOUR / world.clock.speed)
+        held = [] if world.bot is None else list(world.bot.live_hedges())
+        if held and not harm.stopped:
+            harm.strike(strike(rng, KINDS), rng.choice(held))
+
+
+def make(asked: argparse.Namespace, clock: LoopClock, database: str) -> tuple[Setup, list[Opening]]:
     listed = symbols(asked.symbols)
     names = [one.symbol for one in listed]
     start = clock.start.timestamp()
@@ -161,60 +151,100 @@ def make(asked: argparse.Namespace, clock: LoopClock, database: str) -> Setup:
         leverages={},
         instance="s0ak",
     )
-    return Setup(
+    planned = openings(rng, names, asked.days)
+    setup = Setup(
         seed=asked.seed,
         clock=clock,
         truths=truths,
         accounts={name: name for name in EXCHANGES},
         settings=settings,
-        strategy=Scripted(openings(rng, names, asked.days), entry, clock.start, patience=120 * asked.speed),
+        strategy=Scripted(planned, entry, clock.start, patience=120 * asked.speed),
         rules=(MarginAvailable(Decimal("0.9")),),
         store=lambda clock, instance: SimStore(clock, instance, database),
     )
+    return setup, planned
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The process, or the program in it, at one moment. Sizes in bytes."""
+
+    program: int
+    world: int
+    resident: int
+    tasks: int
+    descriptors: int
+
+
+def sample(world: World) -> Sample:
+    gc.collect()
+    own = footprint.program(world).total()
+    around = footprint.surroundings(world)
+    return Sample(own, around, resident(), len(anyio.get_running_tasks()), descriptors())
 
 
 async def soak(asked: argparse.Namespace, database: str) -> dict[str, Any]:
     clock = LoopClock(BEGIN, asked.speed)
-    world = World(make(asked, clock, database))
+    setup, planned = make(asked, clock, database)
+    world = World(setup)
     seconds = asked.days * DAY / asked.speed
-    samples: list[tuple[int, int, int]] = []
+    rng = random.Random(f"harm/{asked.seed}")
+    samples: list[Sample] = []
     async with anyio.create_task_group() as tasks:
-        harm = Harm(world, strikes(random.Random(f"harm/{asked.seed}"), seconds * 0.97), tasks)
+        harm = Harm(world, aimed(rng, planned, asked.speed), tasks)
         tasks.start_soon(world.beat)
         tasks.start_soon(world.live)
-        for part in range(20):
-            await anyio.sleep(seconds / 20)
-            gc.collect()
-            samples.append((resident() - bystanders(world), len(anyio.get_running_tasks()), descriptors()))
-            print(f"day {asked.days * (part + 1) / 20:5.1f}: {samples[-1]}", file=sys.stderr, flush=True)
+        tasks.start_soon(strike_hourly, world, harm, rng)
+        for part in range(PARTS):
+            await anyio.sleep(seconds / PARTS)
+            await world.ready()
+            samples.append(sample(world))
+            print(f"day {asked.days * (part + 1) / PARTS:5.1f}: {samples[-1]}", file=sys.stderr, flush=True)
         harm.stop()
         await world.ready()
         await world.until(world.settled, 300)
         breaches = await _reckon(world)
         world.over = True
         tasks.cancel_scope.cancel()
-    warm = samples[int(len(samples) * WARM)]
-    growth = max(0.0, max(one[0] for one in samples[-3:]) / warm[0] - 1)
+    return {**_figures(asked, world, harm, breaches), **_growth(samples)} | {
+        "hedges": len(await world.store.hedges(limit=1_000_000))
+    }
+
+
+def _figures(asked: argparse.Namespace, world: World, harm: Harm, breaches: list[Any]) -> dict[str, Any]:
     kinds = Counter(strike.kind for strike, _at in harm.struck)
-    hedges = await world.store.hedges(limit=1_000_000)
     ages = [episode.oldest for episode in world.monitor.episodes]
+    truths = world.setup.truths.values()
     return {
         "campaign": "soak",
         "days": asked.days,
         "symbols": asked.symbols,
-        "hedges": len(hedges),
-        "fills": sum(len(t.fills(a)) for t in world.setup.truths.values() for a in t.accounts),
-        "payments": sum(len(t.funding_payments(a)) for t in world.setup.truths.values() for a in t.accounts),
+        "fills": sum(len(truth.fills(account)) for truth in truths for account in truth.accounts),
+        "payments": sum(
+            len(truth.funding_payments(account)) for truth in truths for account in truth.accounts
+        ),
         "faults": sum(kinds.values()),
+        "faults_per_hour": round(sum(kinds.values()) / asked.days / 24, 2),
+        "hits": harm.hits.total(),
         "starts": world.starts,
         "breaches": [str(breach) for breach in breaches[:5]],
         "ledger_equal": not any(breach.invariant in ("LEDGER", "I6") for breach in breaches),
         "unhedged_seconds_max": round(max(ages, default=0.0), 2),
-        "memory_bytes": resident(),
-        "bystanders_bytes": bystanders(world),
-        "memory_growth": round(growth, 4),
-        "tasks": [one[1] for one in samples[:: max(1, len(samples) // 5)]],
-        "descriptors": [one[2] for one in samples[:: max(1, len(samples) // 5)]],
+    }
+
+
+def _growth(samples: list[Sample]) -> dict[str, Any]:
+    """How much more the program held in the last quarter than in the one after it was warm, each at its median."""
+    warm, last = samples[PARTS // 4 : PARTS // 2], samples[-PARTS // 4 :]
+    before, after = (statistics.median(one.program for one in part) for part in (warm, last))
+    spread = samples[:: PARTS // 5]
+    return {
+        "program_bytes": [one.program for one in spread],
+        "program_growth": round(after / before - 1, 4),
+        "world_bytes": [one.world for one in spread],
+        "resident_bytes": [one.resident for one in spread],
+        "tasks": [one.tasks for one in spread],
+        "descriptors": [one.descriptors for one in spread],
     }
 
 
@@ -252,7 +282,7 @@ def main() -> int:
     leaks = max(figures["tasks"][-2:]) > max(figures["tasks"][:3]) * 1.5 or figures["descriptors"][-1] > (
         figures["descriptors"][0] + 2
     )
-    return 1 if figures["breaches"] or figures["memory_growth"] > GROWTH or leaks else 0
+    return 1 if figures["breaches"] or figures["program_growth"] > GROWTH or leaks else 0
 
 
 if __name__ == "__main__":

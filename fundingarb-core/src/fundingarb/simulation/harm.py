@@ -58,6 +58,10 @@ class Harm:
                 self._armed.remove(strike)
                 self._tasks.start_soon(self._later, strike, strike.delay, hedge)
 
+    def strike(self, strike: Strike, hedge: Hedge) -> None:
+        """Strike ``hedge`` now, whatever stage it is in."""
+        self._tasks.start_soon(self._later, strike, 0.0, hedge)
+
     async def _later(self, strike: Strike, seconds: float, hedge: Hedge | None) -> None:
         await anyio.sleep(seconds)
         if self.stopped:
