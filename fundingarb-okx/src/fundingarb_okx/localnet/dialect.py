@@ -28,6 +28,7 @@ from fundingarb.localnet.truth.types import Credentials, Refused
 from fundingarb.localnet.venue import Venue
 from fundingarb_okx.localnet import account, bills, market, orders, trade
 from fundingarb_okx.localnet.auth import authenticate, new_credentials
+from fundingarb_okx.localnet.business_stream import BusinessStream
 from fundingarb_okx.localnet.codes import failure_outcome, is_order_code, refusal
 from fundingarb_okx.localnet.contracts import RULES, list_instruments
 from fundingarb_okx.localnet.desk import Desk
@@ -199,7 +200,7 @@ class OkxDialect(LocalnetDialect):
         routes += [
             Route("GET", "/ws/v5/public", public.handle, "stream.open"),
             Route("GET", "/ws/v5/private", private.handle, "stream.open"),
-            Route("GET", "/ws/v5/business", public.handle_business, "stream.open"),
+            Route("GET", "/ws/v5/business", BusinessStream(desk).handle, "stream.open"),
             Route("*", API + "/{rest:.*}", self._unknown, "time.read"),
         ]
         return routes

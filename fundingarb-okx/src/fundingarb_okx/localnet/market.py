@@ -7,15 +7,18 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from fundingarb.localnet.truth.rules import Instrument
-from fundingarb.localnet.truth.views import BookView, FundingView, Trade
+from fundingarb.localnet.truth.views import BookView, Candle, FundingView, Trade
 from fundingarb_okx.localnet.contracts import family
 from fundingarb_okx.localnet.desk import SWAP, Desk, price_limits
 from fundingarb_okx.localnet.render import side_name
 from fundingarb_okx.localnet.wire import ApiError, money, page, parameter_error, plain, text, whole
 
 __all__ = [
+    "BARS",
+    "Kind",
     "books",
     "books_full",
+    "candle_row",
     "candles",
     "funding_history",
     "funding_rate",
@@ -46,7 +49,7 @@ __all__ = [
 Rows = list[Any]
 HISTORY = 400
 DEEPEST, DEEPEST_FULL = 400, 5000
-_BARS = {
+BARS = {
     "1m": 60,
     "3m": 180,
     "5m": 300,
@@ -59,6 +62,8 @@ _BARS = {
     "12Hutc": 43200,
     "1Dutc": 86400,
 }
+"""Seconds of a candle, by OKX's name for it."""
+Kind = Literal["last", "mark", "index"]
 
 
 def server_time(desk: Desk, params: Mapping[str, Any]) -> Rows:
@@ -386,11 +391,19 @@ def trades(desk: Desk, params: Mapping[str, Any]) -> Rows:
     return [trade_row(instrument, trade) for trade in reversed(desk.truth.trades(instrument.id, size))]
 
 
-def _candles(
-    desk: Desk, instrument: Instrument, params: Mapping[str, Any], kind: Literal["last", "mark", "index"]
-) -> Rows:
-    """Newest first: time, open, high, low, close, volumes of traded candles, whether it is over."""
-    seconds = _BARS.get(text(params, "bar") or "1m")
+def candle_row(instrument: Instrument, candle: Candle, kind: Kind, *, over: bool) -> list[str]:
+    """Time, open, high, low, close, volumes of traded candles (contracts, base, quote), whether it is over."""
+    prices = (candle.open, candle.high, candle.low, candle.close)
+    row = [str(candle.open_ms), *(plain(price) for price in prices)]
+    if kind == "last":
+        base = candle.volume * instrument.contract_size
+        row += [plain(candle.volume), plain(base), money(base * sum(prices) / 4, 4)]
+    return [*row, "1" if over else "0"]
+
+
+def _candles(desk: Desk, instrument: Instrument, params: Mapping[str, Any], kind: Kind) -> Rows:
+    """Newest first."""
+    seconds = BARS.get(text(params, "bar") or "1m")
     if seconds is None:
         raise parameter_error("bar")
     asked = whole(params, "limit")
@@ -398,15 +411,11 @@ def _candles(
     now, length = desk.truth.now_ms, seconds * 1000
     end = min(whole(params, "after") or now + 1, now + 1)
     start = max(end - size * length, (whole(params, "before") or 0) + 1)
-    rows = []
-    for candle in reversed(desk.truth.candles(instrument.id, seconds, start, end, kind)):
-        prices = (candle.open, candle.high, candle.low, candle.close)
-        row = [str(candle.open_ms), *(plain(price) for price in prices)]
-        if kind == "last":
-            base = candle.volume * instrument.contract_size
-            row += [plain(candle.volume), plain(base), money(base * sum(prices) / 4, 4)]
-        rows.append([*row, "1" if candle.open_ms + length <= now else "0"])
-    return rows[:size]
+    found = desk.truth.candles(instrument.id, seconds, start, end, kind)
+    return [
+        candle_row(instrument, candle, kind, over=candle.open_ms + length <= now)
+        for candle in reversed(found)
+    ][:size]
 
 
 def candles(desk: Desk, params: Mapping[str, Any]) -> Rows:

@@ -1,4 +1,4 @@
-"""/ws/v5/public and /ws/v5/business: funding rates, prices, tickers, books, contracts, candles.
+"""/ws/v5/public: funding rates, prices, tickers, books, contracts, trades.
 
 Each channel is built once and fanned out. A channel is named by its first argument and contract:
 ``funding-rate:BTC-USDT-SWAP``, ``instruments:SWAP``.
@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from typing import Any
-
-from aiohttp import web
 
 from fundingarb.localnet.streams import encode
 from fundingarb.localnet.truth.events import Liquidated
@@ -118,10 +116,6 @@ class PublicStream(Stream):
         every(0.1, self._publish_trades)
         for channel, (_, seconds) in BOOKS.items():
             every(seconds, partial(self._publish_books, channel))
-
-    async def handle_business(self, request: web.Request) -> web.StreamResponse:
-        """/ws/v5/business: logins and pings; no channel of it is offered."""
-        return await _Business(self.desk).handle(request)
 
     # -- subscriptions -------------------------------------------------------------------------------------------
 
@@ -286,13 +280,3 @@ class PublicStream(Stream):
         }
         arg = {"channel": "liquidation-orders", "instType": SWAP}
         self.hub.publish(topic, encode({"arg": arg, "data": [row]}))
-
-
-class _Business(Stream):
-    """The business websocket: reachable, with nothing on it."""
-
-    def topic(self, session: OkxSession, arg: Mapping[str, Any]) -> str:
-        raise unknown_channel(arg)
-
-    def first(self, session: OkxSession, topic: str, arg: Mapping[str, Any]) -> list[bytes]:
-        return []

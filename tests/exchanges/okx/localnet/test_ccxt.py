@@ -193,6 +193,7 @@ async def test_streams_and_orders_over_the_websocket(ex: Any, localnet: Localnet
             ("order_book", (SYMBOL,)),
             ("bids_asks", ([SYMBOL],)),
             ("trades", (SYMBOL,)),
+            ("ohlcv", (SYMBOL, "1m")),
             ("funding_rate", (SYMBOL,)),
             ("orders", ()),
             ("my_trades", ()),
@@ -209,6 +210,7 @@ async def test_streams_and_orders_over_the_websocket(ex: Any, localnet: Localnet
         book = await asyncio.wait_for(watched["order_book"], 10)
         assert book["bids"][0][0] < book["asks"][0][0]
         await asyncio.wait_for(watched["bids_asks"], 10)
+        assert (await asyncio.wait_for(watched["ohlcv"], 10))[-1][4] > 0
         assert (await asyncio.wait_for(watched["balance"], 10))["USDT"]["total"] > 0
         hub = localnet.venues["okx"].hub
         with anyio.fail_after(10):

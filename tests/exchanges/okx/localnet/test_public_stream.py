@@ -253,12 +253,25 @@ async def test_a_connection_that_will_be_closed_is_told(okx: Okx) -> None:
     assert (await socket.raw.receive(timeout=5)).data == 1012
 
 
-async def test_the_business_socket_answers_and_offers_nothing(okx: Okx) -> None:
+async def test_candles_are_on_the_business_socket(okx: Okx) -> None:
+    okx.wait(62 - okx.clock.now() % 60)
     socket = await okx.connect("/ws/v5/business")
     assert (await socket.ask(op="login", args=[okx.login_args()]))["event"] == "login"
-    reply = await socket.ask(op="subscribe", args=[channel("candle1m")])
+    reply = await socket.ask(op="subscribe", args=[channel("tickers")])
     assert (reply["event"], reply["code"]) == ("error", "60018")
-    assert await socket.rest() == []
+    marks = channel("mark-price-candle1m")
+    first = await socket.subscribe(channel("candle1m"), marks, channel("index-candle5m", instId="BTC-USDT"))
+    assert [len(one["data"][0]) for one in first] == [9, 6, 6]
+    okx.model.price = 1010.0
+    okx.wait(5)
+    running = [one["data"][0] for one in await socket.rest() if one["arg"] == marks]
+    assert [(row[2], row[4], row[5]) for row in running] == [("1010", "1010", "0")]
+    okx.wait(60)
+    ended, begun = (one["data"][0] for one in await socket.rest() if one["arg"] == marks)
+    assert (ended[5], begun[5]) == ("1", "0")
+    assert int(begun[0]) - int(ended[0]) == 60_000
+    other = await (await okx.connect()).ask(op="subscribe", args=[channel("candle1m")])
+    assert other["code"] == "60018", "not on the public one"
 
 
 @pytest.mark.parametrize("path", ["/ws/v5/public", "/ws/v5/private", "/ws/v5/business"])
