@@ -120,6 +120,14 @@ class RestAdapter(ABC):
             raise AuthenticationFailed(f"{self.name}: this needs an account; add credentials for one")
         return self.context.account.name
 
+    def credential(self, name: str) -> str:
+        """One of the account's credentials, revealed; ``AuthenticationFailed`` where there is none of that name."""
+        owner = self.account
+        given = self.context.account.values if self.context.account else {}
+        if name not in given:
+            raise AuthenticationFailed(f"{self.name}: the credentials of {owner} have no {name}")
+        return given[name].reveal()
+
     def cost(self, operation: str) -> Mapping[str, float]:
         return self.costs.get(operation, _ONE_REQUEST)
 

@@ -34,7 +34,7 @@ def in_base_units(instrument: Instrument) -> Instrument:
     maximum, market = instrument.max_quantity, instrument.max_market_quantity
     return replace(
         instrument,
-        symbol=f"{base}-{instrument.settle}",
+        symbol=f"{base}-{instrument.symbol.rpartition('-')[2]}",
         base=base,
         tick=instrument.tick / multiplier,
         lot=instrument.lot * multiplier,

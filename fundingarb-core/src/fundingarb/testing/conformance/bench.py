@@ -55,7 +55,8 @@ class Bench:
         except NotApplicable as excluded:
             return self._note(Result(case, "not applicable", str(excluded)))
         except Exception as error:
-            text = str(error) if isinstance(error, NotConformant) else f"{type(error).__name__}: {error}"
+            cause = innermost(error)
+            text = str(cause) if isinstance(cause, NotConformant) else f"{type(cause).__name__}: {cause}"
             self._note(Result(case, "no", text))
             raise NotConformant(f"{case.number} {case.title}: {text} (at {speed:g}x)") from error
         return self._note(Result(case, "yes"))
@@ -111,6 +112,13 @@ class Bench:
             raise NotConformant(f"the offline exchange itself failed: {problems}")
 
 
+def innermost(error: BaseException) -> BaseException:
+    """What a group of task failures is about: its first member that is no group."""
+    while inside := getattr(error, "exceptions", ()):
+        error = inside[0]
+    return error
+
+
 def excuse(desk: Desk, needs: Iterable[Capability]) -> None:
     """Raise ``NotApplicable`` for what the adapter itself says that it lacks."""
     if Capability.DEAD_MAN in needs and not desk.adapter.dead_man:
@@ -127,7 +135,12 @@ def credentials(account: Mapping[str, Any]) -> dict[str, str]:
 
 @asynccontextmanager
 async def open_desk(
-    subject: Subject, net: Localnet, mine: Mapping[str, Any], other: Mapping[str, Any], *, quick: bool = False
+    subject: Subject,
+    net: Localnet,
+    mine: Mapping[str, Any],
+    other: Mapping[str, Any],
+    *,
+    quick: bool = False,
 ) -> AsyncIterator[Desk]:
     clock = ScaledClock(net.clock.epoch, net.clock.monotonic, net.clock.speed)
     desk = Desk(subject, net, mine["name"], credentials(mine), credentials(other), clock, clock.now())

@@ -124,6 +124,12 @@ class Desk:
         return self.opened
 
     @property
+    def forged(self) -> Mapping[str, str]:
+        """Credentials that say they are this account's and cannot prove it."""
+        stolen = {name: self.others[name] for name in self.subject.secrets}
+        return {**self.credentials, **stolen, **self.subject.forged}
+
+    @property
     def exchange(self) -> str:
         return self.subject.exchange
 

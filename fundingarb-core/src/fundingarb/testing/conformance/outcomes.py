@@ -94,8 +94,7 @@ async def rate_limited(desk: Desk) -> None:
 
 @case("C45", "A wrong key: refused, and the account is told")
 async def wrong_key(desk: Desk) -> None:
-    forged = {**desk.credentials, **{name: desk.others[name] for name in desk.subject.secrets}}
-    async with desk.another(forged) as adapter:
+    async with desk.another(desk.forged) as adapter:
         with fails(OrderRefused, "an order signed with another account's key") as refused:
             await adapter.place_order(desk.order())
         check(
@@ -107,8 +106,7 @@ async def wrong_key(desk: Desk) -> None:
 
 @case("C46", "A wrong key reads nothing", Capability.SIGNED_READS)
 async def wrong_key_reads(desk: Desk) -> None:
-    forged = {**desk.credentials, **{name: desk.others[name] for name in desk.subject.secrets}}
-    async with desk.another(forged) as adapter:
+    async with desk.another(desk.forged) as adapter:
         for what, read in (
             ("get_balance", adapter.get_balance),
             ("get_positions", adapter.get_positions),

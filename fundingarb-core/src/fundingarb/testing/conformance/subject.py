@@ -71,9 +71,10 @@ class Subject:
     ``open`` opens the adapter with a section of the configuration (``settings``) in a context; ``dialect`` opens the
     offline exchange with its section (``offline``). ``lacks`` says of each missing capability why it is missing: the
     cases that need it are reported as not applicable, with that reason. ``secrets`` are the credentials that prove
-    who asks (the others only say it). ``somebody`` gives the exchange a person's order at a desk (side, quantity, price
-    or None), where an order cannot just be put into the offline exchange's books. ``quick`` are settings that make the
-    adapter notice a silent stream within two seconds.
+    who asks (the others only say it): another account's make a wrong key, unless ``forged`` gives one. ``somebody``
+    gives the exchange a person's order at a desk (side, quantity, price or None), where an order cannot just be put
+    into the offline exchange's books. ``quick`` are settings that make the adapter notice a silent stream within two
+    seconds.
     """
 
     exchange: str
@@ -85,6 +86,7 @@ class Subject:
     somebody: Callable[[Any, OrderSide, Decimal, Decimal | None], Awaitable[None]] | None = None
     quick: Mapping[str, Any] = field(default_factory=lambda: {"stream_stale_seconds": 1.0})
     secrets: Sequence[str] = ("api_secret",)
+    forged: Mapping[str, str] = field(default_factory=dict)
     speeds: Sequence[float] = SPEEDS
 
     def adapter(

@@ -1,0 +1,1 @@
+"""Hyperliquid perpetuals for fundingarb, as a stranger would write it."""
