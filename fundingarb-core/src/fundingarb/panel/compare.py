@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TypeAlias
 
 import anyio
 
 from fundingarb.app import open_accounts
-from fundingarb.domain.funding import FundingPayment
+from fundingarb.domain.funding import FundingPayment, same_row
 from fundingarb.domain.hedge import Hedge, LegPlan, OrderRecord
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import ZERO, ExchangePosition, OrderReport
@@ -32,6 +33,8 @@ PAUSE = 1.0
 """A difference counts when it is there in every look, so many (real) seconds apart: a bot may be trading."""
 WINDOW = timedelta(hours=48)
 """How far back funding payments are compared."""
+
+_Settlements: TypeAlias = "dict[datetime, list[FundingPayment]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,23 +174,33 @@ async def _modes(adapter: ExchangeAdapter, leg: LegPlan, symbol: str) -> list[Ro
 def _funding(
     account: str, booked: Iterable[FundingPayment], paid: Iterable[FundingPayment], since: datetime | None
 ) -> list[Row]:
-    """Per symbol what was paid since ``since``: equal when every single settlement is."""
+    """Per symbol what was paid since ``since``: equal when every single settlement has the same ledger rows."""
     if since is None:
         return []
     ours, theirs = _by_settlement(booked, since), _by_settlement(paid, since)
     rows = []
     for symbol in sorted({*ours, *theirs}):
         local, exchange = ours.get(symbol, {}), theirs.get(symbol, {})
-        rows.append(Row(account, "funding", symbol, _payments(local), _payments(exchange), local == exchange))
+        agrees = {at: _amounts(read) for at, read in local.items()} == {
+            at: _amounts(read) for at, read in exchange.items()
+        }
+        rows.append(Row(account, "funding", symbol, _payments(local), _payments(exchange), agrees))
     return rows
 
 
-def _by_settlement(payments: Iterable[FundingPayment], since: datetime) -> dict[str, dict[datetime, Decimal]]:
-    found: dict[str, dict[datetime, Decimal]] = {}
+def _by_settlement(payments: Iterable[FundingPayment], since: datetime) -> dict[str, _Settlements]:
+    """Symbol -> settlement -> its ledger rows: a correction is a row of its own, one that was read twice is not."""
+    found: dict[str, _Settlements] = {}
     for payment in payments:
         if payment.settlement >= since:
-            found.setdefault(payment.symbol, {})[payment.settlement] = payment.amount
+            rows = found.setdefault(payment.symbol, {}).setdefault(payment.settlement, [])
+            if not any(same_row(row, payment) for row in rows):
+                rows.append(payment)
     return found
+
+
+def _amounts(rows: Iterable[FundingPayment]) -> list[Decimal]:
+    return sorted(row.amount for row in rows)
 
 
 def _since(hedges: Sequence[Hedge], now: datetime) -> datetime | None:
@@ -196,8 +209,9 @@ def _since(hedges: Sequence[Hedge], now: datetime) -> datetime | None:
     return None if first is None else max(first, now - WINDOW)
 
 
-def _payments(amounts: dict[datetime, Decimal]) -> str:
-    return f"{len(amounts)} payments, {_text(sum(amounts.values(), ZERO))}"
+def _payments(settlements: _Settlements) -> str:
+    amounts = [row.amount for rows in settlements.values() for row in rows]
+    return f"{len(amounts)} payments, {_text(sum(amounts, ZERO))}"
 
 
 def _order(order: OrderRecord | OrderReport) -> str:
