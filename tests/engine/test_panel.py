@@ -1,12 +1,21 @@
-"""Commanding from outside: an exchange that wants fewer requests is waited for where nothing is pressing."""
+"""Commanding from outside: what is waited for, and what a person is told meanwhile."""
 
 from __future__ import annotations
 
+from typing import Any, cast
+from uuid import UUID
+
 import anyio
 import pytest
+from tests.engine.rig import MemoryStore
+from tests.engine.test_trading import booked, floor, opened
 
-from fundingarb.errors import RateLimited
-from fundingarb.panel.panel import LONGEST_WAIT, patiently
+from fundingarb.app import Surroundings
+from fundingarb.config import Config
+from fundingarb.domain.control import Command, CommandKind
+from fundingarb.errors import ExchangeUnavailable, RateLimited
+from fundingarb.panel.panel import LONGEST_WAIT, Panel, patiently
+from fundingarb.store import SqlStore
 
 pytestmark = pytest.mark.anyio
 
@@ -26,3 +35,48 @@ async def test_an_exchange_that_wants_fewer_requests_is_asked_again_for_a_minute
     with pytest.raises(RateLimited):
         await patiently(lambda: busy_until(begin + 1000))
     assert anyio.current_time() - begin <= 30 + LONGEST_WAIT
+
+
+class Stored(MemoryStore):
+    """As a panel sees it: a bot confirms its lease all the time."""
+
+    async def command(self, key: str) -> Command:
+        return self.commands[key]
+
+
+class Beside(Panel):
+    async def answers(self) -> bool:
+        return True
+
+
+async def test_what_a_kill_has_not_closed_is_named_every_thirty_seconds_and_what_is_flat_as_well() -> None:
+    made = floor()
+    made.store = Stored()
+    said: list[tuple[float, str]] = []
+    async with made.running():
+        await opened(made)
+        await booked(made)
+        made.beta.fail("get_positions", ExchangeUnavailable("beta: maintenance"), times=100_000)
+        panel = Beside(Config(), Surroundings(made.clock), cast("SqlStore", made.store))
+        command = Command(UUID(int=7), "k", CommandKind.KILL, "cli:me", made.clock.now())
+        await made.store.submit_command(command)
+        begin = anyio.current_time()
+        result: list[Any] = []
+
+        async def follow() -> None:
+            told = await panel.follow(command, lambda line: said.append((anyio.current_time() - begin, line)))
+            result.append(told)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(follow)
+            await anyio.sleep(100)
+            for name in ("not flat: beta (beta) BTC-USDT -10", "flat: alpha (alpha)"):
+                times = [at for at, line in said if line.startswith(name)]
+                assert times, name
+                for earliest in (0, 30, 60):
+                    assert any(earliest <= at <= earliest + 35 for at in times), (name, times)
+            assert len(said) < 30, said
+            made.beta._failures.clear()
+            await made.until(lambda: result)
+    assert result[0].result["ok"]
+    assert made.position == (0, 0)

@@ -132,14 +132,17 @@ class CommandDesk:
     async def _kill(self, command: Command) -> str:
         """Latch, then say how far it is until everything is flat."""
         await self.kill_switch.latch(command.actor)
-        said: list[str] | None = None
+        said: dict[str, Any] | None = None
         while self.state.killed and not self.kill_switch.flat:
-            legs = [str(leg) for leg in self.kill_switch.open]
-            if legs != said:
+            result = {
+                "text": "closing",
+                "legs": [str(leg) for leg in self.kill_switch.open],
+                "flat": list(self.kill_switch.flat_accounts),
+            }
+            if result != said:
                 try:
-                    result = {"text": "closing", "legs": legs}
                     await self.store.report_command(replace(command, result=result))
-                    said = legs
+                    said = result
                 except StoreError as error:
                     log.debug("progress not written: %s", error)
             await anyio.sleep(PROGRESS)

@@ -51,6 +51,7 @@ class _Watch:
     flattener: Flattener
     open: tuple[OpenLeg, ...] = ()
     flat: bool = False
+    seen_flat: bool = False
     since: dict[str, tuple[Decimal, float]] = field(default_factory=dict)
     turn: anyio.Lock = field(default_factory=anyio.Lock)
 
@@ -93,6 +94,11 @@ class KillSwitch:
     def open(self) -> tuple[OpenLeg, ...]:
         """What is not flat yet, leg by leg; only meaningful while the switch is latched."""
         return tuple(leg for watch in self._watches.values() for leg in watch.open)
+
+    @property
+    def flat_accounts(self) -> tuple[str, ...]:
+        """The accounts of which the last look found nothing open."""
+        return tuple(self._named(watch) for watch in self._watches.values() if watch.seen_flat)
 
     async def latch(self, actor: str) -> None:
         """Latch the switch. In memory at once (every send looks there), on disk as soon as the database takes it."""
@@ -147,7 +153,7 @@ class KillSwitch:
     def _begin(self) -> None:
         self._told_flat = False
         for watch in self._watches.values():
-            watch.flat, watch.open = False, ()
+            watch.flat, watch.seen_flat, watch.open = False, False, ()
             watch.since.clear()
         self._changed.set()
         self._close_hedges()
@@ -199,12 +205,12 @@ class KillSwitch:
             try:
                 holdings = await watch.flattener.look()
             except ExchangeError as error:
-                watch.open = tuple(self._unread(account, watch.open, str(error)))
+                watch.open, watch.seen_flat = tuple(self._unread(account, watch.open, str(error))), False
                 return False
             cancelling = await self._cancel(watch, holdings)
             closing = await self._reduce(watch, holdings)
             watch.open = (*cancelling, *closing, *self._in_doubt(account, holdings))
-            watch.flat = not watch.open and before == self._orders(name)
+            watch.flat = watch.seen_flat = not watch.open and before == self._orders(name)
             return True
 
     def _orders(self, account: str) -> list[tuple[object, ...]]:
@@ -337,7 +343,10 @@ class KillSwitch:
                 self._say("Not flat yet; trying again:", *(str(leg) for leg in self.open))
 
     def _accounts(self) -> list[str]:
-        return [f"{watch.flattener.account.exchange} ({name}): flat" for name, watch in self._watches.items()]
+        return [f"{self._named(watch)}: flat" for watch in self._watches.values()]
+
+    def _named(self, watch: _Watch) -> str:
+        return f"{watch.flattener.account.exchange} ({watch.flattener.account.name})"
 
     def _say(self, *lines: str) -> None:
         self._bus.publish(Alert(Severity.CRITICAL, "Kill Switch", lines, self._clock.now()))

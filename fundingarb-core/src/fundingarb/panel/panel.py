@@ -38,6 +38,8 @@ SILENT = timedelta(seconds=3)
 """How long after its lease should have been confirmed a bot counts as hung."""
 LOOK = 0.25
 """Seconds between two looks at a command's row."""
+NAMED_EVERY = 30.0
+"""Seconds after which what is not flat is named again."""
 ASK_AGAIN = 10
 """How often a database that does not answer is asked again, a second apart."""
 READ_SECONDS = 5.0
@@ -122,15 +124,21 @@ class Panel:
         return False
 
     async def follow(self, command: Command, say: Say) -> Command | None:
-        """Say how far ``command`` is until it is done; None when the bot that had it answers no more."""
+        """Say how far ``command`` is until it is done; None when the bot that had it answers no more.
+
+        What is new is said at once, and all that is not flat again every ``NAMED_EVERY`` seconds.
+        """
         said: set[str] = set()
+        again = anyio.current_time() + NAMED_EVERY
         while True:
             command = await self._row(command)
-            result = command.result or {}
-            for leg in result.get("legs", ()):
-                if leg not in said:
-                    say(f"not flat: {leg}")
-            said = set(result.get("legs", ()))
+            if anyio.current_time() >= again:
+                said.clear()
+                again = anyio.current_time() + NAMED_EVERY
+            for line in () if command.done_at is not None else _progress(command):
+                if line not in said:
+                    say(line)
+                said.add(line)
             if command.done_at is not None:
                 return command
             if not await self.answers():
@@ -312,6 +320,13 @@ async def patiently(read: Callable[[], Awaitable[T]]) -> T:
             if waited > LONGEST_WAIT:
                 raise
             await anyio.sleep(pause)
+
+
+def _progress(command: Command) -> list[str]:
+    """How far a kill is: the legs that are open, and while there are any the accounts that are flat."""
+    result = command.result or {}
+    legs = result.get("legs", ())
+    return [f"not flat: {leg}" for leg in legs] + [f"flat: {name}" for name in result.get("flat", ()) if legs]
 
 
 def _open(found: Holdings) -> list[str]:
