@@ -83,6 +83,18 @@ def test_every_entry_rule_can_be_set() -> None:
     ] == []
 
 
+@pytest.mark.parametrize(
+    ("buffer", "cutoff"), [(None, 15), (15, 10), ("15.5", "10.5"), (18, 13), (20, 15), (30, 15)]
+)
+def test_every_entry_buffer_of_the_specification_works_without_a_cutoff(
+    buffer: object, cutoff: object
+) -> None:
+    values = {} if buffer is None else {"trading": {"entry_buffer_minutes": buffer}}
+    rules = load_config(None, values, {}).entry_rules()
+    assert rules.cutoff == timedelta(minutes=float(str(cutoff)))
+    assert rules.cutoff < rules.buffer
+
+
 def test_slippage_caps_reach_the_execution_policy() -> None:
     values = {"reprice_cap": "0.003", "order_slippage_cap": "0.004"}
     policy = load_config(None, {"trading": values}, {}).execution_policy()

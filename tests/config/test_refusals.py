@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.config.samples import FULL
 from tests.conftest import RunCli
 
-from fundingarb.config import Config, load_config, parse_config
+from fundingarb.config import Config, load_config, load_essentials, parse_config
 from fundingarb.config.schema import TradingSection
 from fundingarb.errors import ConfigError
 
@@ -317,3 +317,65 @@ def test_any_value_anywhere_is_taken_or_refused_in_one_line(overrides: dict[str,
         check(str(error))
     else:
         assert Config(**config.document()).trading == config.trading
+
+
+WRONG = """\
+network: localnet
+accounts:
+  one: {exchange: binance}
+  two: {exchange: bybit}
+database:
+  url: sqlite:///here.db
+trading:
+  symbols: [BTC-USDT, 5]
+  entry_buffer_minutes: 18
+  entry_cutoff_minutes: 20
+  margin_use: 7
+no_such_section: 1
+strategy: nonsense
+alerts:
+  telegram: {bot_token: "1:x"}
+services: [dashboard]
+"""
+
+
+def test_what_accounts_and_database_do_not_need_is_left_out_in_an_emergency(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(WRONG)
+    with pytest.raises(ConfigError):
+        load_config(path, env={})
+    config, left_out = load_essentials(path, env={"FUNDINGARB__MARGIN__ACT_DISTANCE": "9"})
+    assert set(config.accounts) == {"one", "two"}
+    assert config.database.url == "sqlite:///here.db"
+    assert config.trading.entry_buffer_minutes == 18
+    assert config.trading.symbols == load_config(env={}).trading.symbols
+    for said in (
+        "symbols[1]",
+        "margin_use",
+        "no_such_section",
+        "strategy",
+        "bot_token",
+        "act_distance",
+        "cutoff",
+    ):
+        assert [line for line in left_out if said in line], said
+    assert len(left_out) == 8
+    assert not [line for line in left_out if "\n" in line]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "network: nowhere",
+        "database: {url: nonsense}",
+        "accounts: {one: {exchange: binance, api_key: x}}",
+        "accounts: {one: 5}",
+        "exchanges: {binance: 5}",
+        "trading: [",
+    ],
+)
+def test_what_they_need_is_never_left_out(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"trading: {{margin_use: 7}}\n{text}\n" if "trading" not in text else text)
+    with pytest.raises(ConfigError):
+        load_essentials(path, env={})

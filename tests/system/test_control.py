@@ -167,6 +167,49 @@ def test_without_a_bot_and_without_a_database(town: Town) -> None:
     assert town.flat()
 
 
+BROKEN = """
+strategy:
+  name: no_such_strategy
+risk:
+  order_rate: {per_minute: many}
+  no_such_rule: {}
+alerts:
+  telegram: {chat_id: 1, token_file: no-such-file}
+  no_such_sink: {}
+margin:
+  act_distance: 7
+logging:
+  file: no-such-folder/file.log
+"""
+REFUSED_BY_RUN = "margin.act_distance: '7' must be at most 1"
+
+
+@pytest.mark.slow
+def test_a_kill_closes_whatever_else_the_configuration_gets_wrong(town: Town) -> None:
+    """What neither accounts nor database need is left out, and nothing else stands in the way of a kill."""
+    town.trade("bybit", OrderSide.BUY, "1000")
+    good = town.config.read_text()
+    town.config.write_text(good + BROKEN)
+    assert REFUSED_BY_RUN in refused(town.cli("run"))
+    done = town.cli("kill", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("flat: no order and no position is left\n")
+    assert "alert sink telegram cannot be opened" in done.stdout
+    assert "alert sink no_such_sink: no plugin of that name is installed" in done.stdout
+    first, second = done.stderr.splitlines()
+    assert REFUSED_BY_RUN in first
+    assert "logging.file: no-such-folder/file.log: No such file or directory" in second
+    assert town.flat()
+    for command in ("status", "reconcile", "resume"):
+        done = town.cli(command)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert REFUSED_BY_RUN in done.stderr
+        assert done.stderr.count("\n") == 2
+    right = {"FUNDINGARB__MARGIN__ACT_DISTANCE": "0.04", "FUNDINGARB__LOGGING__FILE": "bot.log"}
+    said = refused(town.run_cli("run", *town.where, env=right))
+    assert "strategy.name: there is no strategy no_such_strategy" in said
+
+
 @pytest.mark.slow
 def test_with_the_bot_absent(town: Town) -> None:
     with town.bot() as bot:

@@ -7,17 +7,20 @@ import hashlib
 import json
 import logging
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
+from anyio.abc import TaskGroup
 
 from fundingarb.config import Config, load_config
 from fundingarb.engine.bot import Bot, BotParts
+from fundingarb.engine.caretaker import Idle, SinkMeanwhile
 from fundingarb.engine.clock import ScaledClock, SystemClock
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
@@ -111,13 +114,18 @@ def _credentials(account: Mapping[str, Any]) -> AccountCredentials:
 
 @dataclass(frozen=True)
 class Extras:
-    """What an embedding program puts in place of, or beside, what the configuration names."""
+    """What an embedding program puts in place of, or beside, what the configuration names.
+
+    ``caretaker`` makes a bot that only looks after what is open: no strategy, no risk rules, no services are opened,
+    and nothing waits for an alert sink; of one that cannot be opened the function is told, in one line.
+    """
 
     strategy: Strategy | None = None
     risk_rules: Sequence[RiskRule] = ()
     alert_sinks: Mapping[str, AlertSink] = field(default_factory=dict)
     services: bool = True
     max_new_hedges: int | None = None
+    caretaker: Callable[[str], None] | None = None
 
 
 @asynccontextmanager
@@ -147,15 +155,21 @@ async def open_bot(
             clock=around.clock,
             store=store,
             settings=trading_settings(config, accounts, revision, extras.max_new_hedges),
-            strategy=extras.strategy or await opener.strategy(),
+            strategy=Idle(),
             market_data=market_data,
             accounts=adapters,
             network=config.network,
             lease=lease,
-            rules=[*await opener.risk_rules(), *extras.risk_rules],
-            sinks={**await opener.sinks(), **extras.alert_sinks},
-            services=await opener.services() if extras.services else {},
         )
+        if extras.caretaker is not None:
+            opening = await stack.enter_async_context(anyio.create_task_group())
+            stack.callback(opening.cancel_scope.cancel)
+            parts.sinks = {**opener.sinks_meanwhile(opening, extras.caretaker), **extras.alert_sinks}
+        else:
+            parts.strategy = extras.strategy or await opener.strategy()
+            parts.rules = [*await opener.risk_rules(), *extras.risk_rules]
+            parts.sinks = {**await opener.sinks(), **extras.alert_sinks}
+            parts.services = await opener.services() if extras.services else {}
         yield Bot(parts)
 
 
@@ -307,11 +321,15 @@ class _Opener:
             forecast_half_life=timedelta(hours=float(config.trading.forecast_half_life_hours)),
         )
 
-    async def _open(self, registered: Registered[T], section: Mapping[str, Any], **context: Any) -> T:
+    def _opening(
+        self, registered: Registered[T], section: Mapping[str, Any], **context: Any
+    ) -> AbstractAsyncContextManager[T]:
         settings = validate_settings(registered, section)
         component = registered.component
-        opened = component.open(settings, replace(self._context, name=component.name, **context))
-        return await self._stack.enter_async_context(opened)
+        return component.open(settings, replace(self._context, name=component.name, **context))
+
+    async def _open(self, registered: Registered[T], section: Mapping[str, Any], **context: Any) -> T:
+        return await self._stack.enter_async_context(self._opening(registered, section, **context))
 
     async def exchange(self, exchange: str, account: str | None) -> ExchangeAdapter:
         """An adapter for one account, or (None) for public data only."""
@@ -344,6 +362,18 @@ class _Opener:
             name: await self._open(self._plugins.alert_sinks[name], section)
             for name, section in wanted.items()
         }
+
+    def sinks_meanwhile(self, tasks: TaskGroup, say: Callable[[str], None]) -> dict[str, AlertSink]:
+        """As ``sinks``, each opened in a task of its own: nothing waits for it, and ``say`` is told when it fails."""
+        found: dict[str, AlertSink] = {}
+        for name, section in {"log": {}, **self._config.alerts}.items():
+            if name not in self._plugins.alert_sinks:
+                say(f"alert sink {name}: no plugin of that name is installed; going on without it")
+                continue
+            sink = SinkMeanwhile(name)
+            tasks.start_soon(sink.run, partial(self._opening, self._plugins.alert_sinks[name], section), say)
+            found[name] = sink
+        return found
 
     async def services(self) -> dict[str, Service]:
         sections: Mapping[str, Mapping[str, Any]] = self._config.services

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fundingarb.cli.run import CONFIG, READY_FILE, load_surroundings
+from fundingarb.cli.run import CONFIG, READY_FILE, load_for_emergencies, load_surroundings
 
 if TYPE_CHECKING:
     from fundingarb.panel import Panel
@@ -32,12 +32,9 @@ def kill_command(config_file: Path | None, ready_file: Path | None, yes: bool) -
 async def _kill(config_file: Path | None, ready_file: Path | None, yes: bool) -> None:
     import sys
 
-    from fundingarb.app import load_config
-    from fundingarb.cli.logs import log_to_file_only
     from fundingarb.panel import open_panel
 
-    config = load_config(config_file)
-    log_to_file_only(config.logging.level, config.logging.file)
+    config = load_for_emergencies(config_file)
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("kill closes every position on every configured account; add --yes to go on")
     async with open_panel(config, load_surroundings(config, ready_file), create=True) as panel:
@@ -82,11 +79,8 @@ def resume_command(config_file: Path | None, ready_file: Path | None) -> None:
 
 
 async def _resume(config_file: Path | None, ready_file: Path | None) -> None:
-    from fundingarb.app import load_config
-    from fundingarb.cli.logs import log_to_file_only
     from fundingarb.panel import open_panel
 
-    config = load_config(config_file)
-    log_to_file_only(config.logging.level, config.logging.file)
+    config = load_for_emergencies(config_file)
     async with open_panel(config, load_surroundings(config, ready_file)) as panel:
         click.echo(await panel.release(click.echo))

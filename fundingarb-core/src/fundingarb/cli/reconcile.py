@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fundingarb.cli.run import CONFIG, READY_FILE, load_surroundings
+from fundingarb.cli.run import CONFIG, READY_FILE, load_for_emergencies, load_surroundings
 from fundingarb.errors import ConfigError, FundingArbError
 
 if TYPE_CHECKING:
@@ -49,15 +49,13 @@ def reconcile_command(
 async def _reconcile(
     config_file: Path | None, ready_file: Path | None, account: str | None, accept: bool, flatten: bool
 ) -> None:
-    from fundingarb.app import configured_accounts, load_config
-    from fundingarb.cli.logs import log_to_file_only
+    from fundingarb.app import configured_accounts
     from fundingarb.domain.control import CommandKind
     from fundingarb.panel import open_panel, side_by_side
     from fundingarb.plugins import load_plugins
 
-    config = load_config(config_file)
+    config = load_for_emergencies(config_file)
     around = load_surroundings(config, ready_file)
-    log_to_file_only(config.logging.level, config.logging.file)
     known = configured_accounts(config, around, load_plugins(config.plugins.allow))
     if account is not None and account not in known:
         raise ConfigError(f"--account: there is no account {account}; configured: {', '.join(sorted(known))}")

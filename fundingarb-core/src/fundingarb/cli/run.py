@@ -38,6 +38,26 @@ def load_surroundings(config: Config, ready_file: Path | None) -> Surroundings:
     return read_ready_file(path)
 
 
+def load_for_emergencies(config_file: Path | None) -> Config:
+    """The configuration of a command that has to work whatever is wrong with it, and the log where it says.
+
+    Only what accounts and database need has to be right; whatever else is left out is a line on stderr each.
+    """
+    from fundingarb.cli.logs import log_to_file_only
+    from fundingarb.config import load_essentials
+    from fundingarb.errors import ConfigError
+
+    config, left_out = load_essentials(config_file)
+    try:
+        log_to_file_only(config.logging.level, config.logging.file)
+    except ConfigError as error:
+        log_to_file_only(config.logging.level, None)
+        left_out.append(str(error))
+    for problem in left_out:
+        click.echo(f"warning: {problem} (left out, this command goes on without it)", err=True)
+    return config
+
+
 @click.command("run")
 @CONFIG
 @READY_FILE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fundingarb.cli.run import CONFIG, READY_FILE, load_surroundings
+from fundingarb.cli.run import CONFIG, READY_FILE, load_for_emergencies, load_surroundings
 
 if TYPE_CHECKING:
     from fundingarb.domain.control import Latch
@@ -30,12 +30,9 @@ def status_command(config_file: Path | None, ready_file: Path | None) -> None:
 
 
 async def _status(config_file: Path | None, ready_file: Path | None) -> None:
-    from fundingarb.app import load_config
-    from fundingarb.cli.logs import log_to_file_only
     from fundingarb.panel import open_panel
 
-    config = load_config(config_file)
-    log_to_file_only(config.logging.level, config.logging.file)
+    config = load_for_emergencies(config_file)
     async with open_panel(config, load_surroundings(config, ready_file)) as panel:
         for line in await describe(panel):
             click.echo(line)

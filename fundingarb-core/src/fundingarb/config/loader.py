@@ -31,6 +31,9 @@ CREDENTIALS = re.compile(
 )
 """Keys that would hold a secret: such values have no place in a file or an environment that anybody can read."""
 
+ESSENTIAL = ("network", "ready_file", "database", "accounts", "exchanges", "plugins")
+"""Sections without which positions can not be found: a mistake there is never left out."""
+
 
 def load_config(
     path: Path | str | None = None,
@@ -54,13 +57,69 @@ def parse_config(text: str, name: str = "configuration") -> Config:
     return _load([Source(""), Source(""), read_text(text, name)])
 
 
+def load_essentials(
+    path: Path | str | None = None, env: Mapping[str, str] | None = None
+) -> tuple[Config, list[str]]:
+    """As ``load_config``, but what neither accounts nor database need and is wrong is left out; also what that is.
+
+    For what has to work in an emergency. Raises ConfigError when accounts, exchanges, network or database are wrong.
+    """
+    layers = [
+        Source(""),
+        _environment(os.environ if env is None else env),
+        Source("") if path is None else read_file(Path(path)),
+    ]
+    left_out: list[str] = []
+    while True:
+        try:
+            return _load(layers), left_out
+        except _Wrong as wrong:
+            if not wrong.where or wrong.where[0] in ESSENTIAL or not _leave_out(layers, wrong.where):
+                raise
+            left_out.append(str(wrong))
+
+
+class _Wrong(ConfigError):
+    """One setting at fault; ``where`` leads to it."""
+
+    def __init__(self, text: str, where: Path_) -> None:
+        super().__init__(text)
+        self.where = where
+
+
+def _leave_out(layers: list[Source], where: Path_) -> bool:
+    """Take the setting at ``where`` out of ``layers``, or the innermost section around it; False when it is nowhere."""
+    for depth in range(len(where), 0, -1):
+        *sections, last = where[:depth]
+        if any(isinstance(part, int) for part in where[:depth]):
+            continue  # a list is left out as a whole
+        found = False
+        for layer in layers:
+            if not _has(layer.data, where[:depth]):
+                continue
+            data = layer.data
+            for part in sections:
+                data = data[_key(data, part)]
+            del data[_key(data, last)]
+            found = True
+        if found:
+            return True
+    return False
+
+
+def _key(data: Mapping[str, Any], part: str | int) -> Any:
+    """``part`` as it is written in ``data``."""
+    return next(key for key in data if str(key).lower() == str(part).lower())
+
+
 def _load(layers: list[Source]) -> Config:
     for layer in layers:
         for where, key in _keys(layer.data, ()):
             if len(where) > 1 and CREDENTIALS.fullmatch(key.lower().replace("-", "_")):
-                raise ConfigError(
+                raise _Wrong(
                     f"{_place(layers, where)}: {dotted(where)}: credentials are not read from here; remove it "
-                    "(on network localnet the ready file has them)"
+                    "(on network localnet the ready file has them)",
+                    where,
                 )
     first, *rest = layers
     token = SOURCES.set(tuple(_Layer(layer.data) for layer in rest))
@@ -141,7 +200,7 @@ def _keys(value: Any, path: Path_) -> Iterator[tuple[Path_, str]]:
 # refusals
 
 
-def _explain(error: ValidationError, layers: list[Source]) -> ConfigError:
+def _explain(error: ValidationError, layers: list[Source]) -> _Wrong:
     """The first problem, in the order of the file."""
     found = []
     for one in error.errors(include_url=False):
@@ -155,7 +214,7 @@ def _explain(error: ValidationError, layers: list[Source]) -> ConfigError:
         found.append((_order(layers, where), where, one))
     _, where, first = min(found, key=lambda item: item[0])
     text = _problem(first["type"], where, first)
-    return ConfigError(f"{_place(layers, where)}: {dotted(where) or 'the configuration'}: {text}")
+    return _Wrong(f"{_place(layers, where)}: {dotted(where) or 'the configuration'}: {text}", where)
 
 
 def _order(layers: list[Source], where: Path_) -> tuple[int, int]:

@@ -201,8 +201,9 @@ class TradingSection(Section):
     entry_buffer_minutes: Annotated[Decimal, Field(ge=15, le=30)] = Field(
         default=Decimal(20), description="hedges are opened from this long before the settlement (15 to 30)"
     )
-    entry_cutoff_minutes: Annotated[Decimal, Field(ge=0, le=30)] = Field(
-        default=Decimal(15), description="until this long before it"
+    entry_cutoff_minutes: Annotated[Decimal, Field(ge=0, le=30)] | None = Field(
+        default=None,
+        description="until this long before it; null is 15, or 5 less than entry_buffer_minutes where that is less",
     )
     order_fill_timeout_seconds: Annotated[Decimal, Field(gt=0, le=3600)] = Field(
         default=Decimal(30), description="an entry that is not filled by then is given up"
@@ -254,12 +255,19 @@ class TradingSection(Section):
 
     @model_validator(mode="after")
     def _window(self) -> TradingSection:
-        if self.entry_cutoff_minutes >= self.entry_buffer_minutes:
+        if self.entry_cutoff >= self.entry_buffer_minutes:
             raise problem(
                 f"must be less than entry_buffer_minutes ({self.entry_buffer_minutes}); lower it",
                 "entry_cutoff_minutes",
             )
         return self
+
+    @property
+    def entry_cutoff(self) -> Decimal:
+        """Minutes before the settlement at which the entry window closes."""
+        if self.entry_cutoff_minutes is not None:
+            return self.entry_cutoff_minutes
+        return min(Decimal(15), self.entry_buffer_minutes - 5)
 
 
 class MarginSection(Section):
@@ -382,7 +390,7 @@ class Config(BaseSettings):
             margin_use=trading.margin_use,
             fee_reserve=trading.fee_reserve,
             buffer=_time(minutes=trading.entry_buffer_minutes),
-            cutoff=_time(minutes=trading.entry_cutoff_minutes),
+            cutoff=_time(minutes=trading.entry_cutoff),
             basis_convergence=trading.basis_convergence,
             post_only=trading.post_only_first_leg,
             max_index_deviation=trading.max_index_deviation,

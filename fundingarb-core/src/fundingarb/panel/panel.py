@@ -174,9 +174,9 @@ class Panel:
             )
 
     @asynccontextmanager
-    async def attending(self) -> AsyncIterator[None]:
-        """Be the bot, without entries and services, until the block is left."""
-        async with open_bot(self.config, self.around, extras=Extras(services=False)) as bot:
+    async def attending(self, say: Say) -> AsyncIterator[None]:
+        """Be the bot, only looking after what is open, until the block is left."""
+        async with open_bot(self.config, self.around, extras=Extras(caretaker=say)) as bot:
             bot.pause()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(bot.run)
@@ -196,7 +196,7 @@ class Panel:
                 raise BotUnreachable(
                     f"the bot ({holder}) does not answer; fundingarb kill ends it and flattens"
                 )
-            async with self.attending():
+            async with self.attending(say):
                 done = await self.follow(command, say)
         return (done.result if done else None) or {"ok": False, "text": "the bot ended while it was at it"}
 
@@ -212,7 +212,7 @@ class Panel:
             command = await self.submit(CommandKind.KILL)
             say("kill switch latched")
         say("no bot is running: closing everything from here")
-        async with self.attending():
+        async with self.attending(say):
             await self._followed(command, say)
 
     async def _latch(self, say: Say) -> Command | None:
