@@ -30,6 +30,7 @@ async def by_hand(desk: Desk, side: OrderSide, quantity: Decimal, price: Decimal
 
 DYDX = Subject(
     "dydx",
+    offline={"rate_limits": False},
     somebody=by_hand,
     lacks={
         Capability.BUNDLES: "dYdX lists tokens in base units",

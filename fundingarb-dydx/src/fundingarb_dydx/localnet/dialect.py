@@ -112,8 +112,9 @@ class DydxDialect(LocalnetDialect):
         "test-dydx-rest.kingnodes.com",
     )
 
-    def __init__(self, *, block_time: float = 1.0) -> None:
+    def __init__(self, *, block_time: float = 1.0, rate_limits: bool = True) -> None:
         self._block_time = block_time
+        self._rate_limits = rate_limits
         self._limiter = RateLimiter((LIMIT,))
         self._desk: Desk | None = None
         self._node: Node | None = None
@@ -184,7 +185,7 @@ class DydxDialect(LocalnetDialect):
     async def _answer(self, entry: _Path, request: web.Request) -> web.StreamResponse:
         desk, _ = self._opened()
         state = self._limiter.charge("indexer", request.remote or "", 1, desk.venue.real())
-        if state.exceeded:
+        if state.exceeded and self._rate_limits:
             headers = {"Retry-After": str(math.ceil(state.retry_after))}
             return respond({"errors": [{"msg": TOO_MANY}]}, status=429, headers=headers)
         try:
@@ -276,4 +277,4 @@ async def open_localnet(
     settings: DydxLocalnetSettings, context: OpenContext
 ) -> AsyncIterator[LocalnetDialect]:
     """The dialect as a component."""
-    yield DydxDialect(block_time=settings.block_time)
+    yield DydxDialect(block_time=settings.block_time, rate_limits=settings.rate_limits)

@@ -15,3 +15,6 @@ class DydxLocalnetSettings(PluginSettings):
     block_time: float = Field(
         1.0, gt=0, le=60, description="simulated seconds from block to block (never less than 0.05 real ones)"
     )
+    rate_limits: bool = Field(
+        True, description="answer 429 to an address that asks the indexer more than 100 times in 10 seconds"
+    )
