@@ -32,12 +32,18 @@ REFUSALS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("110090", "Order placement failed as your position may exceed the max limit."),
         ("110003", "Order price exceeds the allowable range."),
     ),
+    "okx": (
+        ("51008", "Order failed. Insufficient USDT margin in account"),
+        ("51006", "Order price is not within the price limit"),
+        ("51004", "Order failed. The position limit at this leverage is exceeded."),
+    ),
 }
 """What each exchange says when it certainly has not taken an order."""
 
 NOT_FOUND: Mapping[str, tuple[str, str]] = {
     "binance": ("-2013", "Order does not exist."),
     "bybit": ("110001", "order not exists or too late to cancel"),
+    "okx": ("51603", "Order does not exist."),
 }
 WRONG_FRAMES: Mapping[str, tuple[str, str]] = {
     "binance": (
@@ -49,6 +55,11 @@ WRONG_FRAMES: Mapping[str, tuple[str, str]] = {
         '{"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","markPrice":"1","indexPrice":"1e9"},'
         '"cs":1,"ts":1}',
         "tickers.BTCUSDT",
+    ),
+    "okx": (
+        '{"arg":{"channel":"mark-price","instId":"BTC-USDT-SWAP"},"data":[{"instType":"SWAP",'
+        '"instId":"BTC-USDT-SWAP","markPx":"1","ts":"1"}]}',
+        "mark-price:BTC-USDT-SWAP",
     ),
 }
 """(frame, topic): market data that is wrong. What it is wrong about is in every following frame."""
