@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from decimal import Decimal
 
 import anyio
 import pytest
-from tests.exchanges.subjects import BINANCE, BYBIT
+from tests.exchanges.subjects import BINANCE, BYBIT, OKX
 
-from fundingarb.domain.order import OrderState, TimeInForce
+from fundingarb.domain.order import OrderSide, OrderState, TimeInForce
 from fundingarb.errors import ExchangeError, ExchangeUnavailable, OrderRefused, OutcomeUnknown, RefusalReason
 from fundingarb.localnet.faults import FaultKind
 from fundingarb.ports import KeyPermissions
@@ -20,16 +21,19 @@ from fundingarb.testing.conformance.words import eventually
 
 pytestmark = pytest.mark.anyio
 
-SUBJECTS = {subject.exchange: subject for subject in (BINANCE, BYBIT)}
+SUBJECTS = {subject.exchange: subject for subject in (BINANCE, BYBIT, OKX)}
 ALL = pytest.mark.parametrize("exchange", SUBJECTS)
 ONLY_BINANCE = pytest.mark.parametrize("exchange", ["binance"])
 ONLY_BYBIT = pytest.mark.parametrize("exchange", ["bybit"])
+ONLY_OKX = pytest.mark.parametrize("exchange", ["okx"])
 
 
 @pytest.fixture(scope="module")
 async def benches() -> AsyncIterator[dict[str, Bench]]:
-    async with open_bench(BINANCE) as binance, open_bench(BYBIT) as bybit:
-        yield {"binance": binance, "bybit": bybit}
+    async with AsyncExitStack() as stack:
+        yield {
+            name: await stack.enter_async_context(open_bench(subject)) for name, subject in SUBJECTS.items()
+        }
 
 
 @pytest.fixture
@@ -59,11 +63,11 @@ async def test_a_post_only_order_that_would_take_is_refused(desk: Desk) -> None:
     assert refused.value.code == "-5022"
 
 
-@ONLY_BYBIT
-async def test_a_post_only_order_that_would_take_is_cancelled(desk: Desk) -> None:
+@pytest.mark.parametrize(("exchange", "why"), [("bybit", "PostOnly"), ("okx", "cancel source 31")])
+async def test_a_post_only_order_that_would_take_is_cancelled(desk: Desk, why: str) -> None:
     report = await desk.done(desk.order(tif=TimeInForce.POST_ONLY))
     assert report.state is OrderState.CANCELLED
-    assert "PostOnly" in report.reason
+    assert why in report.reason
 
 
 CODES_OF_ORDERS = [
@@ -76,6 +80,12 @@ CODES_OF_ORDERS = [
     ("bybit", "110007", OrderRefused, None),
     ("bybit", "10016", OutcomeUnknown, None),
     ("bybit", "110001", OutcomeUnknown, None),
+    ("okx", "51169", OrderRefused, RefusalReason.REDUCE_ONLY),
+    ("okx", "51008", OrderRefused, None),
+    ("okx", "50036", OrderRefused, None),
+    ("okx", "51149", OutcomeUnknown, None),
+    ("okx", "50004", OutcomeUnknown, None),
+    ("okx", "51603", OutcomeUnknown, None),
 ]
 
 
@@ -103,8 +113,10 @@ async def test_positions_carry_what_margin_health_needs(desk: Desk) -> None:
 
 @ALL
 async def test_all_permissions_of_a_key(desk: Desk) -> None:
+    """Who may trade on OKX may also move money between accounts of one's own."""
     permissions = await desk.adapter.get_key_permissions()
-    assert permissions == KeyPermissions(trade=True, withdraw=False, ip_restricted=True, transfer=False)
+    transfer = desk.exchange == "okx"
+    assert permissions == KeyPermissions(trade=True, withdraw=False, ip_restricted=True, transfer=transfer)
     assert desk.adapter.cost("place_order")["orders"] == 1
 
 
@@ -130,3 +142,45 @@ async def test_an_expired_listen_key_is_replaced(desk: Desk) -> None:
         await eventually("a fill arrives", lambda: sink.fills)
         tasks.cancel_scope.cancel()
     assert len(sink.downs) == 1
+
+
+@ONLY_OKX
+async def test_quantities_on_the_wire_are_contracts(desk: Desk) -> None:
+    """A hundredth of a coin and ten million coins are one contract each, whatever the adapter is asked in."""
+    for symbol in ("BTC-USDT", "PEPE-USDT"):
+        unit = desk.contract(symbol).unit
+        assert unit != 1
+        report = await desk.done(desk.order(symbol=symbol))
+        taken = desk.taken[-1]
+        assert (report.filled, taken.filled * unit) == (report.quantity, report.quantity)
+        held = {position.symbol: position.quantity for position in await desk.adapter.get_positions()}
+        assert held[symbol] == taken.filled * unit == desk.held(symbol)
+
+
+@ONLY_OKX
+async def test_what_reduces_has_the_margin_mode_of_the_position(desk: Desk) -> None:
+    """OKX takes the mode with every order: one in another mode would not reduce but open."""
+    await desk.adapter.set_margin_mode("BTC-USDT", "isolated")
+    await desk.done(desk.order())
+    async with desk.another(desk.credentials) as restarted:
+        assert (await restarted.get_modes("BTC-USDT")).margin_mode == "isolated"
+        (position,) = await restarted.get_positions()
+        order = desk.order(OrderSide.SELL, position.quantity, reduce=True)
+        await restarted.place_order(order)
+        assert (await desk.over(order)).state is OrderState.FILLED
+    assert desk.held() == 0
+
+
+@ONLY_OKX
+async def test_an_account_without_swaps_is_refused(desk: Desk) -> None:
+    desk.truth.credentials(desk.account).extra["account_level"] = "1"
+    with pytest.raises(ExchangeError, match="Spot mode"):
+        await desk.adapter.get_modes("BTC-USDT")
+
+
+@ONLY_OKX
+async def test_fees_of_many_symbols_are_one_request(desk: Desk) -> None:
+    tiers = [await desk.adapter.get_fee_tier(symbol) for symbol in ("BTC-USDT", "PEPE-USDT") * 20]
+    assert len(set(tiers)) == 1
+    assert tiers[0].taker > tiers[0].maker > 0
+    assert desk.adapter.cost("get_fee_tier") == {}

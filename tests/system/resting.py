@@ -25,7 +25,7 @@ async def main(given: dict[str, Any]) -> None:
     """Place, arm, wait for the end."""
     deadman.TIMER, deadman.RENEWAL = given["timer"], given["timer"] / 3
     component = load_plugins().exchanges[given["exchange"]].component
-    credentials = {name: Secret(given[name]) for name in ("api_key", "api_secret")}
+    credentials = {name: Secret(value) for name, value in given["credentials"].items()}
     clock = ScaledClock(given["epoch"], given["monotonic"], 1.0)
     account = AccountCredentials("alpha", credentials)
     context = OpenContext(given["exchange"], clock, "localnet", account, endpoints=given["endpoints"])

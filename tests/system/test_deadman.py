@@ -17,6 +17,7 @@ from fundingarb.localnet.models.base import ModelSymbol
 from fundingarb.localnet.run import Localnet, Options, run_localnets
 from fundingarb_binance.localnet.dialect import BinanceLocalnet
 from fundingarb_bybit.localnet.dialect import BybitDialect
+from fundingarb_okx.localnet.dialect import OkxDialect
 
 pytestmark = pytest.mark.anyio
 
@@ -31,13 +32,14 @@ def orders(net: Localnet, account: str) -> dict[str, str]:
     return {row["client_id"]: row["status"] for row in rows}
 
 
-@pytest.mark.parametrize(("exchange", "timer"), [("binance", 5.0), ("bybit", 4.0)])
+@pytest.mark.parametrize(("exchange", "timer"), [("binance", 5.0), ("bybit", 4.0), ("okx", 10.0)])
 async def test_what_rests_when_the_bot_is_killed_is_cancelled_by_the_exchange(
     exchange: str, timer: float
 ) -> None:
     dialects: dict[str, Any] = {
         "binance": BinanceLocalnet,
         "bybit": lambda: BybitDialect(disconnect_protection=True),
+        "okx": OkxDialect,
     }
     model = StillModel(symbols=[BTC])
     async with AsyncExitStack() as stack:
@@ -48,7 +50,8 @@ async def test_what_rests_when_the_bot_is_killed_is_cancelled_by_the_exchange(
         keys = served["accounts"][0]
         given = {
             "exchange": exchange, "timer": timer, "client_id": CLIENT_ID,
-            "endpoints": served["endpoints"], "api_key": keys["api_key"], "api_secret": keys["api_secret"],
+            "endpoints": served["endpoints"],
+            "credentials": {"api_key": keys["api_key"], "api_secret": keys["api_secret"], **keys["credentials"]},
             "epoch": net.clock.epoch, "monotonic": net.clock.monotonic,
         }  # fmt: skip
         command = [sys.executable, "-m", "tests.system.resting", json.dumps(given)]

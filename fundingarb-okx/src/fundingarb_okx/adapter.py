@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import anyio
 import msgspec
 
 from fundingarb.domain.funding import FundingPayment, FundingRate, SettledRate
@@ -50,6 +51,7 @@ _NO_SUCH_ORDER = "51603"
 _PORTFOLIO_MARGIN = "59111"
 """Said when leverage is asked for in portfolio margin, where there is none."""
 
+FEES_SECONDS = 10.0
 SHORTEST_TIMER, LONGEST_TIMER = 10, 120
 """Seconds that the timer which cancels everything may be set to."""
 
@@ -106,6 +108,8 @@ class OkxAdapter(RestAdapter):
         self._instruments = self.contracts = Contracts()
         self._chosen_modes: dict[str, str] = {}
         self._held_modes: dict[str, str] = {}
+        self._fees: tuple[float, schema.Fees] | None = None
+        self._reading_fees = anyio.Lock()
 
     async def _rows(self, endpoint: str, kind: type[T], params: Mapping[str, Any] | None = None) -> list[T]:
         answer: Answer[T] = await self.read(endpoint, Answer[kind], params)  # type: ignore[valid-type]
@@ -279,9 +283,13 @@ class OkxAdapter(RestAdapter):
         return [messages.payment(bill, self.account, self.symbol_of(bill.instId)) for bill in bills]
 
     async def get_fee_tier(self, symbol: str) -> FeeTier:
+        """One answer has the fees of every group: those who ask within a few seconds share it."""
         listed = self.contracts.listed(await self.instrument(symbol))
-        fees = await self._one("privateGetAccountTradeFee", schema.Fees, _SWAPS)
-        return messages.fee_tier(fees, listed.fee_group)
+        async with self._reading_fees:
+            now = self.clock.monotonic()
+            if self._fees is None or now - self._fees[0] > FEES_SECONDS:
+                self._fees = now, await self._one("privateGetAccountTradeFee", schema.Fees, _SWAPS)
+        return messages.fee_tier(self._fees[1], listed.fee_group)
 
     async def _config(self) -> schema.AccountConfig:
         return await self._one("privateGetAccountConfig", schema.AccountConfig)

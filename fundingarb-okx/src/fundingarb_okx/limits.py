@@ -16,7 +16,6 @@ LIMITS: Sequence[RateLimit] = (
     RateLimit("bills", 5, 2),
     RateLimit("config", 5, 2),
     RateLimit("leverage", 20, 2),
-    RateLimit("fees", 5, 2),
     RateLimit("timer", 1, 1),
     RateLimit("time", 10, 2),
     RateLimit("instruments", 20, 2),
@@ -27,6 +26,7 @@ LIMITS: Sequence[RateLimit] = (
 )
 """Orders, cancels and queries are limited per instrument; here together, which leaves room for what others send."""
 
+# Fees are asked for every ten seconds at most, whatever the number of symbols.
 COSTS: Mapping[str, Mapping[str, float]] = {
     "get_server_time": {"time": 1},
     "get_instruments": {"instruments": 1, "rates": 1},
@@ -45,7 +45,7 @@ COSTS: Mapping[str, Mapping[str, float]] = {
     "get_fills": {"bills": 1},
     "get_symbol_fills": {"bills": 1},
     "get_funding_payments": {"bills": 1},
-    "get_fee_tier": {"fees": 1},
+    "get_fee_tier": {},
     "get_modes": {"config": 1, "positions": 1, "leverage": 1},
     "set_leverage": {"leverage": 1},
     "set_margin_mode": {},
