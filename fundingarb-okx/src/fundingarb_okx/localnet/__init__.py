@@ -1,9 +1,9 @@
 """An offline OKX: v5 REST and websocket protocol of USDT-margined perpetual swaps in a futures-mode account.
 
 Written from OKX's public documentation, not from the adapter beside it. ``dialect`` puts it together; ``market``,
-``trade``, ``orders``, ``account`` and ``bills`` answer REST (``trade`` also the order operations of the private
-websocket); ``render`` writes orders, fills, positions and the balance for REST and streams alike; ``journal`` derives
-from fills what OKX shows beside them; ``codes`` maps refusals and injected faults to codes.
+``tape``, ``trade``, ``orders``, ``account`` and ``bills`` answer REST (``trade`` also the orders of the private
+websocket); ``render`` and ``holdings`` write orders, fills, positions and the balance for REST and streams alike;
+``journal`` derives from fills what OKX shows beside them; ``codes`` maps refusals and injected faults to codes.
 
 Sizes are contracts everywhere, as on OKX: the truth counts what the exchange's order field counts, and
 ``Instrument.contract_size`` is ``ctVal`` times ``ctMult``.

@@ -10,8 +10,9 @@ from fundingarb.localnet.truth.rules import FeeTier
 from fundingarb.localnet.truth.types import MarginMode, Reason, Refused
 from fundingarb_okx.localnet import market
 from fundingarb_okx.localnet.desk import SWAP, Desk
+from fundingarb_okx.localnet.holdings import balance_row, position_row
 from fundingarb_okx.localnet.journal import Closed
-from fundingarb_okx.localnet.render import balance_row, position_row, user_id
+from fundingarb_okx.localnet.render import user_id
 from fundingarb_okx.localnet.wire import (
     decimals_of,
     identifiers,

@@ -9,8 +9,8 @@ from fundingarb.localnet.streams import encode
 from fundingarb.localnet.truth.rules import Instrument
 from fundingarb.localnet.truth.views import Candle
 from fundingarb_okx.localnet.desk import Desk
-from fundingarb_okx.localnet.market import BARS, Kind, candle_row
 from fundingarb_okx.localnet.stream import OkxSession, Stream, unknown_channel
+from fundingarb_okx.localnet.tape import BARS, Kind, candle_row
 
 __all__ = ["BusinessStream"]
 

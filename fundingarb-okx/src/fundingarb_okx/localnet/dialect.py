@@ -26,7 +26,7 @@ from fundingarb.localnet.truth.events import (
 from fundingarb.localnet.truth.rules import Instrument, VenueRules
 from fundingarb.localnet.truth.types import Credentials, Refused
 from fundingarb.localnet.venue import Venue
-from fundingarb_okx.localnet import account, bills, market, orders, trade
+from fundingarb_okx.localnet import account, bills, market, orders, tape, trade
 from fundingarb_okx.localnet.auth import authenticate, new_credentials
 from fundingarb_okx.localnet.business_stream import BusinessStream
 from fundingarb_okx.localnet.codes import failure_outcome, is_order_code, refusal
@@ -85,13 +85,13 @@ _PUBLIC = (
     _PublicPath("/market/tickers", "ticker.read", "20/2", market.tickers),
     _PublicPath("/market/ticker", "ticker.read", "20/2", market.ticker),
     _PublicPath("/market/index-tickers", "ticker.read", "20/2", market.index_tickers),
-    _PublicPath("/market/books", "book.read", "40/2", market.books),
-    _PublicPath("/market/books-full", "book.read", "10/2", market.books_full),
-    _PublicPath("/market/trades", "trades.read", "60/2", market.trades),
-    _PublicPath("/market/candles", "candles.read", "40/2", market.candles),
-    _PublicPath("/market/history-candles", "candles.read", "20/2", market.candles),
-    _PublicPath("/market/mark-price-candles", "candles.read", "20/2", market.mark_candles),
-    _PublicPath("/market/index-candles", "candles.read", "20/2", market.index_candles),
+    _PublicPath("/market/books", "book.read", "40/2", tape.books),
+    _PublicPath("/market/books-full", "book.read", "10/2", tape.books_full),
+    _PublicPath("/market/trades", "trades.read", "60/2", tape.trades),
+    _PublicPath("/market/candles", "candles.read", "40/2", tape.candles),
+    _PublicPath("/market/history-candles", "candles.read", "20/2", tape.candles),
+    _PublicPath("/market/mark-price-candles", "candles.read", "20/2", tape.mark_candles),
+    _PublicPath("/market/index-candles", "candles.read", "20/2", tape.index_candles),
     _PublicPath("/system/status", "time.read", "1/5", market.system_status),
 )
 _PRIVATE = (

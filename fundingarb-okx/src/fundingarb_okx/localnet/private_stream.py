@@ -20,8 +20,9 @@ from fundingarb_okx.localnet import account, trade
 from fundingarb_okx.localnet.codes import failure_outcome, is_order_code
 from fundingarb_okx.localnet.contracts import family
 from fundingarb_okx.localnet.desk import SWAP, Desk
+from fundingarb_okx.localnet.holdings import balance_row, position_row
 from fundingarb_okx.localnet.journal import Record
-from fundingarb_okx.localnet.render import balance_row, order_event, position_row, user_id
+from fundingarb_okx.localnet.render import order_event, user_id
 from fundingarb_okx.localnet.stream import OkxSession, Stream, unknown_channel
 from fundingarb_okx.localnet.trade import AMEND, CANCEL, LARGEST_BATCH, PLACE, Operation
 from fundingarb_okx.localnet.wire import ApiError, dumps, money

@@ -17,7 +17,7 @@ from fundingarb.localnet.streams import encode
 from fundingarb.localnet.truth.events import Liquidated
 from fundingarb.localnet.truth.types import Side
 from fundingarb.localnet.truth.views import BookView
-from fundingarb_okx.localnet import market
+from fundingarb_okx.localnet import market, tape
 from fundingarb_okx.localnet.contracts import family
 from fundingarb_okx.localnet.desk import KINDS, SWAP, Desk
 from fundingarb_okx.localnet.stream import OkxSession, Stream, unknown_channel
@@ -64,7 +64,7 @@ def checksum(book: BookView) -> int:
 def _changes(before: Levels, now: Levels) -> list[list[str]]:
     """Levels that appeared or changed, and with size 0 those that went."""
     old, new = dict(before), dict(now)
-    changed = market.levels([(price, size) for price, size in now if old.get(price) != size])
+    changed = tape.levels([(price, size) for price, size in now if old.get(price) != size])
     return changed + [[plain(price), "0", "0", "0"] for price, _ in before if price not in new]
 
 
@@ -85,6 +85,7 @@ class _State:
     rows: dict[str, Any] = field(default_factory=dict)
     sent: dict[str, int] = field(default_factory=dict)
     trades: dict[str, str] = field(default_factory=dict)
+    prices: dict[str, Decimal] = field(default_factory=dict)
 
 
 def _still(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,6 +106,10 @@ class PublicStream(Stream):
             "index-tickers": lambda name: market.index_row(desk, desk.find(desk.by_family[name])),
             "open-interest": lambda name: market.open_interest_row(desk, desk.find(name)),
             "price-limit": lambda name: market.price_limit_row(desk, desk.find(name)),
+        }
+        self._prices: dict[str, Callable[[str], Decimal]] = {
+            "mark-price": desk.truth.mark,
+            "index-tickers": lambda name: desk.truth.index(desk.by_family[name]),
         }
         every = desk.venue.every
         every(1.0, self._publish_funding)
@@ -164,12 +169,23 @@ class PublicStream(Stream):
     def _publish_rows(self, channel: str, at_least: int | None) -> None:
         """Send what changed, and after ``at_least`` what did not."""
         for topic in self.hub.topics(f"{channel}:"):
-            row = self._rows[channel](topic.partition(":")[2])
-            before, sent = self._state.rows.get(topic), self._state.sent.get(topic, 0)
+            name, sent = topic.partition(":")[2], self._state.sent.get(topic, 0)
             late = at_least is not None and self.desk.truth.now_ms - sent >= at_least
+            if not late and not self._moved(channel, name, topic):
+                continue
+            before, row = self._state.rows.get(topic), self._rows[channel](name)
             if before is None or late or _still(before) != _still(row):
                 self._remember(topic, row)
                 self.hub.publish(topic, self._frame(topic, row))
+
+    def _moved(self, channel: str, name: str, topic: str) -> bool:
+        """Whether the price that a channel is about is another one; true where that would have to be looked up."""
+        price = self._prices.get(channel)
+        if price is None:
+            return True
+        before, now = self._state.prices.get(topic), price(name)
+        self._state.prices[topic] = now
+        return before != now
 
     def _publish_funding(self) -> None:
         """Every so often, and at once when the next settlement is another one."""
@@ -190,8 +206,8 @@ class PublicStream(Stream):
 
     def _whole(self, channel: str, name: str, view: BookView, previous: int) -> dict[str, Any]:
         row: dict[str, Any] = {
-            "asks": market.levels(view.asks),
-            "bids": market.levels(view.bids),
+            "asks": tape.levels(view.asks),
+            "bids": tape.levels(view.bids),
             "ts": self.desk.stamp(),
             "seqId": view.version,
         }
@@ -252,7 +268,7 @@ class PublicStream(Stream):
             fresh = trades[known.index(last) + 1 :] if last in known else trades
             for trade in fresh:
                 self._state.trades[topic] = trade.id
-                row = market.trade_row(instrument, trade) | {"count": "1", "seqId": trade.time_ms}
+                row = tape.trade_row(instrument, trade) | {"count": "1", "seqId": trade.time_ms}
                 self.hub.publish(topic, self._frame(topic, row))
 
     def liquidated(self, event: Liquidated) -> None:
