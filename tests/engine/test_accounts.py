@@ -188,7 +188,8 @@ async def test_a_fill_that_was_nobodys_is_adopted_once_its_order_is_known() -> N
     record = desk.state.hedges[HEDGE_ID].orders[0]
     number = record.exchange_order_id
     unknown = replace(record, state=OrderState.UNKNOWN, filled=D(0), exchange_order_id="")
-    desk.state.drop_order(record)
+    desk.state.hedges[HEDGE_ID] = replace(desk.state.hedges[HEDGE_ID], orders=())
+    desk.state._owner.clear()
     desk.state._named.clear()
     desk.state.put_order(unknown)
     original = desk.alpha.get_fills

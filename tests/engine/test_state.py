@@ -8,7 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from tests.domain.make import NOW, D, fill, filled, hedge, order
+from tests.domain.make import NOW, D, fill, filled, hedge
 
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Mode, OrderRecord
@@ -98,17 +98,6 @@ def test_a_strangers_fill_belongs_to_nobody() -> None:
 
 def payment(at: datetime, account: str = "alpha") -> FundingPayment:
     return FundingPayment(account, account, "BTC-USDT", at, Decimal(1), "USDT", at)
-
-
-def test_a_dropped_order_leaves_no_trace() -> None:
-    made = hedge(filled(LONG, ENTRY, "10"))
-    state = state_with(made)
-    row = order(made, SHORT, Purpose.HEDGE, "10", state=OrderState.INTENDED)
-    state.put_order(row)
-    state.drop_order(row)
-    assert only(state) == made
-    assert state.dirty_orders == {}
-    assert state.owner(row.client_id) is None
 
 
 def test_hedges_are_forgotten_when_their_tombstones_are() -> None:

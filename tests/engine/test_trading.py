@@ -176,7 +176,9 @@ async def test_nothing_is_sent_while_the_store_fails_and_it_goes_on_when_it_answ
         await made.until(lambda: made.bot.loop.store_error)
         await anyio.sleep(20)
         assert made.sent(made.alpha) == []
-        assert not [order for hedge in bot.state.hedges.values() for order in hedge.orders]
+        tried = [order for hedge in bot.state.hedges.values() for order in hedge.orders]
+        assert [order.state for order in tried] == [OrderState.CANCELLED] * len(tried)
+        assert len(tried) <= 1
         assert "disk full" in bot.loop.entries_off_reason
         assert titles(sink).count("Database Unavailable") == 1
         made.store.failing = None
@@ -207,8 +209,11 @@ async def test_a_ledger_that_cannot_be_stored_is_told_and_turns_entries_off() ->
         assert "Database Unavailable" in journalled
 
 
-async def test_an_order_whose_commit_failed_is_forgotten() -> None:
-    """The store fails exactly when the first order is to be committed: nothing was sent, so nothing is in doubt."""
+async def test_an_order_whose_commit_failed_is_over() -> None:
+    """The store fails exactly when the first order is to be committed: nothing was sent, so nothing is in doubt.
+
+    A commit that reports failure may be durable all the same, so the row says that the order is over.
+    """
     made = floor(Proposing(), retry_pause=timedelta(seconds=1))
     strategy = made.strategy
     assert isinstance(strategy, Proposing)
@@ -221,12 +226,14 @@ async def test_an_order_whose_commit_failed_is_forgotten() -> None:
         made.store.failing = "disk full"
         strategy.plans = proposing().plans
         await made.until(lambda: bot.loop.store_error)
-        assert made.hedge.orders == ()
+        (unsent,) = made.hedge.orders
+        assert (unsent.state, unsent.reason) == (OrderState.CANCELLED, "not sent: the database failed")
         assert bot.state.in_flight == set()
         await anyio.sleep(5)
         assert made.sent(made.alpha) == []
         made.store.failing = None
         await made.until(lambda: made.sent(made.alpha), within=5)
+        assert unsent in [order for batch in made.store.batches for order in batch.orders]
 
 
 async def test_what_reduces_goes_out_from_memory_while_the_store_fails_and_is_stored_when_it_answers() -> (

@@ -185,15 +185,6 @@ class BotState:
         self.dirty_orders[record.client_id] = record
         return hedge
 
-    def drop_order(self, record: OrderRecord) -> None:
-        """Forget a row whose commit failed: it was never sent."""
-        hedge = self.hedges[record.hedge_id]
-        self.hedges[hedge.id] = replace(
-            hedge, orders=tuple(o for o in hedge.orders if o.client_id != record.client_id)
-        )
-        self._owner.pop(record.client_id, None)
-        self.dirty_orders.pop(record.client_id, None)
-
     def put_intent(self, intent: Intent) -> Hedge:
         hedge = self.hedges.get(intent.id)
         hedge = Hedge(intent) if hedge is None else hedge.with_intent(intent)

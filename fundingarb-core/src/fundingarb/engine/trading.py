@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -29,6 +29,7 @@ from fundingarb.domain.events import CandidateRefused, HedgeChanged, OrderChange
 from fundingarb.domain.hedge import CloseReason, Hedge, Intent, LegPlan, Mode, OrderRecord
 from fundingarb.domain.netting import netted
 from fundingarb.domain.opportunity import HedgePlan, Refusal
+from fundingarb.domain.order import OrderState
 from fundingarb.domain.risk import Approved, approve, refuse
 from fundingarb.engine.accounts import AccountReader, prepare
 from fundingarb.engine.alerts import Announcer
@@ -457,14 +458,18 @@ class TradingLoop:
     def _store_failed(self, reason: str, placed: Sequence[OrderRecord], now: datetime) -> list[OrderRecord]:
         """What may be sent without a durable row: orders that only reduce. Entries are off until a commit succeeds.
 
-        An order that would add exposure was not sent, so it does not exist. One that reduces goes out under its
-        deterministic name, from memory; its row stays to be committed and gets there with the next one that is.
+        An order that would add exposure is not sent and is over; its row says so with the next commit, because the one
+        that failed may have been durable all the same. One that reduces goes out under its deterministic name, from
+        memory; its row stays to be committed and gets there with the next one that is.
         """
         reducing = [record for record in placed if record.reduce_only]
         for record in placed:
             if not record.reduce_only:
                 self.state.in_flight.discard(record.client_id)
-                self.state.drop_order(record)
+                unsent = "not sent: the database failed"
+                self.state.put_order(
+                    replace(record, state=OrderState.CANCELLED, reason=unsent, resolved_at=now)
+                )
         if self.store_error is None and self.books_error is None:
             self.announcer.store_failed(reason, now)
         for record in reducing:
