@@ -51,7 +51,7 @@ _NO_SUCH_ORDER = "51603"
 _PORTFOLIO_MARGIN = "59111"
 """Said when leverage is asked for in portfolio margin, where there is none."""
 
-FEES_SECONDS = 10.0
+FEES_SECONDS = 1.0
 SHORTEST_TIMER, LONGEST_TIMER = 10, 120
 """Seconds that the timer which cancels everything may be set to."""
 
@@ -283,7 +283,7 @@ class OkxAdapter(RestAdapter):
         return [messages.payment(bill, self.account, self.symbol_of(bill.instId)) for bill in bills]
 
     async def get_fee_tier(self, symbol: str) -> FeeTier:
-        """One answer has the fees of every group: those who ask within a few seconds share it."""
+        """One answer has the fees of every group: those who ask within a second share it."""
         listed = self.contracts.listed(await self.instrument(symbol))
         async with self._reading_fees:
             now = self.clock.monotonic()
