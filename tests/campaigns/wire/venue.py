@@ -27,6 +27,7 @@ from uuid import UUID
 import aiohttp
 import anyio
 from aiohttp import web
+from tests.campaigns.wire.registry import SqlRegistry
 
 from fundingarb.app import Surroundings, surroundings
 from fundingarb.domain.control import FlattenOrder
@@ -41,8 +42,7 @@ from fundingarb.localnet.serve import write_ready
 from fundingarb.localnet.server import listen, serve_app
 from fundingarb.localnet.streams import Session
 from fundingarb.simulation.exposure import Excuse
-from fundingarb.simulation.monitor import Monitor
-from fundingarb.simulation.registry import SqlRegistry
+from fundingarb.simulation.monitor import Limits, Monitor
 
 STARTUP = 60.0
 BALANCE = Decimal(1_000_000)
@@ -141,6 +141,7 @@ class Witness:
             speed=self.net.clock.speed,
             reachable=self.reachable,
             starved=Starved(os.getpid(), os.getppid()),
+            limits=Limits(proof=60.0),  # questions wait for budgets and connections here
         )
         for name, venue in self.net.venues.items():
             add = venue.hub.add

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeAlias
 
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge
@@ -15,6 +17,8 @@ from fundingarb.simulation.monitor import Breach
 from fundingarb.simulation.rules import base_units
 
 ZERO = Decimal(0)
+_Amounts: TypeAlias = "defaultdict[tuple[str, int], Counter[Decimal]]"
+"""(symbol, settlement in milliseconds) -> the amounts of its ledger rows."""
 
 
 def check_money(
@@ -73,25 +77,21 @@ def _fills(exchange: str, account: str, truth: Exchange, own: list[Fill], at: da
 def _payments(
     exchange: str, account: str, truth: Exchange, paid: list[FundingPayment], at: datetime
 ) -> list[Breach]:
-    breaches = []
-    booked: dict[tuple[str, int], Decimal] = {}
+    """Row for row: a settlement may have several, when the exchange corrected itself."""
+    booked: _Amounts = defaultdict(Counter)
+    posted: _Amounts = defaultdict(Counter)
     for row in paid:
-        key = (row.symbol, round(row.settlement.timestamp() * 1000))
-        if key in booked:
-            breaches.append(Breach("I6", at, f"{account}: funding of {row.symbol} at {row.settlement} twice"))
-        booked[key] = row.amount
+        booked[row.symbol, round(row.settlement.timestamp() * 1000)][row.amount] += 1
     for real in truth.funding_payments(account):
-        symbol = truth.instruments[real.instrument].symbol
-        mine = booked.pop((symbol, real.settlement_ms), None)
-        when = datetime.fromtimestamp(real.settlement_ms / 1000, at.tzinfo)
-        if mine is None:
-            breaches.append(Breach("I6", at, f"{account}: funding of {symbol} at {when} is not booked"))
-        elif mine != real.amount:
-            text = f"{account}: funding of {symbol} at {when} is booked as {mine}, paid was {real.amount}"
-            breaches.append(Breach("I6", at, text))
-    for symbol, _ms in booked:
-        text = f"{account}: funding of {symbol} is booked that {exchange} never paid"
-        breaches.append(Breach("I6", at, text))
+        posted[truth.instruments[real.instrument].symbol, real.settlement_ms][real.amount] += 1
+    breaches = []
+    for key in sorted(booked.keys() | posted.keys()):
+        surplus, lacking = booked[key] - posted[key], posted[key] - booked[key]
+        when = datetime.fromtimestamp(key[1] / 1000, at.tzinfo)
+        for amounts, verdict in ((surplus, "is booked, and never paid"), (lacking, "is not booked")):
+            for amount in amounts.elements():
+                text = f"{account}: {amount} of funding of {key[0]} at {when} {verdict} on {exchange}"
+                breaches.append(Breach("I6", at, text))
     return breaches
 
 

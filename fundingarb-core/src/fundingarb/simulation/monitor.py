@@ -42,15 +42,20 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """In real seconds. ``settling`` is how long an order may be under way before its outcome counts as unknown,
-    ``proof`` how much time per order its proof may be excused for, ``by_hand`` how much a person's trade excuses."""
+    """In real seconds.
+
+    ``settling`` is how long an order may be under way before its outcome counts as unknown. ``proof`` is how much time
+    per order its proof may be excused for: its expiry (up to 5 s), the read lag and three misses, asked for ever less
+    often, take 15 s, and as long again when questions get no answer. ``by_hand`` is how long a person's trade may go
+    unnoticed: the ledger may lag, and a difference counts when a second look has confirmed it.
+    """
 
     alert: float = 5.0
     flat: float = 30.0
     settling: float = 1.0
-    proof: float = 60.0
+    proof: float = 30.0
     kill_alert: float = 30.0
-    by_hand: float = 10.0
+    by_hand: float = 5.0
 
 
 def moment(time_ms: float) -> datetime:
@@ -96,7 +101,8 @@ class Monitor:
         self._kill_clock = 0.0
         self._silent: str | None = None
         self._now: datetime | None = None
-        self._unknown_since: dict[str, float] = {}
+        self._proving: dict[str, float] = {}
+        """Order -> real seconds that its proof has been excused for, or could have been."""
         self._unalerted: dict[str, tuple[Episode, Breach]] = {}
         self._by_hand: dict[str, datetime] = {}
         self._undo = [truth.subscribe(self._listener(name)) for name, truth in self.exchanges.items()]
@@ -140,10 +146,6 @@ class Monitor:
         if self._silent is not None and event.execution in ("NEW", "CANCELED", "AMENDED"):
             self._report("SILENT", at, f"{exchange}: {event.execution} {order.client_id} {self._silent}")
         instrument = self.exchanges[exchange].instruments[order.instrument]
-        if self.rules.excused(order.client_id):
-            self._by_hand[instrument.symbol] = (
-                at  # held up beyond every promise: as unforeseen as a person's trade
-            )
         if event.execution == "NEW":
             self.rules.taken(exchange, instrument, order, at, self.database_down())
         if event.fill is not None:
@@ -185,27 +187,37 @@ class Monitor:
             if exposure.episode is not None:
                 if starved:
                     exposure.pass_time(starved, Excuse.STARVED)
-                exposure.pass_time(seconds - starved, self._excuse(exposure, now))
+                left = seconds - starved
+                exposure.pass_time(left, self._excuse(exposure, left, now))
                 self._check_age(exposure, exposure.episode, now)
         if self.killed_at is not None and self.flat_at is None:
             self._check_kill(seconds, now)
 
-    def _excuse(self, exposure: Exposure, now: datetime) -> Excuse | None:
+    def _excuse(self, exposure: Exposure, seconds: float, now: datetime) -> Excuse | None:
         if not self.running():
             return Excuse.DOWN
-        heavier = exposure.heavier
-        suspects = (heavier, exposure.last_moved)
+        # the leg that has to be reduced, and the one of which the bot has to learn that it moved
+        suspects = (exposure.heavier, exposure.last_moved)
         if any(where is not None and not self.reachable(where[0]) for where in suspects):
             return Excuse.UNREACHABLE
         traded = self._by_hand.get(exposure.symbol)
         if traded is not None and (now - traded).total_seconds() / self.speed <= self.limits.by_hand:
             return Excuse.PERSON
-        moment_now = now.timestamp() / self.speed
-        for name in list(self.registry.unresolved(exposure.symbol)):
-            since = self._unknown_since.setdefault(name, moment_now)
-            if self.limits.settling <= moment_now - since <= self.limits.proof:
-                return Excuse.PROOF
-        return None
+        return self._in_doubt(exposure.symbol, seconds)
+
+    def _in_doubt(self, symbol: str, seconds: float) -> Excuse | None:
+        """I1 leaves out proof time, and the time for which the exchange that has to be asked does not answer."""
+        excuse = None
+        for name in list(self.registry.unresolved(symbol)):
+            row = self.registry.order(name)
+            places = [one for one, truth in self.exchanges.items() if row and row.account in truth.accounts]
+            if places and not any(self.reachable(one) for one in places):
+                excuse = excuse or Excuse.UNREACHABLE
+                continue
+            spent = self._proving[name] = self._proving.get(name, 0.0) + seconds
+            if self.limits.settling <= spent <= self.limits.proof:
+                excuse = Excuse.PROOF
+        return excuse
 
     def _check_age(self, exposure: Exposure, episode: Episode, now: datetime) -> None:
         for limit, name in ((self.limits.alert, "alert"), (self.limits.flat, "flat")):
@@ -256,12 +268,6 @@ class Monitor:
         """The kill switch was thrown: from now on nothing may be added, and everything has to become flat."""
         self.look(at)
         self.killed_at = self.rules.killed_at = self.killed_at or at
-
-    def resumed(self) -> None:
-        """The kill switch was released."""
-        self.rules.killed_at = None
-        self.killed_at = self.flat_at = self._kill_told = None
-        self._kill_clock = 0.0
 
     def _not_flat(self) -> list[str]:
         """Symbols that any account holds."""

@@ -33,7 +33,8 @@ def _hedge(one: HedgeReport) -> str:
     return (
         f"  {one.symbol} long {one.long} short {one.short}: {one.status.lower()}"
         f"{f' ({one.reason.lower()})' if one.reason else ''} {times}, {one.orders} orders, "
-        f"realised {one.realized:+.2f} USD\n"
+        f"realised {one.realized:+.2f} USD"
+        f"{f' without {one.awaited + one.missing} unpaid settlements' if one.awaited + one.missing else ''}\n"
         f"      unhedged at most ${one.worst_usd:,.2f}, {one.worst_seconds:.1f} s{excused}"
         f"{f'; met {met}' if met else ''}"
     )

@@ -50,7 +50,11 @@ SILENCE = 8.0
 
 @dataclass(frozen=True, slots=True)
 class HedgeReport:
-    """What became of one hedge. ``worst_usd`` and ``worst_seconds`` are of what was unhedged."""
+    """What became of one hedge. ``worst_usd`` and ``worst_seconds`` are of what was unhedged.
+
+    ``funding`` is without ``awaited`` settlements, of which the ledger has nothing yet, and ``missing`` ones,
+    of which it has nothing although it is due.
+    """
 
     id: UUID
     symbol: str
@@ -66,6 +70,8 @@ class HedgeReport:
     excused: dict[str, float]
     realized: Decimal
     funding: Decimal
+    awaited: int
+    missing: int
     met: dict[str, int]
 
 
@@ -257,7 +263,12 @@ async def _report(world: World, harm: Harm, result: Result) -> None:
 
 
 async def _hedge_report(world: World, harm: Harm, hedge: Hedge) -> HedgeReport:
-    pnl = hedge_pnl(hedge, await world.store.fills(hedge.id), await world.store.payments(hedge.id))
+    pnl = hedge_pnl(
+        hedge,
+        await world.store.fills(hedge.id),
+        await world.store.payments(hedge.id),
+        await world.store.settlements(hedge.id),
+    )
     mine = [one for one in world.monitor.episodes if one.hedge_id == hedge.id]
     excused: dict[str, float] = {}
     for episode in mine:
@@ -279,5 +290,7 @@ async def _hedge_report(world: World, harm: Harm, hedge: Hedge) -> HedgeReport:
         excused=excused,
         realized=pnl.realized,
         funding=pnl.funding,
+        awaited=pnl.awaited,
+        missing=pnl.missing,
         met=dict(harm.met.get(hedge.id, {})),
     )
