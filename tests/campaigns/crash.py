@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import queue
 import re
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +100,7 @@ class Campaign:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(workers)
         self._numbers = iter(range(10**9))
+        self._spare: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def run(self, cases: Iterable[Case]) -> list[Result]:
         return list(self._pool.map(self._run, cases))
@@ -108,11 +110,8 @@ class Campaign:
         for _ in range(ATTEMPTS):
             with self._lock:
                 folder = self._folder / f"{next(self._numbers):05d}"
-                url = f"sqlite:///{folder / 'bot.db'}"
-                if case.database == "postgresql":
-                    assert self._server is not None
-                    url = self._server.new_database()
-            result = run_case(case, folder, url)
+            with self._database(case, folder) as url:
+                result = run_case(case, folder, url)
             if result.reached or result.failures:
                 break
         with self._lock:
@@ -120,6 +119,22 @@ class Campaign:
             for failure in result.failures:
                 print(f"FAILED {case.name}\n  {failure}\n  {folder}", flush=True)
         return result
+
+    @contextmanager
+    def _database(self, case: Case, folder: Path) -> Iterator[str]:
+        """An empty database. Those on the server are used again: hundreds of them make its checkpoints take minutes."""
+        if case.database == "sqlite":
+            yield f"sqlite:///{folder / 'bot.db'}"
+            return
+        assert self._server is not None
+        try:
+            url = self._spare.get_nowait()
+            self._server.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public", url.rpartition("/")[2])
+        except queue.Empty:
+            with self._lock:
+                url = self._server.new_database()
+        yield url
+        self._spare.put(url)
 
 
 def scenario_cases(campaign: Campaign, database: str, seed: int, scenarios: Sequence[str]) -> list[Case]:

@@ -50,6 +50,8 @@ PRELOAD = (
     "psycopg",
 )
 SPEED = 60.0
+#: How often a database that does not answer is asked.
+READS = 3
 #: Real seconds: to be flat or hedged after a restart, and for its books to be in order (ledgers have request budgets);
 #: for a life of the bot to come to its armed failpoint; and to come to it when there is nothing left to do.
 FLAT, BOOKS, LIFE, LINGER = 60.0, 120.0, 90.0, 5.0
@@ -165,7 +167,7 @@ def run_case(case: Case, folder: Path, database: str) -> Result:
     with ExitStack() as stack:
         try:
             _play(case, folder, database, result, stack)
-        except AssertionError as error:
+        except (AssertionError, StoreError) as error:
             result.failures.append(str(error))
     return result
 
@@ -299,6 +301,15 @@ class Ledger:
         return found or Checkpoint(hedges=(), killed=False, config_revision=0)
 
     def _read(self, work: Callable[..., Any]) -> Any:
+        for attempt in range(READS):
+            try:
+                return self._read_once(work)
+            except StoreError:
+                if attempt + 1 == READS:
+                    raise
+        return []
+
+    def _read_once(self, work: Callable[..., Any]) -> Any:
         database = parse_url(self._url)
         if database.file is not None and not database.file.exists():
             return []
