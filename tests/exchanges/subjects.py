@@ -30,8 +30,8 @@ async def by_hand(desk: Desk, side: OrderSide, quantity: Decimal, price: Decimal
 
 DYDX = Subject(
     "dydx",
-    offline={"rate_limits": False},
     somebody=by_hand,
+    offline={"rate_limits": False, "block_time": 0.25},
     lacks={
         Capability.BUNDLES: "dYdX lists tokens in base units",
         Capability.INTERVALS: "every market settles every hour",
@@ -41,6 +41,7 @@ DYDX = Subject(
         Capability.MARGIN_MODE: "positions of a subaccount share its collateral",
         Capability.POSITION_MODE: "there is one position per market",
         Capability.KEY_PERMISSIONS: "the key of a chain account may do everything",
+        Capability.ORDER_EXPIRY: "orders expire with a block; the package's own tests show it",
         Capability.CLIENT_ID_REUSE: "a name that was used names the same order",
     },
 )

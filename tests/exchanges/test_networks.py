@@ -18,8 +18,19 @@ LOCAL = {
     "binance": {"fapi": "http://127.0.0.1:1", "sapi": "http://127.0.0.1:1", "stream": "ws://127.0.0.1:2"},
     "bybit": {"rest": "http://127.0.0.1:1", "public": "ws://127.0.0.1:2/p", "private": "ws://127.0.0.1:2/q"},
     "okx": {"rest": "http://127.0.0.1:1", "public": "ws://127.0.0.1:2/p", "private": "ws://127.0.0.1:2/q"},
-}
+    "dydx": {
+        "indexer": "http://127.0.0.1:1", "stream": "ws://127.0.0.1:2/v4/ws", "node_rpc": "http://127.0.0.1:1",
+        "node_rest": "http://127.0.0.1:1", "chain_id": "dydx-localnet-1",
+    },
+}  # fmt: skip
 REST = {
+    ("dydx", "mainnet"): {"indexer.dydx.trade", "dydx-ops-rpc.kingnodes.com", "dydx-rest.publicnode.com"},
+    ("dydx", "testnet"): {
+        "indexer.v4testnet.dydx.exchange",
+        "test-dydx-rpc.kingnodes.com",
+        "test-dydx-rest.kingnodes.com",
+    },
+    ("dydx", "localnet"): {"127.0.0.1"},
     ("binance", "testnet"): {"demo-fapi.binance.com"},
     ("bybit", "testnet"): {"api-testnet.bybit.com"},
     ("binance", "localnet"): {"127.0.0.1"},
@@ -30,6 +41,9 @@ REST = {
     ("okx", "localnet"): {"127.0.0.1"},
 }
 STREAMS = {
+    ("dydx", "mainnet"): {"indexer.dydx.trade"},
+    ("dydx", "testnet"): {"indexer.v4testnet.dydx.exchange"},
+    ("dydx", "localnet"): {"127.0.0.1"},
     ("binance", "mainnet"): {"fstream.binance.com"},
     ("binance", "testnet"): {"fstream.binancefuture.com"},
     ("binance", "localnet"): {"127.0.0.1"},
@@ -56,6 +70,8 @@ async def opened(exchange: str, network: str, endpoints: dict[str, str]) -> tupl
         }
         names = ("stream_root", "public_stream", "private_stream")
         streams = {urlsplit(getattr(inside, name)).hostname for name in names if hasattr(inside, name)}
+        if exchange == "dydx":
+            streams = {urlsplit(inside.network.stream).hostname}
     return rest, streams
 
 
@@ -108,3 +124,10 @@ async def test_streams_of_okx_that_are_of_the_other_kind_are_refused() -> None:
         await requested("mainnet", stream_url="wss://wseea.okx.com:8443", rest_url="https://eea.okx.com")
         == {}
     )
+
+
+@pytest.mark.parametrize("chain", ["dydx-mainnet-1", "dydx-testnet-4"])
+async def test_a_localnet_with_the_name_of_a_real_chain_is_refused(chain: str) -> None:
+    """What is signed for it would be worth something elsewhere."""
+    with pytest.raises(ConfigError, match="chain id of a real chain"):
+        await opened("dydx", "localnet", {**LOCAL["dydx"], "chain_id": chain})

@@ -19,7 +19,7 @@ NUMBER = number_of(NAME)
 
 def market(ticker: str, clob: str, **changes: Any) -> Json:
     return {
-        "clobPairId": clob, "ticker": ticker, "status": "ACTIVE", "oraclePrice": "43000.43", "priceChange24H": "659.9",
+        "ticker": ticker, "clobPairId": clob, "status": "ACTIVE", "oraclePrice": "43000.43", "priceChange24H": "659.9",
         "volume24H": "1292729.3605", "trades24H": 9387, "nextFundingRate": "0.0000125", "openInterest": "52.0691",
         "initialMarginFraction": "0.02", "maintenanceMarginFraction": "0.012", "atomicResolution": -10,
         "quantumConversionExponent": -9, "tickSize": "1", "stepSize": "0.0001", "stepBaseQuantums": 1000000,

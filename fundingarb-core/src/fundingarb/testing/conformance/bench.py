@@ -19,7 +19,7 @@ __all__ = ["Bench", "Result", "open_bench", "run_all"]
 
 Accounts = Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]
 
-SOON = 2.0
+SOON = 4.0
 """Real seconds before the settlement of a case that waits for one."""
 
 
