@@ -179,7 +179,7 @@ async def test_refusals_become_ccxts_errors(ex: Any) -> None:
 
 
 async def test_a_clock_that_is_wrong_is_told(ex: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ex, "nonce", lambda: round(time.time() * 1000) - 31_000)
+    monkeypatch.setattr(ex, "nonce", lambda: round(time.time() * 1000) - 60_000)
     with pytest.raises(ccxt.InvalidNonce):
         await ex.fetch_balance()
 
