@@ -56,7 +56,7 @@ READS = 3
 #: for a life of the bot to come to its armed failpoint; and to come to it when there is nothing left to do.
 FLAT, BOOKS, LIFE, LINGER = 60.0, 120.0, 90.0, 5.0
 #: Simulated start and faults of each scenario.
-START = {"settle": "2026-01-05T07:30"}
+START = {"settle": "2026-01-05T07:36"}
 FAULTS: dict[str, Sequence[dict[str, Any]]] = {
     "partial": [
         {"kind": "partial_fill", "operation": "order.place", "account": account, "fraction": 0.4, "count": 1}
@@ -208,7 +208,6 @@ def _play(case: Case, folder: Path, database: str, result: Result, stack: ExitSt
         return
     _recover(life(len(case.kills), None, None), ledger, result)
     _restart(life(len(case.kills) + 1, None, None), ledger, result)
-    ledger.check(result)
 
 
 def ends(bot: Any, run: BotRun) -> bool:
@@ -242,7 +241,7 @@ def _recover(run: BotRun, ledger: Ledger, result: Result) -> None:
 
 
 def _restart(run: BotRun, ledger: Ledger, result: Result) -> None:
-    """A second restart has nothing to do, and does nothing."""
+    """A second restart has nothing to do, and does nothing; judged while it runs, or a settlement would be missed."""
     orders = ledger.order_count()
     with process(bot_process, run) as bot:
         try:
@@ -252,6 +251,7 @@ def _restart(run: BotRun, ledger: Ledger, result: Result) -> None:
         with contextlib.suppress(AssertionError):  # the check at the end says what is missing
             wait_until("last ledger row", lambda: not ledger.unbooked(), LIFE)
         assert bot.is_alive(), f"the bot ended after the second restart: {tail(run.log)}"
+        ledger.check(result)
     sent = [line for line in lines(run.steps) if line.partition(" ")[0] in ("send", "cancel")]
     result.resent = max(len(sent), ledger.order_count() - orders)
     if result.resent:
