@@ -19,6 +19,7 @@ from fundingarb_dydx.localnet.transactions import (
     LONG_TERM,
     POST_ONLY,
     SHORT_TERM,
+    Admitted,
     BatchCancel,
     CancelOrder,
     ClobMessage,
@@ -64,7 +65,7 @@ class Checks:
         self.cancelling: set[str] = set()
         """Long-term orders whose cancellation waits for a block."""
 
-    def admit(self, data: bytes) -> tuple[ChainAccount, tuple[ClobMessage, ...]]:
+    def admit(self, data: bytes) -> Admitted:
         """Who sends what. Raises ``ChainRefused``."""
         try:
             transaction = decode_transaction(data)
@@ -75,7 +76,9 @@ class Checks:
             raise sdk(
                 18, "a transaction containing an off-chain message may not contain more than one message"
             )
-        message = messages[0]
+        message, last = messages[0], transaction.timeout_height
+        if last and self._desk.chain.height > last:
+            raise sdk(30, f"block height: {self._desk.chain.height}, timeout height: {last}")
         signer = self._signer(transaction, owner_of(message))
         stateful = not _short_term(message)
         if stateful:
@@ -85,7 +88,7 @@ class Checks:
         if stateful:
             signer.use(transaction.sequence)
             signer.stateful.append(self._desk.chain.height + 1)
-        return signer, messages
+        return Admitted(signer.name, message, last)
 
     def _signer(self, transaction: Transaction, owner: str) -> ChainAccount:
         account = self._desk.chain.accounts.get(owner)

@@ -17,6 +17,7 @@ _SDK = {
     18: "invalid request",
     19: "tx already in mempool",
     20: "mempool is full",
+    30: "tx timeout height",
     32: "incorrect account sequence",
 }
 _CLOB = {

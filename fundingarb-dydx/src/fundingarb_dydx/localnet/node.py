@@ -27,8 +27,8 @@ from fundingarb_dydx.localnet.orders import (
 from fundingarb_dydx.localnet.transactions import (
     IOC,
     POST_ONLY,
+    Admitted,
     BatchCancel,
-    ClobMessage,
     OrderId,
     PlaceOrder,
 )
@@ -84,7 +84,7 @@ class Node:
         if digest in self._taken:
             raise AlreadyInCache
         try:
-            account, messages = self._checks.admit(data)
+            admitted = self._checks.admit(data)
         except ChainRefused as refused:
             return TxResult(digest, refused.code, refused.codespace, refused.log)
         result = TxResult(digest)
@@ -92,17 +92,17 @@ class Node:
         self._waiting.append(digest)
         if len(self._taken) > KEPT:
             self._taken.popitem(last=False)
-        for message in messages:
-            self._take(account.name, message, digest)
+        self._take(admitted, digest)
         return result
 
     def transaction(self, digest: str) -> Included | None:
         """A transaction by its hash."""
         return self._taken.get(digest.upper().removeprefix("0X"))
 
-    def _take(self, account: str, message: ClobMessage, digest: str) -> None:
+    def _take(self, admitted: Admitted, digest: str) -> None:
+        message = admitted.message
         if isinstance(message, PlaceOrder):
-            self._take_order(account, message, digest)
+            self._take_order(admitted, message, digest)
         elif isinstance(message, BatchCancel):
             for order in message.ids:
                 self._take_short_cancel(order, message.good_til)
@@ -111,9 +111,9 @@ class Node:
         else:
             name = id_of(message.id)
             self._checks.cancelling.add(name)
-            self._pending.append(lambda: self._cancel(name))
+            self._pending.append(lambda: self._cancel(name, admitted.timeout_height))
 
-    def _take_order(self, account: str, message: PlaceOrder, digest: str) -> None:
+    def _take_order(self, admitted: Admitted, message: PlaceOrder, digest: str) -> None:
         desk, name = self._desk, id_of(message.id)
         old = desk.orders.get(name)
         if old is not None and old.live:
@@ -121,7 +121,7 @@ class Node:
         height = desk.chain.height
         record = Record(
             id=name,
-            account=account,
+            account=admitted.account,
             perpetual=desk.pairs[message.id.clob_pair],
             message=message,
             hash=digest,
@@ -131,7 +131,7 @@ class Node:
             created_height=height + 1,
         )
         desk.orders.add(record)
-        self._pending.append(lambda: self._place(record))
+        self._pending.append(lambda: self._place(record, admitted.timeout_height))
         if record.short_term:
             self._at_once(record)
             if record.immediate:
@@ -194,12 +194,17 @@ class Node:
             del cancels[name]
         self._block()
 
-    def _place(self, record: Record) -> None:
+    def _too_late(self, timeout_height: int) -> bool:
+        """Whether the block may not have a transaction any more: nothing comes of it then."""
+        return 0 < timeout_height < self._desk.chain.height
+
+    def _place(self, record: Record, timeout_height: int) -> None:
         """Put an order before the truth. What it refuses only the indexer tells."""
         desk = self._desk
         if not record.live:
             return
-        if record.short_term and record.message.good_til < desk.chain.height:
+        late = record.short_term and record.message.good_til < desk.chain.height
+        if late or self._too_late(timeout_height):
             self._end(record, "ORDER_REMOVAL_REASON_EXPIRED")
             return
         if record.message.id.subaccount != SUBACCOUNT:
@@ -238,10 +243,10 @@ class Node:
         ticks = (mark * (1 - BAND) / instrument.tick).to_integral_value(ROUND_FLOOR)
         return max(record.price, ticks * instrument.tick)
 
-    def _cancel(self, name: str) -> None:
+    def _cancel(self, name: str, timeout_height: int = 0) -> None:
         self._checks.cancelling.discard(name)
         record = self._desk.orders.get(name)
-        if record is not None and record.live:
+        if record is not None and record.live and not self._too_late(timeout_height):
             self._remove(record, "ORDER_REMOVAL_REASON_USER_CANCELED")
 
     def _remove(self, record: Record, removal: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fundingarb_dydx.localnet.protobuf import DecodeError, Message, blob, decode, number, text
 
 __all__ = [
+    "Admitted",
     "BatchCancel",
     "CancelOrder",
     "OrderId",
@@ -80,6 +81,15 @@ ClobMessage = PlaceOrder | CancelOrder | BatchCancel
 
 
 @dataclass(frozen=True, slots=True)
+class Admitted:
+    """A transaction that a node takes: who signed it, what it says, the last block that may have it (0: any)."""
+
+    account: str
+    message: ClobMessage
+    timeout_height: int
+
+
+@dataclass(frozen=True, slots=True)
 class Transaction:
     """A decoded transaction; ``messages`` are (type URL, bytes)."""
 
@@ -90,13 +100,16 @@ class Transaction:
     """Empty when the transaction names none."""
     sequence: int
     messages: tuple[tuple[str, bytes], ...]
+    timeout_height: int = 0
+    """The last block that may have it; 0: any."""
 
 
 def decode_transaction(data: bytes) -> Transaction:
     """Read a ``TxRaw`` (or ``Tx``, whose encoding is the same). Raises ``DecodeError``."""
     raw = decode(data).only(1, 2, 3)
     body, auth_info = raw.blob(1), raw.blob(2)
-    messages = tuple(_any(part) for part in decode(body).blobs(1))
+    decoded = decode(body)
+    messages = tuple(_any(part) for part in decoded.blobs(1))
     signers = decode(auth_info).only(1, 2, 3).blobs(1)
     signatures = raw.blobs(3)
     if not messages:
@@ -110,7 +123,9 @@ def decode_transaction(data: bytes) -> Transaction:
         if kind != PUBLIC_KEY:
             raise DecodeError(f"unable to resolve type URL {kind}")
         public_key = decode(value).blob(1)
-    return Transaction(body, auth_info, signatures[0], public_key, signer.number(3), messages)
+    return Transaction(
+        body, auth_info, signatures[0], public_key, signer.number(3), messages, decoded.number(3)
+    )
 
 
 def sign_document(transaction: Transaction, chain_id: str, account_number: int) -> bytes:

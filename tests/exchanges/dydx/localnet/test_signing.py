@@ -96,6 +96,23 @@ async def test_time_stamps_as_sequences(dydx: Dydx) -> None:
     assert dydx.sequence() == 0
 
 
+async def test_the_last_block_of_a_transaction(dydx: Dydx) -> None:
+    signer, height = dydx.main, await dydx.height()
+    assert await refusal(dydx, signer.sign(long(dydx, 1), last=height - 1)) == ("sdk", 30)
+    # taken, though no block is left that may have it: nothing comes of it, and it used a sequence up
+    assert (await dydx.broadcast(signer.sign(long(dydx, 1), last=height)))["code"] == 0
+    assert (await dydx.broadcast(signer.sign(long(dydx, 2), sequence=1, last=height + 1)))["code"] == 0
+    dydx.block()
+    assert [row["clientId"] for row in await dydx.orders()] == ["2"]
+    cancel = signer.cancel(2, time=dydx.now + 700)
+    assert (await dydx.broadcast(signer.sign(cancel, sequence=2, last=height + 1)))["code"] == 0
+    dydx.block()
+    assert [row["status"] for row in await dydx.orders()] == ["OPEN"]
+    assert (await dydx.broadcast(signer.sign(cancel, sequence=3, last=height + 9)))["code"] == 0
+    dydx.block()
+    assert [row["status"] for row in await dydx.orders()] == ["CANCELED"]
+
+
 async def test_rates_of_long_term_orders(dydx: Dydx) -> None:
     signer, now = dydx.main, round(dydx.clock.now() * 1000)
     for number in (1, 2):

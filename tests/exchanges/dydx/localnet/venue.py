@@ -125,10 +125,15 @@ class Signer:
         return packed(BATCH, message(f1=owner, f2=message(f1=pair, f2=ids), f3=block))
 
     def sign(
-        self, *messages: bytes, sequence: int = 0, chain: str = CHAIN, number: int | None = None
+        self,
+        *messages: bytes,
+        sequence: int = 0,
+        chain: str = CHAIN,
+        number: int | None = None,
+        last: int = 0,
     ) -> bytes:
-        """A transaction with these messages."""
-        body = b"".join(message(f1=one) for one in messages)
+        """A transaction with these messages, for blocks up to ``last``."""
+        body = b"".join(message(f1=one) for one in messages) + message(f3=last)
         key = packed("/cosmos.crypto.secp256k1.PubKey", message(f1=self.public))
         signer = message(f1=key, f2=message(f1=message(f1=1)), f3=sequence)
         auth = message(f1=signer, f2=message(f2=1_000_000))
