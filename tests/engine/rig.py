@@ -23,6 +23,7 @@ from fundingarb.domain.control import (
     Subject,
 )
 from fundingarb.domain.decide import ExecutionPolicy
+from fundingarb.domain.events import Alert, Delivery
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Intent, LegPlan, Mode, OrderRecord
 from fundingarb.domain.instrument import Side
@@ -67,6 +68,7 @@ class MemoryStore:
         self.commands: dict[str, Command] = {}
         self.flatten_orders: dict[str, FlattenOrder] = {}
         self.accepted: dict[tuple[str, Subject, str], Accepted] = {}
+        self.deliveries: dict[tuple[Alert, str], Delivery] = {}
 
     async def commit(self, batch: Batch) -> Committed:
         await anyio.lowlevel.checkpoint()
@@ -83,6 +85,10 @@ class MemoryStore:
             self.flatten_orders[flatten.client_id] = flatten
         for accepted in batch.accepted:
             self.accepted[(accepted.account, accepted.subject, accepted.name)] = accepted
+        for delivery in batch.deliveries:
+            stored = self.deliveries.get((delivery.alert, delivery.sink))
+            if stored is None or stored.delivered_at is None:
+                self.deliveries[delivery.alert, delivery.sink] = delivery
         fills, payments = [], []
         for fill, hedge_id in batch.fills:
             key = (fill.account, fill.symbol, fill.trade_id)
@@ -175,6 +181,10 @@ class MemoryStore:
         for refusal in await self.refusals():
             counts[refusal.gate] = counts.get(refusal.gate, 0) + 1
         return counts
+
+    async def undelivered(self, since: datetime) -> Sequence[Delivery]:
+        waiting = [row for row in self.deliveries.values() if row.delivered_at is None]
+        return [row for row in waiting if row.alert.at >= since]
 
     async def set_killed(self, killed: bool, actor: str, at: datetime) -> None:
         if self.failing is not None:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 from fundingarb.domain.control import Accepted, Command, ControlState, FlattenOrder, OpenLeg
-from fundingarb.domain.events import Alert
+from fundingarb.domain.events import Alert, Delivery
 from fundingarb.domain.funding import FundingPayment, FundingRate, SettledRate
 from fundingarb.domain.hedge import CloseReason, Hedge, Intent, OrderRecord
 from fundingarb.domain.instrument import Instrument
@@ -507,12 +507,13 @@ class Batch:
     flatten_orders: tuple[FlattenOrder, ...] = ()
     accepted: tuple[Accepted, ...] = ()
     settlements: tuple[Settlement, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
 
     def __bool__(self) -> bool:
         return any(
             (
                 self.intents, self.orders, self.fills, self.payments, self.refusals, self.alerts,
-                self.flatten_orders, self.accepted, self.settlements,
+                self.flatten_orders, self.accepted, self.settlements, self.deliveries,
             )
         )  # fmt: skip
 
@@ -593,6 +594,10 @@ class Store(Protocol):
 
     async def refusal_counts(self) -> Mapping[str, int]:
         """Gate -> how many candidates it refused."""
+        ...
+
+    async def undelivered(self, since: datetime) -> Sequence[Delivery]:
+        """Alerts from ``since`` on that a sink they were meant for has not taken, oldest first."""
         ...
 
     async def set_killed(self, killed: bool, actor: str, at: datetime) -> None: ...

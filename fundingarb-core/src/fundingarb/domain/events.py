@@ -34,6 +34,15 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """How far ``alert`` is on its way to one sink; None while the sink has not taken it."""
+
+    alert: Alert
+    sink: str
+    delivered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class HedgeChanged:
     """A hedge's intent or progress changed."""
 

@@ -36,6 +36,7 @@ from fundingarb.engine.kill import KillSwitch
 from fundingarb.engine.listings import ListingWatch
 from fundingarb.engine.manual import manual_plan
 from fundingarb.engine.markets import Markets
+from fundingarb.engine.outbox import Outbox
 from fundingarb.engine.peg import PegWatch
 from fundingarb.engine.reactions import Reactions
 from fundingarb.engine.resolve import Resolution
@@ -138,9 +139,8 @@ class Bot:
             )  # fmt: skip
             tasks.start_soon(self._keep_lease, tasks.cancel_scope)
             await tasks.start(reactions.watch_events)
-            await tasks.start(reactions.journal_alerts, self.loop.store_answered)
-            for name, sink in self.parts.sinks.items():
-                await tasks.start(reactions.deliver, name, sink)
+            outbox = Outbox(self.store, self.bus, self.clock, self.parts.sinks, self.loop.store_answered)
+            await tasks.start(outbox.run)
             await reactions.remember_liquidations()
             pegs = PegWatch(self.state, self.markets, self.parts.market_data, self.gates, self.clock)
             health = HealthWatch(
@@ -178,6 +178,8 @@ class Bot:
             await self._stop.wait()
             with anyio.move_on_after(10.0):
                 await self._settle()
+            with anyio.move_on_after(5.0):
+                await outbox.flush()
             tasks.cancel_scope.cancel()
         if self._replaced_by is not None:
             await self._say_replaced(self._replaced_by)

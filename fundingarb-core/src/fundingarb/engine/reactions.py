@@ -1,21 +1,18 @@
-"""What the bot does about what has happened: alerts, journal, liquidations. Each reaction follows a committed event."""
+"""What the bot does about what has happened: alerts, liquidations. Each reaction follows a committed event."""
 
 from __future__ import annotations
 
 import logging
-import math
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
-from fundingarb.domain.events import Alert, FillBooked, HedgeChanged, PaymentBooked, StreamChanged
+from fundingarb.domain.events import FillBooked, HedgeChanged, PaymentBooked, StreamChanged
 from fundingarb.domain.funding import expected_payment
 from fundingarb.domain.hedge import CloseReason, Hedge, Mode
 from fundingarb.domain.instrument import Side
@@ -27,14 +24,9 @@ from fundingarb.engine.markets import Markets
 from fundingarb.engine.state import BotState
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import StoreError
-from fundingarb.ports import AlertSink, Batch, Clock, Store
+from fundingarb.ports import Clock, Store
 
 log = logging.getLogger("fundingarb.reactions")
-
-JOURNAL = 1000
-"""Alerts that wait for the database at most."""
-JOURNAL_AGAIN = 1.0
-"""Real seconds until an alert that could not be stored is tried again."""
 
 
 @dataclass
@@ -76,30 +68,6 @@ class Reactions:
                     self._closed_by_exchange(event.fill, event.hedge_id)
                 elif isinstance(event, StreamChanged):
                     self.announcer.stream(event.stream, event.connected, event.reason, event.at)
-
-    async def journal_alerts(
-        self, stored: Callable[[], None], *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED
-    ) -> None:
-        """Every alert goes into the database, later if it cannot be now; ``stored`` is called whenever one has."""
-        waiting: deque[Alert] = deque(maxlen=JOURNAL)
-        with self.bus.subscribe(JOURNAL, Alert) as events:
-            task_status.started()
-            while True:
-                with anyio.move_on_after(JOURNAL_AGAIN if waiting else math.inf):
-                    event = await events.get()
-                    if isinstance(event, Alert):
-                        waiting.append(event)
-                while waiting:
-                    alert = waiting.popleft()
-                    try:
-                        await self.store.commit(Batch(alerts=(alert,)))
-                    except StoreError as error:
-                        log.warning("alert not journalled yet: %s", error)
-                        waiting.append(
-                            alert
-                        )  # behind the others: perhaps it is this one that cannot be stored
-                        break
-                    stored()
 
     async def _announce(self, hedge: Hedge, at: datetime) -> None:
         try:
@@ -162,17 +130,3 @@ class Reactions:
             )
             self.state.put_intent(intent)
             self.wake()
-
-    async def deliver(
-        self, name: str, sink: AlertSink, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED
-    ) -> None:
-        with self.bus.subscribe(1000, Alert) as events:
-            task_status.started()
-            while True:
-                event = await events.get()
-                if not isinstance(event, Alert):
-                    continue
-                try:
-                    await sink.send(event)
-                except Exception as error:  # noqa: BLE001 - a sink that fails must not stop the others
-                    log.warning("alert sink %s: %s: %s", name, type(error).__name__, error)

@@ -253,14 +253,14 @@ class Monitor:
         for symbol, exposure in self.exposures.items():
             if symbol not in text and (story is None or story.symbol != symbol):
                 continue
-            if exposure.episode is not None:
+            if exposure.episode is not None and exposure.episode.started_at <= alert.at:
                 exposure.episode.alerted_at = exposure.episode.alerted_at or alert.at
             episode, breach = self._unalerted.get(symbol, (None, None))
             if episode is not None and breach is not None and episode.started_at <= alert.at <= breach.at:
                 self.breaches.remove(breach)
                 del self._unalerted[symbol]
         if self.killed_at is not None and all(symbol in text for symbol in self._not_flat()[:1]):
-            self._kill_told = alert.at
+            self._kill_told = max(self._kill_told or alert.at, alert.at)
 
     # kill
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import Executable
 
 from fundingarb.domain.control import Accepted, Command, ControlState, FlattenOrder, Latch, Subject
-from fundingarb.domain.events import Alert
+from fundingarb.domain.events import Alert, Delivery
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Mode
 from fundingarb.domain.instrument import Side
@@ -301,6 +301,18 @@ def alerts(connection: Connection, limit: int) -> list[Alert]:
     table = tables.alerts
     query = select(table).order_by(table.c.at.desc(), table.c.id).limit(limit)
     return [rows.alert(row) for row in _fetch(connection, query)]
+
+
+def undelivered(connection: Connection, instance: str | None, since: datetime) -> list[Delivery]:
+    """Oldest first."""
+    waiting, table = tables.deliveries, tables.alerts
+    query = (
+        select(table, waiting.c.sink)
+        .join(waiting, waiting.c.alert_id == table.c.id)
+        .where(_of(waiting, instance), waiting.c.delivered_at.is_(None), table.c.at >= since)
+        .order_by(table.c.at, table.c.id, waiting.c.sink)
+    )
+    return [Delivery(rows.alert(row), row["sink"], None) for row in _fetch(connection, query)]
 
 
 def _of(table: Table, instance: str | None) -> ColumnElement[bool]:

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from fundingarb.domain.control import Accepted, Command, CommandKind, FlattenOrder, Subject
-from fundingarb.domain.events import Alert, Severity
+from fundingarb.domain.events import Alert, Delivery, Severity
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import CloseReason, Hedge, Intent, LegPlan, Mode, OrderRecord
 from fundingarb.domain.instrument import Instrument, Side
@@ -446,6 +446,16 @@ def alert(row: Row) -> Alert:
         at=row["at"],
         hedge_id=row["position_id"],
     )
+
+
+def delivery_row(delivery: Delivery, instance: str) -> dict[str, Any]:
+    """A row of ``deliveries``."""
+    return {
+        "instance": instance,
+        "alert_id": alert_row(delivery.alert)["id"],
+        "sink": delivery.sink,
+        "delivered_at": delivery.delivered_at,
+    }
 
 
 def command_row(command: Command, instance: str) -> dict[str, Any]:

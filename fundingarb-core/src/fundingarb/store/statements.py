@@ -18,6 +18,7 @@ from sqlalchemy import (
     bindparam,
     case,
     exists,
+    func,
     literal,
     literal_column,
     or_,
@@ -212,6 +213,19 @@ class Statements:
         )
         self.alert = Statement(
             insert(tables.alerts).on_conflict_do_nothing(index_elements=["id"]), dialect, names(tables.alerts)
+        )
+
+        deliveries = tables.deliveries
+        new = insert(deliveries)
+        self.delivery = Statement(
+            new.on_conflict_do_update(
+                index_elements=[column.name for column in deliveries.primary_key.columns],
+                set_={
+                    "delivered_at": func.coalesce(deliveries.c.delivered_at, new.excluded.delivered_at),
+                },
+            ),
+            dialect,
+            names(deliveries),
         )
 
         self.derived = Statement(

@@ -14,7 +14,7 @@ from uuid import UUID
 import anyio
 
 from fundingarb.domain.control import Command, ControlState, Latch
-from fundingarb.domain.events import Alert
+from fundingarb.domain.events import Alert, Delivery
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.opportunity import Refusal
@@ -121,6 +121,9 @@ class SqlStore:
 
     async def refusal_counts(self) -> Mapping[str, int]:
         return await self._reader.read(reading.refusal_counts)
+
+    async def undelivered(self, since: datetime) -> Sequence[Delivery]:
+        return await self._reader.read(partial(reading.undelivered, instance=self.instance, since=since))
 
     async def alerts(self, *, limit: int = 100) -> Sequence[Alert]:
         """Newest first."""
@@ -231,6 +234,9 @@ class InlineStore:
 
     async def refusal_counts(self) -> Mapping[str, int]:
         return self._session.read(reading.refusal_counts)
+
+    async def undelivered(self, since: datetime) -> Sequence[Delivery]:
+        return self._session.read(partial(reading.undelivered, instance=self.instance, since=since))
 
     async def alerts(self, *, limit: int = 100) -> Sequence[Alert]:
         """Newest first."""

@@ -245,6 +245,22 @@ alerts = Table(
     Column("at", Instant(), nullable=False, index=True),
 )
 
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("instance", String(8), primary_key=True),
+    Column("alert_id", Uuid(), primary_key=True),
+    Column("sink", String(NAME), primary_key=True),
+    Column("delivered_at", Instant()),
+    Index(
+        "ix_deliveries_waiting",
+        "instance",
+        sqlite_where=text("delivered_at IS NULL"),
+        postgresql_where=text("delivered_at IS NULL"),
+    ),
+)
+"""The outbox: which sinks an alert is meant for, and when each took it. Only of alerts that outlive the process."""
+
 config_revisions = Table(
     "config_revisions",
     metadata,

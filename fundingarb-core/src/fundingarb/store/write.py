@@ -83,6 +83,8 @@ class Write:
             execute(statements.accepted, rows.accepted_row(accepted, self._instance))
         for alert in batch.alerts:
             execute(statements.alert, rows.alert_row(alert))
+        for delivery in batch.deliveries:
+            execute(statements.delivery, rows.delivery_row(delivery, self._instance))
         for settlement in batch.settlements:
             execute(statements.settlement, rows.settlement_row(settlement))
 
