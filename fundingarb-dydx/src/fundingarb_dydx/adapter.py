@@ -19,7 +19,7 @@ from fundingarb.domain.order import (
     NewOrder,
     OrderReport,
 )
-from fundingarb.errors import BadMessage, ExchangeError
+from fundingarb.errors import BadMessage, ConfigError, ExchangeError
 from fundingarb.exchanges import values
 from fundingarb.exchanges.base import RestAdapter
 from fundingarb.exchanges.rest import CallFailed
@@ -32,16 +32,19 @@ from fundingarb.ports import (
     RateLimit,
     RateSink,
 )
-from fundingarb_dydx import feeds, ledger, messages, schema
+from fundingarb_dydx import feeds, ledger, margin, messages, schema
 from fundingarb_dydx.chain import Heights
 from fundingarb_dydx.errors import CODES
 from fundingarb_dydx.ledger import Books
 from fundingarb_dydx.networks import network_of
 from fundingarb_dydx.orders import OrderDesk
 from fundingarb_dydx.settings import DydxSettings
-from fundingarb_dydx.transactions import Scale
+from fundingarb_dydx.transactions import Scale, public_key_of
 
 T = TypeVar("T")
+
+LAST_SUBACCOUNT = 127
+"""Of those that share collateral between markets; the numbers beyond are for isolated positions."""
 
 COSTS: Mapping[str, Mapping[str, float]] = {
     "place_order": {"node": 1, "orders": 1, "indexer": 1},
@@ -61,6 +64,21 @@ COSTS: Mapping[str, Mapping[str, float]] = {
 }
 
 
+def subaccount_of(context: OpenContext) -> tuple[str, int]:
+    """Address and number of the subaccount; ("", 0) without one. Raises for credentials that cannot be used."""
+    if context.account is None:
+        return "", 0
+    values, name = context.account.values, context.account.name
+    address = values["api_key"].reveal()
+    if not address.startswith("dydx1"):
+        raise ConfigError(f"accounts.{name}: api_key of dydx is the chain's address, dydx1...")
+    public_key_of(values["api_secret"].reveal())
+    number = values["subaccount"].reveal() if "subaccount" in values else "0"
+    if not number.isascii() or not number.isdigit() or int(number) > LAST_SUBACCOUNT:
+        raise ConfigError(f"accounts.{name}: subaccount of dydx is a number from 0 to {LAST_SUBACCOUNT}")
+    return address, int(number)
+
+
 class DydxAdapter(RestAdapter):
     """One dYdX subaccount; see ``fundingarb.ports.ExchangeAdapter`` for what the methods promise."""
 
@@ -75,6 +93,7 @@ class DydxAdapter(RestAdapter):
     def __init__(self, settings: DydxSettings, context: OpenContext) -> None:
         self.settings = settings
         self.network = network_of(context, settings)
+        self.address, self.subaccount = subaccount_of(context)
         super().__init__(
             context,
             "dydx",
@@ -90,9 +109,6 @@ class DydxAdapter(RestAdapter):
             )
             client.signers["broadcast"] = self._broadcast
             client.signers["nodeStatus"] = self._get(f"{self.network.node_rpc}/status")
-        credentials = context.account.values if context.account else {}
-        self.address = credentials["api_key"].reveal() if credentials else ""
-        self.subaccount = int(credentials["subaccount"].reveal()) if "subaccount" in credentials else 0
         self.heights = Heights(context.clock.speed)
         self.orders = OrderDesk(self)
         self.books = Books(self)
@@ -261,7 +277,7 @@ class DydxAdapter(RestAdapter):
         found = await self._subaccount()
         if found is None or not found.openPerpetualPositions:
             return []
-        return messages.positions(found, self.account, await self.read_markets(), known)
+        return margin.positions(found, self.account, await self.read_markets(), known)
 
     async def get_balance(self) -> Balance:
         known = await self.instruments()
@@ -269,7 +285,7 @@ class DydxAdapter(RestAdapter):
         if found is None:
             return values.no_balance(self.account, messages.SETTLE)
         listed = await self.read_markets() if found.openPerpetualPositions else self._markets
-        return messages.balance(found, self.account, listed, known)
+        return margin.balance(found, self.account, listed, known)
 
     async def get_fills(self, since: datetime, symbol: str | None = None) -> Sequence[Fill]:
         await self.instruments()

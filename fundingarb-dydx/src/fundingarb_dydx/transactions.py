@@ -115,6 +115,17 @@ def cancel(
     return {"typeUrl": CANCEL, "value": body}
 
 
+def public_key_of(private_key: str) -> bytes:
+    """The public key (compressed) of a private one in hexadecimal. ``AuthenticationFailed`` for what is none."""
+    try:
+        key = coincurve.PrivateKey(bytes.fromhex(private_key.removeprefix("0x")))
+    except ValueError as error:
+        raise AuthenticationFailed(
+            "dydx: api_secret is not a secp256k1 key of 64 hexadecimal digits (the chain's key, no seed phrase)"
+        ) from error
+    return key.public_key.format(compressed=True)
+
+
 class Signer:
     """The key of one address on one chain; ``public_key`` as the chain writes it.
 
@@ -128,13 +139,7 @@ class Signer:
         self._exchange = exchange
         self._chain_id = chain_id
         self._key = private_key.removeprefix("0x")
-        try:
-            public = coincurve.PrivateKey(bytes.fromhex(self._key)).public_key.format(compressed=True)
-        except ValueError as error:
-            raise AuthenticationFailed(
-                "dydx: api_secret is not a secp256k1 key of 64 hexadecimal digits (the chain's key, no seed phrase)"
-            ) from error
-        self.public_key = base64.b64encode(public).decode()
+        self.public_key = base64.b64encode(public_key_of(private_key)).decode()
         clock: Callable[[], int] = exchange.milliseconds
         last = 0
 

@@ -14,6 +14,7 @@ from tests.exchanges.wire import Parser
 from fundingarb.domain.market import OrderBook, RateBook
 from fundingarb.exchanges.parse import decode
 from fundingarb.testing import RecordingAccountSink
+from fundingarb_dydx import margin
 from fundingarb_dydx import messages as m
 from fundingarb_dydx import schema as s
 from fundingarb_dydx.account_stream import AccountDecoder
@@ -41,7 +42,7 @@ def markets(answer: s.Markets) -> object:
 
 def subaccount(answer: s.SubaccountAnswer) -> object:
     found = answer.subaccount
-    return m.positions(found, "x", LISTED, KNOWN), m.balance(found, "x", LISTED, KNOWN)
+    return margin.positions(found, "x", LISTED, KNOWN), margin.balance(found, "x", LISTED, KNOWN)
 
 
 REST: dict[str, tuple[Parser, Any]] = {
@@ -54,7 +55,7 @@ REST: dict[str, tuple[Parser, Any]] = {
     "GET /v4/orders/{id}": (of(s.Order, order), samples.SHORT_TERM),
     "GET /v4/addresses": (of(s.SubaccountAnswer, subaccount), samples.SUBACCOUNT),
     "GET /v4/perpetualPositions": (
-        of(s.Positions, lambda a: [m.signed_size(row.side, row.size) for row in a.positions]),
+        of(s.Positions, lambda a: [margin.signed_size(row.side, row.size) for row in a.positions]),
         {"positions": [samples.POSITION]},
     ),
     "GET /v4/fills": (

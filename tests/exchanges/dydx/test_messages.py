@@ -14,7 +14,7 @@ from tests.exchanges.dydx.parsers import BTC, REST
 from fundingarb.domain.order import FillKind, OrderSide, OrderState
 from fundingarb.errors import BadMessage
 from fundingarb.exchanges.parse import decode
-from fundingarb_dydx import ledger, schema
+from fundingarb_dydx import ledger, margin, schema
 from fundingarb_dydx import messages as m
 
 D = Decimal
@@ -168,8 +168,8 @@ def test_positions_with_margin_and_liquidation_price() -> None:
 
 def test_the_documented_liquidation_price() -> None:
     """3 ETH short at 3000 with 1000 USDC and 5 % maintenance, then long: the examples of dYdX's documentation."""
-    short = m.liquidation_price(D(1000), D(-3), D(3000), D("0.05"), D(0))
-    long = m.liquidation_price(D(1000), D(3), D(3000), D("0.05"), D(0))
+    short = margin.liquidation_price(D(1000), D(-3), D(3000), D("0.05"), D(0))
+    long = margin.liquidation_price(D(1000), D(3), D(3000), D("0.05"), D(0))
     assert short is not None
     assert long is not None
     assert short == D(10000) / D("3.15")
@@ -178,7 +178,7 @@ def test_the_documented_liquidation_price() -> None:
 
 @pytest.mark.parametrize(("side", "size"), [("SHORT", "-0.25"), ("SHORT", "0.25"), ("LONG", "0.25")])
 def test_the_side_signs_a_position(side: str, size: str) -> None:
-    assert m.signed_size(side, size) == (D("-0.25") if side == "SHORT" else D("0.25"))
+    assert margin.signed_size(side, size) == (D("-0.25") if side == "SHORT" else D("0.25"))
 
 
 def test_the_wallet_has_what_positions_cost() -> None:

@@ -15,7 +15,13 @@ from tests.exchanges.dydx import samples
 from tests.exchanges.dydx.test_transactions import KEY, order, signer
 
 from fundingarb.domain.order import OrderReport, OrderState, TimeInForce
-from fundingarb.errors import AuthenticationFailed, ExchangeUnavailable, OrderRefused, OutcomeUnknown
+from fundingarb.errors import (
+    AuthenticationFailed,
+    ConfigError,
+    ExchangeUnavailable,
+    OrderRefused,
+    OutcomeUnknown,
+)
 from fundingarb.exchanges.rest import CallFailed, RestClient
 from fundingarb.ports import AccountCredentials, KeyPermissions, OpenContext, RemembersOrders, Secret
 from fundingarb.testing import FakeClock
@@ -316,3 +322,21 @@ async def test_orders_are_not_sent_without_a_height(adapter: DydxAdapter, chain:
         await adapter.place_order(order())
     with pytest.raises(ExchangeUnavailable):
         await found(adapter)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"api_key": "0xabc"}, "dydx1"),
+        ({"api_secret": "abandon ability able"}, "no seed phrase"),
+        ({"subaccount": "one"}, "from 0 to 127"),
+        ({"subaccount": "128"}, "from 0 to 127"),
+    ],
+)
+async def test_credentials_that_cannot_be_used_are_told_before_anything_is_opened(
+    changes: dict[str, str], problem: str
+) -> None:
+    values = {"api_key": samples.ADDRESS, "api_secret": KEY, **changes}
+    account = AccountCredentials("main", {name: Secret(text) for name, text in values.items()})
+    with pytest.raises((ConfigError, AuthenticationFailed), match=problem):
+        DydxAdapter(DydxSettings.model_validate({}), OpenContext("dydx", FakeClock(), "testnet", account))
