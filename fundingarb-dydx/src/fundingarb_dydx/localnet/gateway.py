@@ -82,6 +82,15 @@ def transaction_bytes(shown: str) -> bytes:
         ) from None
 
 
+async def _object(request: web.Request) -> dict[str, Any]:
+    """The JSON object of a body; an empty one when it is anything else."""
+    try:
+        found = json.loads(await request.read())
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 class Gateway:
     """RPC and REST of the chain's node."""
 
@@ -105,12 +114,11 @@ class Gateway:
 
     async def post(self, request: web.Request) -> web.StreamResponse:
         """JSON-RPC."""
-        try:
-            body = json.loads(await request.read())
-            method, params = body["method"], body.get("params") or {}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return self._error(RpcError(-32700, "Parse error. Invalid JSON", "not a JSON-RPC request"), None)
-        return self._call(str(method), params if isinstance(params, dict) else {}, body.get("id", -1))
+        body = await _object(request)
+        if not isinstance(body.get("method"), str):
+            return self._error(RpcError(-32600, "Invalid Request", "not a JSON-RPC request"), body.get("id"))
+        params = body.get("params")
+        return self._call(body["method"], params if isinstance(params, dict) else {}, body.get("id", -1))
 
     def _call(self, method: str, params: Mapping[str, Any], number: object) -> web.StreamResponse:
         work = self._methods.get(method)
@@ -265,8 +273,10 @@ class Gateway:
 
     async def broadcast(self, request: web.Request) -> web.StreamResponse:
         """``POST /cosmos/tx/v1beta1/txs``."""
-        body = json.loads(await request.read() or b"{}")
-        data = base64.b64decode(str(body.get("tx_bytes", "")))
+        try:
+            data = transaction_bytes(str((await _object(request)).get("tx_bytes", "")))
+        except RpcError as error:
+            return respond({"code": 3, "message": error.data, "details": []}, status=400)
         try:
             result = self._node.broadcast(data)
         except AlreadyInCache:
@@ -290,11 +300,12 @@ class Gateway:
             return look_at(transaction_bytes(request.query.get("tx", "")))
         if request.method != "POST":
             return None
-        body = json.loads(await request.read() or b"{}")
+        body = await _object(request)
         if name == "cosmos/tx/v1beta1/txs":
-            return look_at(base64.b64decode(str(body.get("tx_bytes", ""))))
-        if name == "" and body.get("method") in _OPERATIONS:
-            return look_at(transaction_bytes(str((body.get("params") or {}).get("tx", ""))))
+            return look_at(transaction_bytes(str(body.get("tx_bytes", ""))))
+        params = body.get("params")
+        if name == "" and body.get("method") in _OPERATIONS and isinstance(params, dict):
+            return look_at(transaction_bytes(str(params.get("tx", ""))))
         return None
 
     def refusal(self, request: web.Request, result: TxResult) -> web.StreamResponse:
