@@ -188,13 +188,15 @@ async def test_what_becomes_naked_on_the_exchange_that_is_out_is_told_and_reduce
     made = floor(sinks={"memory": sink}, retry_pause=timedelta(hours=1))
     async with made.running() as bot:
         await opened(made)
+        made.beta.fail("place_order", ExchangeUnavailable("beta: 503"), times=10_000)
         bot.state.down.add("beta")
         made.alpha.liquidate("BTC-USDT", "100", "4", FillKind.ADL)
         await anyio.sleep(8)
         assert made.position == (6, -10)
         assert [a.severity for a in sink.alerts if a.title == "Unhedged Position"] == [Severity.CRITICAL]
+        answer_again(made)
         bot.state.down.discard("beta")
-        await made.until(lambda: made.position == (6, -6), within=10)
+        await made.until(lambda: made.position == (6, -6), within=20)
 
 
 # pauses

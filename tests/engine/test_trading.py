@@ -372,7 +372,7 @@ async def test_an_order_in_doubt_is_resolved_while_the_store_fails() -> None:
 
 async def test_a_restart_resolves_an_intended_order_by_asking_and_sends_nothing_twice() -> None:
     made = floor()
-    made.alpha.script(Script(delay=100))  # accepted; the process dies before the answer
+    made.alpha.script(Script(delay=20))  # accepted; the process dies before the answer
     async with made.running():
         deafen(made.alpha)
         await made.until(lambda: made.alpha.ledger.orders)
@@ -640,12 +640,14 @@ async def test_a_manual_close_waits_for_both_exchanges_and_a_kill_does_not() -> 
     async with made.running() as bot:
         await opened(made)
         bot.state.down.add("beta")
+        made.beta.fail("place_order", ExchangeUnavailable("beta: 503"), times=10_000)
         await bot.close_hedge(HEDGE)
         await anyio.sleep(20)
         assert made.position == (10, -10)
         await bot.close_hedge(HEDGE, CloseReason.KILL)
         await made.until(lambda: made.held(made.alpha) == 0, within=5)
         assert made.held(made.beta) == -10
+        made.beta._failures["place_order"].clear()
         bot.state.down.discard("beta")
         await made.until(lambda: made.mode() is Mode.DONE)
         assert made.hedge.intent.close_reason is CloseReason.KILL

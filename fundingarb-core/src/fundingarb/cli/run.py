@@ -101,8 +101,9 @@ async def _run(config: Config, ready_file: Path | None) -> None:
             await bot.run()
             tasks.cancel_scope.cancel()
         for hedge in bot.live_hedges():
+            state = "NAKED" if hedge.unhedged else "still open"
             click.echo(
-                f"still open: {hedge.symbol} {hedge.long.filled} long on {hedge.intent.long.account}, "
+                f"{state}: {hedge.symbol} {hedge.long.filled} long on {hedge.intent.long.account}, "
                 f"{hedge.short.filled} short on {hedge.intent.short.account}; the next start goes on with it",
                 err=True,
             )

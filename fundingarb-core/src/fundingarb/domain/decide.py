@@ -61,7 +61,8 @@ class ExecutionPolicy:
     ``reprice_after`` how long an order rests at least, ``reprice_cap`` how far the mid may move against the first
     leg from where its first order saw it before the rest of the entry is given up, ``hedge_attempts`` how often the
     second leg is tried without a fill before the first is unwound, ``naked_budget`` how long a surplus may wait for
-    its hedge, ``retry_after`` the first pause between reductions that come to nothing.
+    its hedge, ``stale_after`` how long after the deadline a fill that turns up (the bot was down) is hedged rather than
+    unwound, ``retry_after`` the first pause between reductions that come to nothing.
     """
 
     slippage: Decimal = Decimal("0.002")
@@ -71,6 +72,7 @@ class ExecutionPolicy:
     hedge_attempts: int = 3
     entry_attempts: int = 20
     naked_budget: timedelta = timedelta(seconds=5)
+    stale_after: timedelta = timedelta(seconds=60)
     retry_after: timedelta = timedelta(milliseconds=250)
     post_only: bool = False
 
@@ -244,6 +246,8 @@ def _hedge_surplus(
     tries = _fruitless(hedge, second.plan.side, reduces=False)
     if tries and tries[0].state is OrderState.REFUSED:
         return give_up("second leg refused")
+    if now - hedge.intent.deadline > policy.stale_after:
+        return give_up("the entry is stale: it was filled long ago")
     if len(tries) >= policy.hedge_attempts or (tries and now - tries[-1].created_at > policy.naked_budget):
         return give_up("second leg not filled")
     if not quote.reachable:
@@ -293,7 +297,7 @@ def _even_out(
 def _close(hedge: Hedge, market: HedgeMarket, policy: ExecutionPolicy, now: datetime) -> list[Action]:
     """Drive each leg to flat on its own, reduce-only; finished when both are and every fill has been booked.
 
-    Unless it is urgent, a leg whose partner cannot be reached is reduced to the partner's size and no further.
+    Unless it is urgent, both legs are only evened out while one exchange cannot be reached.
     """
     actions: list[Action] = []
     urgent = hedge.intent.close_reason in URGENT
@@ -303,7 +307,7 @@ def _close(hedge: Hedge, market: HedgeMarket, policy: ExecutionPolicy, now: date
         if not leg.idle:
             continue
         quantity = leg.filled
-        if not urgent and not market.leg(partner.plan.side).reachable:
+        if not urgent and not (market.long.reachable and market.short.reachable):
             quantity = leg.plan.instrument.floor_quantity(leg.filled - max(partner.filled, ZERO))
         actions += _reduce(hedge, leg, quantity, Purpose.CLOSE, market, policy, now)
     if actions or not (hedge.long.idle and hedge.short.idle):
@@ -330,9 +334,10 @@ def _reduce(
     From the third on there is a pause that doubles up to 8-fold; after refusals at once and up to 64-fold, and ledger
     and position are read meanwhile: perhaps the exchange, or a person, has closed it.
     """
-    quote = market.leg(leg.plan.side)
-    if not leg.idle or quantity <= 0 or not quote.reachable:
-        return []
+    quote, urgent = market.leg(leg.plan.side), hedge.intent.close_reason in URGENT
+    pressing = urgent or leg.plan.side.sign * hedge.unhedged > 0
+    if not leg.idle or quantity <= 0 or not (quote.reachable or pressing):
+        return []  # what presses is tried all the same: order entry may work where readings do not
     tries = _fruitless(hedge, leg.plan.side, reduces=True)
     refused = bool(tries) and tries[0].state is OrderState.REFUSED
     doublings = min(len(tries) - 1, 6) if refused else min(len(tries) - 3, 3)
@@ -343,7 +348,7 @@ def _reduce(
     unfilled = sum(1 for order in tries if order.state is not OrderState.REFUSED)
     cap = min(policy.slippage * (2 ** min(unfilled, 5)), Decimal("0.05"))
     price = _marketable(leg, purpose, quote, cap)
-    if price is None and hedge.unhedged == 0 and hedge.intent.close_reason not in URGENT:
+    if price is None and not urgent and hedge.unhedged == 0:
         return []  # hedged and in no hurry: wait for a price rather than take any
     quantity = leg.plan.instrument.most(quantity, market=price is None)
     order = next_order(hedge, leg.plan.side, purpose, quantity, price, TimeInForce.IOC, quote.mid, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -14,16 +14,24 @@ import anyio
 
 from fundingarb.domain.events import Alert, FillBooked, PaymentBooked, Severity
 from fundingarb.domain.funding import LATE, FundingPayment
-from fundingarb.domain.hedge import Hedge
+from fundingarb.domain.hedge import Hedge, LegState
 from fundingarb.domain.instrument import Side
-from fundingarb.domain.order import ZERO, Fill
-from fundingarb.domain.reconcile import Difference, Modes, another_bot, compare, compare_modes
+from fundingarb.domain.order import ZERO, ExchangePosition, Fill
+from fundingarb.domain.reconcile import (
+    Difference,
+    Modes,
+    another_bot,
+    compare,
+    compare_modes,
+    expected_positions,
+)
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.byhand import trades_by_hand
+from fundingarb.engine.durable import commit
 from fundingarb.engine.gate import Priority, RequestGate
 from fundingarb.engine.settlements import hedge_of_payment
 from fundingarb.engine.state import NOT_READ, Account, BotState
-from fundingarb.errors import AuthenticationFailed, ExchangeError
+from fundingarb.errors import AuthenticationFailed, ExchangeError, FundingArbError, StoreError
 from fundingarb.ports import Batch, Clock, Store
 
 log = logging.getLogger("fundingarb.accounts")
@@ -37,6 +45,8 @@ ROUND = 2.0
 EVERYTHING = 15
 #: Until everything matches it is looked at again every so many rounds: the ledger may lag.
 MISMATCH = 3
+#: Real seconds that positions may be unread while legs are held, before that is an alert.
+UNREAD = 5.0
 #: Why entries are off after an outage, until what happened meanwhile has been read.
 NOT_READ_SINCE = "not read since the exchange was unavailable"
 #: Real seconds between two readings of positions and open orders, however often they are wanted; and the share of any
@@ -82,10 +92,13 @@ class AccountReader:
         self._patience = FIRST_PAUSE
         self._not_before = 0.0
         self._positions_due = 0.0
+        self._read_at = clock.monotonic()
+        self._rounds = 0
         earned = [gate.earned_in(account.adapter.cost(name)) for name in ("get_open_orders", "get_positions")]
         self._positions_pause = max(POSITIONS_PAUSE, sum(earned) / POSITIONS_SHARE)
         self._payments_floor = account.payments_since or started_at - OVERLAP
         self._paid: set[FundingPayment] = set()
+        self._doubtful: set[UUID] = set()
         self._booking = anyio.Lock()
         self.differences: list[Difference] = []
         self.conclusive = False
@@ -120,27 +133,8 @@ class AccountReader:
 
     async def run(self) -> None:
         """Read whatever is wanted, and everything from time to time; what the exchange lags with, ever less often."""
-        rounds = 0
         while True:
-            every = rounds % (MISMATCH if "reconcile" in self.account.halts else EVERYTHING) == 0
-            if every:
-                await self.read_modes()
-            if every or (self._want_positions and self._clock.monotonic() >= self._positions_due):
-                self._want_positions = False
-                self._positions_due = self._clock.monotonic() + self._positions_pause
-                await self.reconcile()
-            for symbol, since in self._take_wanted():
-                await self.collect_fills(symbol, since)
-            if every or self._want_fills:
-                self._want_fills = False
-                await self.collect_fills()
-            if every or self._want_payments:
-                self._want_payments = False
-                await self.collect_payments()
-            if rounds % 3 == 0 or self._want_balance or self.account.free_balance is None:
-                self._want_balance = False
-                await self.read_balance()
-            rounds += 1
+            await self._round()
             self._hint = anyio.Event()
             if not (self._want_fills or self._want_payments):
                 pause = ROUND if not self._wanted else self._patience
@@ -149,6 +143,90 @@ class AccountReader:
                 with anyio.move_on_after(pause):
                     await self._hint.wait()
             await anyio.sleep(0.05)
+
+    async def _round(self) -> None:
+        """Read what is due, each whatever became of the others; the first failure is raised at the end."""
+        every = self._rounds % (MISMATCH if "reconcile" in self.account.halts else EVERYTHING) == 0
+        balance = self._rounds % 3 == 0 or self._want_balance or self.account.free_balance is None
+        self._rounds += 1
+        steps: list[Callable[[], Awaitable[object]]] = [
+            partial(self.collect_fills, symbol, since) for symbol, since in self._take_wanted()
+        ]
+        if every or self._want_fills:
+            self._want_fills = False
+            steps.append(self.collect_fills)
+        if every:
+            steps.append(self.read_modes)
+        if every or (self._want_positions and self._clock.monotonic() >= self._positions_due):
+            self._want_positions = False
+            self._positions_due = self._clock.monotonic() + self._positions_pause
+            steps.append(self._reconcile_or_tell)
+        elif self._legs():
+            steps.append(self._glance)
+        if every or self._want_payments:
+            self._want_payments = False
+            steps.append(self.collect_payments)
+        if balance:
+            self._want_balance = False
+            steps.append(self.read_balance)
+        failures = []
+        for step in steps:
+            try:
+                await step()
+            except FundingArbError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def _legs(self) -> list[LegState]:
+        """The legs of live hedges on this account that hold something."""
+        return [
+            leg
+            for hedge in self._state.live()
+            for leg in (hedge.long, hedge.short)
+            if leg.plan.account == self.account.name and leg.filled
+        ]
+
+    async def _glance(self) -> None:
+        """Whether the legs held here are as large as we think; reads everything when one is not.
+
+        Streams tell sooner, when they work; a liquidation is not to be missed because one has gone silent.
+        """
+        before = self._fingerprint()
+        await self._read_positions()
+        if before is None or before != self._fingerprint():
+            return
+        expected, books = self._expected(), self._state.books(self.account.name)
+        for leg in self._legs():
+            symbol = leg.plan.instrument.symbol
+            wanted = expected.get(symbol, ZERO) + books.foreign(symbol)
+            position = self.account.positions.get(symbol)
+            held = ZERO if position is None else position.quantity
+            if abs(held - wanted) >= leg.plan.instrument.lot:
+                await self.reconcile()
+                return
+
+    async def _read_positions(self) -> Sequence[ExchangePosition]:
+        expected = self._expected()
+        positions = await self._read("get_positions", self.account.adapter.get_positions)
+        self._read_at = self._clock.monotonic()
+        self.account.positions = {position.symbol: position for position in positions}
+        self.account.held = expected
+        return positions
+
+    def _expected(self) -> Mapping[str, Decimal]:
+        return expected_positions(self.account.name, self._state.hedges.values())
+
+    async def _reconcile_or_tell(self) -> None:
+        """``reconcile``; positions that cannot be read while legs are held here are an alert, and a halt."""
+        try:
+            await self.reconcile()
+        except ExchangeError as error:
+            unread = self._clock.monotonic() - self._read_at
+            if self._legs() and unread > UNREAD and self.account.exchange not in self._state.down:
+                self._set_halt(f"positions not read for {UNREAD:.0f} s: {error}", "cannot be read")
+            self._want_positions = True
+            raise
 
     def _take_wanted(self) -> list[tuple[str, datetime]]:
         """Symbols to read now. While nothing new is found the next look comes later, up to ``ROUND``."""
@@ -178,16 +256,27 @@ class AccountReader:
         in the position before it is reported.
         """
         differences = await self._compare()
+        failed: StoreError | None = None  # what differs is told, and acted on, all the same
         if differences:
-            await self.collect_fills()
+            try:
+                await self.collect_fills()
+            except StoreError as error:
+                failed = error
             await anyio.sleep(SECOND_LOOK)
             differences = await self._compare()
-        if differences and await self._take_over_trades_by_hand():
-            differences = await self._compare()
+        if differences:
+            try:
+                taken_over = await self._take_over_trades_by_hand()
+            except StoreError as error:
+                failed, taken_over = error, True
+            if taken_over:
+                differences = await self._compare()
         self.conclusive = differences is not None
         if differences is not None:
             self.differences = differences
             self._set_halt("; ".join(str(difference) for difference in differences) or None)
+        if failed is not None:
+            raise failed
         return self.differences
 
     async def _compare(self) -> list[Difference] | None:
@@ -198,8 +287,7 @@ class AccountReader:
         for order in orders:  # perhaps one that was given up as lost
             if self._state.observe(order, self._clock.now()) is not None:
                 self._wake()
-        positions = await self._read("get_positions", adapter.get_positions)
-        self.account.positions = {position.symbol: position for position in positions}
+        positions = await self._read_positions()
         if before is None or before != self._fingerprint():
             return None
         for order in orders:
@@ -253,17 +341,14 @@ class AccountReader:
                 continue
             begin, symbol = hedge.intent.created_at, hedge.symbol
             fills = await self._read("get_symbol_fills", partial(adapter.get_fills, begin, symbol))
-            booked = {(fill.account, fill.trade_id) for fill in await self._store.fills(hedge.id)}
-            unbooked = [
-                fill
-                for fill in fills
-                if (fill.account, fill.trade_id) not in booked and self._state.hedge_of_fill(fill) is None
-            ]
+            unbooked = [fill for fill in fills if self._state.hedge_of_fill(fill) is None]
             trades = trades_by_hand(hedge, side, position, unbooked)
             if trades:
-                await self._book(tuple((fill, hedge.id) for fill in trades))
-                self._alert_by_hand(hedge, side)
                 taken_over = True
+                try:
+                    await self._book(tuple((fill, hedge.id) for fill in trades))
+                finally:
+                    self._alert_by_hand(hedge, side)
         return taken_over
 
     def _alert_by_hand(self, hedge: Hedge, side: Side) -> None:
@@ -320,12 +405,28 @@ class AccountReader:
             self._patience = FIRST_PAUSE
 
     async def _book(self, rows: tuple[tuple[Fill, UUID | None], ...]) -> bool:
-        """Commit fills, then take those that are new into the state; whether any was."""
-        committed = (await self._store.commit(Batch(fills=rows))).fills
+        """Commit fills, then take those that are new into the state; whether any was.
+
+        While the database does not take them, what somebody else took of a leg (a liquidation, a person) is taken into
+        the state all the same: its partner does not wait for a disk.
+        """
+        try:
+            committed = (await commit(self._store, Batch(fills=rows))).fills
+        except StoreError:
+            self._doubtful.update(hedge_id for _, hedge_id in rows if hedge_id is not None)
+            for fill, hedge_id in rows:
+                if hedge_id is not None and self._state.take_unstored(fill, hedge_id):
+                    self._bus.publish(FillBooked(fill, hedge_id))
+                    self._wake()
+            raise
         for fill, hedge_id in committed:
-            self._state.book_fill(fill, hedge_id)
+            if hedge_id not in self._doubtful:
+                self._state.book_fill(fill, hedge_id)
             self._bus.publish(FillBooked(fill, hedge_id))
-        if committed:
+        for hedge_id in self._doubtful & self._state.hedges.keys():
+            self._state.rebook(hedge_id, await self._store.fills(hedge_id))
+        if committed or self._doubtful:
+            self._doubtful.clear()
             self._wake()
         return bool(committed)
 
@@ -344,10 +445,9 @@ class AccountReader:
                 (payment, await hedge_of_payment(payment, self._state, self._store, asked_at))
                 for payment in fresh
             ]
-            committed = await self._store.commit(Batch(payments=tuple(rows)))
+            committed = await commit(self._store, Batch(payments=tuple(rows)))
+            self._state.unsettled.update(hedge_id for _, hedge_id in rows if hedge_id is not None)
             for payment, hedge_id in committed.payments:
-                if hedge_id is not None:
-                    self._state.unsettled.add(hedge_id)
                 self._bus.publish(PaymentBooked(payment, hedge_id))
             self._paid.intersection_update(payments)
             self._paid.update(payment for payment, hedge_id in rows if hedge_id is not None)
@@ -379,7 +479,9 @@ class AccountReader:
             raise
 
 
-async def prepare(account: Account, symbol: str, leverage: int, margin_mode: str, gate: RequestGate) -> None:
+async def prepare(
+    account: Account, symbol: str, leverage: int, margin_mode: str, gate: RequestGate, now: float
+) -> None:
     """Make ``account`` one-way, in ``margin_mode`` and at ``leverage`` for ``symbol``; raises when it cannot be.
 
     Position mode cannot change while anything is open, so it is checked before the first order, never after.
@@ -398,10 +500,13 @@ async def prepare(account: Account, symbol: str, leverage: int, margin_mode: str
         if modes.leverage != leverage:
             await call("set_leverage", lambda: adapter.set_leverage(symbol, leverage))
         modes = await call("get_modes", lambda: adapter.get_modes(symbol))
-    if modes.position_mode != "one-way" or (modes.leverage is not None and modes.leverage != leverage):
+    wanted = Modes("one-way", margin_mode, Decimal(leverage))
+    found = Modes(modes.position_mode, modes.margin_mode, modes.leverage)
+    differences = compare_modes(account.name, symbol, wanted, found)
+    if differences or modes.position_mode is None:
+        told = ", ".join(f"{each.subject} {each.exchange}, wanted {each.local}" for each in differences)
         raise ExchangeError(
-            f"{account.name} {symbol}: position mode {modes.position_mode}, leverage {modes.leverage}; "
-            f"wanted one-way and {leverage}. Set it on the exchange while nothing is open."
+            f"{account.name} {symbol}: {told or 'position mode unknown'}. Set it on the exchange while nothing is open."
         )
     account.leverage[symbol] = leverage
-    account.prepared.add(symbol)
+    account.prepared[symbol] = now

@@ -39,6 +39,16 @@ def lease_lost(reason: str, now: datetime) -> Alert:
     return Alert(Severity.CRITICAL, "Lease Lost", lines, now)
 
 
+def left_unhedged(hedge: Hedge, now: datetime) -> Alert:
+    lines = (
+        f"Pair: {hedge.symbol}",
+        f"Long {hedge.long.filled} on {hedge.intent.long.account}, "
+        f"short {hedge.short.filled} on {hedge.intent.short.account}",
+        "Action: none, the bot has ended; start it again at once, or run fundingarb kill",
+    )
+    return Alert(Severity.CRITICAL, "Stopped With A Naked Leg", lines, now, hedge.id)
+
+
 def unposted(pnl: HedgePnl) -> str:
     """What the ledgers have not posted yet: ``2 settlements not posted yet, expected $1.20``; empty when nothing."""
     parts = []
@@ -194,6 +204,15 @@ class Announcer:
             "Action: reducing it; see fundingarb reconcile",
         )
         self._say(Severity.CRITICAL, "Unhedged Position", lines, now, hedge)
+
+    def reduction_refused(self, order: OrderRecord, hedge: Hedge, now: datetime) -> None:
+        lines = (
+            f"Pair: {hedge.symbol}",
+            f"Leg: {order.leg.value} on {order.account}, {hedge.leg(order.leg).filled} left",
+            f"Refused: {order.reason}",
+            "Action: trying again, ever less often; put right what the exchange says, or close it there by hand",
+        )
+        self._say(Severity.CRITICAL, "Close Refused", lines, now, hedge)
 
     def in_doubt(self, order: OrderRecord, hedge: Hedge, seconds: float, now: datetime) -> None:
         lines = (

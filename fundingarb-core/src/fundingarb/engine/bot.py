@@ -14,6 +14,7 @@ import anyio.abc
 import anyio.lowlevel
 
 from fundingarb.domain.control import OpenLeg
+from fundingarb.domain.events import Alert
 from fundingarb.domain.hedge import CloseReason, Hedge, Mode
 from fundingarb.domain.instrument import Instrument
 from fundingarb.domain.market import RateBook
@@ -21,7 +22,7 @@ from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.pnl import HedgePnl, hedge_pnl
 from fundingarb.engine.account_feed import AccountFeed
 from fundingarb.engine.accounts import AccountReader
-from fundingarb.engine.alerts import Announcer, lease_lost
+from fundingarb.engine.alerts import Announcer, lease_lost, left_unhedged
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.checks import AccountChecks
 from fundingarb.engine.clock import elapsed
@@ -69,6 +70,10 @@ from fundingarb.ports import (
 
 log = logging.getLogger("fundingarb.bot")
 
+#: Real seconds that stopping waits for what is under way; and for a leg that is naked or an order in doubt, which takes
+#: as long as a proof does.
+STOP_SECONDS = 10.0
+STOP_UNEVEN = 60.0
 #: Real seconds at most before an account is read again after a failure: a leg may have lost its partner meanwhile.
 READ_AGAIN = 2.0
 
@@ -127,6 +132,8 @@ class Bot:
         next start resolves what was under way. Raises ``LeaseTaken`` when another process has taken over."""
         checkpoint = await self.store.load()
         self._take_up(checkpoint)
+        for hedge in self.state.live():
+            self.state.note_taken(hedge, await self.store.fills(hedge.id))
         for exchange, adapter in self.parts.market_data.items():
             self.gates[exchange] = RequestGate(
                 exchange, adapter.limits, self.clock, on_breaker=self._breaker_handler(exchange)
@@ -176,13 +183,20 @@ class Bot:
                 log.info("%s is up%s", name, f" at {service.url}" if service.url else "")
             self.ready.set()
             await self._stop.wait()
-            with anyio.move_on_after(10.0):
+            with anyio.move_on_after(STOP_UNEVEN):
                 await self._settle()
             with anyio.move_on_after(5.0):
                 await outbox.flush()
+            await self._say_naked()
             tasks.cancel_scope.cancel()
         if self._replaced_by is not None:
             await self._say_replaced(self._replaced_by)
+
+    async def _say_naked(self) -> None:
+        """The last word of a bot that ends although a hedge of its is uneven."""
+        for hedge in self.state.live():
+            if hedge.unhedged:
+                await self._send_now(left_unhedged(hedge, self.clock.now()))
 
     def _take_up(self, checkpoint: Checkpoint) -> None:
         """Go on from what is stored. Raises ``ConfigError`` when an open hedge needs an account that is not there."""
@@ -218,14 +232,17 @@ class Bot:
         everything.cancel()
 
     async def _say_replaced(self, reason: str) -> None:
-        alert = lease_lost(reason, self.clock.now())
+        await self._send_now(lease_lost(reason, self.clock.now()))
+        raise LeaseTaken(f"{reason}; this bot has ended, its hedges are the other one's now")
+
+    async def _send_now(self, alert: Alert) -> None:
+        """An alert of a bot that has ended: nothing delivers it any more."""
         for name, sink in self.parts.sinks.items():
             with anyio.move_on_after(5.0):
                 try:
                     await sink.send(alert)
                 except Exception as error:  # noqa: BLE001 - a sink that fails must not stop the others
                     log.warning("alert sink %s: %s: %s", name, type(error).__name__, error)
-        raise LeaseTaken(f"{reason}; this bot has ended, its hedges are the other one's now")
 
     def _count_sent(self, hedges: Sequence[Hedge]) -> None:
         """Orders of the last minute count over a restart."""
@@ -322,7 +339,10 @@ class Bot:
     async def _settle(self) -> None:
         """No resting entry is left behind, and what was filled is on disk."""
         self.loop.stopping = True
+        patient_until = self.clock.monotonic() + STOP_SECONDS
         while any(self._under_way(hedge) for hedge in self.state.live()):
+            if self.clock.monotonic() > patient_until and not any(map(self._uneven, self.state.live())):
+                break
             self.loop.wake()
             await anyio.sleep(0.05)
         for reader in self.readers.values():
@@ -345,6 +365,11 @@ class Bot:
             or bool(hedge.unhedged)
             or any(o.remaining for o in hedge.orders)
         )
+
+    @staticmethod
+    def _uneven(hedge: Hedge) -> bool:
+        """Whether one leg is heavier, or an order in doubt may have made it so."""
+        return bool(hedge.unhedged or hedge.long.unresolved or hedge.short.unresolved)
 
     def _want_payments(self, account: str) -> None:
         if account in self.readers:

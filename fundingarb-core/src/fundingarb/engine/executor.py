@@ -26,6 +26,8 @@ T = TypeVar("T")
 #: could no longer take it (its expiry) and what it took has had this much time to become visible.
 PROOF_MISSES = 3
 READ_LAG = 8.0
+#: Real seconds after which a reduction that is not to be found is repeated where orders never expire.
+REDUCE_AGAIN = 5.0
 #: Real seconds between looks at an open order: soon for one that cannot rest or is being cancelled, seldom else.
 LOOK_IOC = 0.15
 LOOK_CANCELLED = 0.5
@@ -267,10 +269,11 @@ class Executor:
         A reduction does not wait until what it might have done is visible: repeated, it still opens nothing.
         """
         expiry, since = account.adapter.order_expiry, self._missing_since.get(record.client_id)
-        if expiry is None or since is None:
+        if since is None or (expiry is None and not record.reduce_only):
             return float("inf")
+        seconds = REDUCE_AGAIN if expiry is None else expiry.total_seconds()
         lag = 0.0 if record.reduce_only else READ_LAG
-        return since + expiry.total_seconds() + lag - self._clock.monotonic()
+        return since + seconds + lag - self._clock.monotonic()
 
     async def _position_untouched(self, account: Account, symbol: str, record: OrderRecord) -> bool:
         """Whether the position speaks against the order having been filled (beyond what is known of it)."""
@@ -283,6 +286,7 @@ class Executor:
             return False
         held = sum((p.quantity for p in positions if p.symbol == symbol), ZERO)
         expected = expected_positions(account.name, self._state.hedges.values()).get(symbol, ZERO)
+        expected += self._state.books(account.name).foreign(symbol)
         more = record.side.sign * (held - expected)
         return not 0 < more <= record.quantity - record.filled
 

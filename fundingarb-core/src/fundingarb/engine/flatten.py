@@ -13,8 +13,6 @@ from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID
 
-import anyio
-
 from fundingarb.domain.control import FlattenOrder, flatten_order_id
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.instrument import Instrument
@@ -27,6 +25,7 @@ from fundingarb.domain.order import (
     TimeInForce,
 )
 from fundingarb.engine.bus import Bus
+from fundingarb.engine.durable import commit
 from fundingarb.engine.gate import GateClosed, Priority, RequestGate
 from fundingarb.engine.state import Account, BotState
 from fundingarb.errors import ExchangeError, OrderRefused, StoreError
@@ -34,9 +33,6 @@ from fundingarb.ports import Batch, Clock, Store
 
 log = logging.getLogger("fundingarb.flatten")
 T = TypeVar("T")
-
-#: Real seconds the database may take to store an order before that is sent without it.
-SAVE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +85,8 @@ class Flattener:
             await self._call(
                 Priority.CANCEL, "cancel_order", lambda: self.account.adapter.cancel_foreign(order)
             )
-        except ExchangeError as error:
-            return str(error)
+        except Exception as error:  # noqa: BLE001 - told, whatever it is
+            return self._told(error)
         return None
 
     async def reduce(self, symbol: str, quantity: Decimal, hedge_id: UUID | None = None) -> str | None:
@@ -115,8 +111,9 @@ class Flattener:
             )
         except (OrderRefused, GateClosed) as error:
             record, reason = self._over(record, OrderState.REFUSED, str(error)), str(error)
-        except ExchangeError as error:
-            record, reason = self._over(record, OrderState.UNKNOWN, str(error)), str(error)
+        except Exception as error:  # noqa: BLE001 - told, whatever it is
+            reason = self._told(error)
+            record = self._over(record, OrderState.UNKNOWN, reason)
         else:
             record = replace(
                 self._over(record, report.state, report.reason),
@@ -125,6 +122,12 @@ class Flattener:
             )
         await self._save(record)
         return reason
+
+    def _told(self, error: Exception) -> str:
+        """Why something did not work. A mistake of an adapter is no reason to stop flattening."""
+        if not isinstance(error, ExchangeError):
+            log.error("flattening %s", self.account.name, exc_info=error)
+        return str(error) or type(error).__name__
 
     def _next(self, symbol: str, quantity: Decimal, hedge_id: UUID | None) -> FlattenOrder:
         attempt = 1 + max(
@@ -154,17 +157,14 @@ class Flattener:
     async def _save(self, record: FlattenOrder, *, before: bool = False) -> None:
         self._state.flatten_orders[record.client_id] = record
         self._unsaved[record.client_id] = record
-        stored = False
-        with anyio.move_on_after(SAVE_SECONDS):
-            try:
-                await self._store.commit(Batch(flatten_orders=tuple(self._unsaved.values())))
-                stored = True
-            except StoreError as error:
-                log.warning("flatten order %s not on disk yet: %s", record.client_id, error)
-        if stored:
+        try:
+            await commit(self._store, Batch(flatten_orders=tuple(self._unsaved.values())))
+        except StoreError as error:
+            log.warning("flatten order %s not on disk yet: %s", record.client_id, error)
+            if before:
+                self._sent_from_memory(record)
+        else:
             self._unsaved.clear()
-        elif before:
-            self._sent_from_memory(record)
 
     def _sent_from_memory(self, record: FlattenOrder) -> None:
         lines = (

@@ -12,7 +12,7 @@ import anyio
 from fundingarb.domain.health import MarginRules, account_distance, position_distance
 from fundingarb.domain.hedge import CloseReason, Hedge, LegPlan, Mode
 from fundingarb.domain.instrument import floor_to
-from fundingarb.domain.order import ZERO, ExchangePosition
+from fundingarb.domain.reconcile import expected_positions
 from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.alerts import Announcer
 from fundingarb.engine.markets import Markets
@@ -23,7 +23,6 @@ from fundingarb.ports import Clock
 LOOK = 1.0
 #: A warning is repeated only after the distance has been this much (a factor) above its level.
 CLEAR = Decimal("1.25")
-NOTHING = ExchangePosition("", "", "", ZERO, ZERO)
 
 
 @dataclass
@@ -135,10 +134,5 @@ class HealthWatch:
             self.readers[each.account].want(positions=True, balance=True)
 
     def _current(self, account: Account) -> bool:
-        """Whether the positions that were read are those of now: every leg on the account is as large as we hold it."""
-        return all(
-            account.positions.get(hedge.symbol, NOTHING).quantity == leg.plan.side.sign * leg.filled
-            for hedge in self.state.live()
-            for leg in (hedge.long, hedge.short)
-            if leg.plan.account == account.name
-        )
+        """Whether nothing of ours has changed on ``account`` since its positions were read."""
+        return account.held == expected_positions(account.name, self.state.hedges.values())

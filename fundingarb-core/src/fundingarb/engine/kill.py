@@ -204,11 +204,14 @@ class KillSwitch:
             before = self._orders(name)
             try:
                 holdings = await watch.flattener.look()
-            except ExchangeError as error:
-                watch.open, watch.seen_flat = tuple(self._unread(account, watch.open, str(error))), False
+                cancelling = await self._cancel(watch, holdings)
+                closing = await self._reduce(watch, holdings)
+            except Exception as error:
+                if not isinstance(error, ExchangeError):
+                    log.exception("flattening %s", name)
+                reason = str(error) or type(error).__name__
+                watch.open, watch.seen_flat = tuple(self._unread(account, watch.open, reason)), False
                 return False
-            cancelling = await self._cancel(watch, holdings)
-            closing = await self._reduce(watch, holdings)
             watch.open = (*cancelling, *closing, *self._in_doubt(account, holdings))
             watch.flat = watch.seen_flat = not watch.open and before == self._orders(name)
             return True

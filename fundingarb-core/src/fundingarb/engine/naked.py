@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeAlias
 from uuid import UUID
 
-from fundingarb.domain.hedge import Hedge
+from fundingarb.domain.hedge import Hedge, OrderRecord
+from fundingarb.domain.instrument import Side
+from fundingarb.domain.order import OrderState
 from fundingarb.engine.alerts import Announcer
 from fundingarb.ports import Clock
 
+#: What an alert is about: a hedge, an order, a leg.
+Topic: TypeAlias = "UUID | str | tuple[UUID, Side]"
+
+#: So many reductions of a leg in a row that the exchange refused are an alert: nothing gets that leg closed.
+REFUSALS = 4
 #: An order that is in doubt for so many real seconds, longer than any proof takes, waits for a person.
 IN_DOUBT = 30.0
 #: Real seconds a leg may be unhedged before it is an alert, and between repetitions of it. Invariant I1 allows five
@@ -25,8 +33,8 @@ class NakedWatch:
 
     clock: Clock
     announcer: Announcer
-    _since: dict[UUID | str, float] = field(default_factory=dict)
-    _told: dict[UUID | str, float] = field(default_factory=dict)
+    _since: dict[Topic, float] = field(default_factory=dict)
+    _told: dict[Topic, float] = field(default_factory=dict)
 
     def look(self, hedges: Iterable[Hedge], now: datetime) -> None:
         """Take the hedges as they are; alert (CRITICAL) for each that has been unhedged, or uncertain, for too long."""
@@ -37,21 +45,43 @@ class NakedWatch:
             for hedge in hedges
             for order in (*hedge.long.unresolved, *hedge.short.unresolved)
         }
+        refused = {
+            (hedge.id, side): (hedge, refusals[0])
+            for hedge in hedges
+            for side in Side
+            if len(refusals := refused_reductions(hedge, side)) >= REFUSALS
+        }
         for memory in (self._since, self._told):
-            for gone in memory.keys() - naked.keys() - doubtful.keys():
+            for gone in memory.keys() - naked.keys() - doubtful.keys() - refused.keys():
                 del memory[gone]
         for hedge_id, hedge in naked.items():
-            if seconds := self._due(hedge_id, GRACE):
+            if (seconds := self._due(hedge_id, GRACE)) is not None:
                 self.announcer.unhedged(hedge, seconds, now)
         for name, (order, hedge) in doubtful.items():
-            if seconds := self._due(name, IN_DOUBT):
+            if (seconds := self._due(name, IN_DOUBT)) is not None:
                 self.announcer.in_doubt(order, hedge, seconds, now)
+        for key, (hedge, order) in refused.items():
+            if self._due(key, 0.0) is not None:
+                self.announcer.reduction_refused(order, hedge, now)
 
-    def _due(self, what: UUID | str, grace: float) -> float:
-        """For how many seconds this has been so, when that is to be told now; else 0."""
+    def _due(self, what: Topic, grace: float) -> float | None:
+        """For how many seconds this has been so, when that is to be told now; else None."""
         moment = self.clock.monotonic()
         seconds = moment - self._since.setdefault(what, moment)
         if seconds < grace or moment - self._told.get(what, float("-inf")) < AGAIN:
-            return 0.0
+            return None
         self._told[what] = moment
         return seconds
+
+
+def refused_reductions(hedge: Hedge, side: Side) -> list[OrderRecord]:
+    """The newest reductions of a leg that still holds something, newest first, as long as they were refused."""
+    found: list[OrderRecord] = []
+    if hedge.leg(side).filled <= 0:
+        return found
+    for order in reversed(hedge.orders):
+        if order.leg is side and order.reduce_only:
+            if order.state is not OrderState.REFUSED:
+                break
+            found.append(order)
+    return found

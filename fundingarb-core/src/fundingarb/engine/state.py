@@ -32,6 +32,8 @@ from fundingarb.ports import ExchangeAdapter, Lease, RateLimit
 TOMBSTONE = timedelta(hours=24)
 #: Why entries on an account are off before it was read for the first time.
 NOT_READ = "not read yet"
+#: Real seconds for which an account counts as set up for a symbol: then it is looked at again before the next entry.
+PREPARED_FOR = 60.0
 NOT_YET = {
     "reconcile": NOT_READ,
     "clock": "its clock was not measured yet",
@@ -45,7 +47,7 @@ class Account:
 
     ``halts`` is why entries on it are off, one line per subject; each is cleared by whoever set it. ``moves`` counts
     the hedges that were opened or closed on it, ``balance_moves`` those the balance knows of. ``positions`` are
-    what was read last, by symbol.
+    what was read last, by symbol, ``held`` what our hedges held when it was asked for.
     """
 
     name: str
@@ -53,7 +55,7 @@ class Account:
     balance: Balance | None = None
     fees: dict[str, FeeTier] = field(default_factory=dict)
     leverage: dict[str, int] = field(default_factory=dict)
-    prepared: set[str] = field(default_factory=set)
+    prepared: dict[str, float] = field(default_factory=dict)
     halts: dict[str, str] = field(default_factory=lambda: {"reconcile": NOT_READ})
     fills_since: datetime | None = None
     payments_since: datetime | None = None
@@ -61,14 +63,18 @@ class Account:
     moves: int = 0
     balance_moves: int = 0
     positions: dict[str, ExchangePosition] = field(default_factory=dict)
+    held: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def exchange(self) -> str:
         return self.adapter.name
 
-    def is_prepared(self, symbol: str, leverage: int) -> bool:
-        """Whether this account was set up for ``symbol`` at ``leverage``."""
-        return symbol in self.prepared and self.leverage.get(symbol) == leverage
+    def is_prepared(self, symbol: str, leverage: int, now: float) -> bool:
+        """Whether this account was set up for ``symbol`` at ``leverage`` shortly before ``now`` (monotonic)."""
+        return (
+            now - self.prepared.get(symbol, float("-inf")) < PREPARED_FOR
+            and self.leverage.get(symbol) == leverage
+        )
 
     @property
     def halted(self) -> str | None:
@@ -134,6 +140,7 @@ class BotState:
     instance: str = ""
     flatten_orders: dict[str, FlattenOrder] = field(default_factory=dict)
     accepted: dict[tuple[str, Subject, str], Accepted] = field(default_factory=dict)
+    taken_fills: dict[tuple[str, str], UUID] = field(default_factory=dict)
     _owner: dict[str, UUID] = field(default_factory=dict)
     _named: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -215,11 +222,56 @@ class BotState:
             booked = record.booked + fill.quantity
             self.put_order(replace(record, booked=booked, filled=max(record.filled, booked)))
         else:
-            side = next((s for s in Side if hedge.intent.leg(s).account == fill.account), None)
-            if side is not None:
-                reduces = fill.side is order_side(side, reduce=True)
-                taken = hedge.taken.get(side, ZERO) + (fill.quantity if reduces else -fill.quantity)
-                self.hedges[hedge.id] = replace(hedge, taken={**hedge.taken, side: taken})
+            self._take(hedge, fill)
+
+    def take_unstored(self, fill: Fill, hedge_id: UUID) -> bool:
+        """Take what somebody else traded of a leg although it could not be stored yet; whether that was news."""
+        hedge = self.hedges.get(hedge_id)
+        if hedge is None or not hedge.live or hedge.order(self._name_of(fill) or "") is not None:
+            return False
+        return self._take(hedge, fill)
+
+    def _take(self, hedge: Hedge, fill: Fill) -> bool:
+        side = next((s for s in Side if hedge.intent.leg(s).account == fill.account), None)
+        if side is None or (fill.account, fill.trade_id) in self.taken_fills:
+            return False
+        self.taken_fills[fill.account, fill.trade_id] = hedge.id
+        change = fill.quantity if fill.side is order_side(side, reduce=True) else -fill.quantity
+        taken = {**hedge.taken, side: hedge.taken.get(side, ZERO) + change}
+        self.hedges[hedge.id] = replace(hedge, taken=taken)
+        return True
+
+    def note_taken(self, hedge: Hedge, fills: Iterable[Fill]) -> None:
+        """These fills of ``hedge`` are in the projections already (start-up)."""
+        for fill in fills:
+            if hedge.order(self._name_of(fill) or "") is None:
+                self.taken_fills[fill.account, fill.trade_id] = hedge.id
+
+    def rebook(self, hedge_id: UUID, fills: Iterable[Fill]) -> None:
+        """Take what is stored of a hedge as it is: a commit gave no answer, and may have stored what it was given."""
+        hedge = self.hedges[hedge_id]
+        booked: dict[str, Decimal] = {}
+        taken = {side: self._gone(hedge, side) for side in Side}
+        self._forget_taken(hedge_id)
+        self.hedges[hedge_id] = replace(hedge, taken={side: gone for side, gone in taken.items() if gone})
+        for fill in fills:
+            name = self._name_of(fill) or ""
+            if hedge.order(name) is None:
+                self._take(self.hedges[hedge_id], fill)
+            else:
+                booked[name] = booked.get(name, ZERO) + fill.quantity
+        for name, quantity in booked.items():
+            record = self.hedges[hedge_id].order(name)
+            if record is not None and record.booked != quantity:
+                self.put_order(replace(record, booked=quantity, filled=max(record.filled, quantity)))
+
+    def _forget_taken(self, hedge_id: UUID) -> None:
+        self.taken_fills = {key: owner for key, owner in self.taken_fills.items() if owner != hedge_id}
+
+    def _gone(self, hedge: Hedge, side: Side) -> Decimal:
+        """What a person accepted as gone from a leg."""
+        found = self.accepted.get((hedge.intent.leg(side).account, Subject.LEG, str(hedge.id)))
+        return ZERO if found is None else found.quantity
 
     def _name_of(self, fill: Fill) -> str | None:
         """The client order id of a fill; by the exchange's own id where the ledger does not say."""
@@ -231,7 +283,7 @@ class BotState:
         if hedge is not None:
             return hedge.id
         if fill.kind is FillKind.TRADE:
-            return self._flattened_by(fill)
+            return self.taken_fills.get((fill.account, fill.trade_id)) or self._flattened_by(fill)
         return self._at(fill.account, fill.symbol, fill.at)
 
     def books(self, account: str) -> Books:
@@ -288,6 +340,7 @@ class BotState:
         ]
         for hedge in old:
             del self.hedges[hedge.id]
+            self._forget_taken(hedge.id)
             for order in hedge.orders:
                 self._owner.pop(order.client_id, None)
                 self._named.pop((order.account, order.exchange_order_id), None)

@@ -35,11 +35,12 @@ from fundingarb.engine.accounts import AccountReader, prepare
 from fundingarb.engine.alerts import Announcer
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.clock import elapsed
+from fundingarb.engine.durable import commit
 from fundingarb.engine.executor import Executor
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.naked import NakedWatch
-from fundingarb.engine.state import BotState
+from fundingarb.engine.state import Account, BotState
 from fundingarb.engine.view import TradingSettings, View
 from fundingarb.errors import ConfigError, ExchangeError, StoreError
 from fundingarb.ports import Batch, Clock, Exit, Proposals, RiskRule, Store, Strategy
@@ -48,9 +49,6 @@ log = logging.getLogger("fundingarb.trading")
 
 #: Real seconds between two looks for what is unhedged.
 NAKED_LOOK = 0.25
-
-#: Real seconds a commit may take: after that the database counts as down, and what reduces goes out without it.
-COMMIT_SECONDS = 2.0
 
 
 @dataclass
@@ -248,7 +246,7 @@ class TradingLoop:
         ready = True
         for leg in (plan.long, plan.short):
             account = self.state.accounts[leg.account]
-            if account.is_prepared(plan.symbol, leg.leverage):
+            if account.is_prepared(plan.symbol, leg.leverage, self.clock.monotonic()):
                 continue
             ready = False
             name = f"{account.name}/{plan.symbol}"
@@ -260,9 +258,7 @@ class TradingLoop:
     async def _prepare(self, name: str, leg: LegPlan, plan: HedgePlan) -> None:
         account, failed = self.state.accounts[leg.account], (leg.account, plan.symbol, leg.leverage)
         try:
-            await prepare(
-                account, plan.symbol, leg.leverage, self.settings.margin_mode, self.gates[account.exchange]
-            )
+            await self._set_up(account, plan.symbol, leg.leverage)
         except ExchangeError as error:
             self._refused(refuse(plan, "preflight", "account ready", str(error), self.clock.now()))
             self._unprepared.add(failed)
@@ -274,6 +270,10 @@ class TradingLoop:
             self._unprepared.discard(failed)
             self.wake()
 
+    async def _set_up(self, account: Account, symbol: str, leverage: int) -> None:
+        gate, now = self.gates[account.exchange], self.clock.monotonic()
+        await prepare(account, symbol, leverage, self.settings.margin_mode, gate, now)
+
     def prepare_soon(self, account: str, symbol: str, leverage: int) -> None:
         """Set ``account`` up for ``symbol`` before it is needed."""
         self.tasks.start_soon(self._prepare_early, account, symbol, leverage)
@@ -281,7 +281,7 @@ class TradingLoop:
     async def _prepare_early(self, name: str, symbol: str, leverage: int) -> None:
         account = self.state.accounts[name]
         try:
-            await prepare(account, symbol, leverage, self.settings.margin_mode, self.gates[account.exchange])
+            await self._set_up(account, symbol, leverage)
         except ExchangeError as error:
             log.info("%s %s not prepared yet: %s", name, symbol, error)
 
@@ -295,9 +295,18 @@ class TradingLoop:
         plan = approved.value
         for leg in (plan.long, plan.short):
             account = self.state.accounts[leg.account]
-            gate = self.gates[account.exchange]
-            if not account.is_prepared(plan.symbol, leg.leverage):
-                await prepare(account, plan.symbol, leg.leverage, self.settings.margin_mode, gate)
+            if not account.is_prepared(plan.symbol, leg.leverage, self.clock.monotonic()):
+                await self._set_up(account, plan.symbol, leg.leverage)
+        for leg in (plan.long, plan.short):
+            rate = self.markets.fresh_rate(leg.instrument.exchange, plan.symbol)
+            if (
+                rate is not None
+                and abs(rate.next_settlement - self.clock.now()) <= self.settings.settlement_guard
+            ):
+                raise ConfigError(
+                    f"{plan.symbol}: {leg.instrument.exchange} settles funding at {rate.next_settlement:%H:%M:%S} UTC; "
+                    "try again when that is over"
+                )
         if self.stopping or self.store_error or self.books_error or not self.state.lease.fresh:
             raise ConfigError(f"{plan.symbol}: {self.entries_off_reason}; try again when that is over")
         again = self.judge(plan, self.clock.now())
@@ -422,12 +431,7 @@ class TradingLoop:
             return False
         self.state.dirty_orders, self.state.dirty_intents = {}, {}
         try:
-            with anyio.move_on_after(COMMIT_SECONDS) as patience:
-                await self.store.commit(batch)
-            if patience.cancelled_caught:
-                raise StoreError(
-                    f"the database did not answer within {COMMIT_SECONDS:.0f} s; look at its server"
-                )
+            await commit(self.store, batch)
         except StoreError:
             self.state.dirty_orders = {**orders, **self.state.dirty_orders}
             self.state.dirty_intents = {**intents, **self.state.dirty_intents}
