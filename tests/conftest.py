@@ -11,9 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests.postgres import postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]
+
+settings.register_profile("no-deadline", deadline=None)  # how long an example takes is the machine's business
+settings.load_profile("no-deadline")
 
 ROOT = Path(__file__).resolve().parent.parent
 

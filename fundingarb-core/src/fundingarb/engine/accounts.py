@@ -98,7 +98,7 @@ class AccountReader:
         self._positions_pause = max(POSITIONS_PAUSE, sum(earned) / POSITIONS_SHARE)
         self._payments_floor = account.payments_since or started_at - OVERLAP
         self._paid: set[FundingPayment] = set()
-        self._doubtful: set[UUID] = set()
+        self._doubtful: set[tuple[str, str, str]] = set()
         self._booking = anyio.Lock()
         self.differences: list[Difference] = []
         self.conclusive = False
@@ -408,25 +408,28 @@ class AccountReader:
         """Commit fills, then take those that are new into the state; whether any was.
 
         While the database does not take them, what somebody else took of a leg (a liquidation, a person) is taken into
-        the state all the same: its partner does not wait for a disk.
+        the state all the same: its partner does not wait for a disk. What such a commit was given may be stored or not,
+        so hedges are then taken as they are stored.
         """
         try:
             committed = (await commit(self._store, Batch(fills=rows))).fills
         except StoreError:
-            self._doubtful.update(hedge_id for _, hedge_id in rows if hedge_id is not None)
+            self._doubtful.update((fill.account, fill.symbol, fill.trade_id) for fill, _ in rows)
             for fill, hedge_id in rows:
                 if hedge_id is not None and self._state.take_unstored(fill, hedge_id):
                     self._bus.publish(FillBooked(fill, hedge_id))
                     self._wake()
             raise
+        settled = {(fill.account, fill.symbol, fill.trade_id): hedge_id for fill, hedge_id in rows}
+        uncertain = {hedge_id for key, hedge_id in settled.items() if hedge_id and key in self._doubtful}
         for fill, hedge_id in committed:
-            if hedge_id not in self._doubtful:
+            if hedge_id not in uncertain:
                 self._state.book_fill(fill, hedge_id)
             self._bus.publish(FillBooked(fill, hedge_id))
-        for hedge_id in self._doubtful & self._state.hedges.keys():
+        for hedge_id in uncertain & self._state.hedges.keys():
             self._state.rebook(hedge_id, await self._store.fills(hedge_id))
-        if committed or self._doubtful:
-            self._doubtful.clear()
+        self._doubtful -= settled.keys()
+        if committed or uncertain:
             self._wake()
         return bool(committed)
 

@@ -140,7 +140,7 @@ class BotState:
     instance: str = ""
     flatten_orders: dict[str, FlattenOrder] = field(default_factory=dict)
     accepted: dict[tuple[str, Subject, str], Accepted] = field(default_factory=dict)
-    taken_fills: dict[tuple[str, str], UUID] = field(default_factory=dict)
+    taken_fills: dict[tuple[str, str, str], UUID] = field(default_factory=dict)
     _owner: dict[str, UUID] = field(default_factory=dict)
     _named: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -233,9 +233,9 @@ class BotState:
 
     def _take(self, hedge: Hedge, fill: Fill) -> bool:
         side = next((s for s in Side if hedge.intent.leg(s).account == fill.account), None)
-        if side is None or (fill.account, fill.trade_id) in self.taken_fills:
+        if side is None or (fill.account, fill.symbol, fill.trade_id) in self.taken_fills:
             return False
-        self.taken_fills[fill.account, fill.trade_id] = hedge.id
+        self.taken_fills[fill.account, fill.symbol, fill.trade_id] = hedge.id
         change = fill.quantity if fill.side is order_side(side, reduce=True) else -fill.quantity
         taken = {**hedge.taken, side: hedge.taken.get(side, ZERO) + change}
         self.hedges[hedge.id] = replace(hedge, taken=taken)
@@ -245,7 +245,7 @@ class BotState:
         """These fills of ``hedge`` are in the projections already (start-up)."""
         for fill in fills:
             if hedge.order(self._name_of(fill) or "") is None:
-                self.taken_fills[fill.account, fill.trade_id] = hedge.id
+                self.taken_fills[fill.account, fill.symbol, fill.trade_id] = hedge.id
 
     def rebook(self, hedge_id: UUID, fills: Iterable[Fill]) -> None:
         """Take what is stored of a hedge as it is: a commit gave no answer, and may have stored what it was given."""
@@ -283,7 +283,9 @@ class BotState:
         if hedge is not None:
             return hedge.id
         if fill.kind is FillKind.TRADE:
-            return self.taken_fills.get((fill.account, fill.trade_id)) or self._flattened_by(fill)
+            return self.taken_fills.get((fill.account, fill.symbol, fill.trade_id)) or self._flattened_by(
+                fill
+            )
         return self._at(fill.account, fill.symbol, fill.at)
 
     def books(self, account: str) -> Books:

@@ -81,6 +81,7 @@ class SimStore(InlineStore):
     async def load(self) -> Checkpoint:
         if self.down:
             raise self._fail("the disk is full; free some disk space")
+        self._unconfirmed = Committed()  # a new process knows of no commit that reported failure
         return await super().load()
 
     def _confirmed(self, batch: Batch, committed: Committed) -> Committed:
