@@ -56,7 +56,8 @@ async def test_what_a_kill_has_not_closed_is_named_every_thirty_seconds_and_what
     async with made.running():
         await opened(made)
         await booked(made)
-        made.beta.fail("get_positions", ExchangeUnavailable("beta: maintenance"), times=100_000)
+        for operation in ("get_positions", "place_order"):
+            made.beta.fail(operation, ExchangeUnavailable("beta: maintenance"), times=100_000)
         panel = Beside(Config(), Surroundings(made.clock), cast("SqlStore", made.store))
         command = Command(UUID(int=7), "k", CommandKind.KILL, "cli:me", made.clock.now())
         await made.store.submit_command(command)
