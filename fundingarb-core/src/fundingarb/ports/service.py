@@ -1,0 +1,111 @@
+"""What runs beside the bot: alert sinks and services, and what services may do with a bot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+from uuid import UUID
+
+from fundingarb.domain.control import OpenLeg
+from fundingarb.domain.events import Alert
+from fundingarb.domain.hedge import CloseReason, Hedge
+from fundingarb.domain.market import RateBook
+from fundingarb.domain.order import Balance
+from fundingarb.ports.context import Clock
+from fundingarb.ports.store import Store
+
+
+class AlertSink(Protocol):
+    async def send(self, alert: Alert) -> None:
+        """Deliver; raising means it was not delivered. Never called from the trading loop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStatus:
+    """One account as a person should see it; ``halted`` says why entries are off, None when they are on."""
+
+    account: str
+    exchange: str
+    balance: Balance | None
+    halted: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BotStatus:
+    """The bot at a glance. ``state`` is RUNNING, PAUSED, KILLED or STARTING; ``waiting_for`` is one sentence."""
+
+    state: str
+    network: str
+    started_at: datetime
+    last_scan: datetime | None
+    accounts: tuple[AccountStatus, ...]
+    streams: Mapping[str, bool]
+    pending_orders: int
+    waiting_for: str
+
+
+class BotHandle(Protocol):
+    """What services and an embedding program may do with a running bot. Every method may be called from its loop."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def rates(self) -> RateBook: ...
+
+    @property
+    def store(self) -> Store: ...
+
+    def status(self) -> BotStatus: ...
+
+    def live_hedges(self) -> Sequence[Hedge]: ...
+
+    async def open_hedge(self, symbol: str, long: str, short: str, size_usd: Decimal) -> UUID:
+        """Open by hand between two accounts; raises ``ConfigError`` with the refusal when a risk rule says no."""
+        ...
+
+    async def close_hedge(self, hedge_id: UUID, reason: CloseReason = CloseReason.MANUAL) -> None: ...
+
+    def pause(self) -> None:
+        """Entries off; open hedges are looked after as before."""
+        ...
+
+    def resume(self) -> None: ...
+
+    async def kill(self, actor: str) -> None:
+        """Latch the kill switch: entries off, everything on every account cancelled and closed, until released."""
+        ...
+
+    async def release(self, actor: str) -> None:
+        """Release the kill switch; raises ``ConfigError`` while something is not flat, naming it."""
+        ...
+
+    @property
+    def killed(self) -> bool:
+        """Whether the kill switch is latched."""
+        ...
+
+    @property
+    def not_flat(self) -> Sequence[OpenLeg]:
+        """What a latched kill switch has not closed yet, leg by leg with the reason."""
+        ...
+
+    @property
+    def flattened(self) -> bool:
+        """Whether the kill switch is latched and every account was seen flat."""
+        ...
+
+
+class Service(Protocol):
+    """Something that runs beside the bot (the dashboard)."""
+
+    async def start(self, bot: BotHandle) -> None:
+        """Start serving; returns once it is up. Closing the component stops it."""
+        ...
+
+    @property
+    def url(self) -> str | None: ...
