@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.exchanges.subjects import BINANCE, BYBIT, OKX
+from tests.exchanges.subjects import BINANCE, BYBIT, DYDX, OKX
 
 from fundingarb.testing.conformance import CASES, Bench, run_all
 from fundingarb.testing.conformance.pytest import AdapterConformance
@@ -32,6 +32,10 @@ class TestBybit(Committed):
 
 class TestOkx(Committed):
     subject = OKX
+
+
+class TestDydx(Committed):
+    subject = DYDX
 
 
 def test_every_case_has_its_section(root: Path) -> None:
