@@ -50,8 +50,8 @@ PRELOAD = (
     "psycopg",
 )
 SPEED = 60.0
-#: How often a database that does not answer is asked.
-READS = 3
+#: Hedges that are read, and how often a database that does not answer is asked.
+MOST, READS = 10_000, 3
 #: Real seconds: to be flat or hedged after a restart, and for its books to be in order (ledgers have request budgets);
 #: for a life of the bot to come to its armed failpoint; and to come to it when there is nothing left to do.
 FLAT, BOOKS, LIFE, LINGER = 60.0, 120.0, 90.0, 5.0
@@ -292,7 +292,7 @@ class Ledger:
         self._truth = truth
 
     def hedges(self) -> list[Hedge]:
-        found: list[Hedge] = self._read(partial(reading.hedges, instance=None, limit=100))
+        found: list[Hedge] = self._read(partial(reading.hedges, instance=None, limit=MOST))
         return found
 
     def _checkpoint(self) -> Checkpoint:
