@@ -137,14 +137,16 @@ class Campaign:
         self._spare.put(url)
 
 
-def scenario_cases(campaign: Campaign, database: str, seed: int, scenarios: Sequence[str]) -> list[Case]:
+def scenario_cases(
+    campaign: Campaign, database: str, seed: int, scenarios: Sequence[str], pair: tuple[str, str]
+) -> list[Case]:
     """One case per step of every scenario that no earlier scenario has in common with it."""
     cases, known = [], set[str]()
-    for result in campaign.run(Case(database, scenario, (), seed) for scenario in scenarios):
+    for result in campaign.run(Case(database, scenario, (), seed, pair) for scenario in scenarios):
         steps = [step for step in result.steps if worth_it(step)]
         shared = next((n for n, step in enumerate(steps) if step not in known), len(steps)) if known else 0
         known.update(steps)
-        cases += [Case(database, result.case.scenario, (step,), seed) for step in steps[shared:]]
+        cases += [replace(result.case, kills=(step,)) for step in steps[shared:]]
     return cases
 
 
@@ -191,7 +193,7 @@ def table(results: Sequence[Result]) -> str:
 
 def one_database(campaign: Campaign, database: str, options: argparse.Namespace) -> None:
     for seed in range(options.seed, options.seed + options.seeds):
-        cases = scenario_cases(campaign, database, seed, options.scenarios)
+        cases = scenario_cases(campaign, database, seed, options.scenarios, options.pair)
         say(f"{database}, seed {seed}: {len(cases)} steps")
         singles = campaign.run(cases)
         double = list(recovery_cases(singles, options.recovery))
@@ -217,6 +219,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="crash points whose restart is killed as well",
     )
     parser.add_argument("--workers", type=int, default=6, help="cases at the same time")
+    parser.add_argument(
+        "--pair",
+        type=pair_of,
+        default=Case.pair,
+        metavar="LONG-SHORT",
+        help="the exchanges of the two legs (binance-bybit)",
+    )
     parser.add_argument("--only", help="one case, by the name that was printed for it")
     parser.add_argument(
         "--folder", type=Path, help="where logs and databases go; default: a new temporary one"
@@ -245,8 +254,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def case_of(name: str) -> Case:
     """The case of a printed name."""
-    database, scenario, seed, *kills = name.split(" | ")
-    return Case(database, scenario, tuple(kills), int(seed))
+    database, scenario, seed, pair, *kills = name.split(" | ")
+    return Case(database, scenario, tuple(kills), int(seed), pair_of(pair))
+
+
+def pair_of(text: str) -> tuple[str, str]:
+    long, _, short = text.partition("-")
+    return long, short
 
 
 def report(results: Sequence[Result], folder: Path, seconds: float) -> int:

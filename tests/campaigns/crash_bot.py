@@ -58,6 +58,7 @@ class BotRun:
     database: str
     scenario: str | None = None
     kill: str | None = None
+    pair: tuple[str, str] = ("binance", "bybit")
 
     @property
     def steps(self) -> Path:
@@ -166,7 +167,7 @@ async def _kill_foreign(bot: Bot, run: BotRun) -> None:
     """There is a position that somebody opened by hand."""
     await _enter(bot, run)
     by_hand = NewOrder(BY_HAND, FOREIGN, OrderSide.BUY, Decimal(20), None, TimeInForce.IOC, reduce_only=False)
-    await bot.parts.accounts["bybit"].place_order(by_hand)
+    await bot.parts.accounts[run.pair[1]].place_order(by_hand)
     await bot.kill("the campaign")
     await _until(lambda: bot.kill_switch.flat)
 
@@ -175,13 +176,13 @@ async def _churn(bot: Bot, run: BotRun) -> None:
     """Hedge after hedge until the file ``enough`` is there, whatever the database does."""
     while not (run.folder / "enough").exists():
         try:
-            await _one_more(bot)
+            await _one_more(bot, run)
         except (ConfigError, ExchangeError, StoreError):
             await anyio.sleep(0.05)
 
 
-async def _one_more(bot: Bot) -> None:
-    hedge_id = await bot.open_hedge(SYMBOL, "binance", "bybit", SIZE)
+async def _one_more(bot: Bot, run: BotRun) -> None:
+    hedge_id = await bot.open_hedge(SYMBOL, *run.pair, SIZE)
 
     def mode() -> Mode:
         return bot.state.hedges[hedge_id].intent.mode
@@ -200,7 +201,7 @@ def _modes(bot: Bot) -> set[Mode]:
 async def _enter(bot: Bot, run: BotRun) -> None:
     while True:
         try:
-            await bot.open_hedge(SYMBOL, "binance", "bybit", SIZE)
+            await bot.open_hedge(SYMBOL, *run.pair, SIZE)
         except ConfigError:
             await anyio.sleep(0.05)
         else:

@@ -45,6 +45,8 @@ PRELOAD = (
     "fundingarb_binance.localnet.dialect",
     "fundingarb_bybit.adapter",
     "fundingarb_bybit.localnet.dialect",
+    "fundingarb_okx.adapter",
+    "fundingarb_okx.localnet.dialect",
     "ccxt.async_support",
     "alembic.command",
     "psycopg",
@@ -57,27 +59,31 @@ MOST, READS = 10_000, 3
 FLAT, BOOKS, LIFE, LINGER = 60.0, 120.0, 90.0, 5.0
 #: Simulated start and faults of each scenario.
 START = {"settle": "2026-01-05T07:36"}
-FAULTS: dict[str, Sequence[dict[str, Any]]] = {
-    "partial": [
+FAULTS: dict[str, Callable[[str, str], Sequence[dict[str, Any]]]] = {
+    "partial": lambda long, short: [
         {"kind": "partial_fill", "operation": "order.place", "account": account, "fraction": 0.4, "count": 1}
-        for account in ("binance", "bybit")
+        for account in (long, short)
     ],
-    "unwind": [{"kind": "reject", "operation": "order.place", "account": "binance"}],
+    "unwind": lambda long, short: [{"kind": "reject", "operation": "order.place", "account": long}],
 }
 
 
 @dataclass(frozen=True)
 class Case:
-    """``kills``: the failpoint of each life that ends violently; a case without any only records its steps."""
+    """``kills``: the failpoint of each life that ends violently; a case without any only records its steps.
+
+    ``pair``: the exchange to be long on, and the one to be short on.
+    """
 
     database: str
     scenario: str
     kills: tuple[str, ...] = ()
     seed: int = 7
+    pair: tuple[str, str] = ("binance", "bybit")
 
     @property
     def name(self) -> str:
-        return " | ".join((self.database, self.scenario, str(self.seed), *self.kills))
+        return " | ".join((self.database, self.scenario, str(self.seed), "-".join(self.pair), *self.kills))
 
 
 @dataclass
@@ -91,6 +97,9 @@ class Result:
     seconds: float = 0.0
     duplicates: int = 0
     resent: int = 0
+
+
+QUANTIFIED = ("positions", "open_orders", "orders", "fills")
 
 
 class Truth:
@@ -109,7 +118,12 @@ class Truth:
         urllib.request.urlopen(request, timeout=10).close()
 
     def accounts(self) -> dict[str, Any]:
+        """Every account, its quantities in base units."""
         found: dict[str, Any] = self.get("/truth")["accounts"]
+        for account in found.values():
+            for row in (each for kind in QUANTIFIED for each in account[kind]):
+                for key in {"quantity", "filled"} & set(row):
+                    row[key] = str(Decimal(row[key]) * Decimal(row["unit"]))
         return found
 
 
@@ -135,7 +149,7 @@ def localnet_process(ready: Path, log: Path, arguments: Sequence[str]) -> None:
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    main(["localnet", "--exchange", "binance", "--exchange", "bybit", "--ready-file", str(ready), *arguments])
+    main(["localnet", "--ready-file", str(ready), *arguments])
 
 
 @contextmanager
@@ -175,15 +189,16 @@ def run_case(case: Case, folder: Path, database: str) -> Result:
 def _play(case: Case, folder: Path, database: str, result: Result, stack: ExitStack) -> None:
     ready = folder / "ready.json"
     start = START.get(case.scenario, "2026-01-05T06:10")
-    arguments = ("--seed", str(case.seed), "--speed", str(SPEED), "--start", start)
+    served = [argument for exchange in case.pair for argument in ("--exchange", exchange)]
+    arguments = (*served, "--seed", str(case.seed), "--speed", str(SPEED), "--start", start)
     stack.enter_context(process(localnet_process, ready, folder / "localnet.log", arguments))
     wait_until("ready file", ready.exists, LIFE)
     truth = Truth(json.loads(ready.read_text())["control"])
-    for fault in FAULTS.get(case.scenario, ()):
+    for fault in FAULTS[case.scenario](*case.pair) if case.scenario in FAULTS else ():
         truth.post("/faults", dict(fault))
 
     def life(number: int, scenario: str | None, kill: str | None) -> BotRun:
-        return BotRun(folder, number, ready, truth.url, SPEED, database, scenario, kill)
+        return BotRun(folder, number, ready, truth.url, SPEED, database, scenario, kill, case.pair)
 
     scenario: str | None = case.scenario
     for number, kill in enumerate(case.kills or (None,)):

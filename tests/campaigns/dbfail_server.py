@@ -83,7 +83,10 @@ def run_server(restarts: int, kills: int) -> Outcome:
         server = stack.enter_context(running_server(durable=True))
         folder = Path(tempfile.mkdtemp(prefix="fundingarb-dbfail-"))
         ready = folder / "ready.json"
-        arguments = ("--seed", "7", "--speed", str(SPEED), "--start", "2026-01-05T00:10")
+        arguments = (
+            "--exchange", "binance", "--exchange", "bybit",
+            "--seed", "7", "--speed", str(SPEED), "--start", "2026-01-05T00:10",
+        )  # fmt: skip
         stack.enter_context(process(localnet_process, ready, folder / "localnet.log", arguments))
         wait_until("ready file", ready.exists, LIFE)
         truth = Truth(json.loads(ready.read_text())["control"])

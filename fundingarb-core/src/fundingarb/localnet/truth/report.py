@@ -46,7 +46,10 @@ def plain(value: Any) -> Any:
 
 
 def account_report(core: Core, account: Account) -> dict[str, Any]:
-    """Everything about one account. ``symbol`` is added beside every ``instrument``."""
+    """Everything about one account.
+
+    Beside every ``instrument`` there are its ``symbol`` and its ``unit``: base units in one of the exchange's own.
+    """
     totals = {
         kind.value: f"{sum((r.amount for r in account.ledger if r.kind is kind), Decimal(0)):f}"
         for kind in LedgerKind
@@ -80,6 +83,9 @@ def _rows(core: Core, records: list[Any]) -> list[dict[str, Any]]:
     for record in records:
         row = plain(record)
         market = core.markets.get(record.instrument)
-        row["symbol"] = market.instrument.symbol if market is not None else ""
+        row["symbol"], row["unit"] = "", "1"
+        if market is not None:
+            listed = market.instrument
+            row["symbol"], row["unit"] = listed.symbol, f"{listed.contract_size * listed.multiplier:f}"
         rows.append(row)
     return rows
