@@ -189,6 +189,18 @@ def test_i1_leaves_out_what_nobody_can_help(table: Table, excuse: Excuse) -> Non
     assert episode.excused[excuse] > (4 if excuse is Excuse.PERSON else 18)
 
 
+def test_i1_a_trade_by_hand_is_noticed_once_the_exchange_can_be_asked(table: Table) -> None:
+    table.enter()
+    table.cut.add("beta")
+    table.desks["beta"].order("BUY", "0.1", "1010")
+    table.wait(20)
+    table.cut.clear()
+    table.wait(9)
+    assert table.broken == []
+    table.wait(2)
+    assert table.broken == ["I1"]
+
+
 def test_i1_a_proof_is_not_an_excuse_for_ever(table: Table) -> None:
     table.enter()
     table.order(Side.SHORT, Purpose.HEDGE, "1", "990", state=OrderState.UNKNOWN)

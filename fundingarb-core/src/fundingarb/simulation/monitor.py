@@ -47,7 +47,8 @@ class Limits:
     ``settling`` is how long an order may be under way before its outcome counts as unknown. ``proof`` is how much time
     per order its proof may be excused for: its expiry (up to 5 s), the read lag and three misses, asked for ever less
     often, take 15 s, and as long again when questions get no answer. ``by_hand`` is how long a person's trade may go
-    unnoticed: the ledger may lag, and a difference counts when a second look has confirmed it.
+    unnoticed while the exchange can be asked: the ledger may lag, a difference counts when a second look has confirmed
+    it, and an exchange that was away is tried again after 5 s.
     """
 
     alert: float = 5.0
@@ -104,7 +105,8 @@ class Monitor:
         self._proving: dict[str, float] = {}
         """Order -> real seconds that its proof has been excused for, or could have been."""
         self._unalerted: dict[str, tuple[Episode, Breach]] = {}
-        self._by_hand: dict[str, datetime] = {}
+        self._by_hand: dict[str, float] = {}
+        """Symbol -> real seconds that a person's trade still excuses."""
         self._undo = [truth.subscribe(self._listener(name)) for name, truth in self.exchanges.items()]
         lots: dict[str, Decimal] = {}
         for truth in self.exchanges.values():
@@ -141,7 +143,8 @@ class Monitor:
         order = event.order
         if not self.rules.ours(order):
             if event.fill is not None and not (order.liquidation or order.adl):
-                self._by_hand[self.exchanges[exchange].instruments[order.instrument].symbol] = at
+                symbol = self.exchanges[exchange].instruments[order.instrument].symbol
+                self._by_hand[symbol] = self.limits.by_hand
             return
         if self._silent is not None and event.execution in ("NEW", "CANCELED", "AMENDED"):
             self._report("SILENT", at, f"{exchange}: {event.execution} {order.client_id} {self._silent}")
@@ -188,20 +191,23 @@ class Monitor:
                 if starved:
                     exposure.pass_time(starved, Excuse.STARVED)
                 left = seconds - starved
-                exposure.pass_time(left, self._excuse(exposure, left, now))
+                exposure.pass_time(left, self._excuse(exposure, left))
                 self._check_age(exposure, exposure.episode, now)
+            else:
+                self._by_hand.pop(exposure.symbol, None)
         if self.killed_at is not None and self.flat_at is None:
             self._check_kill(seconds, now)
 
-    def _excuse(self, exposure: Exposure, seconds: float, now: datetime) -> Excuse | None:
+    def _excuse(self, exposure: Exposure, seconds: float) -> Excuse | None:
         if not self.running():
             return Excuse.DOWN
         # the leg that has to be reduced, and the one of which the bot has to learn that it moved
         suspects = (exposure.heavier, exposure.last_moved)
         if any(where is not None and not self.reachable(where[0]) for where in suspects):
             return Excuse.UNREACHABLE
-        traded = self._by_hand.get(exposure.symbol)
-        if traded is not None and (now - traded).total_seconds() / self.speed <= self.limits.by_hand:
+        unnoticed = self._by_hand.get(exposure.symbol, 0.0)
+        if unnoticed > 0:
+            self._by_hand[exposure.symbol] = unnoticed - seconds
             return Excuse.PERSON
         return self._in_doubt(exposure.symbol, seconds)
 
