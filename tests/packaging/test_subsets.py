@@ -1,0 +1,74 @@
+"""Any subset of the packages, installed from wheels, is a program that starts and says what is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.packaging.conftest import Fresh
+
+pytestmark = pytest.mark.slow
+
+OTHERS = (
+    "fundingarb-binance",
+    "fundingarb-bybit",
+    "fundingarb-okx",
+    "fundingarb-dydx",
+    "fundingarb-dashboard",
+)
+EXAMPLES = (
+    "fundingarb-hyperliquid",
+    "fundingarb-wide-spreads",
+    "fundingarb-quiet-hours",
+    "fundingarb-jsonl-alerts",
+)
+
+
+@pytest.fixture
+def core(fresh: Fresh, wheels: dict[str, Path]) -> Fresh:
+    """The core alone."""
+    fresh.install(wheels["fundingarb-core"])
+    fresh.uninstall(*OTHERS, *EXAMPLES)
+    return fresh
+
+
+def names(fresh: Fresh, kind: str) -> set[str]:
+    """The installed components of one kind."""
+    listed = fresh.fundingarb("plugins", "--json")
+    assert listed.returncode == 0, listed.stderr
+    return {row["name"] for row in json.loads(listed.stdout) if row["kind"] == kind}
+
+
+def refused(fresh: Fresh, *command: str) -> str:
+    """The one line with which a command is refused."""
+    done = fresh.fundingarb(*command)
+    assert done.returncode not in (0, 1), done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    return line
+
+
+def test_the_core_alone(core: Fresh) -> None:
+    assert core.fundingarb("--help").returncode == 0
+    assert names(core, "exchange") == set()
+    assert "funding_spread" in names(core, "strategy")
+    assert "pip install fundingarb-binance" in refused(core, "localnet", "--ready-file", "ready.json")
+    assert "install fundingarb-binance" in refused(core, "demo", "--headless", "--cycles", "1")
+    assert "ready file" in refused(core, "run")
+
+
+def test_the_core_and_one_exchange(core: Fresh, wheels: dict[str, Path]) -> None:
+    core.install(wheels["fundingarb-binance"])
+    assert names(core, "exchange") == {"binance"}
+    assert "two exchange plugins" in refused(core, "demo", "--headless", "--cycles", "1")
+    missing = refused(core, "localnet", "--exchange", "bybit", "--ready-file", "ready.json")
+    assert "bybit" in missing
+    assert "pip install fundingarb-bybit" in missing
+
+
+def test_the_core_and_the_dashboard(core: Fresh, wheels: dict[str, Path]) -> None:
+    core.install(wheels["fundingarb-dashboard"])
+    assert names(core, "exchange") == set()
+    assert "dashboard" in names(core, "service")
+    assert "install fundingarb-binance" in refused(core, "demo", "--headless", "--cycles", "1")
