@@ -198,6 +198,21 @@ async def test_a_resting_order_is_told_of_by_best_effort(dydx: Dydx) -> None:
     ]
 
 
+async def test_a_long_term_order_is_told_of_with_its_blocks(dydx: Dydx) -> None:
+    socket = await dydx.connect()
+    await socket.subscribe("v4_subaccounts", subaccount(dydx))
+    await dydx.order(1, BUY, "1", "900", time=dydx.now + 600)
+    dydx.block()
+    cancel = dydx.main.sign(dydx.main.cancel(1, time=dydx.now + 700), sequence=1)
+    assert (await dydx.broadcast(cancel))["code"] == 0
+    dydx.block()
+    statuses = [(await told(socket))["orders"][0] for _ in range(2)]
+    assert [(one["status"], one.get("removalReason")) for one in statuses] == [
+        ("OPEN", None),
+        ("CANCELED", "ORDER_REMOVAL_REASON_USER_CANCELED"),
+    ]
+
+
 async def test_open_orders_are_in_the_first_message(dydx: Dydx) -> None:
     await dydx.order(1, BUY, "1", "900")
     await dydx.order(2, BUY, "1", "900", time=dydx.now + 600)
