@@ -81,3 +81,27 @@ async def test_what_a_kill_has_not_closed_is_named_every_thirty_seconds_and_what
             await made.until(lambda: result)
     assert result[0].result["ok"]
     assert made.position == (0, 0)
+
+
+class Overloaded(Panel):
+    """The machine is so busy that the lease is not confirmed in time."""
+
+    async def answers(self) -> bool:
+        return False
+
+
+async def test_a_kill_by_this_very_process_is_followed_to_its_end_however_slow_it_is() -> None:
+    made = floor()
+    made.store = Stored()
+    async with made.running():
+        await opened(made)
+        await booked(made)
+        panel = Overloaded(Config(), Surroundings(made.clock), cast("SqlStore", made.store))
+        command = Command(UUID(int=7), "k", CommandKind.KILL, "cli:me", made.clock.now())
+        await made.store.submit_command(command)
+        assert await panel.follow(command, print) is None, "another process would be taken over"
+        assert made.position != (0, 0)
+        done = await panel.follow(command, print, attending=True)
+        assert done is not None
+        assert done.result == {"ok": True, "text": "flat: no order and no position is left"}
+        assert made.position == (0, 0)

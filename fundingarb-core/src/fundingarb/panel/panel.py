@@ -123,9 +123,10 @@ class Panel:
                 await anyio.sleep(LOOK)
         return False
 
-    async def follow(self, command: Command, say: Say) -> Command | None:
+    async def follow(self, command: Command, say: Say, *, attending: bool = False) -> Command | None:
         """Say how far ``command`` is until it is done; None when the bot that had it answers no more.
 
+        While this process is the bot (``attending``) it is not asked whether it answers: it may be slow, and goes on.
         What is new is said at once, and all that is not flat again every ``NAMED_EVERY`` seconds.
         """
         said: set[str] = set()
@@ -141,7 +142,7 @@ class Panel:
                 said.add(line)
             if command.done_at is not None:
                 return command
-            if not await self.answers():
+            if not attending and not await self.answers():
                 return None
             await anyio.sleep(LOOK)
 
@@ -197,7 +198,7 @@ class Panel:
                     f"the bot ({holder}) does not answer; fundingarb kill ends it and flattens"
                 )
             async with self.attending(say):
-                done = await self.follow(command, say)
+                done = await self.follow(command, say, attending=True)
         return (done.result if done else None) or {"ok": False, "text": "the bot ended while it was at it"}
 
     # kill and release
@@ -213,7 +214,7 @@ class Panel:
             say("kill switch latched")
         say("no bot is running: closing everything from here")
         async with self.attending(say):
-            await self._followed(command, say)
+            await self._followed(command, say, attending=True)
 
     async def _latch(self, say: Say) -> Command | None:
         """Write the command; None when a bot that hangs in the middle of a commit keeps the database from taking it."""
@@ -228,8 +229,8 @@ class Panel:
                 say("kill switch latched")
                 return command
 
-    async def _followed(self, command: Command, say: Say) -> bool:
-        done = await self.follow(command, say)
+    async def _followed(self, command: Command, say: Say, *, attending: bool = False) -> bool:
+        done = await self.follow(command, say, attending=attending)
         if done is not None and done.result is not None:
             say(str(done.result["text"]))
         return done is not None
