@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,14 @@ risk:
   quiet-hours: {hours: HOURS}
 alerts:
   jsonl: {path: alerts.jsonl}
+"""
+
+FIFTH = """\
+network: localnet
+database:
+  url: sqlite:///fifth.db
+trading:
+  symbols: [DOGE-USDT, BTC-USDT]
 """
 
 
@@ -111,12 +120,20 @@ def test_every_example_acts(fresh: Fresh, wheels: dict[str, Path]) -> None:
     assert any(row["title"] == "Position Opened" and "Pair: DOGE-USDT" in row["lines"] for row in rows)
 
 
-def test_the_fifth_exchange_trades_in_the_demo(fresh: Fresh, wheels: dict[str, Path]) -> None:
+def test_the_fifth_exchange_carries_a_leg(fresh: Fresh, wheels: dict[str, Path]) -> None:
     fresh.install(wheels["fundingarb-core"], wheels["fundingarb-binance"], wheels["fundingarb-hyperliquid"])
-    fresh.uninstall("fundingarb-bybit", "fundingarb-okx", "fundingarb-dydx", *PLUGINS)
-    demo = ("demo", "--headless", "--cycles", "1", "--seed", "7", "--report", "report.json")
-    done = fresh.fundingarb(*demo, timeout=400)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    report = json.loads((fresh.folder / "report.json").read_text())
-    assert report["reconciled"] is True
-    assert "hyperliquid" in json.dumps(report)
+    fresh.uninstall("fundingarb-bybit", *PLUGINS)
+    config, ready = fresh.folder / "fifth.yaml", fresh.folder / "fifth.json"
+    config.write_text(FIFTH)
+    market = ("--exchange", "binance", "--exchange", "hyperliquid", "--seed", "7", "--speed", "120")
+    with running(fresh, "fifth-net", "localnet", *market, "--ready-file", str(ready)):
+        wait_for("ready file", ready.exists, 120)
+        control = Control(ready)
+        control.post("/funding", {"symbol": "DOGE-USDT", "exchange": "hyperliquid", "rate": "0.01"})
+        with running(fresh, "fifth", "run", "--config", str(config), "--ready-file", str(ready)) as log:
+            wait_for("open hedge", lambda: "Position Opened" in log.read_text(), 400)
+        legs = {account: Decimal(quantity) for (account, _), quantity in control.positions().items()}
+    assert set(legs) == {"binance", "hyperliquid"}
+    assert legs["hyperliquid"] < 0, "a positive rate is received by shorts"
+    assert sum(legs.values()) == 0
+    assert "Traceback" not in log.read_text(), log.read_text()[-3000:]
