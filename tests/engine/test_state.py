@@ -96,6 +96,24 @@ def test_a_strangers_fill_belongs_to_nobody() -> None:
     assert only(state) == made
 
 
+def test_a_leg_is_taken_as_it_is_stored_and_the_other_one_is_left_alone() -> None:
+    """The other account's ledger may have been booked since the stored fills were read."""
+    made = hedge(
+        (LONG, ENTRY, "10", {"state": OrderState.OPEN}), filled(SHORT, Purpose.HEDGE, "4"), mode=Mode.HOLDING
+    )
+    state, (entry, second) = state_with(made), made.orders
+    by_hand = fill("alpha", OrderSide.SELL, "1", "100", client_id="web_1", trade_id="9")
+    assert state.take_unstored(by_hand, made.id)
+    assert not state.take_unstored(by_hand, made.id), "once"
+    assert state.hedge_of_fill(by_hand) == made.id, "also when it is read again"
+    stored = [fill("alpha", OrderSide.BUY, "4", "100", client_id=entry.client_id, trade_id="8"), by_hand]
+    for _ in range(2):
+        state.rebook(made.id, "alpha", stored)
+        assert [order.booked for order in only(state).orders] == [D(4), second.booked]
+        assert only(state).taken == {LONG: D(1)}
+        assert only(state).long.filled == D(3)
+
+
 def payment(at: datetime, account: str = "alpha") -> FundingPayment:
     return FundingPayment(account, account, "BTC-USDT", at, Decimal(1), "USDT", at)
 

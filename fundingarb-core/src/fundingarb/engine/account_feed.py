@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fundingarb.domain.order import Fill, FillKind, OrderReport
-from fundingarb.engine.accounts import OVERLAP, AccountReader
+from fundingarb.engine.accounts import AccountReader
+from fundingarb.engine.ledger import OVERLAP
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.state import BotState
 from fundingarb.ports import Clock

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import TypeVar
-from uuid import UUID
 
 import anyio
 
-from fundingarb.domain.events import Alert, FillBooked, PaymentBooked, Severity
-from fundingarb.domain.funding import LATE, FundingPayment
-from fundingarb.domain.hedge import Hedge, LegState
+from fundingarb.domain.events import Alert, Severity
+from fundingarb.domain.hedge import LegState
 from fundingarb.domain.instrument import Side
-from fundingarb.domain.order import ZERO, ExchangePosition, Fill
+from fundingarb.domain.order import ZERO, ExchangePosition
 from fundingarb.domain.reconcile import (
     Difference,
     Modes,
@@ -26,18 +24,15 @@ from fundingarb.domain.reconcile import (
     expected_positions,
 )
 from fundingarb.engine.bus import Bus
-from fundingarb.engine.byhand import trades_by_hand
-from fundingarb.engine.durable import commit
 from fundingarb.engine.gate import Priority, RequestGate
-from fundingarb.engine.settlements import hedge_of_payment
+from fundingarb.engine.ledger import LedgerBooks
 from fundingarb.engine.state import NOT_READ, Account, BotState
 from fundingarb.errors import AuthenticationFailed, ExchangeError, FundingArbError, StoreError
-from fundingarb.ports import Batch, Clock, Store
+from fundingarb.ports import Clock, Store
 
 log = logging.getLogger("fundingarb.accounts")
 T = TypeVar("T")
 
-OVERLAP = timedelta(minutes=10)
 #: Real seconds between the two looks that a difference has to survive.
 SECOND_LOOK = 0.3
 #: Real seconds between rounds, and rounds between two readings of everything.
@@ -82,7 +77,6 @@ class AccountReader:
         self._bus = bus
         self._clock = clock
         self._wake = wake
-        self._started_at = started_at
         self._hint = anyio.Event()
         self._want_fills = True
         self._want_payments = True
@@ -96,10 +90,9 @@ class AccountReader:
         self._rounds = 0
         earned = [gate.earned_in(account.adapter.cost(name)) for name in ("get_open_orders", "get_positions")]
         self._positions_pause = max(POSITIONS_PAUSE, sum(earned) / POSITIONS_SHARE)
-        self._payments_floor = account.payments_since or started_at - OVERLAP
-        self._paid: set[FundingPayment] = set()
-        self._doubtful: set[tuple[str, str, str]] = set()
-        self._booking = anyio.Lock()
+        self._ledger = LedgerBooks(
+            account, state, store, bus, clock, wake, started_at, self._read, self._note_stranger
+        )
         self.differences: list[Difference] = []
         self.conclusive = False
 
@@ -266,7 +259,7 @@ class AccountReader:
             differences = await self._compare()
         if differences:
             try:
-                taken_over = await self._take_over_trades_by_hand()
+                taken_over = await self._ledger.take_over_trades_by_hand()
             except StoreError as error:
                 failed, taken_over = error, True
             if taken_over:
@@ -330,36 +323,6 @@ class AccountReader:
                 differences += compare_modes(self.account.name, hedge.symbol, recorded, modes)
         self._mode_differences = differences
 
-    async def _take_over_trades_by_hand(self) -> bool:
-        """Book to a hedge what somebody else closed of its leg here; whether there was any (``engine.byhand``)."""
-        adapter, taken_over = self.account.adapter, False
-        held = {p.symbol: p.quantity for p in await self._read("get_positions", adapter.get_positions)}
-        for hedge in self._state.live():
-            side = next((s for s in Side if hedge.intent.leg(s).account == self.account.name), None)
-            position = held.get(hedge.symbol, ZERO)
-            if side is None or side.sign * position >= hedge.leg(side).filled:
-                continue
-            begin, symbol = hedge.intent.created_at, hedge.symbol
-            fills = await self._read("get_symbol_fills", partial(adapter.get_fills, begin, symbol))
-            unbooked = [fill for fill in fills if self._state.hedge_of_fill(fill) is None]
-            trades = trades_by_hand(hedge, side, position, unbooked)
-            if trades:
-                taken_over = True
-                try:
-                    await self._book(tuple((fill, hedge.id) for fill in trades))
-                finally:
-                    self._alert_by_hand(hedge, side)
-        return taken_over
-
-    def _alert_by_hand(self, hedge: Hedge, side: Side) -> None:
-        left, partner = self._state.hedges[hedge.id].leg(side).filled, hedge.intent.leg(side.opposite).account
-        lines = (
-            f"Pair: {hedge.symbol}",
-            f"Somebody reduced the {side.value} leg on {self.account.name} to {left}",
-            f"Action: reducing the leg on {partner} to the same",
-        )
-        self._bus.publish(Alert(Severity.CRITICAL, "Leg Closed By Hand", lines, self._clock.now(), hedge.id))
-
     def _fingerprint(self) -> tuple[object, ...] | None:
         """What our side believes of this account; None while an order on it is unresolved."""
         rows = []
@@ -383,91 +346,13 @@ class AccountReader:
         self._wake()
 
     async def collect_fills(self, symbol: str | None = None, since: datetime | None = None) -> None:
-        """Book the ledger's fills that are new, each to its hedge: of one symbol, or of all since the last time."""
-        async with self._booking:
-            await self._collect_fills(symbol, since)
-
-    async def _collect_fills(self, symbol: str | None = None, since: datetime | None = None) -> None:
-        account = self.account
-        begin = since or account.fills_since or self._started_at - OVERLAP
-        operation = "get_fills" if symbol is None else "get_symbol_fills"
-        # what was traded matters more than polls
-        priority = Priority.READ if symbol is None else Priority.OPEN
-        fills = await self._read(operation, lambda: account.adapter.get_fills(begin, symbol), priority)
-        if not fills:
-            return
-        for fill in fills:
-            self._note_stranger(fill.symbol, fill.client_id)
-        new = await self._book(tuple((fill, self._state.hedge_of_fill(fill)) for fill in fills))
-        if symbol is None:
-            account.fills_since = max(fill.at for fill in fills) - OVERLAP
-        if new:
+        """Book the ledger's fills that are new: of one symbol, or of all since the last time."""
+        if await self._ledger.collect_fills(symbol, since):
             self._patience = FIRST_PAUSE
 
-    async def _book(self, rows: tuple[tuple[Fill, UUID | None], ...]) -> bool:
-        """Commit fills, then take those that are new into the state; whether any was.
-
-        While the database does not take them, what somebody else took of a leg (a liquidation, a person) is taken into
-        the state all the same: its partner does not wait for a disk. What such a commit was given may be stored or not,
-        so hedges are then taken as they are stored.
-        """
-        try:
-            committed = (await commit(self._store, Batch(fills=rows))).fills
-        except StoreError:
-            self._doubtful.update((fill.account, fill.symbol, fill.trade_id) for fill, _ in rows)
-            for fill, hedge_id in rows:
-                if hedge_id is not None and self._state.take_unstored(fill, hedge_id):
-                    self._bus.publish(FillBooked(fill, hedge_id))
-                    self._wake()
-            raise
-        settled = {(fill.account, fill.symbol, fill.trade_id): hedge_id for fill, hedge_id in rows}
-        uncertain = {hedge_id for key, hedge_id in settled.items() if hedge_id and key in self._doubtful}
-        for fill, hedge_id in committed:
-            if hedge_id not in uncertain:
-                self._state.book_fill(fill, hedge_id)
-            self._bus.publish(FillBooked(fill, hedge_id))
-        for hedge_id in uncertain & self._state.hedges.keys():
-            self._state.rebook(hedge_id, await self._store.fills(hedge_id))
-        self._doubtful -= settled.keys()
-        if committed or uncertain:
-            self._wake()
-        return bool(committed)
-
     async def collect_payments(self) -> None:
-        """Book the ledger's funding payments that are new, each to the hedge that held the position."""
-        async with self._booking:
-            account, asked_at = self.account, self._clock.now()
-            since = account.payments_since or self._payments_floor
-            payments = await self._read(
-                "get_funding_payments", lambda: account.adapter.get_funding_payments(since)
-            )
-            fresh = [payment for payment in payments if payment not in self._paid]
-            if fresh and self._fills_outstanding():
-                await self._collect_fills()  # what was held then is read from the fills
-            rows = [
-                (payment, await hedge_of_payment(payment, self._state, self._store, asked_at))
-                for payment in fresh
-            ]
-            committed = await commit(self._store, Batch(payments=tuple(rows)))
-            self._state.unsettled.update(hedge_id for _, hedge_id in rows if hedge_id is not None)
-            for payment, hedge_id in committed.payments:
-                self._bus.publish(PaymentBooked(payment, hedge_id))
-            self._paid.intersection_update(payments)
-            self._paid.update(payment for payment, hedge_id in rows if hedge_id is not None)
-            account.payments_read_at = asked_at
-            if payments:
-                newest = max(payment.settlement for payment in payments)
-                account.payments_since = max(newest - LATE, self._payments_floor)
-            if committed.payments:
-                self._wake()
-
-    def _fills_outstanding(self) -> bool:
-        """Whether an order of this account was filled by more than the ledger has been read of."""
-        return any(
-            order.account == self.account.name and order.booked < order.filled
-            for hedge in self._state.hedges.values()
-            for order in hedge.orders
-        )
+        """Book the ledger's funding payments that are new."""
+        await self._ledger.collect_payments()
 
     def _alert(self, severity: Severity, title: str, lines: tuple[str, ...]) -> None:
         self._bus.publish(Alert(severity, title, lines, self._clock.now()))

@@ -247,14 +247,16 @@ class BotState:
             if hedge.order(self._name_of(fill) or "") is None:
                 self.taken_fills[fill.account, fill.symbol, fill.trade_id] = hedge.id
 
-    def rebook(self, hedge_id: UUID, fills: Iterable[Fill]) -> None:
-        """Take what is stored of a hedge as it is: a commit gave no answer, and may have stored what it was given."""
+    def rebook(self, hedge_id: UUID, account: str, fills: Iterable[Fill]) -> None:
+        """Take what is stored of a hedge's leg on ``account`` as it is: a commit gave no answer, and may have stored
+        what it was given. ``fills`` are all of the hedge's."""
         hedge = self.hedges[hedge_id]
+        side = next(side for side in Side if hedge.intent.leg(side).account == account)
+        own = [fill for fill in fills if fill.account == account]
         booked: dict[str, Decimal] = {}
-        taken = {side: self._gone(hedge, side) for side in Side}
-        self._forget_taken(hedge_id)
-        self.hedges[hedge_id] = replace(hedge, taken={side: gone for side, gone in taken.items() if gone})
-        for fill in fills:
+        self._forget_taken(hedge_id, account)
+        self.hedges[hedge_id] = replace(hedge, taken={**hedge.taken, side: self._gone(hedge, side)})
+        for fill in own:
             name = self._name_of(fill) or ""
             if hedge.order(name) is None:
                 self._take(self.hedges[hedge_id], fill)
@@ -265,8 +267,12 @@ class BotState:
             if record is not None and record.booked != quantity:
                 self.put_order(replace(record, booked=quantity, filled=max(record.filled, quantity)))
 
-    def _forget_taken(self, hedge_id: UUID) -> None:
-        self.taken_fills = {key: owner for key, owner in self.taken_fills.items() if owner != hedge_id}
+    def _forget_taken(self, hedge_id: UUID, account: str | None = None) -> None:
+        self.taken_fills = {
+            key: owner
+            for key, owner in self.taken_fills.items()
+            if owner != hedge_id or account not in (None, key[0])
+        }
 
     def _gone(self, hedge: Hedge, side: Side) -> Decimal:
         """What a person accepted as gone from a leg."""

@@ -1,0 +1,175 @@
+"""Booking the ledger of one account: fills and funding payments, each to the hedge it belongs to, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+import anyio
+
+from fundingarb.domain.events import Alert, FillBooked, PaymentBooked, Severity
+from fundingarb.domain.funding import LATE, FundingPayment
+from fundingarb.domain.hedge import Hedge
+from fundingarb.domain.instrument import Side
+from fundingarb.domain.order import ZERO, Fill
+from fundingarb.engine.bus import Bus
+from fundingarb.engine.byhand import trades_by_hand
+from fundingarb.engine.durable import commit
+from fundingarb.engine.gate import Priority
+from fundingarb.engine.settlements import hedge_of_payment
+from fundingarb.engine.state import Account, BotState
+from fundingarb.errors import StoreError
+from fundingarb.ports import Batch, Clock, Store
+
+T = TypeVar("T")
+
+OVERLAP = timedelta(minutes=10)
+
+
+class Read(Protocol):
+    """Sends a request of an operation in its turn."""
+
+    async def __call__(
+        self, operation: str, request: Callable[[], Awaitable[T]], priority: Priority = Priority.READ
+    ) -> T: ...
+
+
+class LedgerBooks:
+    """Reads one account's ledger with ``read`` and books what is new; ``seen`` hears of every fill's order."""
+
+    def __init__(
+        self, account: Account, state: BotState, store: Store, bus: Bus, clock: Clock, wake: Callable[[], None],
+        started_at: datetime, read: Read, seen: Callable[[str, str | None], None],
+    ) -> None:  # fmt: skip
+        self.account = account
+        self._state = state
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._wake = wake
+        self._started_at = started_at
+        self._read = read
+        self._seen = seen
+        self._payments_floor = account.payments_since or started_at - OVERLAP
+        self._paid: set[FundingPayment] = set()
+        self._doubtful: set[tuple[str, str, str]] = set()
+        self._booking = anyio.Lock()
+
+    async def collect_fills(self, symbol: str | None = None, since: datetime | None = None) -> bool:
+        """Book the ledger's fills that are new, of one symbol or of all since the last time; whether there were any."""
+        async with self._booking:
+            return await self._collect_fills(symbol, since)
+
+    async def _collect_fills(self, symbol: str | None = None, since: datetime | None = None) -> bool:
+        account = self.account
+        begin = since or account.fills_since or self._started_at - OVERLAP
+        operation = "get_fills" if symbol is None else "get_symbol_fills"
+        # what was traded matters more than polls
+        priority = Priority.READ if symbol is None else Priority.OPEN
+        fills = await self._read(operation, lambda: account.adapter.get_fills(begin, symbol), priority)
+        if not fills:
+            return False
+        for fill in fills:
+            self._seen(fill.symbol, fill.client_id)
+        new = await self._book(tuple((fill, self._state.hedge_of_fill(fill)) for fill in fills))
+        if symbol is None:
+            account.fills_since = max(fill.at for fill in fills) - OVERLAP
+        return new
+
+    async def _book(self, rows: tuple[tuple[Fill, UUID | None], ...]) -> bool:
+        """Commit fills, then take those that are new into the state; whether any was.
+
+        While the database does not take them, what somebody else took of a leg (a liquidation, a person) is taken into
+        the state all the same: its partner does not wait for a disk. What such a commit was given may be stored or not,
+        so hedges are then taken as they are stored.
+        """
+        try:
+            committed = (await commit(self._store, Batch(fills=rows))).fills
+        except StoreError:
+            self._doubtful.update((fill.account, fill.symbol, fill.trade_id) for fill, _ in rows)
+            for fill, hedge_id in rows:
+                if hedge_id is not None and self._state.take_unstored(fill, hedge_id):
+                    self._bus.publish(FillBooked(fill, hedge_id))
+                    self._wake()
+            raise
+        settled = {(fill.account, fill.symbol, fill.trade_id): hedge_id for fill, hedge_id in rows}
+        uncertain = {hedge_id for key, hedge_id in settled.items() if hedge_id and key in self._doubtful}
+        for fill, hedge_id in committed:
+            if hedge_id not in uncertain:
+                self._state.book_fill(fill, hedge_id)
+            self._bus.publish(FillBooked(fill, hedge_id))
+        for hedge_id in uncertain & self._state.hedges.keys():
+            self._state.rebook(hedge_id, self.account.name, await self._store.fills(hedge_id))
+        self._doubtful -= settled.keys()
+        if committed or uncertain:
+            self._wake()
+        return bool(committed)
+
+    async def collect_payments(self) -> None:
+        """Book the ledger's funding payments that are new, each to the hedge that held the position."""
+        async with self._booking:
+            account, asked_at = self.account, self._clock.now()
+            since = account.payments_since or self._payments_floor
+            payments = await self._read(
+                "get_funding_payments", lambda: account.adapter.get_funding_payments(since)
+            )
+            fresh = [payment for payment in payments if payment not in self._paid]
+            if fresh and self._fills_outstanding():
+                await self._collect_fills()  # what was held then is read from the fills
+            rows = [
+                (payment, await hedge_of_payment(payment, self._state, self._store, asked_at))
+                for payment in fresh
+            ]
+            committed = await commit(self._store, Batch(payments=tuple(rows)))
+            self._state.unsettled.update(hedge_id for _, hedge_id in rows if hedge_id is not None)
+            for payment, hedge_id in committed.payments:
+                self._bus.publish(PaymentBooked(payment, hedge_id))
+            self._paid.intersection_update(payments)
+            self._paid.update(payment for payment, hedge_id in rows if hedge_id is not None)
+            account.payments_read_at = asked_at
+            if payments:
+                newest = max(payment.settlement for payment in payments)
+                account.payments_since = max(newest - LATE, self._payments_floor)
+            if committed.payments:
+                self._wake()
+
+    def _fills_outstanding(self) -> bool:
+        """Whether an order of this account was filled by more than the ledger has been read of."""
+        return any(
+            order.account == self.account.name and order.booked < order.filled
+            for hedge in self._state.hedges.values()
+            for order in hedge.orders
+        )
+
+    async def take_over_trades_by_hand(self) -> bool:
+        """Book to a hedge what somebody else closed of its leg here; whether there was any (``engine.byhand``)."""
+        adapter, taken_over = self.account.adapter, False
+        held = {p.symbol: p.quantity for p in await self._read("get_positions", adapter.get_positions)}
+        for hedge in self._state.live():
+            side = next((s for s in Side if hedge.intent.leg(s).account == self.account.name), None)
+            position = held.get(hedge.symbol, ZERO)
+            if side is None or side.sign * position >= hedge.leg(side).filled:
+                continue
+            begin, symbol = hedge.intent.created_at, hedge.symbol
+            fills = await self._read("get_symbol_fills", partial(adapter.get_fills, begin, symbol))
+            unbooked = [fill for fill in fills if self._state.hedge_of_fill(fill) is None]
+            trades = trades_by_hand(hedge, side, position, unbooked)
+            if trades:
+                taken_over = True
+                try:
+                    await self._book(tuple((fill, hedge.id) for fill in trades))
+                finally:
+                    self._alert_by_hand(hedge, side)
+        return taken_over
+
+    def _alert_by_hand(self, hedge: Hedge, side: Side) -> None:
+        left, partner = self._state.hedges[hedge.id].leg(side).filled, hedge.intent.leg(side.opposite).account
+        lines = (
+            f"Pair: {hedge.symbol}",
+            f"Somebody reduced the {side.value} leg on {self.account.name} to {left}",
+            f"Action: reducing the leg on {partner} to the same",
+        )
+        self._bus.publish(Alert(Severity.CRITICAL, "Leg Closed By Hand", lines, self._clock.now(), hedge.id))
