@@ -25,7 +25,7 @@ from tests.campaigns.kills import kill_schedule
 
 from fundingarb.domain import decide as decisions
 from fundingarb.domain import hedge as hedges
-from fundingarb.domain.hedge import Hedge, LegState, OrderRecord
+from fundingarb.domain.hedge import Hedge, LegState, Mode, OrderRecord
 from fundingarb.domain.instrument import Instrument, Side, ceil_to
 from fundingarb.domain.order import OrderState, Purpose
 from fundingarb.engine import executor, trading
@@ -403,6 +403,43 @@ def fees_are_income(stack: ExitStack) -> None:
         return commit
 
     swap(stack, InlineStore, "commit", make)
+
+
+# modes
+
+
+@mutant
+def an_entry_is_never_done(stack: ExitStack) -> None:
+    """A hedge whose legs are filled stays OPENING: no exit and no margin rule ever looks at it."""
+
+    def make(original: Any) -> Any:
+        def advance(*args: Any) -> Any:
+            return [
+                action
+                for action in original(*args)
+                if not (isinstance(action, decisions.SetMode) and action.mode is Mode.HOLDING)
+            ]
+
+        return advance
+
+    swap(stack, decisions, "_advance", make)
+
+
+@mutant
+def nothing_is_ever_closed_on_demand(stack: ExitStack) -> None:
+    """Exits of the strategy, of a person and of a kill are forgotten."""
+    stack.enter_context(patch.object(TradingLoop, "close", lambda *_: None))
+
+    def make(original: Any) -> Any:
+        return lambda self, proposals, now: original(self, replace(proposals, exits=()), now)
+
+    swap(stack, TradingLoop, "_take", make)
+
+
+@mutant
+def a_liquidation_waits_for_the_database(stack: ExitStack) -> None:
+    """What somebody else took of a leg counts only once it is stored."""
+    stack.enter_context(patch.object(BotState, "take_unstored", lambda *_: False))
 
 
 # kill

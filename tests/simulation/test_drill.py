@@ -58,9 +58,51 @@ def test_a_configuration_is_run_with_its_own_exchanges_symbols_and_strategy(
     assert "no invariant broken" in text
 
 
-def test_the_example_scenario_can_be_read(root: Path) -> None:
-    schedule = load_schedule(root / "examples" / "disasters.yaml")
-    assert {strike.kind for strike in schedule.strikes} >= {"outage", "crash", "liquidation"}
+def test_every_disaster_of_the_example_strikes(root: Path, tmp_path: Path) -> None:
+    config, scenario = tmp_path / "fundingarb.yaml", root / "examples" / "disasters.yaml"
+    config.write_text(
+        "accounts:\n  one: {exchange: binance}\n  two: {exchange: bybit}\n"
+        "trading:\n  symbols: [BTC-USDT, SOL-USDT]\n  target_size_usd: 1500\n"
+    )
+    text = drill("--config", str(config), "--scenario", str(scenario))
+    assert "never struck" not in text
+    assert f"{len(load_schedule(scenario).strikes)} disasters" in text
+    assert "no invariant broken" in text
+
+
+def test_a_scenario_that_tests_nothing_says_so(tmp_path: Path) -> None:
+    scenario = tmp_path / "nothing.yaml"
+    scenario.write_text("strikes:\n  - {kind: crash, stage: HEDGED}\n")
+    with pytest.raises(ConfigError, match="give --config, whose strategy does"):
+        CliRunner().invoke(drill_command, ["--scenario", str(scenario)], catch_exceptions=False)
+    scenario.write_text(
+        "seconds: 30\nstrikes:\n  - {kind: crash, stage: HEDGED}\n"
+        "openings:\n  - {at: 90, symbol: BTC-USDT, long: alpha, short: beta, usd: 500, hold: 5}\n"
+    )
+    text = drill("--scenario", str(scenario))
+    assert "NO HEDGE WAS OPENED" in text
+    assert "never struck: crash, no hedge reached HEDGED" in text
+
+
+@pytest.mark.parametrize(
+    ("part", "problem"),
+    [
+        ("strikes: [{kind: crash, account: nobody}]", "names the account nobody; there are alpha, beta"),
+        ("strikes: [{kind: outage, exchange: mars}]", "names the exchange mars"),
+        ("strikes: [{kind: price_gap, symbol: XYZ-USDT}]", "names the symbol XYZ-USDT"),
+        (
+            "openings: [{at: 1, symbol: XYZ-USDT, long: alpha, short: beta, usd: 1, hold: 1}]",
+            "symbol XYZ-USDT",
+        ),
+    ],
+)
+def test_a_scenario_that_names_what_is_not_there_is_one_line(tmp_path: Path, part: str, problem: str) -> None:
+    scenario = tmp_path / "scenario.yaml"
+    opening = "openings: [{at: 1, symbol: BTC-USDT, long: alpha, short: beta, usd: 500, hold: 5}]\n"
+    scenario.write_text(part + "\n" + ("" if "openings" in part else opening))
+    with pytest.raises(ConfigError) as error:
+        CliRunner().invoke(drill_command, ["--scenario", str(scenario)], catch_exceptions=False)
+    assert problem in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +115,11 @@ def test_the_example_scenario_can_be_read(root: Path) -> None:
         ({"strikes": [{"kind": "crash", "when": 5}]}, "unknown key 'when'"),
         ({"strikes": [7]}, "strikes[0] is not a mapping"),
         ({"seconds": "long"}, "Expected `float`"),
+        ({"seconds": -5}, "it has to be more than zero"),
+        ({"strikes": 7}, "strikes is not a list"),
+        ({"strikes": [{"kind": "crash", "leg": "frist"}]}, "there is no leg 'frist'"),
+        ({"strikes": [{"kind": "outage", "lasts": -1}]}, "a figure below zero"),
+        ({"settings": {"leverge": 3}}, "unknown setting 'leverge'"),
     ],
 )
 def test_a_scenario_that_cannot_be_used_is_one_line(document: Any, problem: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fundingarb.errors import FundingArbError
+from fundingarb.errors import ConfigError, FundingArbError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +75,10 @@ def _world(
     from fundingarb.simulation.schedule import load_schedule, random_schedule
 
     loaded = load_schedule(scenario) if scenario is not None else None
+    if loaded is not None and config_file is None and not loaded.openings:
+        raise ConfigError(
+            f"scenario {scenario} opens no hedges itself (openings): give --config, whose strategy does"
+        )
 
     def given(seed: int | None, number: int) -> Schedule | None:
         if loaded is None:

@@ -29,7 +29,10 @@ LASTING = ("clock_skew", "maintenance")
 
 
 class Harm:
-    """Watches the stages of a world and strikes. ``hits`` counts (stage, kind); ``met`` the kinds per hedge."""
+    """Watches the stages of a world and strikes. ``hits`` counts (stage, kind); ``met`` the kinds per hedge.
+
+    ``waiting`` is, at the end, what never struck: no hedge reached the stage.
+    """
 
     def __init__(self, world: World, strikes: Sequence[Strike], tasks: anyio.abc.TaskGroup) -> None:
         self.world = world
@@ -40,6 +43,7 @@ class Harm:
         self._tasks = tasks
         self._begin = world.clock.monotonic()
         self._armed = [strike for strike in strikes if strike.stage is not None]
+        self.waiting: list[Strike] = []
         world.on_stage.append(self._reached)
         for exchange in world.exchanges.values():
             exchange.on_fault = self._fired
@@ -287,7 +291,7 @@ class Harm:
     def stop(self) -> None:
         """Take every fault away: what is installed, and what still waits."""
         self.stopped = True
-        self._armed.clear()
+        self.waiting, self._armed = self._armed, []
         self.world.store.down = False
         self.world.store.failing.clear()
         for exchange in self.world.exchanges.values():

@@ -13,6 +13,8 @@ from fundingarb.simulation.runner import HedgeReport, Result
 def as_text(result: Result) -> str:
     """One run, readable."""
     verdict = f"{len(result.breaches)} BROKEN INVARIANTS" if result.breaches else "no invariant broken"
+    if not result.hedges:
+        verdict += "; NO HEDGE WAS OPENED, so that nothing was put to the test"
     lines = [
         f"seed {result.seed}: {len(result.hedges)} hedges, {len(result.struck)} disasters, "
         f"{result.starts} starts of the bot, {result.simulated / 60:.0f} simulated minutes: {verdict}",
@@ -20,6 +22,10 @@ def as_text(result: Result) -> str:
     ]
     lines += [
         f"  {at:7.1f} s  {kind}{f' while {stage}' if stage else ''}" for at, kind, stage in result.struck
+    ]
+    lines += [
+        f"  never struck: {kind}{f', no hedge reached {stage} when it could' if stage else ''}"
+        for kind, stage in result.waiting
     ]
     lines += [_hedge(one) for one in result.hedges]
     lines += [f"  ! {breach}" for breach in result.breaches]
@@ -69,6 +75,7 @@ def _document(result: Result) -> dict[str, Any]:
         "worst_unhedged_seconds": round(result.worst_seconds, 3),
         "breaches": [{"invariant": b.invariant, "at": b.at, "text": b.text} for b in result.breaches],
         "disasters": [{"at": at, "kind": kind, "stage": stage} for at, kind, stage in result.struck],
+        "never_struck": [{"kind": kind, "stage": stage} for kind, stage in result.waiting],
         "hedges": [
             {name: getattr(one, name) for name in HedgeReport.__dataclass_fields__} for one in result.hedges
         ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -21,6 +21,7 @@ from fundingarb.domain.pnl import hedge_pnl
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import ConfigError
 from fundingarb.localnet.truth.exchange import Exchange
+from fundingarb.localnet.truth.rules import Instrument
 from fundingarb.localnet.truth.types import Credentials
 from fundingarb.simulation import market
 from fundingarb.simulation.books import check_held, check_money
@@ -28,7 +29,7 @@ from fundingarb.simulation.exposure import Excuse
 from fundingarb.simulation.harm import Harm
 from fundingarb.simulation.monitor import Breach
 from fundingarb.simulation.pairs import feasible
-from fundingarb.simulation.schedule import Schedule, random_schedule
+from fundingarb.simulation.schedule import Schedule, check, random_schedule
 from fundingarb.simulation.script import Scripted
 from fundingarb.simulation.tripwire import Tripwire
 from fundingarb.simulation.virtual import LoopClock, TimeStandsStill, VirtualLoop
@@ -86,6 +87,7 @@ class Result:
     hedges: list[HedgeReport] = field(default_factory=list)
     coverage: Counter[tuple[str, str]] = field(default_factory=Counter)
     struck: list[tuple[float, str, str]] = field(default_factory=list)
+    waiting: list[tuple[str, str]] = field(default_factory=list)
     starts: int = 0
     simulated: float = 0.0
     worst_usd: Decimal = Decimal(0)
@@ -169,6 +171,7 @@ async def _simulate(schedule: Schedule, setup: SetupFactory, clock: LoopClock, l
 
 
 async def _run(schedule: Schedule, setup: Setup, lines: bool) -> Result:
+    check(schedule, list(setup.truths), setup.accounts, {one.symbol for one in _listed(setup)})
     world = World(setup)
     if lines:
         world.trace.lines = []
@@ -187,13 +190,18 @@ async def _run(schedule: Schedule, setup: Setup, lines: bool) -> Result:
     return result
 
 
+def _listed(setup: Setup) -> Iterator[Instrument]:
+    for truth in setup.truths.values():
+        yield from truth.instruments.values()
+
+
 async def _reckon(world: World, schedule: Schedule) -> None:
     """Nothing is wrong any more: everything has to end hedged or flat, the books in order, a restart in silence."""
     strategy = world.setup.strategy
     if isinstance(strategy, Scripted):
         strategy.stopped = True
     await world.ready()
-    await world.until(world.settled, CALM)
+    settled = await world.until(world.settled, CALM)
     bot = world.bot
     if schedule.close_at_end and bot is not None:
         bot.pause()
@@ -202,7 +210,15 @@ async def _reckon(world: World, schedule: Schedule) -> None:
                 await bot.close_hedge(hedge.id, CloseReason.MANUAL)
             except ConfigError:
                 continue
-        await world.until(lambda: world.settled() and not (world.bot and world.bot.live_hedges()), CALM)
+        settled &= await world.until(
+            lambda: world.settled() and not (world.bot and world.bot.live_hedges()), CALM
+        )
+    if not settled:
+        told = ", ".join(
+            f"{hedge.symbol} {hedge.intent.mode.value}" for hedge in world.hedges() if hedge.live
+        )
+        text = f"{CALM:.0f} s after everything was right again there is still something under way: {told}"
+        world.monitor.breaches.append(Breach("END", world.clock.now(), text))
     await _books(world)
     if schedule.restart_at_end:
         await _restart_in_silence(world)
@@ -249,6 +265,7 @@ async def _report(world: World, harm: Harm, result: Result) -> None:
     result.breaches = list(monitor.breaches)
     result.digest, result.events = world.trace.digest, world.trace.count
     result.coverage, result.starts = harm.hits, world.starts
+    result.waiting = [(strike.kind, strike.stage or "") for strike in harm.waiting]
     result.struck = [(round(at, 3), strike.kind, strike.stage or "") for strike, at in harm.struck]
     result.simulated = world.clock.monotonic() * world.clock.speed
     result.lines = world.trace.lines

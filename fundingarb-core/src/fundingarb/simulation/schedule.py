@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,9 @@ OWN_KINDS = {
 
 KINDS: tuple[str, ...] = (*(kind.value for kind in FaultKind), *OWN_KINDS)
 PER_SEED = 16
+MISSING_READS = ("positions.read", "orders.read", "payments.read")
+LEGS = ("first", "second", "working", "held")
+SETTINGS = ("balance", "fill_timeout", "leverage", "post_only")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,8 @@ def read_schedule(document: Any, name: str) -> Schedule:
         raise ConfigError(f"scenario {name}: a mapping with `strikes` is expected; see the example")
     _refuse_unknown(document, Schedule, name)
     for key, kind in (("strikes", Strike), ("openings", Opening)):
+        if not isinstance(document.get(key) or (), Sequence) or isinstance(document.get(key), str):
+            raise ConfigError(f"scenario {name}: {key} is not a list; correct it")
         for number, item in enumerate(document.get(key) or ()):
             if not isinstance(item, Mapping):
                 raise ConfigError(f"scenario {name}: {key}[{number}] is not a mapping; correct it")
@@ -134,7 +139,44 @@ def read_schedule(document: Any, name: str) -> Schedule:
         if strike.stage is not None and strike.stage not in Stage.__members__:
             known = ", ".join(Stage.__members__)
             raise ConfigError(f"scenario {name}: there is no stage {strike.stage!r}; known: {known}")
+        if strike.leg not in LEGS:
+            raise ConfigError(f"scenario {name}: there is no leg {strike.leg!r}; known: {', '.join(LEGS)}")
+        figures = (
+            strike.at,
+            strike.delay,
+            strike.lasts,
+            strike.seconds,
+            strike.fraction,
+            strike.factor,
+            strike.hours,
+        )
+        if min(figures) < 0 or strike.hours == 0 or strike.factor == 0:
+            raise ConfigError(f"scenario {name}: {strike.kind}: a figure below zero; correct it")
+    if schedule.seconds <= 0:
+        raise ConfigError(f"scenario {name}: seconds is {schedule.seconds}; it has to be more than zero")
+    for key in schedule.settings:
+        if key not in SETTINGS:
+            raise ConfigError(f"scenario {name}: unknown setting {key!r}; known: {', '.join(SETTINGS)}")
     return schedule
+
+
+def check(
+    schedule: Schedule, exchanges: Collection[str], accounts: Collection[str], symbols: Collection[str]
+) -> None:
+    """Whether ``schedule`` names what there is. Raises ``ConfigError``."""
+
+    def known(what: str, name: str | None, names: Collection[str]) -> None:
+        if name is not None and name not in names:
+            raise ConfigError(f"the scenario names the {what} {name}; there are {', '.join(sorted(names))}")
+
+    for strike in schedule.strikes:
+        known("exchange", strike.exchange, exchanges)
+        known("account", strike.account, accounts)
+        known("symbol", strike.symbol, symbols)
+    for opening in schedule.openings:
+        known("symbol", opening.symbol, symbols)
+        known("account", opening.long, accounts)
+        known("account", opening.short, accounts)
 
 
 def _refuse_unknown(document: Mapping[str, Any], kind: Any, where: str) -> None:
@@ -169,7 +211,7 @@ def random_schedule(
     shuffled = [pair for pair in pairs for _ in range(3 if pair[0] in rare else 1)]
     random.Random("pairs").shuffle(shuffled)
     chosen = [shuffled[(seed * per_seed + n) % len(shuffled)] for n in range(min(per_seed, len(shuffled)))]
-    strikes = [one for stage, kind in chosen for one in _with_company(_aimed(rng, stage, kind, seconds))]
+    strikes = [one for stage, kind in chosen for one in _with_company(rng, _aimed(rng, stage, kind, seconds))]
     # what ends everything comes last, so that the other faults get their turn
     strikes.sort(key=lambda strike: strike.at)
     settings = {
@@ -216,17 +258,24 @@ def _aimed(rng: random.Random, stage: Stage, kind: str, seconds: float) -> Strik
     )
 
 
-def _with_company(strike: Strike) -> list[Strike]:
+def _with_company(rng: random.Random, strike: Strike) -> list[Strike]:
     """``strike`` and what has to go wrong at the same time for it to matter.
 
     An entry is cancelled at once when the other exchange is gone. When the cancels are lost as well it may be filled,
-    and has to be unwound while nothing can be hedged, for longer than a leg may stay naked.
+    and has to be unwound while nothing can be hedged, for longer than a leg may stay naked. What takes a leg away does
+    so while the database, the streams or a part of the exchange's API are not there, every other time.
     """
     if strike.kind == "outage" and strike.stage == Stage.A_OPEN.value and strike.leg == "second":
         lost = replace(
             strike, kind="lost_request", leg="first", operation="order.cancel", lasts=30.0, count=4
         )
         return [replace(strike, lasts=50.0), lost]
+    if strike.kind in ("liquidation", "adl", "by_hand") and rng.random() < 0.5:
+        missing = rng.choice(("db_down", "db_hang", "stream_stall", "stream_disconnect", "http_error"))
+        beside = replace(
+            strike, kind=missing, delay=0.0, lasts=40.0, count=None, operation=rng.choice(MISSING_READS)
+        )
+        return [beside, replace(strike, delay=strike.delay + 1.0)]
     return [strike]
 
 
