@@ -196,7 +196,7 @@ def test_intervals_become_shorter_while_a_hedge_is_held() -> None:
         assert {row.status for row in rows} == {BOOKED}
         assert len(rows) == 8
         await story.exact()
-        assert story.titles() <= {"Funding Collected"}
+        assert story.titles() <= {"Funding Collected", "Funding Terms Changed"}
 
     Story(speed=30).tell(body)
 

@@ -14,8 +14,14 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 async def test_a_few_hedges_under_faults(tmp_path: Path) -> None:
     options = Options(
-        hedges=5, symbols=4, every=0.3, only=("lost_reply", "partial_fill", "disconnect"), hold=(0.0, 0.5), minutes=2
-    )  # fmt: skip
+        hedges=5,
+        symbols=4,
+        exchanges=("binance", "bybit"),
+        every=0.3,
+        only=("lost_reply", "partial_fill", "disconnect"),
+        hold=(0.0, 0.5),
+        minutes=2,
+    )
     result = await run(options, tmp_path)
     assert result.breaches == []
     assert result.figures["hedges"]["binance-bybit"] >= 5

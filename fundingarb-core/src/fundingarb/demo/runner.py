@@ -25,7 +25,7 @@ from rich.live import Live
 
 from fundingarb.app import Extras, Surroundings, load_config, open_bot, read_ready_file
 from fundingarb.demo.report import Books, build, cycles, differences, is_cycle, read_books, text
-from fundingarb.demo.start import pick_start
+from fundingarb.demo.start import pick_start, recorded
 from fundingarb.demo.view import DemoView
 from fundingarb.domain.events import Alert, HedgeChanged, PaymentBooked
 from fundingarb.domain.hedge import Mode
@@ -253,7 +253,7 @@ async def run_demo(options: DemoOptions) -> dict[str, Any]:
         raise ConfigError(
             f"--report: folder {options.report.resolve().parent} does not exist; create it first"
         )
-    options = with_defaults(options, exchanges)
+    exchanges, options = starting(options, exchanges)
     with tempfile.TemporaryDirectory(prefix="fundingarb-demo-") as folder:
         ready = Path(folder) / "ready.json"
         async with localnet_process(exchanges, options, ready) as around:
@@ -263,6 +263,20 @@ async def run_demo(options: DemoOptions) -> dict[str, Any]:
             extras = Extras(services=not options.headless, max_new_hedges=options.cycles)
             async with open_bot(config, around, plugins, extras) as bot:
                 return await _drive(bot, truth, options, exchanges)
+
+
+def starting(options: DemoOptions, exchanges: list[str]) -> tuple[list[str], DemoOptions]:
+    """The exchanges that take part, and ``options`` with speed and start. A replay has what was recorded."""
+    path = options.replay
+    if path is None:
+        return exchanges, with_defaults(options, exchanges)
+    known = recorded(path, exchanges)
+    options = with_defaults(options, known)
+    there = recorded(path, known, options.start)
+    for exchange in exchanges:
+        if exchange not in there:
+            print(f"{exchange} takes no part: nothing of it is recorded at that time", flush=True)
+    return there, options
 
 
 def with_defaults(options: DemoOptions, exchanges: list[str]) -> DemoOptions:

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from fundingarb.domain.opportunity import EntryRules
 from fundingarb.errors import ConfigError
+from fundingarb.localnet.errors import NothingRecorded
 from fundingarb.localnet.models.recording import Recording, Series, load_recording
+from fundingarb.localnet.models.replay import ReplayModel
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 LEAD = 22 * MINUTE
@@ -44,6 +46,29 @@ class Start:
     at: datetime
     span: timedelta
     symbols: tuple[str, ...]
+
+
+def recorded(path: Path, exchanges: Sequence[str], start: datetime | None = None) -> list[str]:
+    """Those of ``exchanges`` that have something recorded, at ``start`` if given.
+
+    Raises ``ConfigError`` when there are not two, ``LocalnetError`` when one is recorded in a way that cannot be read.
+    """
+    found = []
+    for exchange in exchanges:
+        try:
+            if start is None:
+                load_recording(path, [exchange])
+            else:
+                ReplayModel.load(path, exchanges=[exchange], start=start.timestamp())
+        except NothingRecorded:
+            continue
+        found.append(exchange)
+    if len(found) < 2:
+        raise ConfigError(
+            f"{path} has {' and '.join(found) or 'nothing'} of {', '.join(exchanges)}"
+            f"{f' at {start:%Y-%m-%d %H:%M}' if start else ''}; two are needed, choose another start or recording"
+        )
+    return found
 
 
 def pick_start(path: Path, exchanges: Sequence[str], hedges: int) -> Start:

@@ -67,6 +67,7 @@ class TradingSettings:
             self.policy,
             reprice_after=at_least(self.policy.reprice_after, 0.05),
             naked_budget=at_least(self.policy.naked_budget, 5.0),
+            stale_after=at_least(self.policy.stale_after, 60.0),
             retry_after=at_least(self.policy.retry_after, 0.25),
         )
         return replace(

@@ -37,7 +37,6 @@ OWN_KINDS = {
 
 KINDS: tuple[str, ...] = (*(kind.value for kind in FaultKind), *OWN_KINDS)
 PER_SEED = 16
-MISSING_READS = ("positions.read", "orders.read", "payments.read")
 LEGS = ("first", "second", "working", "held")
 SETTINGS = ("balance", "fill_timeout", "leverage", "post_only")
 
@@ -141,16 +140,9 @@ def read_schedule(document: Any, name: str) -> Schedule:
             raise ConfigError(f"scenario {name}: there is no stage {strike.stage!r}; known: {known}")
         if strike.leg not in LEGS:
             raise ConfigError(f"scenario {name}: there is no leg {strike.leg!r}; known: {', '.join(LEGS)}")
-        figures = (
-            strike.at,
-            strike.delay,
-            strike.lasts,
-            strike.seconds,
-            strike.fraction,
-            strike.factor,
-            strike.hours,
-        )
-        if min(figures) < 0 or strike.hours == 0 or strike.factor == 0:
+        skew = strike.seconds if strike.kind != "clock_skew" else 0.0  # a clock may be late
+        figures = (strike.at, strike.delay, strike.lasts, skew, strike.fraction)
+        if min(figures) < 0 or min(strike.hours, strike.factor) <= 0:
             raise ConfigError(f"scenario {name}: {strike.kind}: a figure below zero; correct it")
     if schedule.seconds <= 0:
         raise ConfigError(f"scenario {name}: seconds is {schedule.seconds}; it has to be more than zero")
@@ -271,9 +263,11 @@ def _with_company(rng: random.Random, strike: Strike) -> list[Strike]:
         )
         return [replace(strike, lasts=50.0), lost]
     if strike.kind in ("liquidation", "adl", "by_hand") and rng.random() < 0.5:
-        missing = rng.choice(("db_down", "db_hang", "stream_stall", "stream_disconnect", "http_error"))
+        missing = ["db_down", "db_hang", "stream_stall", "stream_disconnect"]
+        if strike.kind != "by_hand":  # which nothing but the position proves
+            missing.append("http_error")
         beside = replace(
-            strike, kind=missing, delay=0.0, lasts=40.0, count=None, operation=rng.choice(MISSING_READS)
+            strike, kind=rng.choice(missing), delay=0.0, lasts=40.0, count=None, operation="positions.read"
         )
         return [beside, replace(strike, delay=strike.delay + 1.0)]
     return [strike]

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fundingarb.localnet.errors import LocalnetError
+from fundingarb.localnet.errors import LocalnetError, NothingRecorded
 
 __all__ = ["RecordedRange", "Recording", "Series", "load_recording", "recorded_ranges", "split_symbol"]
 
@@ -130,7 +130,7 @@ def load_recording(
     for exchange in exchanges:
         _read_funding(_funding_file(path, exchange), exchange, series, low, high, wanted)
         if not any(name == exchange for name, _ in series):
-            raise LocalnetError(
+            raise NothingRecorded(
                 f"{path} has no funding of {exchange} in USDT at that time; choose another start or recording"
             )
     marks = _existing(path, "mark_1h") if path.is_dir() else None
@@ -160,7 +160,7 @@ def _funding_file(path: Path, exchange: str) -> Path:
         found = _existing(path, f"funding_{name}")
         if found is not None:
             return found
-    raise LocalnetError(
+    raise NothingRecorded(
         f"{path} has no funding_{exchange}.csv or .csv.gz; replay exchanges that are recorded"
     )
 

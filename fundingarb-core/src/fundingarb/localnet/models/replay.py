@@ -19,7 +19,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 
-from fundingarb.localnet.errors import LocalnetError
+from fundingarb.localnet.errors import LocalnetError, NothingRecorded
 from fundingarb.localnet.models.base import Funding, Liquidity, ModelSymbol, Prices, Settlement
 from fundingarb.localnet.models.noise import Octaves, key_of, uniform
 from fundingarb.localnet.models.recording import (
@@ -208,7 +208,7 @@ class ReplayModel:
         model = cls(recording, exchanges, start=start, seed=seed)
         for exchange in exchanges:
             if not model.listed(exchange):
-                raise LocalnetError(
+                raise NothingRecorded(
                     f"{path} has no funding of {exchange} at the start asked for; choose another start"
                 )
         return model
