@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import Decimal
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 from aiohttp import web
+
+from fundingarb.localnet.numbers import EXACT, decimals_of, plain, rounded
 
 __all__ = [
     "ApiError",
@@ -28,7 +30,6 @@ __all__ = [
     "whole",
 ]
 
-_EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
 _NAMESPACE = uuid.UUID("3f0f3f52-7c1e-5a0e-9d3e-6b7962697400")
 
 LONGEST_NUMBER = 32
@@ -53,29 +54,15 @@ class ApiError(Exception):
 # -- numbers ---------------------------------------------------------------------------------------------------
 
 
-def plain(value: Decimal) -> str:
-    """Without exponent and without zeros at the end: ``0.5``, ``28184.5``, ``0``."""
-    shown = format(value, "f")
-    if "." in shown:
-        shown = shown.rstrip("0").rstrip(".")
-    return "0" if shown in ("-0", "") else shown
-
-
 def fixed(value: Decimal, decimals: int) -> str:
     """With exactly so many decimals: ``16493.50``."""
-    shown = format(value.quantize(Decimal(1).scaleb(-decimals), context=_EXACT), "f")
+    shown = format(value.quantize(Decimal(1).scaleb(-decimals), context=EXACT), "f")
     return shown[1:] if shown.startswith("-") and not shown.strip("-0.") else shown
 
 
 def money(value: Decimal, decimals: int = 8) -> str:
     """Rounded to Bybit's 8 decimals, without zeros at the end."""
-    return plain(value.quantize(Decimal(1).scaleb(-decimals), context=_EXACT))
-
-
-def decimals_of(step: Decimal) -> int:
-    """Decimal places of a tick or a lot: 3 for 0.001, 0 for 100."""
-    exponent = step.normalize(_EXACT).as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0
+    return rounded(value, decimals)
 
 
 # -- ids -------------------------------------------------------------------------------------------------------

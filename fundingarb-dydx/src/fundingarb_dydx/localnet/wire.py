@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any, TypeVar
 
 from aiohttp import web
+
+from fundingarb.localnet.numbers import plain, rounded
 
 __all__ = [
     "ApiError",
@@ -22,8 +23,6 @@ __all__ = [
     "rounded",
     "whole",
 ]
-
-_EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
 
 LARGEST_PAGE = 1000
 """Highest ``limit`` and the one that holds when none is asked for."""
@@ -39,19 +38,6 @@ class ApiError(Exception):
         self.status = status
         self.message = message
         self.param = param
-
-
-def plain(value: Decimal) -> str:
-    """Without exponent and without zeros at the end: ``0.5``, ``28184.5``, ``0``."""
-    shown = format(value, "f")
-    if "." in shown:
-        shown = shown.rstrip("0").rstrip(".")
-    return "0" if shown in ("-0", "") else shown
-
-
-def rounded(value: Decimal, decimals: int = 20) -> str:
-    """A quotient, without zeros at the end."""
-    return plain(value.quantize(Decimal(1).scaleb(-decimals), context=_EXACT))
 
 
 def iso(time_ms: int) -> str:

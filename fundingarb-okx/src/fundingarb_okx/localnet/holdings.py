@@ -9,7 +9,7 @@ from fundingarb.localnet.truth.exchange import Exchange
 from fundingarb.localnet.truth.types import AccountState, MarginMode, Position, PositionSide
 from fundingarb_okx.localnet.desk import SWAP, Desk
 from fundingarb_okx.localnet.render import margin_mode, position_side
-from fundingarb_okx.localnet.wire import decimals_of, fixed, money, plain
+from fundingarb_okx.localnet.wire import decimals_of, money, plain, rounded
 
 __all__ = ["balance_row", "position_row"]
 
@@ -72,7 +72,7 @@ def position_row(desk: Desk, position: Position, state: AccountState | None = No
         "liab": "",
         "liabCcy": "",
         "liqPenalty": "0",
-        "liqPx": "" if liquidation is None or not position.quantity else fixed(liquidation, places),
+        "liqPx": "" if liquidation is None or not position.quantity else rounded(liquidation, places),
         "margin": "" if cross else money(position.isolated_margin),
         "markPx": plain(position.mark_price),
         "maxSpotInUseAmt": "",

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from aiohttp import web
+
+from fundingarb.localnet.numbers import decimals_of, plain, rounded
 
 __all__ = [
     "ApiError",
     "decimals_of",
     "dumps",
     "envelope",
-    "fixed",
     "flag",
     "identifiers",
     "money",
@@ -23,11 +24,10 @@ __all__ = [
     "parameter_error",
     "plain",
     "respond",
+    "rounded",
     "text",
     "whole",
 ]
-
-_EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
 
 LONGEST_NUMBER = 32
 """Characters of a number in a request, and the largest power of ten either way."""
@@ -79,28 +79,9 @@ def parameter_error(name: str) -> ApiError:
 # -- numbers ---------------------------------------------------------------------------------------------------
 
 
-def plain(value: Decimal) -> str:
-    """Without exponent and without zeros at the end: ``0.5``, ``28184.5``, ``0``."""
-    shown = format(value, "f")
-    if "." in shown:
-        shown = shown.rstrip("0").rstrip(".")
-    return "0" if shown in ("-0", "") else shown
-
-
-def fixed(value: Decimal, decimals: int) -> str:
-    """Rounded to so many decimals, without zeros at the end."""
-    return plain(value.quantize(Decimal(1).scaleb(-decimals), context=_EXACT))
-
-
 def money(value: Decimal, decimals: int = 16) -> str:
     """Rounded to the 16 decimals OKX carries, without zeros at the end."""
-    return fixed(value, decimals)
-
-
-def decimals_of(step: Decimal) -> int:
-    """Decimal places of a tick or a lot: 3 for 0.001, 0 for 100."""
-    exponent = step.normalize(_EXACT).as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0
+    return rounded(value, decimals)
 
 
 # -- parameters ------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from fundingarb.localnet.models.base import ModelSymbol
 from fundingarb.localnet.models.symbols import DEFAULT_SYMBOLS
 from fundingarb.localnet.truth.money import is_multiple
 from fundingarb_okx.localnet.contracts import family, list_instruments
-from fundingarb_okx.localnet.wire import decimals_of, fixed, money, page, plain
+from fundingarb_okx.localnet.wire import decimals_of, money, page, plain, rounded
 
 pytestmark = pytest.mark.anyio
 
@@ -72,7 +72,7 @@ def test_plain_is_the_number_without_exponent_or_trailing_zeros(value: Decimal) 
 
 @given(DECIMALS, st.integers(min_value=0, max_value=8))
 def test_fixed_rounds(value: Decimal, places: int) -> None:
-    shown = fixed(value, places)
+    shown = rounded(value, places)
     assert abs(D(shown) - value) <= D(5).scaleb(-places - 1)
     assert len(shown.partition(".")[2]) <= places
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from fundingarb.localnet.models.base import Liquidity, MarketModel, Prices
 from fundingarb.localnet.models.noise import key_of, normal, uniform
+from fundingarb.localnet.numbers import decimals_of
 from fundingarb.localnet.truth.money import from_float
 from fundingarb.localnet.truth.rules import Instrument, VenueRules
 from fundingarb.localnet.truth.types import Order, Side
@@ -337,9 +338,3 @@ class Market:
         found.extend(self.recent)
         found.sort(key=lambda trade: trade.time_ms)
         return found[-limit:]
-
-
-def decimals_of(step: Decimal) -> int:
-    """Decimal places of a tick or lot: 2 for 0.01, 0 for 10."""
-    exponent = step.normalize().as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0
