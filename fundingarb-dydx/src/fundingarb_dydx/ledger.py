@@ -51,28 +51,33 @@ async def rows_since(
     return sorted(oldest_first, key=lambda row: time_of(stamp(row), before))
 
 
+CENT = Decimal("0.000001")
+"""The smallest amount of USDC on the chain."""
+
+
 @dataclass
 class Cost:
-    """What a position holds and costs on average. A fill against it brings a price result, the rest opens anew."""
+    """What a position holds and what was paid for it (negative: received). A fill against it brings a price result, the
+    rest opens anew. The results of a position that is flat again add up to its cash exactly, whatever was rounded on
+    the way."""
 
     size: Decimal = ZERO
-    price: Decimal = ZERO
+    paid: Decimal = ZERO
 
     def take(self, signed: Decimal, price: Decimal) -> Decimal:
-        """The price result of a fill of ``signed`` base units (positive bought)."""
+        """The price result of a fill of ``signed`` base units (positive bought): its cash and, on average, the cost of
+        what it closed."""
         if self.size * signed >= 0:
-            total = self.size + signed
-            self.price = (self.size * self.price + signed * price) / total if total else ZERO
-            self.size = total
+            self.size += signed
+            self.paid += signed * price
             return ZERO
-        closed = min(abs(signed), abs(self.size))
-        sign = 1 if self.size > 0 else -1
-        result = sign * closed * (price - self.price)
-        rest = abs(signed) - closed
+        closing = signed if abs(signed) < abs(self.size) else -self.size
+        cost = self.paid
+        if closing != -self.size:
+            cost = (self.paid * -closing / self.size).quantize(CENT)
         self.size += signed
-        if rest:
-            self.price = price
-        return result
+        self.paid += (signed - closing) * price - cost
+        return -closing * price - cost
 
 
 @dataclass
