@@ -14,6 +14,7 @@ from tests.engine.test_listings import opened
 
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.hedge import CloseReason, Mode
+from fundingarb.domain.opportunity import DecayToMedian
 from fundingarb.simulation.virtual import START
 from fundingarb.testing import FakeExchange, RecordingAlertSink
 
@@ -79,6 +80,17 @@ async def test_a_hedge_that_would_bring_nothing_any_more_is_closed() -> None:
         assert alert.lines[-1] == "Action: closing both legs"
         assert "Expected funding over 72 h: -$" in alert.lines[-2]
         assert made.position == (0, 0)
+
+
+async def test_what_is_expected_is_forecast_as_configured() -> None:
+    """The same terms, but rates that are gone after the coming settlement: it brings 0.4 % and costs 0.1 %."""
+    sink = RecordingAlertSink()
+    made = floor(sink, forecast=DecayToMedian(timedelta(minutes=1)))
+    async with made.running():
+        await opened(made)
+        announce(made.alpha, "0.001", timedelta(hours=1))
+        await made.until(lambda: told(sink), within=20)
+        assert told(sink)[0].lines[-1] == "Action: holding"
 
 
 async def test_a_cap_that_changes_bounds_what_is_expected() -> None:

@@ -154,11 +154,7 @@ async def account(adapter: BybitAdapter, sink: AccountSink) -> None:
 
 def login(adapter: BybitAdapter) -> str:
     """The command that logs a connection in: HMAC-SHA256 of ``GET/realtime`` and an expiry a few real seconds ahead."""
-    context = adapter.context
-    if context.account is None:
-        raise AuthenticationFailed("bybit: the account stream needs credentials")
-    key = context.account.values["api_key"].reveal()
-    secret = context.account.values["api_secret"].reveal()
+    key, secret = adapter.credential("api_key"), adapter.credential("api_secret")
     window = adapter.settings.recv_window_ms * max(1.0, adapter.clock.speed)
     expires = round(adapter.clock.time() * 1000 + adapter.skew.milliseconds + window)
     signature = hmac.new(secret.encode(), f"GET/realtime{expires}".encode(), "sha256").hexdigest()

@@ -19,6 +19,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from fundingarb.config import Config, load_config
+from fundingarb.domain.opportunity import DecayToMedian
 from fundingarb.engine.bot import Bot, BotParts
 from fundingarb.engine.caretaker import Idle, SinkMeanwhile
 from fundingarb.engine.clock import ScaledClock, SystemClock
@@ -275,6 +276,7 @@ def trading_settings(
         rules=config.entry_rules(),
         policy=config.execution_policy(),
         margin=config.margin_rules(),
+        forecast=DecayToMedian(timedelta(hours=float(trading.forecast_half_life_hours))),
         fill_timeout=timedelta(seconds=float(trading.order_fill_timeout_seconds)),
         settlement_guard=timedelta(seconds=float(trading.settlement_guard_seconds)),
         funding_patience=timedelta(minutes=float(trading.funding_alarm_minutes)),

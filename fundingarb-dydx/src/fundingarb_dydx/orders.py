@@ -55,8 +55,8 @@ class OrderDesk:
         self._account_number: int | None = None
         self._signer: Signer | None = None
         if adapter.context.account is not None:
-            key = adapter.context.account.values["api_secret"].reveal()
-            self._signer = Signer(adapter.trading.ccxt, adapter.address, key, adapter.network.chain_id)
+            secret = adapter.credential("api_secret")
+            self._signer = Signer(adapter.trading.ccxt, adapter.address, secret, adapter.network.chain_id)
 
     @property
     def signer(self) -> Signer:

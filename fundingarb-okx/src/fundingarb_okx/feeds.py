@@ -160,12 +160,7 @@ async def account(adapter: OkxAdapter, sink: AccountSink) -> None:
 
 def login(adapter: OkxAdapter) -> str:
     """The command that logs a connection in: HMAC-SHA256, in base64, of the time in seconds and a fixed path."""
-    context = adapter.context
-    if context.account is None:
-        raise AuthenticationFailed("okx: the account stream needs credentials")
-    key, secret, passphrase = (
-        context.account.values[name].reveal() for name in ("api_key", "api_secret", "passphrase")
-    )
+    key, secret, passphrase = (adapter.credential(name) for name in ("api_key", "api_secret", "passphrase"))
     seconds = str(round(adapter.clock.time() + adapter.skew.milliseconds / 1000))
     digest = hmac.new(secret.encode(), f"{seconds}GET/users/self/verify".encode(), "sha256").digest()
     sign = base64.b64encode(digest).decode()

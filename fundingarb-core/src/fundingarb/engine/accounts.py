@@ -208,7 +208,7 @@ class AccountReader:
         return positions
 
     def _expected(self) -> Mapping[str, Decimal]:
-        return expected_positions(self.account.name, self._state.hedges.values())
+        return expected_positions(self.account.name, self._state.unfinished())
 
     async def _reconcile_or_tell(self) -> None:
         """``reconcile``; positions that cannot be read while legs are held here are an alert, and a halt."""

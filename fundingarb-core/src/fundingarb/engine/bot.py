@@ -159,7 +159,7 @@ class Bot:
             tasks.start_soon(keep_running, "listings", listings.run, self.clock, self._failed)
             terms = FundingTermsWatch(
                 self.state, self.markets, self.bus, self.clock, self.settings.rules.horizon,
-                self.settings.settlement_guard,
+                self.settings.settlement_guard, self.settings.forecast,
             )  # fmt: skip
             for label, watch in (
                 ("guards", self._guards().run), ("margin", health.run), ("funding terms", terms.run),
@@ -436,8 +436,9 @@ class Bot:
         """Open by hand: threshold and window are skipped, risk rules are not. Returns the hedge's id."""
         view = View(self.state, self.markets, self.settings)
         plan = manual_plan(
-            view, self.state, symbol, long, short, size_usd, self.settings.rules, self.clock.now()
-        )
+            view, self.state, symbol, long, short, size_usd, self.settings.rules, self.settings.forecast,
+            self.clock.now(),
+        )  # fmt: skip
         approved = self.loop.judge(plan, plan.at)
         if isinstance(approved, Refusal):
             raise ConfigError(

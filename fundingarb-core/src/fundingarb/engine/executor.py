@@ -285,7 +285,7 @@ class Executor:
             self._report("reading the position for", record, error)
             return False
         held = sum((p.quantity for p in positions if p.symbol == symbol), ZERO)
-        expected = expected_positions(account.name, self._state.hedges.values()).get(symbol, ZERO)
+        expected = expected_positions(account.name, self._state.unfinished()).get(symbol, ZERO)
         expected += self._state.books(account.name).foreign(symbol)
         more = record.side.sign * (held - expected)
         return not 0 < more <= record.quantity - record.filled

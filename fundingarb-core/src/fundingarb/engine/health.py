@@ -135,4 +135,4 @@ class HealthWatch:
 
     def _current(self, account: Account) -> bool:
         """Whether nothing of ours has changed on ``account`` since its positions were read."""
-        return account.held == expected_positions(account.name, self.state.hedges.values())
+        return account.held == expected_positions(account.name, self.state.unfinished())

@@ -7,11 +7,11 @@ from decimal import Decimal
 
 from fundingarb.domain.instrument import common_lot, floor_to
 from fundingarb.domain.opportunity import (
-    DecayToMedian,
     DepthSlippage,
     EntryRules,
     HedgePlan,
     Quote,
+    RateForecast,
     index_deviation,
     plan_of,
     value,
@@ -29,6 +29,7 @@ def manual_plan(
     short: str,
     size_usd: Decimal,
     rules: EntryRules,
+    forecast: RateForecast,
     now: datetime,
 ) -> HedgePlan:
     """The plan for ``size_usd`` of ``symbol`` between two accounts; raises ``ConfigError`` with what is in the way."""
@@ -44,7 +45,7 @@ def manual_plan(
             f"{rules.max_index_deviation:.2%}; they may not be the same asset"
         )
     quantity = floor_to(size_usd / mid, common_lot(long_quote.instrument, short_quote.instrument))
-    valuation = value(long_quote, short_quote, quantity, rules, DepthSlippage(), DecayToMedian(), now)
+    valuation = value(long_quote, short_quote, quantity, rules, DepthSlippage(), forecast, now)
     if valuation is None:
         raise ConfigError(f"{symbol} at {size_usd} USD: less than one lot, or more than the order book holds")
     plan = plan_of(valuation, view.tolerance(symbol), origin="manual")

@@ -34,11 +34,6 @@ TOMBSTONE = timedelta(hours=24)
 NOT_READ = "not read yet"
 #: Real seconds for which an account counts as set up for a symbol: then it is looked at again before the next entry.
 PREPARED_FOR = 60.0
-NOT_YET = {
-    "reconcile": NOT_READ,
-    "clock": "its clock was not measured yet",
-    "key": "its key was not looked at yet",
-}
 
 
 @dataclass

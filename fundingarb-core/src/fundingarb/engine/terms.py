@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -13,7 +13,7 @@ from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.funding import FundingRate
 from fundingarb.domain.hedge import CloseReason, Hedge, LegPlan, Mode
 from fundingarb.domain.instrument import Side
-from fundingarb.domain.opportunity import DecayToMedian, Payment, RateForecast, expected_payments
+from fundingarb.domain.opportunity import Payment, RateForecast, expected_payments
 from fundingarb.domain.order import ZERO
 from fundingarb.engine.alerts import money
 from fundingarb.engine.bus import Bus
@@ -41,7 +41,7 @@ class FundingTermsWatch:
     clock: Clock
     horizon: timedelta
     guard: timedelta
-    forecast: RateForecast = field(default_factory=DecayToMedian)
+    forecast: RateForecast
 
     async def run(self) -> None:
         """Look every second, for as long as the bot runs."""

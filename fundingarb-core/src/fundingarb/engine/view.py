@@ -12,7 +12,7 @@ from fundingarb.domain.funding import FundingRate
 from fundingarb.domain.health import MarginRules
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.market import RateBook
-from fundingarb.domain.opportunity import EntryRules, Quote
+from fundingarb.domain.opportunity import DecayToMedian, EntryRules, Quote, RateForecast
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.state import BotState
 
@@ -30,6 +30,7 @@ class TradingSettings:
     default_tolerance: Decimal
     leverages: dict[tuple[str, str], int]
     default_leverage: int = 5
+    forecast: RateForecast = field(default_factory=DecayToMedian)
     margin_mode: str = "cross"
     margin: MarginRules = field(default_factory=MarginRules)
     cooldown: timedelta = timedelta(hours=1)

@@ -7,6 +7,7 @@ import hmac
 import random
 from collections.abc import Sequence
 
+from Crypto.Hash import RIPEMD160
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -14,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fundingarb.localnet.truth.types import Credentials
-from fundingarb_dydx.localnet.ripemd import ripemd160
 
 __all__ = ["address_of", "new_credentials", "private_key_of", "public_key_of", "verify"]
 
@@ -116,7 +116,7 @@ def verify(public: bytes, message: bytes, signature: bytes) -> bool:
 
 def address_of(public: bytes) -> str:
     """The bech32 address of a public key: RIPEMD-160 of its SHA-256."""
-    return _bech32(PREFIX, ripemd160(hashlib.sha256(public).digest()))
+    return _bech32(PREFIX, RIPEMD160.new(hashlib.sha256(public).digest()).digest())
 
 
 def _bech32(prefix: str, data: bytes) -> str:

@@ -10,7 +10,6 @@ from tests.exchanges.dydx.localnet.venue import BUY, IOC, Dydx, message, packed
 
 from fundingarb_dydx.localnet.keys import address_of, new_credentials, private_key_of, public_key_of
 from fundingarb_dydx.localnet.protobuf import DecodeError, decode
-from fundingarb_dydx.localnet.ripemd import ripemd160
 
 pytestmark = pytest.mark.anyio
 
@@ -166,18 +165,6 @@ def test_keys_are_those_of_the_words() -> None:
     assert f"{again:064x}" == credentials.api_secret
     assert address_of(public_key_of(again)) == credentials.api_key
     assert credentials.api_key.startswith("dydx1")
-
-
-@pytest.mark.parametrize(
-    ("data", "digest"),
-    [
-        (b"", "9c1185a5c5e9fc54612808977ee8f548b2258d31"),
-        (b"abc", "8eb208f7e05d987a9b044a8e98c6b087f15a0bfc"),
-        (b"a" * 64, "9dfb7d374ad924f3f88de96291c33e9abed53e32"),
-    ],
-)
-def test_ripemd160(data: bytes, digest: str) -> None:
-    assert ripemd160(data).hex() == digest
 
 
 @pytest.mark.parametrize("data", [b"\x08", b"\x0a\x05ab", b"\x0b", b"\x00\x01", b"\x08" + b"\xff" * 11])
