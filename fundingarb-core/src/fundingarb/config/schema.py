@@ -17,14 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from fundingarb.config.leverage import DEFAULT, leverage_for
 from fundingarb.domain.decide import ExecutionPolicy
 from fundingarb.domain.health import MarginRules
-from fundingarb.domain.opportunity import EntryRules
-
-PRESETS = {
-    "conservative": Decimal(0),
-    "moderate": Decimal("-0.0001"),
-    "aggressive": Decimal("-0.0005"),
-}
-"""Names for the lowest 8-hour spread that an open hedge tolerates."""
+from fundingarb.domain.opportunity import PRESETS, EntryRules
 
 NETWORKS = ("localnet", "testnet", "mainnet")
 

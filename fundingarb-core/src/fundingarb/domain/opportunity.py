@@ -18,6 +18,13 @@ from fundingarb.domain.instrument import Instrument, Side, common_lot, floor_to
 from fundingarb.domain.market import OrderBook
 from fundingarb.domain.order import ZERO, FeeTier
 
+PRESETS = {
+    "conservative": Decimal(0),
+    "moderate": Decimal("-0.0001"),
+    "aggressive": Decimal("-0.0005"),
+}
+"""Names for the lowest 8-hour spread that an open hedge tolerates."""
+
 
 @dataclass(frozen=True, slots=True)
 class EntryRules:
@@ -399,7 +406,7 @@ def plan_of(valuation: Valuation, tolerance: Decimal, origin: str = "strategy") 
 
 
 def should_exit(spread_8h: Decimal, tolerance: Decimal) -> bool:
-    """Whether the spread is below what this hedge tolerates (0 conservative, -0.0001 moderate, -0.0005 aggressive)."""
+    """Whether the spread is below what this hedge tolerates (``PRESETS`` has names for it)."""
     return spread_8h < tolerance
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -13,12 +12,9 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 
-from fundingarb.domain.control import OpenLeg
 from fundingarb.domain.events import Alert
-from fundingarb.domain.hedge import CloseReason, Hedge, Mode
+from fundingarb.domain.hedge import Hedge, Mode
 from fundingarb.domain.instrument import Instrument
-from fundingarb.domain.market import RateBook
-from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.pnl import HedgePnl, hedge_pnl
 from fundingarb.engine.account_feed import AccountFeed
 from fundingarb.engine.accounts import AccountReader
@@ -32,10 +28,10 @@ from fundingarb.engine.executor import Executor
 from fundingarb.engine.flatten import Flattener
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.guards import GuardWatch
+from fundingarb.engine.handle import Handle
 from fundingarb.engine.health import HealthWatch
 from fundingarb.engine.kill import KillSwitch
 from fundingarb.engine.listings import ListingWatch
-from fundingarb.engine.manual import manual_plan
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.outbox import Outbox
 from fundingarb.engine.peg import PegWatch
@@ -47,13 +43,10 @@ from fundingarb.engine.state import Account, BotState, SoleProcess
 from fundingarb.engine.supervisor import keep_running
 from fundingarb.engine.terms import FundingTermsWatch
 from fundingarb.engine.trading import TradingLoop
-from fundingarb.engine.view import TradingSettings, View
-from fundingarb.engine.waiting import waiting_for
+from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import ConfigError, ExchangeError, LeaseTaken, StoreError
 from fundingarb.ports import (
-    AccountStatus,
     AlertSink,
-    BotStatus,
     Checkpoint,
     Clock,
     ClosingRule,
@@ -96,7 +89,7 @@ class BotParts:
     new_id: Callable[[], UUID] = uuid4
 
 
-class Bot:
+class Bot(Handle):
     """A running bot (``ports.BotHandle``). ``async with bot.running():`` or ``await bot.run()``."""
 
     def __init__(self, parts: BotParts) -> None:
@@ -110,6 +103,7 @@ class Bot:
         self.announcer = Announcer(self.bus)
         self.readers: dict[str, AccountReader] = {}
         self.gates: dict[str, RequestGate] = {}
+        self.network = parts.network
         self.started_at = self.clock.now()
         self.ready = anyio.Event()
         self.loop: TradingLoop
@@ -178,6 +172,8 @@ class Bot:
             tasks.start_soon(self.loop.run)
             tasks.start_soon(self.loop.watch_naked)
             tasks.start_soon(keep_running, "settlements", self.settlements.run, self.clock, self._failed)
+            if self.parts.services:
+                tasks.start_soon(self.lag.run)
             for name, service in self.parts.services.items():
                 await service.start(self)
                 log.info("%s is up%s", name, f" at {service.url}" if service.url else "")
@@ -396,14 +392,7 @@ class Bot:
         if isinstance(error, StoreError):
             self.loop.books_failed(str(error))
 
-    # ports.BotHandle
-
-    @property
-    def rates(self) -> RateBook:
-        return self.markets.book
-
-    def live_hedges(self) -> Sequence[Hedge]:
-        return self.state.live()
+    # what others ask
 
     async def pnl(self, hedge: Hedge) -> HedgePnl:
         """The account of ``hedge`` from what is booked."""
@@ -413,69 +402,6 @@ class Bot:
             await self.store.payments(hedge.id),
             await self.store.settlements(hedge.id),
         )
-
-    def status(self) -> BotStatus:
-        loop = getattr(self, "loop", None)
-        state = "KILLED" if self.state.killed else "PAUSED" if self.state.paused else "RUNNING"
-        if not self.ready.is_set():
-            state = "STARTING"
-        return BotStatus(
-            state=state,
-            network=self.parts.network,
-            started_at=self.started_at,
-            last_scan=loop.last_scan if loop else None,
-            accounts=tuple(
-                AccountStatus(a.name, a.exchange, a.balance, a.halted) for a in self.state.accounts.values()
-            ),
-            streams=dict(self.markets.streams),
-            pending_orders=sum(1 for h in self.state.live() for o in h.orders if not o.state.terminal),
-            waiting_for=waiting_for(self.state, loop),
-        )
-
-    async def open_hedge(self, symbol: str, long: str, short: str, size_usd: Decimal) -> UUID:
-        """Open by hand: threshold and window are skipped, risk rules are not. Returns the hedge's id."""
-        view = View(self.state, self.markets, self.settings)
-        plan = manual_plan(
-            view, self.state, symbol, long, short, size_usd, self.settings.rules, self.settings.forecast,
-            self.clock.now(),
-        )  # fmt: skip
-        approved = self.loop.judge(plan, plan.at)
-        if isinstance(approved, Refusal):
-            raise ConfigError(
-                f"{symbol}: {approved.gate} refuses: needs {approved.needed}, is {approved.actual}"
-            )
-        return await self.loop.open_approved(approved)
-
-    async def close_hedge(self, hedge_id: UUID, reason: CloseReason = CloseReason.MANUAL) -> None:
-        hedge = self.state.hedges.get(hedge_id)
-        if hedge is None or not hedge.live:
-            raise ConfigError(f"hedge {hedge_id} is not open")
-        self.loop.close(hedge_id, reason)
-
-    def pause(self) -> None:
-        self.state.paused = True
-
-    def resume(self) -> None:
-        self.state.paused = False
-        self._wake()
-
-    async def kill(self, actor: str) -> None:
-        await self.kill_switch.latch(actor)
-
-    async def release(self, actor: str) -> None:
-        await self.kill_switch.release(actor)
-
-    @property
-    def killed(self) -> bool:
-        return self.state.killed
-
-    @property
-    def not_flat(self) -> Sequence[OpenLeg]:
-        return self.kill_switch.open if self.state.killed else ()
-
-    @property
-    def flattened(self) -> bool:
-        return self.state.killed and self.kill_switch.flat
 
     def allow_hedges(self, more: int) -> None:
         """Raise the number of hedges that may still be opened, where it is limited."""

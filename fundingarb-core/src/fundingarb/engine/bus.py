@@ -53,9 +53,14 @@ class Bus:
     @contextmanager
     def subscribe(self, size: int = 1000, *kinds: type) -> Iterator[Subscription]:
         """Events of ``kinds`` (all, when none is named) from now on. Others take no place in the queue."""
-        subscription = Subscription(size, kinds or (object,))
-        self._subscriptions.append(subscription)
+        subscription = self.join(size, *kinds)
         try:
             yield subscription
         finally:
             self._subscriptions.remove(subscription)
+
+    def join(self, size: int = 1000, *kinds: type) -> Subscription:
+        """As ``subscribe``, for as long as the bus is there."""
+        subscription = Subscription(size, kinds or (object,))
+        self._subscriptions.append(subscription)
+        return subscription

@@ -80,6 +80,7 @@ class AccountChecks:
         apart = max(abs(offset) - vague, 0.0)
         if apart <= MOST and vague > VAGUE:
             return AGAIN
+        self.account.clock_offset = offset
         self._judge_clock(apart, offset)
         return EVERY if apart <= WARN else WHILE_APART
 

@@ -64,6 +64,11 @@ class NakedWatch:
             if self._due(key, 0.0) is not None:
                 self.announcer.reduction_refused(order, hedge, now)
 
+    def seconds(self, hedge_id: UUID) -> float:
+        """Real seconds for which the hedge has been unhedged by a lot or more; 0 while it is not."""
+        since = self._since.get(hedge_id)
+        return 0.0 if since is None else self.clock.monotonic() - since
+
     def _due(self, what: Topic, grace: float) -> float | None:
         """For how many seconds this has been so, when that is to be told now; else None."""
         moment = self.clock.monotonic()

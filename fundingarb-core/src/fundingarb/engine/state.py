@@ -42,7 +42,8 @@ class Account:
 
     ``halts`` is why entries on it are off, one line per subject; each is cleared by whoever set it. ``moves`` counts
     the hedges that were opened or closed on it, ``balance_moves`` those the balance knows of. ``positions`` are
-    what was read last, by symbol, ``held`` what our hedges held when it was asked for.
+    what was read last, by symbol, ``held`` what our hedges held when it was asked for. ``clock_offset`` is by how many
+    real seconds the exchange's clock was ahead when it was measured last.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Account:
     balance_moves: int = 0
     positions: dict[str, ExchangePosition] = field(default_factory=dict)
     held: Mapping[str, Decimal] = field(default_factory=dict)
+    clock_offset: float | None = None
 
     @property
     def exchange(self) -> str:

@@ -82,12 +82,12 @@ class TradingLoop:
     _exits: list[Exit] = field(default_factory=list)
     _preparing: set[str] = field(default_factory=set)
     _unprepared: set[tuple[str, str, int]] = field(default_factory=set)
-    _naked: NakedWatch = field(init=False)
+    naked: NakedWatch = field(init=False)
     _next_full_scan: float = 0.0
     _next_refusals: float = 0.0
 
     def __post_init__(self) -> None:
-        self._naked = NakedWatch(self.clock, self.announcer)
+        self.naked = NakedWatch(self.clock, self.announcer)
 
     def wake(self) -> None:
         self._wake.set()
@@ -137,7 +137,7 @@ class TradingLoop:
     async def watch_naked(self) -> None:
         """Alert for what stays unhedged, whatever a tick is waiting for; runs until cancelled."""
         while True:
-            self._naked.look(netted(self.state.unfinished()), self.clock.now())
+            self.naked.look(netted(self.state.unfinished()), self.clock.now())
             await anyio.sleep(NAKED_LOOK)
 
     # looking

@@ -14,7 +14,19 @@ from fundingarb.ports.exchange import (
     RemembersOrders,
     StreamSink,
 )
-from fundingarb.ports.service import AccountStatus, AlertSink, BotHandle, BotStatus, Service
+from fundingarb.ports.rows import (
+    AccountVital,
+    ExchangeVital,
+    HedgeView,
+    LegView,
+    MarketRow,
+    MarketRows,
+    SpreadRow,
+    StreamVital,
+    Vitals,
+    WatchedExit,
+)
+from fundingarb.ports.service import AccountStatus, AlertSink, BotHandle, BotStatus, Events, Service
 from fundingarb.ports.store import Batch, Checkpoint, Committed, Lease, Store
 from fundingarb.ports.strategy import (
     ClosingRule,
@@ -32,6 +44,7 @@ __all__ = [
     "AccountModes",
     "AccountSink",
     "AccountStatus",
+    "AccountVital",
     "AlertSink",
     "Batch",
     "BookSink",
@@ -41,11 +54,17 @@ __all__ = [
     "Clock",
     "ClosingRule",
     "Committed",
+    "Events",
     "ExchangeAdapter",
+    "ExchangeVital",
     "Exit",
     "Guard",
+    "HedgeView",
     "KeyPermissions",
     "Lease",
+    "LegView",
+    "MarketRow",
+    "MarketRows",
     "MarketView",
     "OpenContext",
     "OrderGuard",
@@ -56,7 +75,11 @@ __all__ = [
     "RiskRule",
     "Secret",
     "Service",
+    "SpreadRow",
     "Store",
     "Strategy",
     "StreamSink",
+    "StreamVital",
+    "Vitals",
+    "WatchedExit",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,11 +11,12 @@ from typing import Protocol
 from uuid import UUID
 
 from fundingarb.domain.control import OpenLeg
-from fundingarb.domain.events import Alert
+from fundingarb.domain.events import Alert, Event
 from fundingarb.domain.hedge import CloseReason, Hedge
 from fundingarb.domain.market import RateBook
 from fundingarb.domain.order import Balance
 from fundingarb.ports.context import Clock
+from fundingarb.ports.rows import HedgeView, MarketRows, Vitals
 from fundingarb.ports.store import Store
 
 
@@ -48,8 +50,25 @@ class BotStatus:
     waiting_for: str
 
 
+class Events(Protocol):
+    """A bounded queue of committed events. Whoever is slow loses the oldest; ``missed`` counts those."""
+
+    missed: int
+
+    async def get(self) -> Event:
+        """The next event; waits for one."""
+        ...
+
+    def take(self) -> Event | None:
+        """The next event; None when there is none."""
+        ...
+
+
 class BotHandle(Protocol):
-    """What services and an embedding program may do with a running bot. Every method may be called from its loop."""
+    """What services and an embedding program may do with a running bot, from its own event loop only.
+
+    What it returns are immutable values that may be handed to other threads, computed when they are asked for.
+    """
 
     @property
     def clock(self) -> Clock: ...
@@ -62,7 +81,21 @@ class BotHandle(Protocol):
 
     def status(self) -> BotStatus: ...
 
+    def events(self, size: int = 1000, *kinds: type) -> AbstractContextManager[Events]:
+        """Events of ``kinds`` (all, when none is named) as they are committed; at most ``size`` wait."""
+        ...
+
     def live_hedges(self) -> Sequence[Hedge]: ...
+
+    async def hedge_view(self, hedge: Hedge) -> HedgeView:
+        """``hedge`` as it is now. Raises ``StoreError`` while its account cannot be read."""
+        ...
+
+    def market_rows(self, cursor: int = 0) -> MarketRows:
+        """The rate table: every row, or those that have changed since ``cursor`` was handed out."""
+        ...
+
+    def vitals(self) -> Vitals: ...
 
     async def open_hedge(self, symbol: str, long: str, short: str, size_usd: Decimal) -> UUID:
         """Open by hand between two accounts; raises ``ConfigError`` with the refusal when a risk rule says no."""

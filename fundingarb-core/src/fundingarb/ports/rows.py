@@ -1,0 +1,210 @@
+"""What a bot shows: rows of plain values, computed when somebody asks, safe to hand to another thread.
+
+Money is settle currency, quantities are base units, fractions are fractions. None is what is not known,
+which is never the same as 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+from uuid import UUID
+
+from fundingarb.domain.hedge import CloseReason, Status
+from fundingarb.domain.instrument import Side
+from fundingarb.domain.opportunity import Payment
+
+
+class MarketRow(NamedTuple):
+    """One instrument in the rate table; floats, since there are thousands a second.
+
+    ``rate`` is the fraction longs pay shorts at ``next_settlement``, ``rate_8h`` its 8-hour equivalent, ``annual`` for
+    8,760 hours without compounding. ``predicted`` is what the bot expects the settlement after that one to charge.
+    ``age`` is real seconds since the exchange's rates were heard; ``stale`` rows are not traded on.
+    """
+
+    exchange: str
+    symbol: str
+    rate: float | None
+    rate_8h: float | None
+    annual: float | None
+    interval_hours: float
+    next_settlement: datetime | None
+    predicted: float | None
+    mark: float | None
+    age: float | None
+    stale: bool
+
+
+class SpreadRow(NamedTuple):
+    """The best pair of exchanges of a symbol: short leg's rate minus long leg's rate per 8 hours, and for a year."""
+
+    symbol: str
+    long_exchange: str
+    short_exchange: str
+    spread_8h: float
+    annual: float
+
+
+@dataclass(frozen=True, slots=True)
+class MarketRows:
+    """Rows of the rate table. ``cursor`` given back gets those that have changed since.
+
+    ``gone`` are (exchange, symbol) that are not listed any more; ``spreads`` are of every symbol among the rows.
+    """
+
+    cursor: int
+    rows: tuple[MarketRow, ...]
+    spreads: tuple[SpreadRow, ...]
+    gone: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedExit:
+    """Something that would close or reduce a hedge: what is compared, the figure that triggers it, where it is now."""
+
+    reason: CloseReason
+    needed: str
+    actual: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegView:
+    """One leg as it is now.
+
+    ``quantity`` is wanted, ``filled`` held in the leg's own direction. ``unrealized`` is what closing at the mark would
+    bring, ``funding`` what the ledger has booked so far (positive received), ``fees`` what was paid. ``next_payments``
+    are expected, at the present mark. ``liquidation_distance`` is a fraction of the mark, ``margin_ratio`` the
+    account's maintenance margin as a fraction of its equity (1 is liquidation), ``adl_rank`` 1 (last in line) to 5.
+    """
+
+    side: Side
+    account: str
+    exchange: str
+    quantity: Decimal
+    filled: Decimal
+    entry: Decimal | None
+    mark: Decimal | None
+    unrealized: Decimal | None
+    funding: Decimal
+    fees: Decimal
+    leverage: int
+    next_payments: tuple[Payment, ...]
+    liquidation_price: Decimal | None
+    liquidation_distance: Decimal | None
+    margin_ratio: Decimal | None
+    adl_rank: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HedgeView:
+    """A live hedge, or one that is over, as it is now.
+
+    ``size_usd`` is the hedged quantity (while opening: the wanted one) at the mean mark or entry price. ``unhedged`` is
+    base units, positive when the long leg is heavier; ``unhedged_seconds`` real seconds since it is, 0 when it is not.
+    ``price`` is the booked price result, ``net`` = price + funding - fees + unrealized, before the fees of closing.
+    ``tolerance`` is the lowest 8-hour spread the hedge is kept at, ``preset`` its name where it has one. ``version`` is
+    the intent's: a command that names it is refused when somebody else has changed the hedge since.
+    """
+
+    hedge_id: UUID
+    version: int
+    symbol: str
+    status: Status
+    size_usd: Decimal | None
+    quantity: Decimal
+    created_at: datetime
+    opened_at: datetime | None
+    closed_at: datetime | None
+    entry_spread_8h: Decimal
+    spread_8h: Decimal | None
+    unhedged: Decimal
+    unhedged_usd: Decimal | None
+    unhedged_seconds: float
+    price: Decimal
+    funding: Decimal
+    fees: Decimal
+    unrealized: Decimal | None
+    net: Decimal | None
+    awaited: int
+    missing: int
+    tolerance: Decimal
+    preset: str | None
+    close_reason: CloseReason | None
+    origin: str
+    exits: tuple[WatchedExit, ...]
+    legs: tuple[LegView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamVital:
+    """One stream. ``age`` is real seconds since its exchange's rates were heard, None before they ever were."""
+
+    exchange: str
+    stream: str
+    connected: bool
+    age: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeVital:
+    """One exchange: how old its rates are (real seconds), and the breaker on requests to it."""
+
+    exchange: str
+    connected: bool
+    rate_age: float | None
+    stale: bool
+    breaker_open: bool
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountVital:
+    """One account. ``clock_offset_ms`` is positive when the exchange's clock is ahead of ours."""
+
+    account: str
+    exchange: str
+    halted: str | None
+    equity: Decimal | None
+    free: Decimal | None
+    currency: str
+    margin_ratio: Decimal | None
+    clock_offset_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """How the bot is. ``state`` is RUNNING, PAUSED, KILLED, STARTING or ERROR, ``error`` what is wrong and None else.
+
+    ``loop_lag`` is the worst lateness of the bot's event loop within the last seconds, in real seconds; None before it
+    was measured. Latencies are milliseconds from asking for an order to be sent until the exchange's answer, of the
+    orders of the last day. ``unhedged_usd`` is the notional of all legs without a partner, ``unhedged_seconds`` (real)
+    how long the oldest has been so. ``settlements_booked`` of ``settlements_expected`` in the last days were paid.
+    ``liquidation_distance`` is the nearest leg's, a fraction of its mark.
+    """
+
+    state: str
+    error: str | None
+    ready: bool
+    entries_off: str | None
+    loop_lag: float | None
+    streams: tuple[StreamVital, ...]
+    exchanges: tuple[ExchangeVital, ...]
+    accounts: tuple[AccountVital, ...]
+    order_latency_p50_ms: float | None
+    order_latency_p99_ms: float | None
+    orders_timed: int
+    unhedged_usd: Decimal
+    unhedged_seconds: float
+    settlements_booked: int
+    settlements_expected: int
+    liquidation_distance: Decimal | None
+    database: str | None
+    lease_fresh: bool
+    config_revision: int
+
+    @property
+    def database_reachable(self) -> bool:
+        return self.database is None
