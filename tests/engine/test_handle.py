@@ -125,7 +125,7 @@ async def test_a_hedge_as_it_is_now() -> None:
             CloseReason.MARGIN,
             CloseReason.MARGIN,
         ]
-        assert (view.unhedged, view.unhedged_seconds) == (0, 0.0)
+        assert (view.unhedged, view.unhedged_seconds) == (D(0), 0.0)
 
 
 async def test_money_is_what_is_booked_and_read_again_only_when_something_was() -> None:
