@@ -12,6 +12,7 @@ from typing import cast
 
 import anyio
 import pytest
+from tests.dashboard.serving import NOWHERE
 
 from fundingarb import load_plugins
 from fundingarb.engine.clock import SystemClock
@@ -27,7 +28,7 @@ async def serving(port: int = 0) -> AsyncIterator[Service]:
     """The dashboard as the program opens it: through its registered component."""
     component = load_plugins().services["dashboard"].component
     context = OpenContext(name="dashboard", clock=SystemClock(), network="localnet")
-    async with component.open(DashboardSettings(port=port), context) as service:
+    async with component.open(DashboardSettings(port=port, password_file=NOWHERE), context) as service:
         # The health endpoint knows nothing of the bot, so there is none here.
         await service.start(cast(BotHandle, None))
         yield service
@@ -83,14 +84,8 @@ async def test_only_loopback_names_are_answered() -> None:
             assert (status, body) == (421, b"")
 
 
-async def test_nothing_else_is_served_yet() -> None:
-    async with serving() as service:
-        for path in ("/", "/api/status", "/static/x", "/api/health/"):
-            assert (await get(port_of(service), path))[0] == 404
-
-
 async def test_a_bot_whose_loop_stands_still_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fundingarb_dashboard.service.STALLED_AFTER", 0.2)
+    monkeypatch.setattr("fundingarb_dashboard.server.STALLED_AFTER", 0.2)
     async with serving() as service:
         port = port_of(service)
         answers: list[tuple[int, dict[str, str], bytes]] = []
@@ -116,7 +111,7 @@ async def test_a_port_in_use_is_one_line_that_says_what_to_do() -> None:
 async def test_closing_a_dashboard_that_never_started() -> None:
     component = load_plugins().services["dashboard"].component
     context = OpenContext(name="dashboard", clock=SystemClock(), network="localnet")
-    async with component.open(DashboardSettings(port=0), context) as service:
+    async with component.open(DashboardSettings(port=0, password_file=NOWHERE), context) as service:
         assert service.url is None
 
 

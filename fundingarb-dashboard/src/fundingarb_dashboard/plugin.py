@@ -1,4 +1,4 @@
-"""Registration of the dashboard service; Quart and Hypercorn are imported when it is opened."""
+"""Registration of the dashboard service and its command; Quart and Hypercorn are imported when it is opened."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from fundingarb.hookspecs import hookimpl
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    import click
+
     from fundingarb.component import Component
     from fundingarb.ports import OpenContext, Service
     from fundingarb_dashboard.settings import DashboardSettings
@@ -17,10 +19,14 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def open_dashboard(settings: DashboardSettings, context: OpenContext) -> AsyncIterator[Service]:
-    """The dashboard, listening once its ``start`` has returned. Raises `ConfigError` when the port is taken."""
+    """The dashboard, listening once its ``start`` has returned.
+
+    Raises `ConfigError` when the settings would let strangers in, a secret's file is not safe, or the port is taken.
+    """
+    from fundingarb_dashboard.place import place_of
     from fundingarb_dashboard.service import Dashboard
 
-    dashboard = Dashboard(settings.port)
+    dashboard = Dashboard(place_of(settings), context.clock)
     try:
         yield dashboard
     finally:
@@ -38,6 +44,14 @@ def register_services() -> Iterable[Component[Service]]:
             "dashboard",
             DashboardSettings,
             open_dashboard,
-            summary="Health endpoint on loopback; the panels are not part of this release yet",
+            summary="Browser dashboard, on loopback unless told otherwise",
         ),
     )
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """``fundingarb dashboard``."""
+    from fundingarb_dashboard.command import dashboard_group
+
+    cli.add_command(dashboard_group)

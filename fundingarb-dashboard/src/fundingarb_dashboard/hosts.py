@@ -1,11 +1,9 @@
-"""The web application. It runs in the server's thread and only reads what the service hands over."""
+"""Which names the dashboard answers to."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from typing import TYPE_CHECKING
-
-from quart import Quart
 
 if TYPE_CHECKING:
     from hypercorn.typing import (
@@ -16,27 +14,12 @@ if TYPE_CHECKING:
         Scope,
         WebsocketScope,
     )
-    from quart.typing import ResponseReturnValue
+    from quart import Quart
 
-__all__ = ["KnownHosts", "build"]
+__all__ = ["KnownHosts"]
 
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 MISDIRECTED = 421
 POLICY = 1008
-
-
-def build(alive: Callable[[], Awaitable[bool]]) -> Quart:
-    """The application; ``alive`` tells whether the bot's own loop moves."""
-    app = Quart("fundingarb_dashboard")
-
-    @app.get("/api/health")
-    async def health() -> ResponseReturnValue:
-        """For process monitors: 200 while the bot's loop moves, 503 when it does not. Says nothing else."""
-        if await alive():
-            return {"status": "ok"}, 200, HEADERS
-        return {"status": "stalled"}, 503, HEADERS
-
-    return app
 
 
 class KnownHosts:

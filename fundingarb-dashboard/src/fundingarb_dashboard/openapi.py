@@ -1,0 +1,103 @@
+"""The OpenAPI document: what quart-schema finds on the routes, completed with what holds for all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from importlib_metadata import version
+from quart import Quart, Response, current_app, render_template
+from quart_schema import APIKeySecurityScheme, HttpSecurityScheme, Info, QuartSchema, hide
+
+from fundingarb_dashboard.answers import answer
+from fundingarb_dashboard.security import ANONYMOUS
+
+__all__ = ["document", "install"]
+
+ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message"],
+            "properties": {
+                "code": {"type": "string"},
+                "message": {"type": "string", "description": "one line that says what to do"},
+                "fields": {
+                    "type": "object",
+                    "additionalProperties": {"type": "string"},
+                    "description": "what is wrong, by its path in the request",
+                },
+            },
+        }
+    },
+}
+READING = {
+    400: "the request cannot be read", 401: "no session", 404: "there is no such thing",
+    409: "refused, with the reason", 503: "bot, database or exchange does not answer",
+}  # fmt: skip
+WRITING = {
+    **READING, 403: "asked by another page, or without this session's token", 408: "arrived too slowly",
+    413: "too large", 415: "not JSON", 429: "too often; the header Retry-After has seconds",
+}  # fmt: skip
+
+
+def install(app: Quart) -> None:
+    """``/api/openapi.json`` and ``/api/docs``, which needs neither a script nor anything from elsewhere."""
+    QuartSchema(
+        app,
+        openapi_path=None,
+        info=Info(title="fundingarb dashboard", version=version("fundingarb-dashboard")),
+        security_schemes={
+            "session": APIKeySecurityScheme(name="session cookie", in_="cookie"),
+            "bearer": HttpSecurityScheme(scheme="bearer"),
+        },
+    )
+
+    @app.get("/api/openapi.json")
+    @hide
+    async def openapi_document() -> Response:
+        return answer(document(app))
+
+    @app.get("/api/docs")
+    @hide
+    async def docs() -> str:
+        return await render_template("docs.html", document=document(app))
+
+    @app.context_processor
+    def helpers() -> dict[str, Any]:
+        return {"app_name": current_app.name}
+
+
+def document(app: Quart) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of ``app``."""
+    schema = app.extensions["QUART_SCHEMA"].openapi_provider.schema()
+    schema["components"]["schemas"]["Error"] = ERROR
+    anonymous = {
+        (rule.rule, method)
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint in ANONYMOUS
+        for method in (rule.methods or ())
+    }
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            _complete(
+                operation, method, open_to_all=(path, method.upper()) in anonymous, metrics=path == "/metrics"
+            )
+    return dict(schema)
+
+
+def _complete(operation: dict[str, Any], method: str, *, open_to_all: bool, metrics: bool) -> None:
+    operation["security"] = [] if open_to_all else [{"bearer": []}] if metrics else [{"session": []}]
+    operation["parameters"] = list(operation["parameters"])
+    responses = operation["responses"] = dict(operation["responses"])
+    for status, meaning in (READING if method == "get" else WRITING).items():
+        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+        responses.setdefault(status, {"description": meaning, "content": content})
+    if method != "get" and not open_to_all:
+        operation["parameters"].append(
+            {
+                "name": "X-CSRF-Token", "in": "header", "required": True, "schema": {"type": "string"},
+                "description": "the csrf of GET /api/session",
+            }
+        )  # fmt: skip

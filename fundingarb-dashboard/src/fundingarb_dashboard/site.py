@@ -1,0 +1,31 @@
+"""What the parts of the web application share. Everything here belongs to the server's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fundingarb_dashboard.line import BotLine
+from fundingarb_dashboard.login import Gatekeeper
+from fundingarb_dashboard.sessions import Sessions
+
+__all__ = ["Site"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One dashboard: who gets in, where from, and the way to the bot.
+
+    ``alive`` tells whether the bot's loop moves, ``cookie`` is the session cookie's name, ``origins`` are the pages
+    that may ask for something, ``policy`` is the Content-Security-Policy.
+    """
+
+    line: BotLine
+    alive: Callable[[], Awaitable[bool]]
+    gatekeeper: Gatekeeper
+    sessions: Sessions
+    cookie: str
+    origins: frozenset[str]
+    policy: str
+    tls: bool
+    metrics_token: str | None
