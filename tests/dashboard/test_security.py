@@ -203,7 +203,7 @@ async def logged_in_logout(browser: Browser, **headers: str | None) -> int:
     return status
 
 
-ORIGINS = [
+ORIGINS: list[tuple[dict[str, str | None], int]] = [
     ({"Origin": None}, 403),
     ({"Origin": "null"}, 403),
     ({"Origin": "http://evil.example"}, 403),
