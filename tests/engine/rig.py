@@ -40,6 +40,7 @@ from fundingarb.ports import (
     Checkpoint,
     Committed,
     Exit,
+    HedgeBooks,
     Lease,
     MarketView,
     Proposals,
@@ -172,6 +173,34 @@ class MemoryStore:
         paid = [p for p, owner in self.paid.values() if owner and p.account in accounts]
         funding = sum((p.amount for p in paid if p.settlement >= since), ZERO)
         return sum((f.realized_pnl - f.fee for f in fills), funding)
+
+    async def alerts(self, *, limit: int = 100) -> Sequence[Alert]:
+        return [alert for batch in reversed(self.batches) for alert in reversed(batch.alerts)][:limit]
+
+    async def closed(self, *, after: UUID | None = None, limit: int = 100) -> Sequence[HedgeBooks]:
+        over = [h for h in await self.hedges() if not h.live and any(order.filled for order in h.orders)]
+        over.sort(key=lambda h: (h.intent.closed_at or h.intent.created_at, h.id), reverse=True)
+        ids = [hedge.id for hedge in over]
+        start = ids.index(after) + 1 if after in ids else 0
+        return [self._books(hedge) for hedge in over[start : start + limit]]
+
+    async def books(self, ids: Collection[UUID]) -> Sequence[HedgeBooks]:
+        return [self._books(hedge) for hedge in await self.hedges() if hedge.id in ids]
+
+    def _books(self, hedge: Hedge) -> HedgeBooks:
+        return HedgeBooks(
+            hedge,
+            tuple(fill for fill, owner in self.booked.values() if owner == hedge.id),
+            tuple(payment for payment, owner in self.paid.values() if owner == hedge.id),
+            tuple(row for row in self.settled.values() if row.hedge_id == hedge.id),
+        )
+
+    async def blotter(self, *, limit: int = 100) -> Sequence[tuple[OrderRecord, str, str]]:
+        found = []
+        for order in list(reversed(self.orders.values()))[:limit]:
+            intent = self.intents[order.hedge_id]
+            found.append((order, intent.symbol, intent.leg(order.leg).instrument.exchange))
+        return found
 
     async def refusals(self, *, limit: int = 1000) -> Sequence[Refusal]:
         return [refusal for batch in self.batches for refusal in batch.refusals][:limit]

@@ -103,7 +103,7 @@ class Bot(Handle):
         self.announcer = Announcer(self.bus)
         self.readers: dict[str, AccountReader] = {}
         self.gates: dict[str, RequestGate] = {}
-        self.network = parts.network
+        self.network, self.market_data = parts.network, parts.market_data
         self.started_at = self.clock.now()
         self.ready = anyio.Event()
         self.loop: TradingLoop

@@ -57,10 +57,14 @@ class Bus:
         try:
             yield subscription
         finally:
-            self._subscriptions.remove(subscription)
+            self.leave(subscription)
 
     def join(self, size: int = 1000, *kinds: type) -> Subscription:
         """As ``subscribe``, for as long as the bus is there."""
         subscription = Subscription(size, kinds or (object,))
         self._subscriptions.append(subscription)
         return subscription
+
+    def leave(self, subscription: Subscription) -> None:
+        """End a subscription."""
+        self._subscriptions.remove(subscription)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from functools import cached_property
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from fundingarb.domain.control import OpenLeg
+from fundingarb.domain.events import Alert
+from fundingarb.domain.funding import SettledRate
 from fundingarb.domain.hedge import CloseReason, Hedge
 from fundingarb.domain.market import RateBook
 from fundingarb.domain.opportunity import Refusal
@@ -20,14 +22,16 @@ from fundingarb.engine.manual import manual_plan
 from fundingarb.engine.market_table import MarketTable
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.money import HedgeMoney
+from fundingarb.engine.reports import Reports, Results
+from fundingarb.engine.settled import SettledRates
 from fundingarb.engine.state import BotState
 from fundingarb.engine.trading import TradingLoop
 from fundingarb.engine.view import TradingSettings, View
 from fundingarb.engine.vitals import LagMeter, Physician
 from fundingarb.engine.waiting import waiting_for
 from fundingarb.errors import ConfigError
-from fundingarb.ports import AccountStatus, BotStatus, Clock, Store
-from fundingarb.ports.rows import HedgeView, MarketRows, Vitals
+from fundingarb.ports import AccountStatus, BotStatus, Clock, ExchangeAdapter, Store
+from fundingarb.ports.rows import HedgeAccount, HedgeView, HistoryRow, MarketRows, OrderRow, Summary, Vitals
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -52,6 +56,7 @@ class Handle:
     ready: anyio.Event
     started_at: datetime
     network: str
+    market_data: Mapping[str, ExchangeAdapter]
 
     @cached_property
     def lag(self) -> LagMeter:
@@ -64,6 +69,15 @@ class Handle:
     @cached_property
     def money(self) -> HedgeMoney:
         return HedgeMoney(self.store, self.bus)
+
+    @cached_property
+    def _settled(self) -> SettledRates:
+        return SettledRates(self.markets, self.market_data, self.gates, self.clock)
+
+    @cached_property
+    def reports(self) -> Reports:
+        results = Results(self.store, self.bus)
+        return Reports(self.store, self.markets, self.clock, results, self.money, self._settled)
 
     # looking
 
@@ -112,6 +126,27 @@ class Handle:
         revision = self.settings.config_revision
         physician = Physician(self.state, self.markets, self.gates, self.lag, revision)
         return physician.vitals(self._loop, self.ready.is_set())
+
+    async def summary(self) -> Summary:
+        return await self.reports.summary(list(self.state.hedges.values()))
+
+    async def history(self, after: UUID | None = None, limit: int = 100) -> Sequence[HistoryRow]:
+        return await self.reports.history(after, limit)
+
+    async def account_of(self, hedge_id: UUID) -> HedgeAccount:
+        return await self.reports.account_of(hedge_id)
+
+    async def funding_history(
+        self, symbol: str, exchanges: Sequence[str], since: datetime
+    ) -> Mapping[str, Sequence[SettledRate]]:
+        return {exchange: await self._settled.since(exchange, symbol, since) for exchange in exchanges}
+
+    async def blotter(self, limit: int = 100) -> Sequence[OrderRow]:
+        found = await self.store.blotter(limit=limit)
+        return [OrderRow(symbol, exchange, order) for order, symbol, exchange in found]
+
+    async def alerts(self, limit: int = 100) -> Sequence[Alert]:
+        return await self.store.alerts(limit=limit)
 
     # commanding
 

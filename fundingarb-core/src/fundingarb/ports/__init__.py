@@ -17,17 +17,22 @@ from fundingarb.ports.exchange import (
 from fundingarb.ports.rows import (
     AccountVital,
     ExchangeVital,
+    HedgeAccount,
     HedgeView,
+    HeldLonger,
+    HistoryRow,
     LegView,
     MarketRow,
     MarketRows,
+    OrderRow,
     SpreadRow,
     StreamVital,
+    Summary,
     Vitals,
     WatchedExit,
 )
 from fundingarb.ports.service import AccountStatus, AlertSink, BotHandle, BotStatus, Events, Service
-from fundingarb.ports.store import Batch, Checkpoint, Committed, Lease, Store
+from fundingarb.ports.store import Batch, Checkpoint, Committed, HedgeBooks, Lease, Store
 from fundingarb.ports.strategy import (
     ClosingRule,
     Exit,
@@ -59,7 +64,11 @@ __all__ = [
     "ExchangeVital",
     "Exit",
     "Guard",
+    "HedgeAccount",
+    "HedgeBooks",
     "HedgeView",
+    "HeldLonger",
+    "HistoryRow",
     "KeyPermissions",
     "Lease",
     "LegView",
@@ -68,6 +77,7 @@ __all__ = [
     "MarketView",
     "OpenContext",
     "OrderGuard",
+    "OrderRow",
     "Proposals",
     "RateLimit",
     "RateSink",
@@ -80,6 +90,7 @@ __all__ = [
     "Strategy",
     "StreamSink",
     "StreamVital",
+    "Summary",
     "Vitals",
     "WatchedExit",
 ]

@@ -7,14 +7,17 @@ which is never the same as 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
-from fundingarb.domain.hedge import CloseReason, Status
+from fundingarb.domain.funding import FundingPayment
+from fundingarb.domain.hedge import CloseReason, OrderRecord, Status
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.opportunity import Payment
+from fundingarb.domain.order import Fill
+from fundingarb.domain.settlement import Settlement
 
 
 class MarketRow(NamedTuple):
@@ -208,3 +211,128 @@ class Vitals:
     @property
     def database_reachable(self) -> bool:
         return self.database is None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What all hedges have brought, exact to what is booked. ``realized`` = price + funding - fees, also of open
+    hedges.
+
+    ``slippage`` and ``basis`` partition ``price``. ``unrealized`` is what closing every open leg at its mark would add,
+    None while a mark is unknown; ``net`` = realized + unrealized. ``trades`` are hedges that are over and have held
+    something, ``wins`` those of them that brought more than 0, ``average_duration`` how long they were open.
+    """
+
+    price: Decimal
+    funding: Decimal
+    fees: Decimal
+    slippage: Decimal
+    unrealized: Decimal | None
+    trades: int
+    wins: int
+    open: int
+    average_duration: timedelta | None
+
+    @property
+    def realized(self) -> Decimal:
+        return self.price + self.funding - self.fees
+
+    @property
+    def basis(self) -> Decimal:
+        return self.price - self.slippage
+
+    @property
+    def net(self) -> Decimal | None:
+        return None if self.unrealized is None else self.realized + self.unrealized
+
+    @property
+    def win_rate(self) -> Decimal | None:
+        """Part of the trades that won; None before the first."""
+        return Decimal(self.wins) / self.trades if self.trades else None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """A hedge and what it has brought so far. ``net`` = price + funding - fees, as booked.
+
+    ``size_usd`` is the hedged quantity that was entered at the mean of both entry prices. ``awaited`` and ``missing``
+    are settlements the ledgers have not posted yet: within the time they may take, and beyond it.
+    """
+
+    hedge_id: UUID
+    symbol: str
+    status: Status
+    long_account: str
+    long_exchange: str
+    short_account: str
+    short_exchange: str
+    quantity: Decimal
+    size_usd: Decimal | None
+    opened_at: datetime
+    closed_at: datetime | None
+    close_reason: CloseReason | None
+    origin: str
+    entry_spread_8h: Decimal
+    price: Decimal
+    funding: Decimal
+    fees: Decimal
+    slippage: Decimal
+    awaited: int
+    missing: int
+
+    @property
+    def basis(self) -> Decimal:
+        return self.price - self.slippage
+
+    @property
+    def net(self) -> Decimal:
+        return self.price + self.funding - self.fees
+
+    @property
+    def duration(self) -> timedelta | None:
+        """None while the hedge is open."""
+        return None if self.closed_at is None else self.closed_at - self.opened_at
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An order and when it was wanted (committed), sent and answered; ``latency_ms`` real milliseconds from asking for
+    it to be sent until the answer."""
+
+    symbol: str
+    exchange: str
+    order: OrderRecord
+
+    @property
+    def intended_at(self) -> datetime:
+        return self.order.created_at
+
+    @property
+    def acknowledged_at(self) -> datetime | None:
+        return self.order.acknowledged_at
+
+    @property
+    def latency_ms(self) -> float | None:
+        return self.order.latency_ms
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLonger:
+    """What the settlements of the hours after a hedge was closed would have brought at its exit prices; None while
+    the rates that were charged are not known of all of them."""
+
+    one_hour: Decimal | None
+    four_hours: Decimal | None
+    one_day: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class HedgeAccount:
+    """The full account of one hedge. ``held_longer`` is None while it is open."""
+
+    row: HistoryRow
+    orders: tuple[OrderRow, ...]
+    fills: tuple[Fill, ...]
+    payments: tuple[FundingPayment, ...]
+    settlements: tuple[Settlement, ...]
+    held_longer: HeldLonger | None

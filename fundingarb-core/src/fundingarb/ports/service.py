@@ -12,11 +12,12 @@ from uuid import UUID
 
 from fundingarb.domain.control import OpenLeg
 from fundingarb.domain.events import Alert, Event
+from fundingarb.domain.funding import SettledRate
 from fundingarb.domain.hedge import CloseReason, Hedge
 from fundingarb.domain.market import RateBook
 from fundingarb.domain.order import Balance
 from fundingarb.ports.context import Clock
-from fundingarb.ports.rows import HedgeView, MarketRows, Vitals
+from fundingarb.ports.rows import HedgeAccount, HedgeView, HistoryRow, MarketRows, OrderRow, Summary, Vitals
 from fundingarb.ports.store import Store
 
 
@@ -96,6 +97,33 @@ class BotHandle(Protocol):
         ...
 
     def vitals(self) -> Vitals: ...
+
+    async def summary(self) -> Summary:
+        """What all hedges have brought. Raises ``StoreError``."""
+        ...
+
+    async def history(self, after: UUID | None = None, limit: int = 100) -> Sequence[HistoryRow]:
+        """Hedges that are over, the last closed first; ``after`` goes on behind that one. Raises ``StoreError``."""
+        ...
+
+    async def account_of(self, hedge_id: UUID) -> HedgeAccount:
+        """Everything of one hedge, live or over. Raises ``ConfigError`` when there is none, ``StoreError``."""
+        ...
+
+    async def funding_history(
+        self, symbol: str, exchanges: Sequence[str], since: datetime
+    ) -> Mapping[str, Sequence[SettledRate]]:
+        """Exchange -> rates that were charged, oldest first. Raises ``ConfigError`` for what is not listed there, and
+        ``ExchangeError`` when an exchange has to be asked and does not answer."""
+        ...
+
+    async def blotter(self, limit: int = 100) -> Sequence[OrderRow]:
+        """The newest orders of all hedges. Raises ``StoreError``."""
+        ...
+
+    async def alerts(self, limit: int = 100) -> Sequence[Alert]:
+        """The newest alerts. Raises ``StoreError``."""
+        ...
 
     async def open_hedge(self, symbol: str, long: str, short: str, size_usd: Decimal) -> UUID:
         """Open by hand between two accounts; raises ``ConfigError`` with the refusal when a risk rule says no."""

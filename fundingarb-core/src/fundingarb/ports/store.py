@@ -70,6 +70,16 @@ class Checkpoint:
     flatten_orders: tuple[FlattenOrder, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class HedgeBooks:
+    """A hedge with everything that is booked to it, each oldest first."""
+
+    hedge: Hedge
+    fills: tuple[Fill, ...] = ()
+    payments: tuple[FundingPayment, ...] = ()
+    settlements: tuple[Settlement, ...] = ()
+
+
 class Lease(Protocol):
     """The right to trade: of one database, and of every account in it, one process has it at a time."""
 
@@ -122,6 +132,22 @@ class Store(Protocol):
 
     async def undelivered(self, since: datetime) -> Sequence[Delivery]:
         """Alerts from ``since`` on that a sink they were meant for has not taken, oldest first."""
+        ...
+
+    async def alerts(self, *, limit: int = 100) -> Sequence[Alert]:
+        """Newest first."""
+        ...
+
+    async def closed(self, *, after: UUID | None = None, limit: int = 100) -> Sequence[HedgeBooks]:
+        """Hedges that are over and have held something, the last closed first; ``after`` goes on behind that one."""
+        ...
+
+    async def books(self, ids: Collection[UUID]) -> Sequence[HedgeBooks]:
+        """Those of these hedges that exist, in no order."""
+        ...
+
+    async def blotter(self, *, limit: int = 100) -> Sequence[tuple[OrderRecord, str, str]]:
+        """Orders of hedges with their symbol and exchange, the newest first. ``booked`` is not filled in."""
         ...
 
     async def set_killed(self, killed: bool, actor: str, at: datetime) -> None: ...

@@ -62,7 +62,7 @@ def checkpoint(connection: Connection, instance: str | None, now: datetime) -> C
     table, funding = tables.positions, tables.funding_events
     ended = func.coalesce(table.c.close_timestamp, table.c.created_at)
     recent = or_(table.c.mode != Mode.DONE.value, ended > now - TOMBSTONES)
-    query = select(table).where(_of(table, instance), recent).order_by(table.c.created_at, table.c.id)
+    query = select(table).where(of_instance(table, instance), recent).order_by(table.c.created_at, table.c.id)
     known = accepted(connection, instance)
     found = less_gone(hedges_where(connection, query), known)
     last, switch = last_config(connection, instance), latch(connection, instance)
@@ -96,7 +96,7 @@ def command_of_key(connection: Connection, instance: str | None, key: str) -> Co
     """The command that was stored under ``key``. There has to be one."""
     table = tables.commands
     query = select(table).where(table.c.instance == (instance or ""), table.c.key == key)
-    (row,) = _fetch(connection, query)
+    (row,) = fetch(connection, query)
     return rows.command(row)
 
 
@@ -104,7 +104,7 @@ def latch(connection: Connection, instance: str | None) -> Latch | None:
     """The kill latch as it was last set or released; None when it was never touched."""
     table = tables.control
     query = select(table).where(table.c.instance == (instance or ""), table.c.name == KILLED)
-    for row in _fetch(connection, query):
+    for row in fetch(connection, query):
         return Latch(row["value"] == "1", row["actor"], row["at"])
     return None
 
@@ -113,7 +113,7 @@ def accepted(connection: Connection, instance: str | None) -> list[Accepted]:
     """Every difference that was accepted."""
     table = tables.accepted
     query = select(table).where(table.c.instance == (instance or "")).order_by(*table.primary_key.columns)
-    return [rows.accepted(row) for row in _fetch(connection, query)]
+    return [rows.accepted(row) for row in fetch(connection, query)]
 
 
 def flatten_orders(connection: Connection, instance: str | None, now: datetime) -> list[FlattenOrder]:
@@ -137,7 +137,7 @@ def flatten_orders(connection: Connection, instance: str | None, now: datetime) 
         .where(table.c.instance == (instance or ""), or_(table.c.created_at > now - TOMBSTONES, last))
         .order_by(table.c.created_at, table.c.client_id)
     )
-    return [rows.flatten_order(row) for row in _fetch(connection, query)]
+    return [rows.flatten_order(row) for row in fetch(connection, query)]
 
 
 def control_value(connection: Connection, instance: str | None, name: str) -> str | None:
@@ -163,7 +163,7 @@ def last_config(connection: Connection, instance: str | None) -> tuple[int, Any]
     query = (
         select(table).where(table.c.instance == (instance or "")).order_by(table.c.revision.desc()).limit(1)
     )
-    for row in _fetch(connection, query):
+    for row in fetch(connection, query):
         return row["revision"], row["document"]
     return None
 
@@ -176,7 +176,7 @@ def next_revision(connection: Connection) -> int:
 def hedges(connection: Connection, instance: str | None, limit: int) -> list[Hedge]:
     """Newest first."""
     table = tables.positions
-    query = select(table).where(_of(table, instance))
+    query = select(table).where(of_instance(table, instance))
     found = hedges_where(connection, query.order_by(table.c.created_at.desc(), table.c.id).limit(limit))
     return less_gone(found, accepted(connection, instance))
 
@@ -206,13 +206,13 @@ def hedges_by_id(connection: Connection, wanted: Iterable[UUID]) -> dict[UUID, H
 
 def hedges_where(connection: Connection, query: Executable, **values: object) -> list[Hedge]:
     """The hedges of the rows of ``query``, in its order, each with its orders and what its fills add up to."""
-    intents = [rows.intent(row) for row in _fetch(connection, query, **values)]
+    intents = [rows.intent(row) for row in fetch(connection, query, **values)]
     order_rows: dict[UUID, list[rows.Row]] = {}
     fill_rows: dict[UUID, list[rows.Row]] = {}
     for part in _parts([intent.id for intent in intents]):
-        for row in _fetch(connection, queries.ORDERS_OF, ids=part):
+        for row in fetch(connection, queries.ORDERS_OF, ids=part):
             order_rows.setdefault(row["position_id"], []).append(row)
-        for row in _fetch(connection, queries.FILL_SIZES_OF, ids=part):
+        for row in fetch(connection, queries.FILL_SIZES_OF, ids=part):
             fill_rows.setdefault(row["position_id"], []).append(row)
     return [
         rows.hedge(intent, order_rows.get(intent.id, ()), fill_rows.get(intent.id, ())) for intent in intents
@@ -222,14 +222,14 @@ def hedges_where(connection: Connection, query: Executable, **values: object) ->
 def fills(connection: Connection, hedge_id: UUID | None = None) -> list[Fill]:
     """Oldest first; of one hedge, or all of them."""
     if hedge_id is None:
-        return [rows.fill(row) for row in _fetch(connection, queries.FILLS)]
+        return [rows.fill(row) for row in fetch(connection, queries.FILLS)]
     return [rows.fill(row) for row in queries.FILLS_OF.fetch(connection, hedge=hedge_id)]
 
 
 def payments(connection: Connection, hedge_id: UUID | None = None) -> list[FundingPayment]:
     """Oldest first; of one hedge, or all of them."""
     if hedge_id is None:
-        return [rows.payment(row) for row in _fetch(connection, queries.PAYMENTS)]
+        return [rows.payment(row) for row in fetch(connection, queries.PAYMENTS)]
     return [rows.payment(row) for row in queries.PAYMENTS_OF.fetch(connection, hedge=hedge_id)]
 
 
@@ -238,7 +238,7 @@ def booked_beside(connection: Connection, read: Sequence[FundingPayment]) -> lis
     times = [payment.settlement for payment in read]
     accounts = sorted({payment.account for payment in read})
     span = {"first": min(times), "last": max(times)}
-    found = _fetch(connection, queries.PAYMENTS_BETWEEN, accounts=accounts, **span)
+    found = fetch(connection, queries.PAYMENTS_BETWEEN, accounts=accounts, **span)
     return [rows.payment(row) for row in found]
 
 
@@ -252,7 +252,7 @@ def settlements(
         query = query.where(table.c.position_id == hedge_id)
     if since is not None:
         query = query.where(or_(table.c.settlement >= since, table.c.status.in_(UNPAID)))
-    return [rows.settlement(row) for row in _fetch(connection, query)]
+    return [rows.settlement(row) for row in fetch(connection, query)]
 
 
 def hedges_at(connection: Connection, account: str, symbol: str, at: datetime) -> list[Hedge]:
@@ -276,7 +276,7 @@ def funding_total(connection: Connection, hedge_id: UUID) -> Decimal:
 def result_since(connection: Connection, accounts: Collection[str], since: datetime) -> Decimal:
     """Price results and funding less fees, booked to hedges on ``accounts``. Summed here, as in ``funding_total``."""
     wanted = {"accounts": list(accounts), "since": since}
-    booked = _fetch(connection, queries.TRADED_SINCE, **wanted)
+    booked = fetch(connection, queries.TRADED_SINCE, **wanted)
     prices = sum((row["realized_pnl"] - row["fee"] for row in booked), ZERO)
     return prices + sum(connection.scalars(queries.PAID_SINCE, wanted), ZERO)
 
@@ -285,7 +285,7 @@ def refusals(connection: Connection, limit: int) -> list[Refusal]:
     """Newest first, each the last of its kind."""
     table = tables.refusals
     query = select(table).order_by(table.c.last_at.desc(), *table.primary_key.columns).limit(limit)
-    return [rows.refusal(row) for row in _fetch(connection, query)]
+    return [rows.refusal(row) for row in fetch(connection, query)]
 
 
 def refusal_counts(connection: Connection) -> dict[str, int]:
@@ -293,14 +293,14 @@ def refusal_counts(connection: Connection) -> dict[str, int]:
     table = tables.refusals
     total = func.sum(table.c["count"]).label("total")
     query = select(table.c.gate, total).group_by(table.c.gate).order_by(table.c.gate)
-    return {row["gate"]: int(row["total"]) for row in _fetch(connection, query)}
+    return {row["gate"]: int(row["total"]) for row in fetch(connection, query)}
 
 
 def alerts(connection: Connection, limit: int) -> list[Alert]:
     """Newest first."""
     table = tables.alerts
     query = select(table).order_by(table.c.at.desc(), table.c.id).limit(limit)
-    return [rows.alert(row) for row in _fetch(connection, query)]
+    return [rows.alert(row) for row in fetch(connection, query)]
 
 
 def undelivered(connection: Connection, instance: str | None, since: datetime) -> list[Delivery]:
@@ -309,13 +309,14 @@ def undelivered(connection: Connection, instance: str | None, since: datetime) -
     query = (
         select(table, waiting.c.sink)
         .join(waiting, waiting.c.alert_id == table.c.id)
-        .where(_of(waiting, instance), waiting.c.delivered_at.is_(None), table.c.at >= since)
+        .where(of_instance(waiting, instance), waiting.c.delivered_at.is_(None), table.c.at >= since)
         .order_by(table.c.at, table.c.id, waiting.c.sink)
     )
-    return [Delivery(rows.alert(row), row["sink"], None) for row in _fetch(connection, query)]
+    return [Delivery(rows.alert(row), row["sink"], None) for row in fetch(connection, query)]
 
 
-def _of(table: Table, instance: str | None) -> ColumnElement[bool]:
+def of_instance(table: Table, instance: str | None) -> ColumnElement[bool]:
+    """Whether a row is of ``instance``; None is the only bot there is."""
     return true() if instance is None else table.c.instance == instance
 
 
@@ -334,10 +335,10 @@ def _earliest_hedges(connection: Connection, instance: str | None, after: dateti
     table = tables.positions
     ended = func.coalesce(table.c.close_timestamp, table.c.created_at)
     query = select(table.c.long_account, table.c.short_account, table.c.created_at).where(
-        _of(table, instance), or_(table.c.mode != Mode.DONE.value, ended > after)
+        of_instance(table, instance), or_(table.c.mode != Mode.DONE.value, ended > after)
     )
     earliest: dict[str, datetime] = {}
-    for row in _fetch(connection, query):
+    for row in fetch(connection, query):
         for account in (row["long_account"], row["short_account"]):
             earliest[account] = min(earliest.get(account, row["created_at"]), row["created_at"])
     return earliest
@@ -347,19 +348,20 @@ def _last_liquidations(connection: Connection, instance: str | None) -> dict[str
     """Symbol -> when its last liquidated hedge was closed."""
     table = tables.positions
     closed = table.c.close_timestamp
-    over = (table.c.liquidated, closed.is_not(None), _of(table, instance))
+    over = (table.c.liquidated, closed.is_not(None), of_instance(table, instance))
     query = select(table.c.pair, func.max(closed, type_=closed.type).label("closed")).where(*over)
-    return {row["pair"]: row["closed"] for row in _fetch(connection, query.group_by(table.c.pair))}
+    return {row["pair"]: row["closed"] for row in fetch(connection, query.group_by(table.c.pair))}
 
 
 def _newest(
     connection: Connection, account: Column[str], at: Column[datetime], overlap: timedelta
 ) -> dict[str, datetime]:
     query = select(account.label("account"), func.max(at, type_=at.type).label("newest")).group_by(account)
-    return {row["account"]: row["newest"] - overlap for row in _fetch(connection, query)}
+    return {row["account"]: row["newest"] - overlap for row in fetch(connection, query)}
 
 
-def _fetch(connection: Connection, query: Executable, **values: object) -> list[Mapping[str, Any]]:
+def fetch(connection: Connection, query: Executable, **values: object) -> list[Mapping[str, Any]]:
+    """All rows by column name."""
     result = connection.execute(query, values)
     names = list(result.keys())
     return [dict(zip(names, row, strict=True)) for row in result]

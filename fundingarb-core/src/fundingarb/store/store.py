@@ -16,12 +16,12 @@ import anyio
 from fundingarb.domain.control import Command, ControlState, Latch
 from fundingarb.domain.events import Alert, Delivery
 from fundingarb.domain.funding import FundingPayment
-from fundingarb.domain.hedge import Hedge
+from fundingarb.domain.hedge import Hedge, OrderRecord
 from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.order import Fill
 from fundingarb.domain.settlement import Settlement
-from fundingarb.ports import Batch, Checkpoint, Clock, Committed
-from fundingarb.store import reading
+from fundingarb.ports import Batch, Checkpoint, Clock, Committed, HedgeBooks
+from fundingarb.store import reading, reports
 from fundingarb.store.database import parse_url
 from fundingarb.store.lease import LeaseRow, read_leases
 from fundingarb.store.session import Failed, Session
@@ -126,8 +126,18 @@ class SqlStore:
         return await self._reader.read(partial(reading.undelivered, instance=self.instance, since=since))
 
     async def alerts(self, *, limit: int = 100) -> Sequence[Alert]:
-        """Newest first."""
         return await self._reader.read(partial(reading.alerts, limit=limit))
+
+    async def closed(self, *, after: UUID | None = None, limit: int = 100) -> Sequence[HedgeBooks]:
+        return await self._reader.read(
+            partial(reports.closed, instance=self.instance, after=after, limit=limit)
+        )
+
+    async def books(self, ids: Collection[UUID]) -> Sequence[HedgeBooks]:
+        return await self._reader.read(partial(reports.books_of, instance=self.instance, wanted=ids))
+
+    async def blotter(self, *, limit: int = 100) -> Sequence[tuple[OrderRecord, str, str]]:
+        return await self._reader.read(partial(reports.newest_orders, instance=self.instance, limit=limit))
 
     async def close(self) -> None:
         if self._reader is not self._writer:
@@ -239,8 +249,16 @@ class InlineStore:
         return self._session.read(partial(reading.undelivered, instance=self.instance, since=since))
 
     async def alerts(self, *, limit: int = 100) -> Sequence[Alert]:
-        """Newest first."""
         return self._session.read(partial(reading.alerts, limit=limit))
+
+    async def closed(self, *, after: UUID | None = None, limit: int = 100) -> Sequence[HedgeBooks]:
+        return self._session.read(partial(reports.closed, instance=self.instance, after=after, limit=limit))
+
+    async def books(self, ids: Collection[UUID]) -> Sequence[HedgeBooks]:
+        return self._session.read(partial(reports.books_of, instance=self.instance, wanted=ids))
+
+    async def blotter(self, *, limit: int = 100) -> Sequence[tuple[OrderRecord, str, str]]:
+        return self._session.read(partial(reports.newest_orders, instance=self.instance, limit=limit))
 
     async def close(self) -> None:
         self._session.close()
