@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -16,6 +17,7 @@ from tests.store.samples import StillClock
 from fundingarb.domain.funding import SettledRate
 from fundingarb.domain.hedge import CloseReason, LegPlan, Mode
 from fundingarb.domain.instrument import Side
+from fundingarb.domain.opportunity import HedgePlan
 from fundingarb.domain.pnl import hedge_pnl
 from fundingarb.engine.settled import missed
 from fundingarb.errors import ConfigError, StoreError
@@ -37,8 +39,8 @@ def floor(*symbols: str) -> Floor:
     return made
 
 
-def _plan(symbol: str) -> object:
-    legs = {
+def _plan(symbol: str) -> HedgePlan:
+    legs: dict[str, Any] = {
         "long": LegPlan(Side.LONG, "alpha", instrument("alpha", symbol), 3),
         "short": LegPlan(Side.SHORT, "beta", instrument("beta", symbol), 3),
     }

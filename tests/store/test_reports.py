@@ -12,7 +12,7 @@ from fundingarb.domain.hedge import Hedge, Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import OrderSide, Purpose
 from fundingarb.domain.pnl import hedge_pnl
-from fundingarb.ports import Batch
+from fundingarb.ports import Batch, HedgeBooks
 from fundingarb.store import SqlStore
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,8 @@ async def test_what_is_over_page_by_page_the_last_closed_first(store: SqlStore) 
     assert {books.hedge.id for books in everything} == {hedge.id for hedge in hedges}
     times = [books.hedge.intent.closed_at for books in everything]
     assert times == sorted(times, key=lambda at: at or NOW, reverse=True)
-    paged, last = [], None
+    paged: list[HedgeBooks] = []
+    last = None
     while page := await store.closed(after=last, limit=1):
         paged += page
         last = page[-1].hedge.id
