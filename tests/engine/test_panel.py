@@ -15,6 +15,7 @@ from fundingarb.config import Config
 from fundingarb.domain.control import Command, CommandKind
 from fundingarb.errors import ExchangeUnavailable, RateLimited
 from fundingarb.panel.panel import LONGEST_WAIT, Panel, patiently
+from fundingarb.plugins import load_plugins
 from fundingarb.store import SqlStore
 
 pytestmark = pytest.mark.anyio
@@ -58,7 +59,7 @@ async def test_what_a_kill_has_not_closed_is_named_every_thirty_seconds_and_what
         await booked(made)
         for operation in ("get_positions", "place_order"):
             made.beta.fail(operation, ExchangeUnavailable("beta: maintenance"), times=100_000)
-        panel = Beside(Config(), Surroundings(made.clock), cast("SqlStore", made.store))
+        panel = Beside(Config(), Surroundings(made.clock), load_plugins(), cast("SqlStore", made.store))
         command = Command(UUID(int=7), "k", CommandKind.KILL, "cli:me", made.clock.now())
         await made.store.submit_command(command)
         begin = anyio.current_time()
@@ -96,7 +97,7 @@ async def test_a_kill_by_this_very_process_is_followed_to_its_end_however_slow_i
     async with made.running():
         await opened(made)
         await booked(made)
-        panel = Overloaded(Config(), Surroundings(made.clock), cast("SqlStore", made.store))
+        panel = Overloaded(Config(), Surroundings(made.clock), load_plugins(), cast("SqlStore", made.store))
         command = Command(UUID(int=7), "k", CommandKind.KILL, "cli:me", made.clock.now())
         await made.store.submit_command(command)
         assert await panel.follow(command, print) is None, "another process would be taken over"

@@ -41,6 +41,19 @@ def test_the_first_hot_symbol_pays_several_settlements_and_then_turns(seed: int)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_every_exchange_is_rich_in_one_of_the_first_hours(seed: int) -> None:
+    names = ("binance", "bybit", "dydx", "okx")
+    model = SeededModel(seed, exchanges=names)
+    richest = set()
+    for symbol in model.hot[:4]:
+        at = DEFAULT_START + 22 * 60 + HOUR
+        rates = {name: model.settlements(name, symbol, at - 1, at)[0].rate for name in names}
+        richest.add(max(rates, key=lambda name: rates[name]))
+        assert max(rates.values()) - min(rates.values()) > 20e-4
+    assert richest == set(names)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_majors_are_quiet_and_settle_every_eight_hours(seed: int) -> None:
     model = SeededModel(seed, exchanges=PAIR)
     for one in model.symbols:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,7 +33,9 @@ def wait_for(what: str, check: Callable[[], T | None], within: float = 60.0) -> 
 class Program:
     """A process whose output goes to a file."""
 
-    def __init__(self, folder: Path, name: str, *arguments: str) -> None:
+    def __init__(
+        self, folder: Path, name: str, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> None:
         self.log = folder / f"{name}.log"
         self._output = self.log.open("wb")
         self.process = subprocess.Popen(
@@ -42,7 +44,7 @@ class Program:
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
         )
 
     @property
@@ -71,9 +73,11 @@ class Program:
 
 
 @contextmanager
-def program(folder: Path, name: str, *arguments: str) -> Iterator[Program]:
+def program(
+    folder: Path, name: str, *arguments: str, env: Mapping[str, str] | None = None
+) -> Iterator[Program]:
     """A program that is ended with the block, whatever happened."""
-    started = Program(folder, name, *arguments)
+    started = Program(folder, name, *arguments, env=env)
     try:
         yield started
     finally:

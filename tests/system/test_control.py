@@ -15,7 +15,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.conftest import RunCli
+from tests.conftest import MakePlugin, RunCli
 from tests.system.programs import FUNDINGARB, Control, Program, localnet, program, wait_for
 
 from fundingarb.app import open_accounts, read_ready_file
@@ -208,6 +208,36 @@ def test_a_kill_closes_whatever_else_the_configuration_gets_wrong(town: Town) ->
     right = {"FUNDINGARB__MARGIN__ACT_DISTANCE": "0.04", "FUNDINGARB__LOGGING__FILE": "bot.log"}
     said = refused(town.run_cli("run", *town.where, env=right))
     assert "strategy.name: there is no strategy no_such_strategy" in said
+
+
+@pytest.mark.slow
+def test_a_kill_goes_on_without_plugins_that_cannot_be_used(
+    town: Town, make_plugin: MakePlugin, site: Path, with_site: dict[str, str]
+) -> None:
+    """One that no account needs is left out; of an exchange's, the accounts are named and the others closed."""
+    for account in ("binance", "bybit"):
+        town.trade(account, OrderSide.BUY, "1000")
+    make_plugin("acme-spy", "raise RuntimeError('out of order')\n", bare=True)
+    said = refused(town.run_cli("run", *town.where, env=with_site))
+    assert "acme-spy 1.2.3: its plugin module acme_spy cannot be imported" in said
+    (site / "fundingarb_bybit").mkdir()
+    (site / "fundingarb_bybit" / "__init__.py").write_text("raise RuntimeError('half an update')\n")
+    named = "".join(f"  {name}: {{exchange: {name}}}\n" for name in ("binance", "bybit"))
+    town.config.write_text(town.config.read_text() + "accounts:\n" + named)
+    with program(town.folder, "kill", "kill", "--yes", *town.where, env=with_site) as killing:
+        wait_for(
+            "leg that is left", lambda: "half an update" in killing.output and not held("binance", town), 40
+        )
+        assert "warning: acme-spy 1.2.3: its plugin module acme_spy cannot be imported" in killing.output
+        assert killing.process.poll() is None, "it repeats until everything is flat"
+        assert held("bybit", town)
+    done = town.run_cli("kill", "--yes", *town.where, timeout=90)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert town.flat()
+
+
+def held(account: str, town: Town) -> bool:
+    return any(name == account for name, _ in town.control.positions())
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from fundingarb.engine.caretaker import Idle, SinkMeanwhile
 from fundingarb.engine.clock import ScaledClock, SystemClock
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
+from fundingarb.engine.unusable import unusable
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import ConfigError
 from fundingarb.plugins import Plugins, Registered, load_plugins, validate_settings
@@ -254,7 +255,7 @@ def configured_accounts(config: Config, around: Surroundings, plugins: Plugins) 
             if exchange in plugins.exchanges and venue.accounts
         }
     for name, exchange in accounts.items():
-        if exchange not in plugins.exchanges:
+        if exchange not in plugins.exchanges and not plugins.left_out:
             known = ", ".join(sorted(plugins.exchanges)) or "none"
             raise ConfigError(
                 f"accounts.{name}: no plugin for exchange {exchange} is installed; installed: {known}"
@@ -338,6 +339,8 @@ class _Opener:
         venue = self._around.venues.get(exchange, Venue())
         credentials = venue.accounts[account] if account else None
         section = self._config.exchanges.get(exchange, {})
+        if exchange not in self._plugins.exchanges:
+            return unusable(exchange, f"its plugin cannot be used: {'; '.join(self._plugins.left_out or ())}")
         registered = self._plugins.exchanges[exchange]
         return await self._open(registered, section, account=credentials, endpoints=venue.endpoints)
 

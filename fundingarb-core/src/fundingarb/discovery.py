@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -91,13 +91,22 @@ class Entry(NamedTuple):
 class PluginHost:
     """The imported plugin modules, each checked against the hook specs, none of their components registered yet."""
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        """Import ``entries``, the core's first. Raises `PluginImportFailed` or `HookUnknown`."""
+    def __init__(
+        self, entries: Iterable[Entry], left_out: Callable[[PluginError], None] | None = None
+    ) -> None:
+        """Import ``entries``, the core's first. Raises `PluginImportFailed` or `HookUnknown`, unless ``left_out`` is to
+        hear of plugins that cannot be used."""
         self._manager = PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._plugins: list[tuple[Entry, object]] = []
         for entry in sorted(entries, key=lambda entry: (entry.distribution != CORE, entry)):
-            self._add(entry)
+            try:
+                self._add(entry)
+            except PluginError as error:
+                if left_out is None:
+                    raise
+                self._forget(entry)
+                left_out(error)
 
     @property
     def plugins(self) -> tuple[tuple[Entry, object], ...]:
@@ -147,6 +156,11 @@ class PluginHost:
         self._refuse_unmarked(entry, plugin)
         self._plugins.append((entry, plugin))
 
+    def _forget(self, entry: Entry) -> None:
+        name = f"{entry.distribution}:{entry.name}"
+        if self._manager.has_plugin(name):
+            self._manager.unregister(name=name)
+
     def _hooks(self, plugin: object) -> set[str]:
         return {caller.name for caller in self._manager.get_hookcallers(plugin) or ()}
 
@@ -170,22 +184,28 @@ class PluginHost:
         return ""
 
 
-def discover(allow: Collection[str] | None = None) -> PluginHost:
+def discover(
+    allow: Collection[str] | None = None, left_out: Callable[[PluginError], None] | None = None
+) -> PluginHost:
     """Import every installed plugin, the core's builtins first, then by the names of the distributions.
 
     ``allow`` is the allow-list of live mode: distribution names; only these (and the core) are imported at all, and
-    one that is not installed is refused. None allows everything. Raises `PluginError`.
+    one that is not installed is refused. None allows everything. Raises `PluginError`, unless ``left_out`` is to hear
+    of it.
     """
     entries = list(installed())
     if allow is not None:
         allowed = {canonical(name) for name in allow} | {CORE}
         entries = [entry for entry in entries if canonical(entry.distribution) in allowed]
         for missing in sorted(allowed - {canonical(entry.distribution) for entry in entries}):
-            raise PluginNotAllowed(
+            error = PluginNotAllowed(
                 f"{missing}: is on the list of allowed plugins but has no plugin installed; "
                 f"take it off the list, or install it with: pip install {missing}"
             )
-    return PluginHost(entries)
+            if left_out is None:
+                raise error
+            left_out(error)
+    return PluginHost(entries, left_out)
 
 
 def installed() -> Iterator[Entry]:

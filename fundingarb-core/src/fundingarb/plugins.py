@@ -7,7 +7,7 @@ names the distribution at fault and what to do about it. `fundingarb.discovery` 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -32,6 +32,7 @@ __all__ = [
     "Registered",
     "SettingsInvalid",
     "load_plugins",
+    "load_usable_plugins",
     "validate_settings",
 ]
 
@@ -90,7 +91,10 @@ class Registered(Generic[OpenedT_co]):
 
 @dataclass(frozen=True, slots=True)
 class Plugins:
-    """Every component of every loaded plugin. Each mapping goes from the component's name to the component."""
+    """Every component of every loaded plugin. Each mapping goes from the component's name to the component.
+
+    ``left_out`` says what cannot be used, a line each; None where that was refused.
+    """
 
     exchanges: Mapping[str, Registered[ExchangeAdapter]]
     strategies: Mapping[str, Registered[Strategy]]
@@ -99,6 +103,7 @@ class Plugins:
     services: Mapping[str, Registered[Service]]
     localnets: Mapping[str, Registered[LocalnetDialect]]
     host: PluginHost
+    left_out: tuple[str, ...] | None = None
 
     def __iter__(self) -> Iterator[Registered[object]]:
         """Every component, by kind in the order of `KINDS`, then by name."""
@@ -122,28 +127,57 @@ def load_plugins(allow: Collection[str] | None = None) -> Plugins:
     return Plugins(**by_field, host=host)
 
 
-def components(host: PluginHost, field: str) -> dict[str, Registered[Any]]:
-    """The components of one kind of all plugins, by name. Raises `HookFailed` or `DuplicateComponent`."""
+def load_usable_plugins(allow: Collection[str] | None = None) -> Plugins:
+    """As `load_plugins`, for what has to work whatever else is wrong: a plugin that cannot be used is left out."""
+    problems: list[str] = []
+
+    def left_out(error: PluginError) -> None:
+        problems.append(str(error))
+
+    host = discover(allow, left_out)
+    by_field: dict[str, Any] = {field: MappingProxyType(components(host, field, left_out)) for field in KINDS}
+    return Plugins(**by_field, host=host, left_out=tuple(problems))
+
+
+def components(
+    host: PluginHost, field: str, left_out: Callable[[PluginError], None] | None = None
+) -> dict[str, Registered[Any]]:
+    """The components of one kind of all plugins, by name. Raises `HookFailed` or `DuplicateComponent`, unless
+    ``left_out`` is to hear of them."""
     hook = f"register_{field}"
     found: dict[str, Registered[Any]] = {}
     for entry, plugin in host.plugins:
         if not host.implements(hook, plugin):
             continue
         try:
-            returned = list(host.call(hook, plugin))
-        except Exception as error:
-            raise HookFailed(
-                f"{entry.label}: {hook} failed or returned nothing to iterate over ({reason(error)}); {entry.removal}"
-            ) from error
-        for component in returned:
-            registered = accept(entry, field, component)
-            taken = found.setdefault(registered.name, registered)
-            if taken is not registered:
-                culprits = " or ".join(dict.fromkeys((taken.distribution, entry.distribution)))
-                raise DuplicateComponent(
-                    f"{taken.label} and {entry.label} both register the {registered.kind} {registered.name!r}; "
-                    f"remove one of them with: pip uninstall {culprits}"
-                )
+            found.update(returned(host, entry, plugin, hook, found))
+        except PluginError as error:
+            if left_out is None:
+                raise
+            left_out(error)
+    return found
+
+
+def returned(
+    host: PluginHost, entry: Entry, plugin: object, hook: str, others: Mapping[str, Registered[Any]]
+) -> dict[str, Registered[Any]]:
+    """What one plugin returned from ``hook``, by name; none may be among ``others``."""
+    try:
+        given = list(host.call(hook, plugin))
+    except Exception as error:
+        raise HookFailed(
+            f"{entry.label}: {hook} failed or returned nothing to iterate over ({reason(error)}); {entry.removal}"
+        ) from error
+    found: dict[str, Registered[Any]] = {}
+    for component in given:
+        registered = accept(entry, hook.removeprefix("register_"), component)
+        taken = others.get(registered.name) or found.setdefault(registered.name, registered)
+        if taken is not registered:
+            culprits = " or ".join(dict.fromkeys((taken.distribution, entry.distribution)))
+            raise DuplicateComponent(
+                f"{taken.label} and {entry.label} both register the {registered.kind} {registered.name!r}; "
+                f"remove one of them with: pip uninstall {culprits}"
+            )
     return found
 
 

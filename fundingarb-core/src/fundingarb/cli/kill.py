@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fundingarb.cli.run import CONFIG, READY_FILE, load_for_emergencies, load_surroundings
+from fundingarb.cli.run import (
+    CONFIG,
+    READY_FILE,
+    load_for_emergencies,
+    load_surroundings,
+    plugins_for_emergencies,
+)
 
 if TYPE_CHECKING:
     from fundingarb.panel import Panel
@@ -37,7 +43,8 @@ async def _kill(config_file: Path | None, ready_file: Path | None, yes: bool) ->
     config = load_for_emergencies(config_file)
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("kill closes every position on every configured account; add --yes to go on")
-    async with open_panel(config, load_surroundings(config, ready_file), create=True) as panel:
+    around, plugins = load_surroundings(config, ready_file), plugins_for_emergencies(config)
+    async with open_panel(config, around, plugins, create=True) as panel:
         if not yes:
             for line in await _what(panel):
                 click.echo(line)
@@ -82,5 +89,7 @@ async def _resume(config_file: Path | None, ready_file: Path | None) -> None:
     from fundingarb.panel import open_panel
 
     config = load_for_emergencies(config_file)
-    async with open_panel(config, load_surroundings(config, ready_file)) as panel:
+    async with open_panel(
+        config, load_surroundings(config, ready_file), plugins_for_emergencies(config)
+    ) as panel:
         click.echo(await panel.release(click.echo))

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fundingarb.cli.run import CONFIG, READY_FILE, load_for_emergencies, load_surroundings
+from fundingarb.cli.run import (
+    CONFIG,
+    READY_FILE,
+    load_for_emergencies,
+    load_surroundings,
+    plugins_for_emergencies,
+)
 from fundingarb.errors import ConfigError, FundingArbError
 
 if TYPE_CHECKING:
@@ -52,14 +58,14 @@ async def _reconcile(
     from fundingarb.app import configured_accounts
     from fundingarb.domain.control import CommandKind
     from fundingarb.panel import open_panel, side_by_side
-    from fundingarb.plugins import load_plugins
 
     config = load_for_emergencies(config_file)
     around = load_surroundings(config, ready_file)
-    known = configured_accounts(config, around, load_plugins(config.plugins.allow))
+    plugins = plugins_for_emergencies(config)
+    known = configured_accounts(config, around, plugins)
     if account is not None and account not in known:
         raise ConfigError(f"--account: there is no account {account}; configured: {', '.join(sorted(known))}")
-    async with open_panel(config, around) as panel:
+    async with open_panel(config, around, plugins) as panel:
         if accept or flatten:
             await _resolve(panel, CommandKind.ACCEPT if accept else CommandKind.FLATTEN, account)
         rows = await side_by_side(panel, account)

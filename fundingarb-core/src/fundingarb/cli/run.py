@@ -10,6 +10,7 @@ import click
 if TYPE_CHECKING:
     from fundingarb.app import Surroundings
     from fundingarb.config import Config
+    from fundingarb.plugins import Plugins
 
 CONFIG = click.option(
     "--config",
@@ -54,8 +55,22 @@ def load_for_emergencies(config_file: Path | None) -> Config:
         log_to_file_only(config.logging.level, None)
         left_out.append(str(error))
     for problem in left_out:
-        click.echo(f"warning: {problem} (left out, this command goes on without it)", err=True)
+        _left_out(problem)
     return config
+
+
+def plugins_for_emergencies(config: Config) -> Plugins:
+    """The plugins that can be used; every other one is a line on stderr."""
+    from fundingarb.plugins import load_usable_plugins
+
+    plugins = load_usable_plugins(config.plugins.allow)
+    for problem in plugins.left_out or ():
+        _left_out(problem)
+    return plugins
+
+
+def _left_out(problem: str) -> None:
+    click.echo(f"warning: {problem} (left out, this command goes on without it)", err=True)
 
 
 @click.command("run")

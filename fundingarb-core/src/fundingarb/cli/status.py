@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fundingarb.cli.run import CONFIG, READY_FILE, load_for_emergencies, load_surroundings
+from fundingarb.cli.run import (
+    CONFIG,
+    READY_FILE,
+    load_for_emergencies,
+    load_surroundings,
+    plugins_for_emergencies,
+)
 
 if TYPE_CHECKING:
     from fundingarb.domain.control import Latch
@@ -33,7 +39,9 @@ async def _status(config_file: Path | None, ready_file: Path | None) -> None:
     from fundingarb.panel import open_panel
 
     config = load_for_emergencies(config_file)
-    async with open_panel(config, load_surroundings(config, ready_file)) as panel:
+    async with open_panel(
+        config, load_surroundings(config, ready_file), plugins_for_emergencies(config)
+    ) as panel:
         for line in await describe(panel):
             click.echo(line)
 

@@ -25,6 +25,7 @@ from fundingarb.domain.control import Command, CommandKind
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.order import ExchangePosition, OrderReport
 from fundingarb.errors import ConfigError, ExchangeError, FundingArbError, RateLimited, StoreError
+from fundingarb.plugins import Plugins
 from fundingarb.ports import Checkpoint
 from fundingarb.process import Process, end, running
 from fundingarb.store import LeaseRow, SqlStore, hold_lease, open_store, revision_of
@@ -83,8 +84,9 @@ class Holdings:
 class Panel:
     """The database of one configuration, seen from outside its bot."""
 
-    def __init__(self, config: Config, around: Surroundings, store: SqlStore) -> None:
+    def __init__(self, config: Config, around: Surroundings, plugins: Plugins, store: SqlStore) -> None:
         self.config = config
+        self.plugins = plugins
         self.around = around
         self.store = store
         self.actor = f"cli:{_user()}"
@@ -177,7 +179,7 @@ class Panel:
     @asynccontextmanager
     async def attending(self, say: Say) -> AsyncIterator[None]:
         """Be the bot, only looking after what is open, until the block is left."""
-        async with open_bot(self.config, self.around, extras=Extras(caretaker=say)) as bot:
+        async with open_bot(self.config, self.around, self.plugins, Extras(caretaker=say)) as bot:
             bot.pause()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(bot.run)
@@ -246,7 +248,7 @@ class Panel:
             if not result["ok"]:
                 raise NotFlat(str(result["text"]))
             return str(result["text"])
-        async with open_accounts(self.config, self.around) as accounts:
+        async with open_accounts(self.config, self.around, self.plugins) as accounts:
             names = sorted(accounts)
         async with hold_lease(self.config.database.url, names):
             still = [line for found in await self.holdings(patient=True) for line in _open(found)]
@@ -288,7 +290,10 @@ class Panel:
             except ExchangeError as error:
                 found[name] = Holdings(name, adapter.name, problem=str(error))
 
-        async with open_accounts(self.config, self.around) as accounts, anyio.create_task_group() as tasks:
+        async with (
+            open_accounts(self.config, self.around, self.plugins) as accounts,
+            anyio.create_task_group() as tasks,
+        ):
             for name, adapter in accounts.items():
                 tasks.start_soon(look, name, adapter)
         return [found[name] for name in sorted(found)]
@@ -300,13 +305,15 @@ class Panel:
 
 
 @asynccontextmanager
-async def open_panel(config: Config, around: Surroundings, *, create: bool = False) -> AsyncIterator[Panel]:
+async def open_panel(
+    config: Config, around: Surroundings, plugins: Plugins, *, create: bool = False
+) -> AsyncIterator[Panel]:
     """The panel of ``config``. Raises ``ConfigError`` when there is no database yet, unless it may be created."""
     url = config.database.url
     if not create and await anyio.to_thread.run_sync(revision_of, url) is None:
         raise ConfigError("there is no database yet: no bot has run with this configuration (database.url)")
     async with open_store(url, around.clock) as store:
-        yield Panel(config, around, store)
+        yield Panel(config, around, plugins, store)
 
 
 async def patiently(read: Callable[[], Awaitable[T]]) -> T:

@@ -44,7 +44,7 @@ class Crowding:
     """The episodes of one symbol, from 90 days before ``anchor`` (an hour) to 400 days after.
 
     ``step`` is the distance of the settlements an episode is counted in, in hours; ``first`` the first settlement of
-    the first episode from the anchor on.
+    the first episode from the anchor on, in which the first of ``exchanges`` is rich; later ones are drawn.
     """
 
     def __init__(self, seed: int, symbol: str, exchanges: Sequence[str], *, first: int, step: int) -> None:
@@ -83,7 +83,7 @@ class Crowding:
     def _episode(self, first: int, number: int) -> Episode:
         draw = [uniform(self._key, number * 16 + n) for n in range(2, 8)]
         count = len(self._exchanges)
-        rich = int(draw[0] * count)
+        rich = int(draw[0] * count) if number else 0
         cheap = (rich + 1 + int(draw[1] * (count - 1))) % count if count > 1 else rich
         settlements = 2 + int(3 * draw[2])
         # 25 to 60 bp an hour where settlements are hourly; slower settlements pay as much per settlement or more

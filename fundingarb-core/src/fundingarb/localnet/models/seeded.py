@@ -94,10 +94,16 @@ class SeededModel:
             for one in self._symbols
             for exchange in self._exchanges
         }
-        # Two hourly markets, one of them from the first settlement on; one that settles every four hours.
-        plans = ((anchor, 1), (anchor + rng.randint(0, 1), 1), (-(-anchor // 4) * 4, 4))
-        for symbol, (first, step) in zip(minor, plans, strict=False):
-            self._crowding[symbol] = Crowding(self._seed, symbol, self._exchanges, first=first, step=step)
+        # An hourly market per exchange, two at least, one of them from the first settlement on; then one that settles
+        # every four hours. The first crowds are handed round, so that every exchange is the rich one of one of them.
+        hourly = max(2, len(self._exchanges))
+        plans = [(anchor + (rng.randint(0, 1) if number else 0), 1) for number in range(hourly)]
+        plans.append((-(-anchor // 4) * 4, 4))
+        order = list(self._exchanges)
+        rng.shuffle(order)
+        for number, (symbol, (first, step)) in enumerate(zip(minor, plans, strict=False)):
+            turned = [order[(number + n) % len(order)] for n in range(len(order))]
+            self._crowding[symbol] = Crowding(self._seed, symbol, turned, first=first, step=step)
             for exchange in self._exchanges:
                 intervals[exchange, symbol] = step
         return intervals
