@@ -44,7 +44,7 @@ class Breaker:
     What adds exposure never probes: an exchange that has just failed is not where to find out with an order.
     """
 
-    def __init__(self, clock: Clock, threshold: int = 5, pause: float = 5.0) -> None:
+    def __init__(self, clock: Clock, threshold: int = 5, pause: float = 2.0) -> None:
         self._clock = clock
         self._threshold = threshold
         self._pause = pause
