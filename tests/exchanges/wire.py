@@ -6,8 +6,8 @@ import copy
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,33 @@ ABSENT = pytest.mark.skip(
 )
 
 
-def files(exchange: str) -> list[Any]:
-    """One parameter per recorded file of ``exchange``; a single skipped one where there are none."""
-    found = sorted((FOLDER / exchange).glob("*.json"))
-    return [pytest.param(path, id=path.stem) for path in found] or [pytest.param(None, marks=ABSENT)]
+@dataclass(frozen=True)
+class Subject:
+    """The parsers of one exchange, each by endpoint or stream with a documented message, and how to find in a recorded
+    file what they have to understand: ``answers`` gives (endpoint, answer), ``frames`` what streams sent. Parsers of
+    streams may raise ``refusals``."""
+
+    exchange: str
+    rest: dict[str, tuple[Parser, Any]]
+    streams: dict[str, tuple[Parser, Any]]
+    answers: Callable[[Path], Iterable[tuple[str, Any]]]
+    frames: Callable[[Path], Iterable[bytes]]
+    refusals: tuple[type[Exception], ...]
+
+    def understood(self, path: Path) -> int:
+        """How many answers in a file are of endpoints read here; every one of them must be understood."""
+        count = 0
+        for endpoint, answer in self.answers(path):
+            if endpoint in self.rest:
+                parse, _ = self.rest[endpoint]
+                assert outcome(parse, json.dumps(answer).encode()) is None, endpoint
+                count += 1
+        return count
+
+
+def files(exchange: str) -> list[Path]:
+    """The recorded files of ``exchange``; none where they are not at hand."""
+    return sorted((FOLDER / exchange).glob("*.json"))
 
 
 def documents(path: Path) -> Iterator[Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
+from tests.exchanges import wire
 from tests.exchanges.bybit import samples
 from tests.exchanges.wire import Parser
 
@@ -103,3 +105,12 @@ STREAMS: dict[str, tuple[Parser, Any]] = {
     "executions": (account, samples.private("execution", samples.EXECUTION)),
     "positions": (account, samples.private("position", samples.POSITION)),
 }
+
+
+def _answers(path: Path) -> Iterator[tuple[str, Any]]:
+    for endpoint, answer in wire.answers(path):
+        if endpoint in REST and answer["result"].get("category") not in ("spot", "option"):
+            yield endpoint, answer
+
+
+SUBJECT = wire.Subject("bybit", REST, STREAMS, _answers, wire.frames, wire.FRAME)

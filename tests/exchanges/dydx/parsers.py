@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+from tests.exchanges import wire
 from tests.exchanges.dydx import samples
 from tests.exchanges.wire import Parser
 
 from fundingarb.domain.market import OrderBook, RateBook
 from fundingarb.exchanges.parse import decode
+from fundingarb.exchanges.stream import StreamEnded
 from fundingarb.testing import RecordingAccountSink
 from fundingarb_dydx import margin
 from fundingarb_dydx import messages as m
@@ -112,3 +116,55 @@ STREAMS: dict[str, tuple[Parser, Any]] = {
     "updates": (account, samples.UPDATE),
     "blocks": (account, samples.BLOCK),
 }
+
+
+ANSWERS = {
+    "http_get_time": "GET /v4/time",
+    "http_get_block_height": "GET /v4/height",
+    "http_get_perpetual_markets": "GET /v4/perpetualMarkets",
+    "http_get_orderbook": "GET /v4/orderbooks",
+    "http_get_fills": "GET /v4/fills",
+    "old-http-fills": "GET /v4/fills",
+    "old-http-v4_fills": "GET /v4/fills",
+    "old-http-orders": "GET /v4/orders",
+    "old-http-list_perpetual_positions": "GET /v4/perpetualPositions",
+    "old-http-list_perpetual_markets_empty_oracle_price": "GET /v4/perpetualMarkets",
+}
+SAMPLES = {
+    "fetch_time": "GET /v4/time",
+    "fetch_markets": "GET /v4/perpetualMarkets",
+    "fetch_funding_rate_history": "GET /v4/historicalFunding",
+    "fetch_orders": "GET /v4/orders",
+    "parse_order": "GET /v4/orders/{id}",
+    "fetch_positions": "GET /v4/perpetualPositions",
+    "fetch_balance": "GET /v4/addresses",
+    "fetch_order_book": "GET /v4/orderbooks",
+    "fetch_transactions_helper": "GET /v4/transfers",
+    "create_order": "GET broadcast_tx_sync",
+}
+"""Of the samples in ccxt's comments, those of the endpoints read here."""
+
+
+def _answers(path: Path) -> Iterator[tuple[str, Any]]:
+    content = json.loads(path.read_text())
+    if path.stem == "ccxt-docsamples-rest":
+        for entry in content:
+            if entry["method"] in SAMPLES:
+                yield SAMPLES[entry["method"]], entry["sample"]
+    named = path.stem.removeprefix("nautilus-")
+    if named in ANSWERS:
+        yield (
+            ANSWERS[named],
+            content["result"] if isinstance(content, dict) and "result" in content else content,
+        )
+
+
+def _frames(path: Path) -> Iterator[bytes]:
+    content = json.loads(path.read_text())
+    for frame in [each["sample"] for each in content] if path.stem == "ccxt-docsamples-ws" else [content]:
+        if isinstance(frame, dict) and "connection_id" in frame:
+            yield json.dumps(frame).encode()
+
+
+SUBJECT = wire.Subject("dydx", REST, STREAMS, _answers, _frames, (*wire.FRAME, StreamEnded))
+"""A frame may also end its connection, with a reason: the next one starts with fresh snapshots."""
