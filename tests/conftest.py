@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,17 @@ async def open_it(settings, context):
 def anyio_backend() -> str:
     """Async tests run on the backend the program runs on."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def logging_goes_on() -> Iterator[None]:
+    """Commands and campaigns that run in this process set logging up for good; the next test wants it as it was."""
+    log = logging.getLogger()
+    level, handlers = log.level, log.handlers[:]
+    yield
+    log.setLevel(level)
+    log.handlers[:] = handlers
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
