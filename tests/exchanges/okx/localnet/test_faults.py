@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 import anyio
 import pytest
@@ -220,7 +222,7 @@ async def test_streams_that_are_cut_or_fall_silent(okx: Okx) -> None:
     okx.venue.faults.install(Fault(FaultKind.STREAM_STALL, topic="tickers:*", count=1))
     okx.model.price = 1005.0
     okx.wait(1)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(asyncio.TimeoutError):  # of Python 3.10 this is not the builtin one
         await socket.raw.receive(timeout=0.2)
     okx.venue.faults.clear()
     await socket.raw.close()
