@@ -176,9 +176,10 @@ class Books:
             answer = await self._adapter.read(path, schema.Positions, mine)
             first = time_of(rows[0].createdAt, "fill createdAt")
             opened = opened_at(answer.positions, market, first)
-            self._results.restart(market)
             if opened < first:
                 rows = await self.fill_rows(opened, market)
+            # not before everything is read: half of a position's fills bring other results
+            self._results.restart(market)
         self._results.take(market, rows)
 
     async def payments(self, since: datetime) -> list[FundingPayment]:
