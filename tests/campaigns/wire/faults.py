@@ -140,12 +140,16 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """``make`` gives an incident's faults; they last ``seconds`` at most. ``unreachable``: no promise meanwhile."""
+    """``make`` gives an incident's faults; they last ``seconds`` at most. ``unreachable``: no promise meanwhile.
+
+    ``exchanges`` are those it can happen to; none means all.
+    """
 
     weight: float
     make: Callable[[Surroundings], list[Body]]
     seconds: tuple[float, float] = (4.0, 4.0)
     unreachable: bool = False
+    exchanges: tuple[str, ...] = ()
 
 
 def _operation(kind: str, operations: Sequence[str], **ranges: Any) -> Callable[[Surroundings], list[Body]]:
@@ -283,6 +287,7 @@ RECIPES: Mapping[str, Recipe] = {
     "price_gap": Recipe(1, _price_gap),
     "basis_gap": Recipe(1, _basis_gap),
     "interval": Recipe(0.3, _interval),
+    "chain_stall": Recipe(0.7, lambda a: [a.on("chain_stall")], (0.3, 6.0), True, ("dydx",)),
     "liquidation": Recipe(0.5, _forced("liquidation")),
     "adl": Recipe(0.7, _forced("adl")),
 }
@@ -304,13 +309,17 @@ class Storm:
 
     async def run(self) -> None:
         rng = random.Random(f"faults/{self.seed}")
-        names = [name for name in RECIPES if self.only is None or name in self.only]
-        weights = [RECIPES[name].weight for name in names]
+        chosen = [name for name in RECIPES if self.only is None or name in self.only]
+        names = {
+            exchange: [name for name in chosen if exchange in (RECIPES[name].exchanges or (exchange,))]
+            for exchange in self.venues.exchanges
+        }
         async with anyio.create_task_group() as tasks:
             while True:
                 await anyio.sleep(rng.expovariate(1 / self.every))
-                name = rng.choices(names, weights)[0]
-                exchange = rng.choice(self.venues.exchanges)
+                exchange = rng.choice([one for one in self.venues.exchanges if names[one]])
+                weights = [RECIPES[name].weight for name in names[exchange]]
+                name = rng.choices(names[exchange], weights)[0]
                 around = Surroundings(rng, exchange, self.venues.speed, self.symbols, self.bot)
                 seconds = around.between(*RECIPES[name].seconds)
                 tasks.start_soon(self._incident, name, exchange, RECIPES[name].make(around), seconds)
@@ -337,5 +346,5 @@ class Storm:
             return
         for fault in (await self.venues.get("/faults"))["faults"]:
             if fault["id"] in installed:
-                self.fired[name] += fault["fired"] or fault["kind"] == "clock_skew"
+                self.fired[name] += fault["fired"] or fault["kind"] in ("clock_skew", "chain_stall")
                 await self.venues.post("/faults", {"clear": fault["id"]})

@@ -167,9 +167,9 @@ class Witness:
             await anyio.sleep(0.1)
 
     def reachable(self, exchange: str) -> bool:
-        """Whether the exchange answers; not while it is banned or in maintenance, nor right after."""
+        """Whether the exchange answers; not while it bans us, is in maintenance or makes no blocks, nor right after."""
         for fault in self.net.venues[exchange].faults.faults:
-            if fault.kind in (FaultKind.MAINTENANCE, FaultKind.BANNED):
+            if fault.kind in (FaultKind.MAINTENANCE, FaultKind.BANNED, FaultKind.CHAIN_STALL):
                 self.outages[exchange] = time.monotonic() + AFTER_OUTAGE
         return time.monotonic() > self.outages.get(exchange, 0.0)
 

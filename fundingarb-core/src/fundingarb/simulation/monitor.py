@@ -68,9 +68,9 @@ class Monitor:
     """Subscribes to ``exchanges``. ``speed`` is simulated seconds per real second.
 
     ``reachable(exchange)``, ``database_down()`` and ``running()`` say what is the case now, ``starved()`` how many real
-    seconds since it was last asked nobody could do anything for want of a processor; they excuse. ``named(order)`` is its
-    client order id, which some exchanges keep in a form of their own. Call ``look`` from time to time (and it is called
-    with every event), ``alert`` with every alert the bot delivers.
+    seconds since it was last asked nobody could do anything for want of a processor; they excuse. ``named(order)`` is
+    its client order id, which some exchanges keep in a form of their own. Call ``look`` from time to time (and it is
+    called with every event), ``alert`` with every alert the bot delivers.
     """
 
     def __init__(

@@ -172,7 +172,7 @@ class DydxDialect(LocalnetDialect):
         return routes
 
     def _produce(self) -> None:
-        if self._node is not None:
+        if self._node is not None and not self._opened()[0].venue.faults.chain_stalled:
             self._node.produce()
 
     # -- requests ------------------------------------------------------------------------------------------------
