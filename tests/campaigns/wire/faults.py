@@ -288,6 +288,9 @@ RECIPES: Mapping[str, Recipe] = {
     "basis_gap": Recipe(1, _basis_gap),
     "interval": Recipe(0.3, _interval),
     "chain_stall": Recipe(0.7, lambda a: [a.on("chain_stall")], (0.3, 6.0), True, ("dydx",)),
+    "indexer_lag": Recipe(
+        1, lambda a: [a.on("indexer_lag", seconds=a.between(0.1, 2.0))], (1.0, 6.0), exchanges=("dydx",)
+    ),
     "liquidation": Recipe(0.5, _forced("liquidation")),
     "adl": Recipe(0.7, _forced("adl")),
 }
@@ -346,5 +349,9 @@ class Storm:
             return
         for fault in (await self.venues.get("/faults"))["faults"]:
             if fault["id"] in installed:
-                self.fired[name] += fault["fired"] or fault["kind"] in ("clock_skew", "chain_stall")
+                self.fired[name] += fault["fired"] or fault["kind"] in (
+                    "clock_skew",
+                    "chain_stall",
+                    "indexer_lag",
+                )
                 await self.venues.post("/faults", {"clear": fault["id"]})

@@ -68,6 +68,8 @@ class FaultKind(str, Enum):
     """The exchange's own clock is ``seconds`` (real) ahead of the truth, as long as the fault is installed."""
     CHAIN_STALL = "chain_stall"
     """No block is made as long as the fault is installed: orders are taken and nothing comes of them (dYdX)."""
+    INDEXER_LAG = "indexer_lag"
+    """Reads of orders, fills, positions and heights answer what was true ``seconds`` (real) ago (dYdX)."""
     PRICE_GAP = "price_gap"
     """At once: prices of ``symbol`` jump by ``factor``."""
     LIQUIDATION = "liquidation"
@@ -94,7 +96,7 @@ FRAME_KINDS = frozenset(
 """Kinds that concern outgoing stream frames (operation ``stream.push``)."""
 
 
-STATES = frozenset((FaultKind.CLOCK_SKEW, FaultKind.CHAIN_STALL))
+STATES = frozenset((FaultKind.CLOCK_SKEW, FaultKind.CHAIN_STALL, FaultKind.INDEXER_LAG))
 """Kinds that are so as long as they are installed, whatever is asked."""
 
 
@@ -255,6 +257,11 @@ class FaultBook:
     def chain_stalled(self) -> bool:
         """Whether no blocks are made."""
         return any(f.kind is FaultKind.CHAIN_STALL for f in self._faults)
+
+    @property
+    def lag(self) -> float:
+        """Real seconds that reads are behind."""
+        return max((f.seconds for f in self._faults if f.kind is FaultKind.INDEXER_LAG), default=0.0)
 
     @property
     def in_maintenance(self) -> bool:

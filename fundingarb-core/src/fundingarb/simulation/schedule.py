@@ -35,8 +35,10 @@ OWN_KINDS = {
 }
 """Faults beyond those of the localnet's ``FaultKind``."""
 
+CHAINS = (FaultKind.CHAIN_STALL, FaultKind.INDEXER_LAG)
+"""What happens to chains, which are not simulated."""
 KINDS: tuple[str, ...] = (
-    *(kind.value for kind in FaultKind if kind is not FaultKind.CHAIN_STALL),  # there are no chains here
+    *(kind.value for kind in FaultKind if kind not in CHAINS),
     *OWN_KINDS,
 )
 PER_SEED = 16

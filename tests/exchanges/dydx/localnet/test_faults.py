@@ -122,6 +122,23 @@ async def test_a_chain_that_stands_still_makes_no_blocks(dydx: Dydx) -> None:
     assert await dydx.height() == before + 1
 
 
+async def test_an_indexer_that_is_behind(dydx: Dydx) -> None:
+    await dydx.order(1, BUY, "1", "900", time=dydx.now + 600)
+    dydx.block()
+    before = await dydx.get("/v4/height")
+    dydx.block(3)
+    await dydx.broadcast(await order(dydx, 2))
+    dydx.block()
+    assert await filled(dydx) == ["2"]
+    install(dydx, FaultKind.INDEXER_LAG, seconds=3.5)
+    assert await dydx.get("/v4/height") == before
+    assert [row["clientId"] for row in await dydx.orders()] == ["1"]
+    assert (await dydx.mine("/v4/fills"))["fills"] == []
+    assert (await dydx.mine("/v4/perpetualPositions"))["positions"] == []
+    dydx.venue.faults.clear()
+    assert len((await dydx.mine("/v4/fills"))["fills"]) > 0
+
+
 async def test_an_indexer_that_denies_an_order(dydx: Dydx) -> None:
     await dydx.order(1, BUY, "1", "900", time=dydx.now + 600)
     dydx.block()
