@@ -209,8 +209,8 @@ class SimExchange:
         def run_late() -> None:
             """What was held up on the way arrives; nobody waits for it. The window may have passed."""
             held = self.clock.monotonic() - sent
-            if windowed and held > self.window and held < BROKEN_PROMISE:
-                return
+            if windowed and held > self.window and (self.block or held < BROKEN_PROMISE):
+                return  # no block takes what names an earlier one: a chain cannot break that promise
             if held >= BROKEN_PROMISE:
                 self.broken_promises.add(client_id)
             self.sync()
