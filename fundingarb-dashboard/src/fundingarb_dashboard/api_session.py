@@ -1,4 +1,4 @@
-"""Health, login and logout."""
+"""Login and logout."""
 
 from __future__ import annotations
 
@@ -43,27 +43,12 @@ class SessionAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
-    """``status``: ok while the bot's own loop moves, stalled when it has not for two seconds."""
-
-    status: str
-
-
-@dataclass(frozen=True, slots=True)
 class Nothing:
     """An empty object."""
 
 
 def install(app: Quart, site: Site) -> None:
     """The routes of `fundingarb_dashboard.api_session`."""
-
-    @app.get("/api/health")
-    @document_response(Health)
-    @document_response(Health, 503)
-    async def health() -> Response:
-        """For process monitors: 200 while the bot's loop moves, 503 when it does not."""
-        alive = await site.alive()
-        return answer(Health("ok" if alive else "stalled"), 200 if alive else 503)
 
     @app.post("/api/login")
     @document_response(LoggedIn)

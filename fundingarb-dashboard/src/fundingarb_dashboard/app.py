@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from quart import Quart
 
-from fundingarb_dashboard import api_session, openapi, pages
+from fundingarb_dashboard import (
+    api_engine,
+    api_history,
+    api_market,
+    api_positions,
+    api_session,
+    api_status,
+    metrics,
+    openapi,
+    pages,
+    stream,
+)
 from fundingarb_dashboard.answers import Json, install_errors
 from fundingarb_dashboard.security import install_security
 from fundingarb_dashboard.site import Site
@@ -25,5 +36,8 @@ def build(site: Site) -> Quart:
     install_errors(app)
     install_security(app, site)
     pages.install(app)
-    api_session.install(app, site)
+    for routes in (
+        api_session, api_status, api_market, api_positions, api_history, api_engine, metrics, stream,
+    ):  # fmt: skip
+        routes.install(app, site)
     return app

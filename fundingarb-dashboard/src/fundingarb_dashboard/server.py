@@ -23,8 +23,8 @@ STALLED_AFTER = 2.0
 """Seconds (real) without an answer after which the bot's loop counts as stalled."""
 GRACE = 1.0
 """Seconds (real) that open connections get to finish when the dashboard closes."""
-LARGEST_MESSAGE = 64 * 1024
-"""Bytes of a websocket message that are read."""
+LARGEST_MESSAGE = 128 * 1024
+"""Characters of a websocket message that are read at all; the application refuses half of it."""
 
 logger = logging.getLogger("fundingarb_dashboard")
 

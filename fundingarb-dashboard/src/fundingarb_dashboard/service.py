@@ -14,11 +14,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fundingarb_dashboard.app import build
+from fundingarb_dashboard.feed import Feed
 from fundingarb_dashboard.hosts import KnownHosts
+from fundingarb_dashboard.hub import Hub
 from fundingarb_dashboard.line import BotLine
 from fundingarb_dashboard.login import Gatekeeper
 from fundingarb_dashboard.pages import policy
 from fundingarb_dashboard.place import Place, listen
+from fundingarb_dashboard.replies import Replies
 from fundingarb_dashboard.server import Heartbeat, ServerThread
 from fundingarb_dashboard.sessions import Sessions
 from fundingarb_dashboard.site import Site
@@ -40,6 +43,7 @@ class Dashboard:
         self._clock = clock
         self._say = say or _to_terminal
         self._server: ServerThread | None = None
+        self._feeding: asyncio.Task[None] | None = None
         self._url: str | None = None
 
     @property
@@ -53,11 +57,14 @@ class Dashboard:
         listening = listen(self._place)
         port: int = listening.getsockname()[1]
         url = self._url = self._place.url(port)
+        sessions = Sessions(time.monotonic, self._clock.now)
         site = Site(
             line=BotLine(bot, loop),
             alive=Heartbeat(loop),
             gatekeeper=Gatekeeper(self._place.password_hash, time.monotonic, partial(self._invite, url)),
-            sessions=Sessions(time.monotonic, self._clock.now),
+            sessions=sessions,
+            hub=Hub(sessions.alive, self._clock.now),
+            replies=Replies(),
             cookie=f"{'__Host-' if self._place.tls else ''}fundingarb_{port}",
             origins=self._place.origins(port),
             policy=policy(),
@@ -65,12 +72,17 @@ class Dashboard:
             metrics_token=self._place.metrics_token,
         )
         app = KnownHosts(build(site), self._place.hosts(port))
-        self._server = ServerThread(listening, self._place, app, partial(_look_after, site))
+        server = self._server = ServerThread(listening, self._place, app, partial(_look_after, site))
         site.gatekeeper.invite()
-        self._server.start()
+        server.start()
+        feed = Feed(bot, partial(server.soon, site.hub.take), lambda: site.hub.watched)
+        self._feeding = asyncio.ensure_future(feed.run())
 
     async def close(self) -> None:
         """Stop serving; does nothing when the dashboard was never started."""
+        if self._feeding is not None:
+            self._feeding.cancel()
+            await asyncio.gather(self._feeding, return_exceptions=True)
         if self._server is not None:
             await self._server.stop()
 
@@ -81,6 +93,11 @@ class Dashboard:
 
 
 async def _look_after(site: Site) -> None:
+    """Send what has changed to whoever watches, and look after the sessions."""
+    await asyncio.gather(site.hub.run(), _sweep(site))
+
+
+async def _sweep(site: Site) -> None:
     """End the sessions whose time is over; when none is left, whoever has no password needs another link."""
     had_some = False
     while True:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from fundingarb_dashboard.hub import Hub
 from fundingarb_dashboard.line import BotLine
 from fundingarb_dashboard.login import Gatekeeper
+from fundingarb_dashboard.replies import Replies
 from fundingarb_dashboard.sessions import Sessions
 
 __all__ = ["Site"]
@@ -24,6 +26,8 @@ class Site:
     alive: Callable[[], Awaitable[bool]]
     gatekeeper: Gatekeeper
     sessions: Sessions
+    hub: Hub
+    replies: Replies
     cookie: str
     origins: frozenset[str]
     policy: str

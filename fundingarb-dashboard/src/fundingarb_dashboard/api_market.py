@@ -1,0 +1,145 @@
+"""Funding rates: the live table, and what was charged before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from quart import Quart, Response
+from quart_schema import document_response, validate_querystring
+
+from fundingarb.domain.funding import SettledRate
+from fundingarb.ports import BotHandle, MarketRows
+from fundingarb_dashboard.answers import answer
+from fundingarb_dashboard.rows import Rate, Spread, rate_row, spread_row
+from fundingarb_dashboard.site import Site
+
+__all__ = ["Pair", "install"]
+
+PATIENCE = 15.0
+"""Seconds for an answer that an exchange may have to be asked for."""
+OWN_HEDGES = 200
+
+Pair = Annotated[
+    str, Field(min_length=1, max_length=40, pattern=r"^[A-Z0-9]+-[A-Z0-9]+$", examples=["BTC-USDT"])
+]
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class Wanted(BaseModel):
+    """Which settled rates: of one pair, on these exchanges (all that have it, when none is named)."""
+
+    model_config = ConfigDict(extra="forbid")
+    pair: Pair = Field(json_schema_extra={"required": True})
+    exchange: Annotated[list[Name], BeforeValidator(_as_list), Field(max_length=20)] = Field(
+        default_factory=list
+    )
+    days: int = Field(default=7, ge=1, le=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Every instrument's rate, and the best two exchanges of every pair."""
+
+    rows: list[Rate]
+    spreads: list[Spread]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """(time, rate per 8 hours) of every settlement, oldest first."""
+
+    exchange: str
+    points: list[tuple[datetime, Decimal]]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPayment:
+    """A payment that one of our own hedges received (positive) or made."""
+
+    position_id: UUID
+    account: str
+    t: datetime
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class RateHistory:
+    """What was charged, and what our own hedges had of it."""
+
+    series: list[Series]
+    own: list[OwnPayment]
+
+
+def install(app: Quart, site: Site) -> None:
+    """The routes of `fundingarb_dashboard.api_market`."""
+
+    @app.get("/api/rates")
+    @document_response(Rates)
+    async def rates() -> Response:
+        """The funding rate of every instrument, and the best spread of every pair."""
+
+        async def look(bot: BotHandle) -> MarketRows:
+            return bot.market_rows()
+
+        found = await site.line.ask(look)
+        return answer(
+            Rates([rate_row(row) for row in found.rows], [spread_row(row) for row in found.spreads])
+        )
+
+    @app.get("/api/rates/history")
+    @document_response(RateHistory)
+    @validate_querystring(Wanted)
+    async def rates_history(query_args: Wanted) -> Response:
+        """Rates that were charged, per exchange, and the settlements of our own hedges."""
+
+        async def look(bot: BotHandle) -> RateHistory:
+            since = bot.clock.now() - timedelta(days=query_args.days)
+            hours = {
+                row.exchange: row.interval_hours
+                for row in bot.market_rows().rows
+                if row.symbol == query_args.pair
+            }
+            exchanges = query_args.exchange or sorted(hours)
+            settled = await bot.funding_history(query_args.pair, exchanges, since)
+            return RateHistory(_series(settled, hours), await _own(bot, query_args.pair, since))
+
+        return answer(await site.line.ask(look, PATIENCE))
+
+
+def _series(settled: Mapping[str, Sequence[SettledRate]], hours: Mapping[str, float]) -> list[Series]:
+    found = []
+    for exchange, rates in settled.items():
+        usual = timedelta(hours=hours.get(exchange, 8.0))
+        points = []
+        for rate in rates:
+            interval = rate.interval or usual
+            points.append((rate.settled_at, rate.rate * 8 * 3600 / Decimal(int(interval.total_seconds()))))
+        found.append(Series(exchange, points))
+    return found
+
+
+async def _own(bot: BotHandle, pair: str, since: datetime) -> list[OwnPayment]:
+    """What hedges of ``pair`` were paid from ``since`` on: of those that are open and the last closed ones."""
+    ids = [hedge.id for hedge in bot.live_hedges() if hedge.symbol == pair]
+    over = await bot.history(limit=OWN_HEDGES)
+    ids += [
+        row.hedge_id
+        for row in over
+        if row.symbol == pair and (row.closed_at is None or row.closed_at >= since)
+    ]
+    return [
+        OwnPayment(books.hedge.id, payment.account, payment.settlement, payment.amount)
+        for books in (await bot.store.books(ids) if ids else ())
+        for payment in books.payments
+        if payment.settlement >= since
+    ]

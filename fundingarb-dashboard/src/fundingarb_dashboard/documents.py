@@ -1,0 +1,216 @@
+"""The documents: status (engine, exchanges, accounts, kill switch) and summary (what was earned)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from importlib_metadata import version
+
+from fundingarb.domain.control import OpenLeg
+from fundingarb.ports import BotHandle, BotStatus, Summary, Vitals
+
+__all__ = ["Earned", "Status", "Watched", "status_document", "summary_document", "watch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What the bot says of itself at one moment: immutable, made in its loop, read in the server's."""
+
+    status: BotStatus
+    vitals: Vitals
+    killed: bool
+    flat: bool
+    not_flat: tuple[OpenLeg, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """``state`` is RUNNING, PAUSED, KILLED, STARTING or ERROR; ``waiting_for`` says in a sentence what comes next."""
+
+    state: str
+    waiting_for: str
+    error: str | None
+    last_scan: datetime | None
+    pending_orders: int
+    started_at: datetime
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """``age_s`` is real seconds since it was heard; None before it ever was."""
+
+    stream: str
+    connected: bool
+    age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """``halted`` says why entries on its accounts are off; ``breaker`` is CLOSED (requests go out) or OPEN;
+    ``clock_offset_ms`` is positive when its clock is ahead of ours."""
+
+    name: str
+    connected: bool
+    streams: tuple[Stream, ...]
+    halted: str | None
+    breaker: str
+    clock_offset_ms: float | None
+    rate_age_s: float | None
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Margin in settle currency; ``margin_ratio`` 1 is liquidation; ``halted`` says why entries are off."""
+
+    account: str
+    exchange: str
+    currency: str
+    equity: Decimal | None
+    free: Decimal | None
+    margin_ratio: Decimal | None
+    halted: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NotFlat:
+    """What a kill has not closed yet; None where the exchange did not say."""
+
+    account: str
+    exchange: str
+    symbol: str | None
+    quantity: Decimal | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """The kill switch: latched or not, and what is still open of what it closes."""
+
+    latched: bool
+    flat: bool
+    not_flat: tuple[NotFlat, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The bot at a glance. ``simulation``: the exchanges are offline ones, no money moves."""
+
+    engine: Engine
+    network: str
+    simulation: bool
+    exchanges: tuple[Exchange, ...]
+    accounts: tuple[Account, ...]
+    kill: Kill
+    config_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Earned:
+    """What all hedges have brought, in USD: ``realized`` = price + funding - fees, ``net`` = realized + unrealized.
+
+    ``basis`` and ``slippage`` are parts of ``price``. ``win_rate`` is a fraction of ``trades``.
+    """
+
+    realized: Decimal
+    unrealized: Decimal | None
+    funding: Decimal
+    fees: Decimal
+    price: Decimal
+    basis: Decimal
+    slippage: Decimal
+    net: Decimal | None
+    win_rate: Decimal | None
+    trades: int
+    wins: int
+    open: int
+    average_duration_s: float | None
+
+
+def watch(bot: BotHandle) -> Watched:
+    """What ``bot`` says of itself now. For the bot's loop."""
+    return Watched(bot.status(), bot.vitals(), bot.killed, bot.flattened, tuple(bot.not_flat))
+
+
+def status_document(seen: Watched) -> Status:
+    """``seen`` as the API shows it."""
+    status, vitals = seen.status, seen.vitals
+    return Status(
+        engine=Engine(
+            state=vitals.state,
+            waiting_for=status.waiting_for,
+            error=vitals.error,
+            last_scan=status.last_scan,
+            pending_orders=status.pending_orders,
+            started_at=status.started_at,
+            version=version("fundingarb-core"),
+        ),
+        network=status.network,
+        simulation=status.network == "localnet",
+        exchanges=tuple(_exchange(each.exchange, vitals) for each in vitals.exchanges),
+        accounts=tuple(
+            Account(
+                each.account,
+                each.exchange,
+                each.currency,
+                each.equity,
+                each.free,
+                each.margin_ratio,
+                each.halted,
+            )
+            for each in vitals.accounts
+        ),
+        kill=Kill(seen.killed, seen.flat, tuple(map(_not_flat, seen.not_flat))),
+        config_revision=vitals.config_revision,
+    )
+
+
+def _exchange(name: str, vitals: Vitals) -> Exchange:
+    (own,) = (each for each in vitals.exchanges if each.exchange == name)
+    accounts = [each for each in vitals.accounts if each.exchange == name]
+    offsets = [each.clock_offset_ms for each in accounts if each.clock_offset_ms is not None]
+    return Exchange(
+        name=name,
+        connected=own.connected,
+        streams=tuple(
+            Stream(each.stream, each.connected, each.age) for each in vitals.streams if each.exchange == name
+        ),
+        halted=_joined(each.halted for each in accounts),
+        breaker="OPEN" if own.breaker_open else "CLOSED",
+        clock_offset_ms=max(offsets, key=abs) if offsets else None,
+        rate_age_s=own.rate_age,
+        stale=own.stale,
+    )
+
+
+def _joined(reasons: Iterable[str | None]) -> str | None:
+    found: Sequence[str] = list(dict.fromkeys(reason for reason in reasons if reason))
+    return "; ".join(found) or None
+
+
+def _not_flat(leg: OpenLeg) -> NotFlat:
+    return NotFlat(leg.account, leg.exchange, leg.symbol, leg.quantity, leg.reason)
+
+
+def summary_document(found: Summary) -> Earned:
+    """``found`` as the API shows it."""
+    duration = found.average_duration
+    return Earned(
+        realized=found.realized,
+        unrealized=found.unrealized,
+        funding=found.funding,
+        fees=found.fees,
+        price=found.price,
+        basis=found.basis,
+        slippage=found.slippage,
+        net=found.net,
+        win_rate=found.win_rate,
+        trades=found.trades,
+        wins=found.wins,
+        open=found.open,
+        average_duration_s=None if duration is None else duration.total_seconds(),
+    )

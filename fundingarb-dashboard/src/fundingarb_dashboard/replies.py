@@ -1,0 +1,84 @@
+"""Idempotency keys: a command that arrives twice is carried out once, and both get the same answer."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from quart import request
+
+from fundingarb_dashboard.answers import Problem
+
+__all__ = ["Replies", "has_key", "key_of_request"]
+
+KEPT = 1000
+KEY = re.compile(r"[A-Za-z0-9._:-]{8,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What was asked under a key, and what came or will come of it."""
+
+    asked: bytes
+    outcome: asyncio.Task[Any]
+
+
+class Replies:
+    """The outcomes of the last commands by their keys. What failed without a definite outcome may be asked again."""
+
+    def __init__(self) -> None:
+        self._replies: OrderedDict[str, Reply] = OrderedDict()
+
+    async def once(self, key: str, asked: bytes, command: Callable[[], Awaitable[Any]]) -> Any:
+        """The outcome of ``command``, or of the one that came under ``key`` before.
+
+        Raises `Problem` 409 when that one was another command, and whatever the command raised.
+        """
+        known = self._replies.get(key)
+        if known is not None and known.asked != asked:
+            raise Problem(
+                409, "this Idempotency-Key was used for another command; make a new one", code="key_reused"
+            )
+        if known is None:
+
+            async def run() -> Any:
+                return await command()
+
+            known = Reply(asked, asyncio.ensure_future(run()))
+            self._replies[key] = known
+            known.outcome.add_done_callback(lambda done: self._settle(key, done))
+            while len(self._replies) > KEPT:
+                self._replies.popitem(last=False)
+        # Shielded: a browser that goes away does not break off what it has commanded.
+        return await asyncio.shield(known.outcome)
+
+    def _settle(self, key: str, done: asyncio.Task[Any]) -> None:
+        """Forget what has no definite outcome."""
+        error = None if done.cancelled() else done.exception()
+        if done.cancelled() or (isinstance(error, Problem) and error.status >= 500):
+            self._replies.pop(key, None)
+
+
+def has_key() -> bool:
+    """Whether the request has an Idempotency-Key."""
+    return "Idempotency-Key" in request.headers
+
+
+async def key_of_request(actor: str) -> tuple[str, bytes]:
+    """The request's Idempotency-Key, as the actor's own, and a digest of what is asked.
+
+    Raises `Problem` 400 when it is missing or malformed.
+    """
+    given = request.headers.get("Idempotency-Key", "")
+    if not KEY.fullmatch(given):
+        raise Problem(
+            400, "send the header Idempotency-Key: 8 to 64 letters, digits or ._:-, new for every command"
+        )
+    body: bytes = await request.get_data(cache=True, as_text=False)  # type: ignore[assignment]
+    digest = hashlib.sha256(b"\n".join((request.method.encode(), request.path.encode(), body))).digest()
+    return f"{actor}\n{given}", digest

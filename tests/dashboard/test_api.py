@@ -1,0 +1,202 @@
+"""The API against a real bot on fake exchanges: what it shows, and what its commands do."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.dashboard.trading import OPEN, SYMBOLS, trading
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_status_health_and_rates() -> None:
+    async with trading() as desk:
+        status = await desk.browser.get("/api/status")
+        assert status["engine"]["state"] == "RUNNING"
+        assert status["simulation"] is True
+        assert {each["name"] for each in status["exchanges"]} == {"alpha", "beta"}
+        assert {each["account"] for each in status["accounts"]} == {"alpha", "beta"}
+        assert status["kill"] == {"latched": False, "flat": False, "not_flat": []}
+        health = await desk.browser.get("/api/health")
+        assert (health["status"], health["ready"], health["database"]) == ("ok", True, True)
+        rates = await desk.browser.get("/api/rates")
+        assert {(row["exchange"], row["pair"]) for row in rates["rows"]} == {
+            (exchange, pair) for exchange in ("alpha", "beta") for pair in SYMBOLS
+        }
+        best = next(row for row in rates["spreads"] if row["pair"] == "BTC-USDT")
+        assert (best["long"], best["short"]) == ("alpha", "beta")
+        assert all(row["next_funding_time"].endswith("Z") for row in rates["rows"])
+
+
+async def test_a_hedge_by_hand_from_open_to_history() -> None:
+    async with trading() as desk:
+        opened = await desk.open()
+        (row,) = (await desk.browser.get("/api/positions"))["rows"]
+        assert (row["position_id"], row["pair"], row["status"]) == (opened, "BTC-USDT", "OPEN")
+        assert {leg["side"] for leg in row["legs"]} == {"LONG", "SHORT"}
+        assert isinstance(row["quantity"], str)
+        full = await desk.browser.get(f"/api/positions/{opened}")
+        assert len(full["orders"]) == 2
+        assert len(full["fills"]) == 2
+        blotter = (await desk.browser.get("/api/orders?limit=1"))["rows"]
+        assert len(blotter) == 1
+        assert blotter[0]["position_id"] == opened
+        summary = await desk.browser.get("/api/summary")
+        assert (summary["open"], summary["trades"]) == (1, 0)
+
+        wrong = await desk.command(f"/api/positions/{opened}/close", {"version": row["version"] + 1})
+        assert wrong[0] == 409
+        assert wrong[1]["error"]["code"] == "version_moved"
+        right = await desk.command(f"/api/positions/{opened}/close", {"version": row["version"]})
+        assert right == (200, {"position_id": opened})
+        await desk.until(lambda: not desk.floor.bot.live_hedges())
+        status, _, _ = await desk.browser.ask("GET", f"/api/positions/{opened}")
+        assert status == 404
+        (closed,) = (await desk.browser.get("/api/history"))["rows"]
+        assert (closed["position_id"], closed["close_reason"]) == (opened, "MANUAL")
+        account = await desk.browser.get(f"/api/history/{opened}")
+        assert len(account["orders"]) == 4
+        assert set(account["held_longer"]) == {"h1", "h4", "h24"}
+        assert (await desk.browser.get("/api/summary"))["trades"] == 1
+        assert {row["severity"] for row in (await desk.browser.get("/api/alerts"))["rows"]} <= {
+            "INFO",
+            "WARNING",
+            "CRITICAL",
+        }
+
+
+async def test_a_double_click_opens_one_hedge() -> None:
+    async with trading() as desk:
+        both = await asyncio.gather(
+            desk.command("/api/positions/open", OPEN, key="the-same-key"),
+            desk.command("/api/positions/open", OPEN, key="the-same-key"),
+        )
+        assert both[0] == both[1]
+        assert both[0][0] == 201
+        assert len(desk.floor.bot.live_hedges()) == 1
+        again = await desk.command("/api/positions/open", OPEN, key="the-same-key")
+        assert again == both[0]
+        other = await desk.command("/api/positions/open", {**OPEN, "size_usd": "2000"}, key="the-same-key")
+        assert other[0] == 409
+        assert other[1]["error"]["code"] == "key_reused"
+        fresh = await desk.command("/api/positions/open", OPEN)
+        assert fresh[0] == 409
+        assert len(desk.floor.bot.live_hedges()) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({**OPEN, "size_usd": "-1"}, "size_usd"),
+        ({**OPEN, "size_usd": "NaN"}, "size_usd"),
+        ({**OPEN, "size_usd": "1e400"}, "size_usd"),
+        ({**OPEN, "pair": "<script>"}, "pair"),
+        ({**OPEN, "long": ""}, "long"),
+        ({"pair": "BTC-USDT"}, "long"),
+        ({**OPEN, "more": 1}, "more"),
+    ],
+)
+async def test_what_is_wrong_is_named_by_field(body: dict[str, object], field: str) -> None:
+    async with trading() as desk:
+        status, document = await desk.command("/api/positions/open", body)
+        assert status == 400
+        assert field in document["error"]["fields"]
+        assert "\n" not in document["error"]["message"]
+
+
+async def test_commands_need_a_key() -> None:
+    async with trading() as desk:
+        for path, body in (
+            ("/api/positions/open", OPEN),
+            ("/api/engine/kill", {"confirm": "KILL"}),
+            (f"/api/positions/{'0' * 32}/close", {}),
+        ):
+            for headers in ({}, {"Idempotency-Key": "short"}, {"Idempotency-Key": "x" * 65}):
+                status, document, _ = await desk.browser.ask("POST", path, body, headers=headers)
+                assert status in (400, 404), path
+                if status == 400:
+                    assert "Idempotency-Key" in document["error"]["message"]
+        assert not desk.floor.bot.killed
+
+
+async def test_an_account_that_is_not_there() -> None:
+    async with trading() as desk:
+        status, document = await desk.command("/api/positions/open", {**OPEN, "long": "gamma"})
+        assert status == 409
+        assert document["error"]["fields"] == {"long": "unknown"}
+        assert "alpha, beta" in document["error"]["message"]
+
+
+async def test_automation_off_and_on() -> None:
+    async with trading() as desk:
+        status, document = await desk.command("/api/engine/stop")
+        assert (status, document["status"]["engine"]["state"]) == (200, "PAUSED")
+        status, document = await desk.command("/api/engine/start")
+        assert (status, document["status"]["engine"]["state"]) == (200, "RUNNING")
+
+
+async def test_kill_closes_everything_and_resume_releases() -> None:
+    async with trading() as desk:
+        await desk.open()
+        refused = await desk.command("/api/engine/kill", {"confirm": "yes"})
+        assert refused[0] == 400
+        assert not desk.floor.bot.killed
+        status, document = await desk.command("/api/engine/kill", {"confirm": "KILL"})
+        assert status == 200
+        assert document["status"]["kill"]["latched"] is True
+        await desk.until(lambda: desk.floor.bot.flattened)
+        assert desk.floor.position == (0, 0)
+        assert (await desk.browser.get("/api/status"))["kill"]["flat"] is True
+        status, document = await desk.command("/api/engine/resume")
+        assert (status, document["status"]["kill"]["latched"]) == (200, False)
+
+
+async def test_a_kill_gets_through_while_logins_are_throttled() -> None:
+    async with trading() as desk:
+        for _ in range(8):
+            last, _, _ = await desk.browser.ask("POST", "/api/login", {"token": "x" * 43})
+        assert last == 429
+        status, _ = await desk.command("/api/engine/kill", {"confirm": "KILL"})
+        assert status == 200
+
+
+async def test_settled_rates() -> None:
+    async with trading() as desk:
+        found = await desk.browser.get("/api/rates/history?pair=BTC-USDT&exchange=alpha&exchange=beta&days=1")
+        assert {each["exchange"] for each in found["series"]} == {"alpha", "beta"}
+        status, _, _ = await desk.browser.ask("GET", "/api/rates/history")
+        assert status == 400
+        status, document, _ = await desk.browser.ask("GET", "/api/rates/history?pair=XRP-USDT&exchange=alpha")
+        assert status == 409, document
+
+
+async def test_metrics_have_a_token_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.mktemp("metrics") / "token"
+    file.write_text("a-token-of-its-own\n")
+    file.chmod(0o600)
+    async with trading(metrics_token_file=file) as desk:
+        for given in ("", "Bearer", "Bearer wrong", "Basic a-token-of-its-own"):
+            status, _, _ = await desk.browser.ask("GET", "/metrics", headers={"Authorization": given})
+            assert status == 401
+        right = {"Authorization": "Bearer a-token-of-its-own"}
+        async with desk.browser.http.get(f"{desk.browser.url}/metrics", headers=right) as response:
+            text = await response.text()
+        assert response.status == 200
+        assert 'fundingarb_state{state="RUNNING"} 1.0' in text
+        assert 'fundingarb_exchange_up{exchange="alpha"} 1.0' in text
+        assert "fundingarb_unhedged_usd 0.0" in text
+
+
+async def test_a_database_that_is_down_is_said() -> None:
+    async with trading() as desk:
+
+        async def broken(*args: object, **options: object) -> None:
+            from fundingarb.errors import StoreError
+
+            raise StoreError("no route to the database")
+
+        desk.floor.store.blotter = broken  # type: ignore[method-assign,assignment]
+        status, document, _ = await desk.browser.ask("GET", "/api/orders")
+        assert (status, document["error"]["code"]) == (503, "database")
+        assert "no route to the database" in document["error"]["message"]
