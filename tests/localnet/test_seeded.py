@@ -54,6 +54,17 @@ def test_every_exchange_is_rich_in_one_of_the_first_hours(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_a_crowd_that_is_settled_every_four_hours_turns_at_the_next_of_them(seed: int) -> None:
+    model = SeededModel(seed, exchanges=PAIR)
+    rates = [model.settlements(name, model.hot[2], model.start, model.start + 36 * HOUR) for name in PAIR]
+    signed = [a.rate - b.rate for a, b in zip(*rates, strict=True)]
+    direction = 1 if signed[0] > 0 else -1
+    count = next(n for n, value in enumerate(signed) if value * direction < 20e-4)
+    assert 2 <= count <= 4
+    assert all(value * direction < -1e-4 for value in signed[count : count + 3])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_majors_are_quiet_and_settle_every_eight_hours(seed: int) -> None:
     model = SeededModel(seed, exchanges=PAIR)
     for one in model.symbols:

@@ -41,7 +41,7 @@ DEFAULT_SPEED = 60.0
 REPLAY_SECONDS = 120.0
 FASTEST = 1000.0
 #: Real seconds that the bot gets to be ready before the moment the demo is to start at.
-LEAD = 2.0
+LEAD = 8.0
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ HOUR = 3600.0
 AHEAD = 400 * 24
 BEHIND = 90 * 24
 AFTERMATH = 3
+"""Settlements after the last rich one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,9 @@ class Episode:
     """Per hour."""
     cheap_rate: float
     inversion: float
-    """Per hour, in the hours after ``last``: so much the spread is below zero."""
-
-    @property
-    def over(self) -> int:
-        """The last hour in which the episode is still felt."""
-        return self.last + AFTERMATH
+    """Per hour, at the settlements after ``last``: so much the spread is below zero."""
+    over: int
+    """The last hour in which the episode is still felt."""
 
 
 class Crowding:
@@ -89,9 +87,11 @@ class Crowding:
         # 25 to 60 bp an hour where settlements are hourly; slower settlements pay as much per settlement or more
         total = (25 + 35 * draw[3]) * 1e-4 / self._step**0.6
         share = 0.55 + 0.3 * draw[4]
+        last = first + (settlements - 1) * self._step
         return Episode(
             first=first,
-            last=first + (settlements - 1) * self._step,
+            last=last,
+            over=last + AFTERMATH * self._step,
             rich=self._exchanges[rich],
             cheap=self._exchanges[cheap],
             rich_rate=total * share,
