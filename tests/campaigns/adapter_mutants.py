@@ -34,6 +34,14 @@ import fundingarb_binance.messages as binance_messages
 import fundingarb_bybit.adapter as bybit
 import fundingarb_bybit.ledger as bybit_ledger
 import fundingarb_bybit.messages as bybit_messages
+import fundingarb_dydx.adapter as dydx
+import fundingarb_dydx.ids as dydx_ids
+import fundingarb_dydx.messages as dydx_messages
+import fundingarb_dydx.orders as dydx_orders
+import fundingarb_dydx.transactions as dydx_transactions
+import fundingarb_okx.adapter as okx
+import fundingarb_okx.contracts as okx_contracts
+import fundingarb_okx.messages as okx_messages
 from fundingarb.domain.order import Fill, OrderReport, OrderSide, OrderState
 from fundingarb.errors import ExchangeError, OrderRefused, OutcomeUnknown
 
@@ -65,6 +73,9 @@ OUTCOMES = under("unknown_error", "lost_reply", "account_frames_lost")
 REFUSALS = replace(under("reject"), every=1.0, within=8.0)
 """What is certainly refused is unwound at once: no proof is waited for."""
 DOUBTS = under("not_found_yet", "lost_reply", "account_frames_lost")
+
+
+OKX_LEGS, DYDX_LEGS = ("binance", "okx"), ("bybit", "dydx")
 
 
 @dataclass(frozen=True)
@@ -198,7 +209,26 @@ def renamed(fills: Iterable[Fill]) -> list[Fill]:
     return [replace(fill, trade_id=uuid4().hex) for fill in fills]
 
 
+def numbered_with_four_bits(name: str) -> dydx_ids.OrderNumber:
+    """The number of an order is one of sixteen."""
+    return dydx_ids.OrderNumber(sum(name.encode()) % 16, 0xFA1 << 20)
+
+
+def few_numbers() -> Patch:
+    """Every use of the rule that makes a number of a name."""
+    stack = ExitStack()
+    for module in (dydx_ids, dydx_orders):
+        stack.enter_context(patch.object(module, "number_of", numbered_with_four_bits))
+    return stack
+
+
+def filled_at_once(report: OrderReport) -> OrderReport:
+    """What a node took up counts as filled."""
+    return replace(report, state=OrderState.FILLED, filled=report.quantity, average_price=report.price)
+
+
 BINANCE, BYBIT = binance.BinanceAdapter, bybit.BybitAdapter
+OKX, DYDX = okx.OkxAdapter, dydx.DydxAdapter
 
 MUTANTS = [
     Mutant("binance: unknown outcome taken for refused", every_failure_is(BINANCE, OrderRefused), OUTCOMES),
@@ -235,6 +265,67 @@ MUTANTS = [
     Mutant(
         "binance: funding settled when its row was posted",
         changed(binance_messages, "payment", lambda row: replace(row, settlement=row.at)),
+    ),
+    Mutant(
+        "okx: unknown outcome taken for refused",
+        every_failure_is(OKX, OrderRefused),
+        replace(OUTCOMES, exchanges=OKX_LEGS),
+    ),
+    Mutant(
+        "okx: contracts ten times as large",
+        changed(okx_contracts.Contracts, "units", lambda units: replace(units, quantity=units.quantity * 10)),
+        replace(CALM, exchanges=OKX_LEGS),
+    ),
+    Mutant(
+        "okx: fills counted in contracts",
+        changed(okx_messages, "fill", lambda row: replace(row, quantity=row.quantity * 100)),
+        replace(CALM, exchanges=OKX_LEGS),
+    ),
+    Mutant(
+        "okx: sign of positions",
+        changed(okx_messages, "position", lambda row: replace(row, quantity=-row.quantity)),
+        replace(CALM, exchanges=OKX_LEGS),
+    ),
+    Mutant(
+        "okx: sign of funding",
+        changed(okx_messages, "payment", lambda row: replace(row, amount=-row.amount)),
+        replace(CALM, exchanges=OKX_LEGS),
+    ),
+    Mutant(
+        "okx: reduce-only left out",
+        ordered(OKX, reduce_only=lambda _flag: False),
+        replace(CALM, exchanges=OKX_LEGS),
+    ),
+    Mutant(
+        "dydx: unknown outcome taken for refused",
+        every_failure_is(DYDX, OrderRefused),
+        replace(OUTCOMES, exchanges=DYDX_LEGS),
+    ),
+    Mutant(
+        "dydx: an order taken up counts as filled",
+        changed(dydx_messages, "taken_up", filled_at_once),
+        replace(CALM, exchanges=DYDX_LEGS),
+    ),
+    Mutant("dydx: sixteen order numbers", few_numbers, replace(CALM, exchanges=DYDX_LEGS)),
+    Mutant(
+        "dydx: sizes ten times as large",
+        changed(dydx_transactions.Scale, "quantums", lambda quantums: quantums * 10),
+        replace(CALM, exchanges=DYDX_LEGS),
+    ),
+    Mutant(
+        "dydx: not found taken for cancelled",
+        missing_is_cancelled(DYDX),
+        replace(DOUBTS, exchanges=DYDX_LEGS),
+    ),
+    Mutant(
+        "dydx: sign of funding",
+        changed(dydx_messages, "payment", lambda row: replace(row, amount=-row.amount)),
+        replace(CALM, exchanges=DYDX_LEGS),
+    ),
+    Mutant(
+        "dydx: reduce-only left out",
+        ordered(DYDX, reduce_only=lambda _flag: False),
+        replace(CALM, exchanges=DYDX_LEGS),
     ),
 ]
 

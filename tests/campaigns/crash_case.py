@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.campaigns.crash_bot import BY_HAND, SYMBOL, BotRun, bot_process
+from tests.campaigns.wire.names import Names
 
 from fundingarb.domain.hedge import Hedge, Mode
 from fundingarb.domain.order import ZERO, Purpose
@@ -47,6 +48,8 @@ PRELOAD = (
     "fundingarb_bybit.localnet.dialect",
     "fundingarb_okx.adapter",
     "fundingarb_okx.localnet.dialect",
+    "fundingarb_dydx.adapter",
+    "fundingarb_dydx.localnet.dialect",
     "ccxt.async_support",
     "alembic.command",
     "psycopg",
@@ -388,16 +391,17 @@ class Ledger:
     def check(self, result: Result) -> None:
         """What must hold in the end, of every order and fill there ever was."""
         accounts, hedges = self._truth.accounts(), self.hedges()
+        records = {order.client_id: order for hedge in hedges for order in hedge.orders}
+        known = {*records, *(order.client_id for order in self._checkpoint().flatten_orders), BY_HAND}
+        Names(lambda: known).put_into(accounts)
         failures = result.failures
         if (reason := self.exposed() or self.unsettled()) is not None:
             failures.append(f"in the end: {reason}")
-        records = {order.client_id: order for hedge in hedges for order in hedge.orders}
         orders = [order for account in accounts.values() for order in account["orders"]]
         names = Counter(order["client_id"] for order in orders)
         result.duplicates = sum(count - 1 for count in names.values())
         if result.duplicates:
             failures.append(f"duplicate orders: {[name for name, count in names.items() if count > 1]}")
-        known = {*records, *(order.client_id for order in self._checkpoint().flatten_orders), BY_HAND}
         failures += [f"order {name} has no row in the database" for name in names if name not in known]
         for order in orders:
             record = records.get(order["client_id"])

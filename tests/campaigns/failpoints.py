@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from tests.campaigns.wire.names import Names
 
 from fundingarb.domain.order import NewOrder, OrderReport
 from fundingarb.errors import ExchangeError
@@ -75,8 +76,11 @@ class Failpoints:
 
     def accepted(self, client_id: str) -> bool:
         with urllib.request.urlopen(f"{self.control}/truth", timeout=10) as response:
-            accounts = json.load(response)["accounts"].values()
-        return any(order["client_id"] == client_id for account in accounts for order in account["orders"])
+            accounts = json.load(response)["accounts"]
+        Names(lambda: [client_id]).put_into(accounts)
+        return any(
+            order["client_id"] == client_id for account in accounts.values() for order in account["orders"]
+        )
 
 
 def order_name(client_id: str) -> str:

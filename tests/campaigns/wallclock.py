@@ -80,11 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--speed", type=float, default=120.0)
     parser.add_argument("--every", type=float, default=2.0, help="real seconds between faults")
     parser.add_argument("--symbols", type=int, default=12)
+    parser.add_argument("--exchanges", default="binance,bybit", help="with commas")
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args(arguments)
     options = Options(
         seed=given.seed, speed=given.speed, every=given.every, symbols=given.symbols, hold=(0.0, 20.0),
         minutes=given.minutes + 10, hedges=10**9, progress=True,
+        exchanges=tuple(given.exchanges.split(",")),
     )  # fmt: skip
     meter = Meter()
 

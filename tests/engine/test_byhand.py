@@ -8,7 +8,7 @@ from datetime import timedelta
 import anyio
 import pytest
 from tests.domain.make import D, filled, hedge
-from tests.engine.test_trading import booked, floor, opened, titles
+from tests.engine.stage import booked, floor, opened, titles
 
 from fundingarb.domain.hedge import Mode
 from fundingarb.domain.instrument import Side

@@ -10,8 +10,8 @@ import anyio
 import pytest
 from tests.domain.make import D
 from tests.engine.rig import Floor
+from tests.engine.stage import floor, opened
 from tests.engine.test_kill import by_hand, spoken
-from tests.engine.test_trading import floor, opened
 
 from fundingarb.domain.control import Command, CommandKind, Subject
 from fundingarb.domain.events import Severity

@@ -15,7 +15,7 @@ import pytest
 from tests.campaigns.failpoints import contents, order_name
 from tests.domain.make import D
 from tests.engine.rig import Floor, MemoryStore
-from tests.engine.test_trading import HEDGE, floor
+from tests.engine.stage import HEDGE, floor
 
 from fundingarb.domain.hedge import Mode
 from fundingarb.domain.order import NewOrder, OrderReport, OrderState

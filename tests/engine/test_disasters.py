@@ -10,7 +10,7 @@ import anyio
 import pytest
 from tests.domain.make import D, plan
 from tests.engine.rig import Floor, Proposing
-from tests.engine.test_trading import HEDGE, booked, floor, opened
+from tests.engine.stage import HEDGE, booked, floor, opened
 
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.hedge import Mode

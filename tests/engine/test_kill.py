@@ -12,7 +12,7 @@ import anyio
 import pytest
 from tests.domain.make import D
 from tests.engine.rig import Floor
-from tests.engine.test_trading import floor, opened
+from tests.engine.stage import floor, opened
 
 from fundingarb.domain.control import flatten_order_id
 from fundingarb.domain.events import Alert, Severity

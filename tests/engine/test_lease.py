@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import anyio
 import pytest
-from tests.engine.test_trading import floor, opened
+from tests.engine.stage import floor, opened
 
 from fundingarb.cli import leaves
 from fundingarb.domain.events import Severity

@@ -9,7 +9,7 @@ from datetime import timedelta
 import anyio
 import pytest
 from tests.engine.rig import MemoryStore
-from tests.engine.test_trading import HEDGE, booked, floor, opened
+from tests.engine.stage import HEDGE, booked, floor, opened
 
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.engine.bus import Bus

@@ -8,7 +8,7 @@ from uuid import UUID
 import anyio
 import pytest
 from tests.engine.rig import MemoryStore
-from tests.engine.test_trading import booked, floor, opened
+from tests.engine.stage import booked, floor, opened
 
 from fundingarb.app import Surroundings
 from fundingarb.config import Config

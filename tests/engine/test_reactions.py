@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
-from tests.engine.test_trading import booked, floor, opened, titles
+from tests.engine.stage import booked, floor, opened, titles
 
 from fundingarb.domain.events import Alert
 from fundingarb.domain.hedge import Mode

@@ -7,16 +7,20 @@ from pathlib import Path
 
 import pytest
 from tests.campaigns.wire.checks import Trade, Truth, naked_legs
+from tests.campaigns.wire.names import Names, numbers
 from tests.campaigns.wire.run import Options, run
+
+from fundingarb_dydx.ids import number_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 async def test_a_few_hedges_under_faults(tmp_path: Path) -> None:
+    """One hedge or more of each pair; some exchanges count contracts, one is a chain."""
     options = Options(
-        hedges=5,
+        hedges=1,
         symbols=4,
-        exchanges=("binance", "bybit"),
+        exchanges=("binance", "bybit", "okx", "dydx"),
         every=0.3,
         only=("lost_reply", "partial_fill", "disconnect"),
         hold=(0.0, 0.5),
@@ -24,9 +28,23 @@ async def test_a_few_hedges_under_faults(tmp_path: Path) -> None:
     )
     result = await run(options, tmp_path)
     assert result.breaches == []
-    assert result.figures["hedges"]["binance-bybit"] >= 5
+    assert len(result.figures["hedges"]) == 6
+    assert min(result.figures["hedges"].values()) >= 1
     assert sum(result.figures["faults"].values()) > 0
     assert result.figures["fills"] > 20
+
+
+def test_names_are_found_by_their_numbers() -> None:
+    names = ["fas1mumf4ijokrzwle001", "fas1mumf4ijokrzwsh002", "byhand0001"]
+    found = Names(lambda: names)
+    for name in names:
+        number = number_of(name)
+        assert numbers(name) == (number.client_id, number.metadata), "the adapter's rule is another one"
+        extra = {"clientId": str(number.client_id), "clientMetadata": str(number.metadata)}
+        assert found.of("", extra) == name
+    ours, theirs = ({"clientId": "7", "clientMetadata": str(said)} for said in (0xFA1 << 20, 5))
+    assert (found.of("", ours), found.of("", theirs)) == ("fa?7", "")
+    assert found.of("its own", {}) == "its own"
 
 
 def trade(number: int, account: str, quantity: str, at: float) -> Trade:

@@ -89,9 +89,11 @@ class Results:
     _upto: dict[str, datetime] = field(default_factory=dict)
 
     def covers(self, market: str, fills: Iterable[schema.Fill], since: datetime) -> bool:
-        """Whether the fills of ``market`` since then can be reckoned with without those before."""
+        """Whether the fills of ``market`` since then can be reckoned with without those before: what is new among them
+        has to follow what is known."""
         known, upto = self._known.get(market, {}), self._upto.get(market)
-        return all(row.id in known for row in fills) or (upto is not None and since <= upto)
+        new = [time_of(row.createdAt, "fill createdAt") for row in fills if row.id not in known]
+        return not new or (upto is not None and since <= upto <= min(new))
 
     def restart(self, market: str) -> None:
         """The next fills of ``market`` start with the one that opened its position."""
@@ -176,9 +178,10 @@ class Books:
             answer = await self._adapter.read(path, schema.Positions, mine)
             first = time_of(rows[0].createdAt, "fill createdAt")
             opened = opened_at(answer.positions, market, first)
-            self._results.restart(market)
             if opened < first:
                 rows = await self.fill_rows(opened, market)
+            # not before everything is read: half of a position's fills bring other results
+            self._results.restart(market)
         self._results.take(market, rows)
 
     async def payments(self, since: datetime) -> list[FundingPayment]:

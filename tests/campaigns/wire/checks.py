@@ -86,6 +86,10 @@ class Books:
     async def read(cls, store: Store) -> Books:
         return cls(await store.hedges(limit=EVERY), await store.fills(), await store.payments())
 
+    def names(self) -> list[str]:
+        """Client order ids of every order."""
+        return [order.client_id for hedge in self.hedges for order in hedge.orders]
+
 
 # the ledger
 

@@ -36,15 +36,43 @@ REFUSALS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("51008", "Order failed. Insufficient USDT margin in account"),
         ("51006", "Order price is not within the price limit"),
         ("51004", "Order failed. The position limit at this leverage is exceeded."),
+        ("50061", "Sub-account rate limit exceeded."),
+        ("51029", "Your order failed because contract being settled."),
+    ),
+    "dydx": (
+        ("clob:10", "The next block height is greater than the GoodTilBlock of the message"),
+        ("clob:2001", "Reduce-only orders cannot increase the position size"),
+        ("sdk:20", "mempool is full"),
+        ("sdk:30", "tx timeout height"),
+        ("sdk:32", "incorrect account sequence"),
     ),
 }
 """What each exchange says when it certainly has not taken an order."""
 
-NOT_FOUND: Mapping[str, tuple[str, str]] = {
-    "binance": ("-2013", "Order does not exist."),
-    "bybit": ("110001", "order not exists or too late to cancel"),
-    "okx": ("51603", "Order does not exist."),
+NOT_FOUND: Mapping[str, Body] = {
+    "binance": {"code": "-2013", "message": "Order does not exist."},
+    "bybit": {"code": "110001", "message": "order not exists or too late to cancel"},
+    "okx": {"code": "51603", "message": "Order does not exist."},
+    "dydx": {"status": 404, "message": "Unable to find order"},
 }
+TOO_LATE: Mapping[str, Sequence[Body]] = {
+    "binance": ({"code": "-2011", "message": "Unknown order sent."},),
+    "bybit": ({"code": "110001", "message": "order not exists or too late to cancel"},),
+    "okx": (
+        {
+            "code": "51400",
+            "message": "Cancellation failed as the order has been filled, canceled or does not exist.",
+        },
+        {"code": "51401", "message": "Cancellation failed as the order is already canceled."},
+        {"code": "51402", "message": "Cancellation failed as the order is already completed."},
+        {"code": "51410", "message": "Cancellation failed as the order is already in canceling status."},
+    ),
+    "dydx": (
+        {"code": "clob:3006", "message": "Stateful order does not exist"},
+        {"code": "clob:3010", "message": "Stateful cancel failed: the order was removed already"},
+    ),
+}
+"""What each exchange says of an order that it does not find, and of one that is over when its cancel arrives."""
 WRONG_FRAMES: Mapping[str, tuple[str, str]] = {
     "binance": (
         '[{"e":"markPriceUpdate","E":1,"s":"BTCUSDT","p":"1","i":"1","P":"1","r":"0.02","T":1900000000000},'
@@ -61,8 +89,24 @@ WRONG_FRAMES: Mapping[str, tuple[str, str]] = {
         '"instId":"BTC-USDT-SWAP","markPx":"1","ts":"1"}]}',
         "mark-price:BTC-USDT-SWAP",
     ),
+    "dydx": (
+        '{"type":"channel_data","connection_id":"0","message_id":1,"id":"","channel":"v4_markets","version":"1.0.0",'
+        '"contents":{"oraclePrices":{"BTC-USD":{"oraclePrice":"1","effectiveAt":"2026-01-05T00:00:00.000Z",'
+        '"effectiveAtHeight":"1","marketId":0}},"trading":{"ETH-USD":{"nextFundingRate":"0.02"}}}}',
+        "v4_markets*",
+    ),
 }
 """(frame, topic): market data that is wrong. What it is wrong about is in every following frame."""
+SAID_UNKNOWN: Mapping[str, Sequence[Body]] = {
+    "okx": (
+        {"code": "50001", "message": "Service temporarily unavailable. Try again later"},
+        {"code": "50013", "message": "Systems are busy. Please try again later."},
+        {"code": "50026", "message": "System error. Try again later"},
+        {"code": "51054", "message": "Request timed out. Please try again."},
+        {"code": "51149", "message": "Order timed out. Please try again."},
+    ),
+}
+"""What an exchange says, beside its usual words, when it may have done what was asked or not."""
 READS = ("positions.read", "orders.open", "fills.read", "ledger.read", "balance.read", "order.query")
 WRITES = ("order.place", "order.place", "order.place", "order.cancel")
 
@@ -96,12 +140,16 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """``make`` gives an incident's faults; they last ``seconds`` at most. ``unreachable``: no promise meanwhile."""
+    """``make`` gives an incident's faults; they last ``seconds`` at most. ``unreachable``: no promise meanwhile.
+
+    ``exchanges`` are those it can happen to; none means all.
+    """
 
     weight: float
     make: Callable[[Surroundings], list[Body]]
     seconds: tuple[float, float] = (4.0, 4.0)
     unreachable: bool = False
+    exchanges: tuple[str, ...] = ()
 
 
 def _operation(kind: str, operations: Sequence[str], **ranges: Any) -> Callable[[Surroundings], list[Body]]:
@@ -136,20 +184,25 @@ def _reject(around: Surroundings) -> list[Body]:
     ]
 
 
+def _unknown(around: Surroundings) -> list[Body]:
+    """Executed or not, the answer leaves it open."""
+    said = around.rng.choice((*SAID_UNKNOWN.get(around.exchange, ()), {}))
+    kind = around.rng.choice(("unknown_error", "unknown_error", "reject")) if said else "unknown_error"
+    return [around.on(kind, operation=around.rng.choice(WRITES), count=around.rng.choice((1, 1, 2)), **said)]
+
+
 def _not_found_yet(around: Surroundings) -> list[Body]:
     """The order was taken, its answer lost, and at first the exchange says it knows no such order."""
-    code, message = NOT_FOUND.get(around.exchange, ("", ""))
+    said = NOT_FOUND.get(around.exchange, {})
     return [
         around.on("lost_reply", operation="order.place", count=1),
-        around.on(
-            "reject", operation="order.query", count=around.rng.choice((1, 2, 3)), code=code, message=message
-        ),
+        around.on("reject", operation="order.query", count=around.rng.choice((1, 2, 3)), **said),
     ]
 
 
 def _cancel_too_late(around: Surroundings) -> list[Body]:
-    code, message = NOT_FOUND.get(around.exchange, ("", ""))
-    return [around.on("reject", operation="order.cancel", count=1, code=code, message=message)]
+    said = around.rng.choice(TOO_LATE.get(around.exchange, ({},)))
+    return [around.on("reject", operation="order.cancel", count=1, **said)]
 
 
 def _frames(kind: str, **fields: Any) -> Callable[[Surroundings], list[Body]]:
@@ -210,7 +263,7 @@ RECIPES: Mapping[str, Recipe] = {
     "lost_request": Recipe(1.5, _operation("lost_request", WRITES)),
     "late_accept": Recipe(2, _late_accept),
     "server_error": Recipe(2, _operation("http_error", WRITES, status=502)),
-    "unknown_error": Recipe(2, _operation("unknown_error", WRITES)),
+    "unknown_error": Recipe(2, _unknown),
     "rate_limited": Recipe(1, _operation("rate_limited", ("*",), retry_after=(0.2, 1.5))),
     "reject": Recipe(2, _reject),
     "not_found_yet": Recipe(2, _not_found_yet),
@@ -234,6 +287,10 @@ RECIPES: Mapping[str, Recipe] = {
     "price_gap": Recipe(1, _price_gap),
     "basis_gap": Recipe(1, _basis_gap),
     "interval": Recipe(0.3, _interval),
+    "chain_stall": Recipe(0.7, lambda a: [a.on("chain_stall")], (0.3, 6.0), True, ("dydx",)),
+    "indexer_lag": Recipe(
+        1, lambda a: [a.on("indexer_lag", seconds=a.between(0.1, 2.0))], (1.0, 6.0), exchanges=("dydx",)
+    ),
     "liquidation": Recipe(0.5, _forced("liquidation")),
     "adl": Recipe(0.7, _forced("adl")),
 }
@@ -255,13 +312,17 @@ class Storm:
 
     async def run(self) -> None:
         rng = random.Random(f"faults/{self.seed}")
-        names = [name for name in RECIPES if self.only is None or name in self.only]
-        weights = [RECIPES[name].weight for name in names]
+        chosen = [name for name in RECIPES if self.only is None or name in self.only]
+        names = {
+            exchange: [name for name in chosen if exchange in (RECIPES[name].exchanges or (exchange,))]
+            for exchange in self.venues.exchanges
+        }
         async with anyio.create_task_group() as tasks:
             while True:
                 await anyio.sleep(rng.expovariate(1 / self.every))
-                name = rng.choices(names, weights)[0]
-                exchange = rng.choice(self.venues.exchanges)
+                exchange = rng.choice([one for one in self.venues.exchanges if names[one]])
+                weights = [RECIPES[name].weight for name in names[exchange]]
+                name = rng.choices(names[exchange], weights)[0]
                 around = Surroundings(rng, exchange, self.venues.speed, self.symbols, self.bot)
                 seconds = around.between(*RECIPES[name].seconds)
                 tasks.start_soon(self._incident, name, exchange, RECIPES[name].make(around), seconds)
@@ -288,5 +349,9 @@ class Storm:
             return
         for fault in (await self.venues.get("/faults"))["faults"]:
             if fault["id"] in installed:
-                self.fired[name] += fault["fired"] or fault["kind"] == "clock_skew"
+                self.fired[name] += fault["fired"] or fault["kind"] in (
+                    "clock_skew",
+                    "chain_stall",
+                    "indexer_lag",
+                )
                 await self.venues.post("/faults", {"clear": fault["id"]})

@@ -41,6 +41,12 @@ class SqlRegistry:
         )
         return [str(row["client_id"]) for row in self._rows(query)]
 
+    def names(self) -> list[str]:
+        """Client order ids of every order there is a row of."""
+        found = [*self._rows(select(tables.orders.c.client_id))]
+        found += self._rows(select(tables.flatten_orders.c.client_id))
+        return [str(row["client_id"]) for row in found]
+
     def _rows(self, query: Select[Any]) -> list[Mapping[str, Any]]:
         with connect(self._engine, self._database) as connection, explained(self._database):
             result = connection.execute(query)

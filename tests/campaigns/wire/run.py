@@ -17,6 +17,7 @@ from typing import Any
 import anyio
 from tests.campaigns.wire import checks
 from tests.campaigns.wire.faults import Storm
+from tests.campaigns.wire.names import Names
 from tests.campaigns.wire.script import Script, pairs_of
 from tests.campaigns.wire.venue import SYMBOLS, Venues, run_venues
 
@@ -305,8 +306,9 @@ async def _judge(live: Live) -> None:
             names = set(bot.state.accounts)
             document = await venues.get("/truth")
             document["accounts"] = {k: v for k, v in document["accounts"].items() if k in names}
-            truth = checks.Truth.of(document, witness)
             books = await checks.Books.read(bot.store)
+            Names(books.names).put_into(document["accounts"])
+            truth = checks.Truth.of(document, witness)
             breaches = [
                 *checks.ledger_breaches(truth, books),
                 *checks.funding_breaches(truth, books),

@@ -27,6 +27,7 @@ from uuid import UUID
 import aiohttp
 import anyio
 from aiohttp import web
+from tests.campaigns.wire.names import Names
 from tests.campaigns.wire.registry import SqlRegistry
 
 from fundingarb.app import Surroundings, surroundings
@@ -120,6 +121,10 @@ class LateRegistry:
         rows = self._opened()
         return () if rows is None else rows.unresolved(symbol)
 
+    def names(self) -> Collection[str]:
+        rows = self._opened()
+        return () if rows is None else rows.names()
+
 
 @dataclass
 class Witness:
@@ -135,12 +140,15 @@ class Witness:
     def watch(self) -> None:
         """Subscribe to every truth and to every connection that is opened."""
         truths = {name: venue.truth for name, venue in self.net.venues.items()}
+        registry = LateRegistry(self.database)
+        names = Names(registry.names)
         self.monitor = Monitor(
             truths,
-            LateRegistry(self.database),
+            registry,
             speed=self.net.clock.speed,
             reachable=self.reachable,
             starved=Starved(os.getpid(), os.getppid()),
+            named=lambda order: names.of(order.client_id, order.extra),
             limits=Limits(proof=60.0),  # questions wait for budgets and connections here
         )
         for name, venue in self.net.venues.items():
@@ -159,9 +167,9 @@ class Witness:
             await anyio.sleep(0.1)
 
     def reachable(self, exchange: str) -> bool:
-        """Whether the exchange answers; not while it is banned or in maintenance, nor right after."""
+        """Whether the exchange answers; not while it bans us, is in maintenance or makes no blocks, nor right after."""
         for fault in self.net.venues[exchange].faults.faults:
-            if fault.kind in (FaultKind.MAINTENANCE, FaultKind.BANNED):
+            if fault.kind in (FaultKind.MAINTENANCE, FaultKind.BANNED, FaultKind.CHAIN_STALL):
                 self.outages[exchange] = time.monotonic() + AFTER_OUTAGE
         return time.monotonic() > self.outages.get(exchange, 0.0)
 

@@ -303,6 +303,19 @@ def test_results_go_on_where_they_stopped() -> None:
     assert found.of("BTC-USD", "2") == 15
 
 
+def test_results_start_anew_for_what_is_older_than_what_is_known() -> None:
+    """A reading of one market began with its newest position; a wider one then brings an older position too."""
+    found = ledger.Results()
+    rows = fills(("SELL", "1", "100"), ("BUY", "1", "90"), ("BUY", "2", "95"), ("SELL", "2", "97"))
+    begin = m.time_of(rows[0].createdAt, "t")
+    found.take("BTC-USD", rows[2:3])
+    assert found.covers("BTC-USD", rows[2:], begin + timedelta(minutes=1))
+    assert not found.covers("BTC-USD", rows, begin)
+    found.restart("BTC-USD")
+    found.take("BTC-USD", rows)
+    assert [found.of("BTC-USD", row.id) for row in rows] == [0, 10, 0, 4]
+
+
 def test_where_a_position_began() -> None:
     def position(created: str, closed: str | None) -> schema.Position:
         body = {**samples.POSITION, "createdAt": created, "closedAt": closed}

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -44,6 +45,7 @@ class Chain:
     key: str = PUBLIC_KEY
     orders: dict[str, samples.Json] = field(default_factory=dict)
     fills: list[samples.Json] = field(default_factory=list)
+    positions: list[samples.Json] = field(default_factory=list)
     sent: list[Any] = field(default_factory=list)
     reply: Callable[[], Any] = lambda: samples.BROADCAST
     down: bool = False
@@ -72,6 +74,7 @@ class Chain:
                 "/height": {"height": str(self.height), "time": samples.HEIGHT["time"]},
                 "/time": samples.TIME,
                 "/fills": {"fills": self.fills},
+                "/perpetualPositions": {"positions": self.positions},
                 "/orders": list(self.orders.values()),
                 "/status": {"result": {"node_info": {"network": self.chain}}},
                 f"/cosmos/auth/v1beta1/account_info/{samples.ADDRESS}": {
@@ -340,3 +343,38 @@ async def test_credentials_that_cannot_be_used_are_told_before_anything_is_opene
     account = AccountCredentials("main", {name: Secret(text) for name, text in values.items()})
     with pytest.raises((ConfigError, AuthenticationFailed), match=problem):
         DydxAdapter(DydxSettings.model_validate({}), OpenContext("dydx", FakeClock(), "testnet", account))
+
+
+async def test_price_results_survive_a_reading_that_failed(
+    chain: Chain, adapter: DydxAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the fills of a position are not reckoned with as if they were all."""
+
+    def row(minute: int, side: str, size: str, price: str) -> samples.Json:
+        at = f"2023-11-14T22:{minute:02d}:00.000Z"
+        return {
+            **samples.FILL, "id": str(minute), "side": side, "size": size, "price": price, "createdAt": at,
+        }  # fmt: skip
+
+    def at(minute: int) -> datetime:
+        return datetime(2023, 11, 14, 22, minute, tzinfo=timezone.utc)
+
+    opening, half, rest = (
+        row(0, "BUY", "2", "100"), row(2, "SELL", "1", "110"), row(5, "SELL", "1", "120")
+    )  # fmt: skip
+    chain.positions = [{**samples.POSITION, "createdAt": opening["createdAt"], "closedAt": None}]
+    chain.fills = [half, opening]
+    await adapter.get_fills(at(0))
+    chain.fills = [rest, half, opening]
+    read = adapter.books.fill_rows
+
+    async def fails(since: datetime, market: str | None = None) -> Any:
+        if since == at(0):
+            raise ExchangeUnavailable("no answer")
+        return await read(since, market)
+
+    monkeypatch.setattr(adapter.books, "fill_rows", fails)
+    with pytest.raises(ExchangeUnavailable):
+        await adapter.get_fills(at(3))
+    monkeypatch.setattr(adapter.books, "fill_rows", read)
+    assert [fill.realized_pnl for fill in await adapter.get_fills(at(1))] == [10, 20]

@@ -66,6 +66,10 @@ class FaultKind(str, Enum):
     """The connection stays open but says nothing any more, for ``seconds`` (real; 0 = for good)."""
     CLOCK_SKEW = "clock_skew"
     """The exchange's own clock is ``seconds`` (real) ahead of the truth, as long as the fault is installed."""
+    CHAIN_STALL = "chain_stall"
+    """No block is made as long as the fault is installed: orders are taken and nothing comes of them (dYdX)."""
+    INDEXER_LAG = "indexer_lag"
+    """Reads of orders, fills, positions and heights answer what was true ``seconds`` (real) ago (dYdX)."""
     PRICE_GAP = "price_gap"
     """At once: prices of ``symbol`` jump by ``factor``."""
     LIQUIDATION = "liquidation"
@@ -90,6 +94,10 @@ FRAME_KINDS = frozenset(
     )
 )
 """Kinds that concern outgoing stream frames (operation ``stream.push``)."""
+
+
+STATES = frozenset((FaultKind.CLOCK_SKEW, FaultKind.CHAIN_STALL, FaultKind.INDEXER_LAG))
+"""Kinds that are so as long as they are installed, whatever is asked."""
 
 
 class FailureKind(str, Enum):
@@ -246,6 +254,16 @@ class FaultBook:
         return sum(f.seconds for f in self._faults if f.kind is FaultKind.CLOCK_SKEW)
 
     @property
+    def chain_stalled(self) -> bool:
+        """Whether no blocks are made."""
+        return any(f.kind is FaultKind.CHAIN_STALL for f in self._faults)
+
+    @property
+    def lag(self) -> float:
+        """Real seconds that reads are behind."""
+        return max((f.seconds for f in self._faults if f.kind is FaultKind.INDEXER_LAG), default=0.0)
+
+    @property
     def in_maintenance(self) -> bool:
         return any(f.kind is FaultKind.MAINTENANCE and not self._spent(f) for f in self._faults)
 
@@ -257,7 +275,7 @@ class FaultBook:
             return CLEAN
         outcome = Outcome()
         for fault in list(self._faults):
-            if fault.kind in FRAME_KINDS or fault.kind is FaultKind.CLOCK_SKEW:
+            if fault.kind in FRAME_KINDS or fault.kind in STATES:
                 continue
             if self._fires(fault, operation, account, symbol, real):
                 self._apply(fault, outcome)

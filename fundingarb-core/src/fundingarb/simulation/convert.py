@@ -78,6 +78,23 @@ def report(native: Instrument, order: Order) -> domain_order.OrderReport:
     )
 
 
+def taken_up(order: domain_order.NewOrder, account: str, at: datetime) -> domain_order.OrderReport:
+    """An order of which nothing is known yet but that it is on its way into a block."""
+    return domain_order.OrderReport(
+        account=account,
+        symbol=order.symbol,
+        client_id=order.client_id,
+        exchange_order_id="",
+        state=domain_order.OrderState.OPEN,
+        side=order.side,
+        quantity=order.quantity,
+        filled=Decimal(0),
+        price=order.price,
+        reduce_only=order.reduce_only,
+        at=at,
+    )
+
+
 def fill(exchange: str, native: Instrument, one: Fill) -> domain_order.Fill:
     kinds = domain_order.FillKind
     return domain_order.Fill(

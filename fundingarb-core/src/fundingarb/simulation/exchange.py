@@ -193,6 +193,9 @@ class SimAdapter:
         )
 
         def act() -> OrderReport:
+            if self.venue.block:
+                self.venue.with_the_block(partial(self.venue.truth.place, self.account, request))
+                return convert.taken_up(order, self.account, self.venue.clock.now())
             return convert.report(native, self.venue.truth.place(self.account, request))
 
         try:
@@ -223,7 +226,11 @@ class SimAdapter:
         native = self.venue.native(symbol)
 
         def act() -> bool:
-            self.venue.truth.cancel(self.account, native, **which)
+            cancel = partial(self.venue.truth.cancel, self.account, native, **which)
+            if self.venue.block:
+                self.venue.with_the_block(cancel)
+            else:
+                cancel()
             return True
 
         try:
@@ -234,7 +241,9 @@ class SimAdapter:
             raise write_error(self.name, error) from error
 
     def _visible(self, order: truth_types.Order) -> bool:
-        """New orders take a moment to reach the side of the exchange that answers queries."""
+        """New orders take a moment to reach the side of the exchange that answers queries; a chain forgets some."""
+        if self.venue.block and not order.status.open and not order.filled:
+            return order.time_in_force is not truth_types.TimeInForce.IOC
         return (
             self.venue.truth.now_ms - order.created_ms >= self.venue.read_lag * 1000 * self.venue.clock.speed
         )

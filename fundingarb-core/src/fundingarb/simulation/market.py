@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from fundingarb.localnet.models.base import Funding, Liquidity, ModelSymbol, Prices, Settlement
@@ -26,8 +26,9 @@ TIERS = (
 class WavyModel:
     """Implements ``MarketModel``. Each price is a few slow waves; each exchange adds a small basis of its own.
 
-    Funding is settled every ``interval_hours`` and differs between the exchanges by some basis points an hour. It keeps
-    its sign, or changes it every ``turns`` hours (twenty minutes after the hour), so that hedges come to an end.
+    Funding is settled every ``interval_hours`` (``intervals``: of single exchanges) and differs between the exchanges
+    by some basis points an hour. It keeps its sign, or changes it every ``turns`` hours (twenty minutes after the
+    hour), so that hedges come to an end.
     """
 
     def __init__(
@@ -40,11 +41,12 @@ class WavyModel:
         interval_hours: int = 1,
         grid: float = 1.0,
         turns: float | None = None,
+        intervals: Mapping[str, int] | None = None,
     ) -> None:
         self._turns = turns
         self._symbols = tuple(symbols)
         self._start = start
-        self._interval = interval_hours
+        self._intervals = dict.fromkeys(exchanges, interval_hours) | dict(intervals or {})
         self._grid = grid
         self._price = {one.symbol: one.price for one in self._symbols}
         self._waves: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
@@ -87,23 +89,23 @@ class WavyModel:
         return self._shape[exchange, symbol]
 
     def funding(self, exchange: str, symbol: str, time: float) -> Funding:
-        length = self._interval * HOUR
-        next_time = (math.floor(time / length) + 1) * length
-        return Funding(self._rate_at(exchange, symbol, time), self._interval, next_time)
+        hours = self._intervals[exchange]
+        next_time = (math.floor(time / (hours * HOUR)) + 1) * hours * HOUR
+        return Funding(self._rate_at(exchange, symbol, time), hours, next_time)
 
     def _rate_at(self, exchange: str, symbol: str, time: float) -> float:
         """Per interval; the sign turns where that was asked for."""
-        rate = self._rate[exchange, symbol] * self._interval
+        rate = self._rate[exchange, symbol] * self._intervals[exchange]
         if self._turns is not None and math.floor((time / HOUR - 1 / 3) / self._turns) % 2:
             return -rate
         return rate
 
     def settlements(self, exchange: str, symbol: str, start: float, end: float) -> Sequence[Settlement]:
-        length = self._interval * HOUR
+        hours = self._intervals[exchange]
+        length = hours * HOUR
         numbers = range(math.floor(start / length) + 1, math.floor(end / length) + 1)
         return [
-            Settlement(n * length, self._rate_at(exchange, symbol, n * length - 1), self._interval)
-            for n in numbers
+            Settlement(n * length, self._rate_at(exchange, symbol, n * length - 1), hours) for n in numbers
         ]
 
 
@@ -123,15 +125,20 @@ def _at(waves: list[tuple[float, float, float]], time: float) -> float:
     return sum(size * math.sin(speed * time + phase) for size, speed, phase in waves)
 
 
-def contract(symbol: ModelSymbol, *, coarse: bool = False, multiplier: int = 1) -> Instrument:
+def contract(
+    symbol: ModelSymbol, *, coarse: bool = False, multiplier: int = 1, lots: int | None = None
+) -> Instrument:
     """A contract with tick and lot that suit its price; a ``coarse`` one has five times the lot and a higher minimum.
 
-    ``multiplier`` base units make one contract, as 1000PEPE does.
+    ``multiplier`` base units make one contract, as 1000PEPE does; or quantities are contracts of so many ``lots``.
     """
     price = Decimal(repr(symbol.price)) * multiplier
     magnitude = price.adjusted()
     lot = Decimal(1).scaleb(min(0, -magnitude)) if magnitude > -2 else Decimal(1)
     lot = lot * 5 if coarse else lot
+    size = Decimal(1)
+    if lots is not None:
+        size, lot = lot * lots, Decimal(1) / lots
     return Instrument(
         id=f"{multiplier if multiplier > 1 else ''}{symbol.base}{symbol.quote}",
         symbol=symbol.symbol,
@@ -148,6 +155,7 @@ def contract(symbol: ModelSymbol, *, coarse: bool = False, multiplier: int = 1) 
         funding_floor=Decimal("-0.02"),
         tiers=TIERS,
         multiplier=Decimal(multiplier),
+        contract_size=size,
     )
 
 

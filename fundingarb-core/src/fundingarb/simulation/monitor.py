@@ -14,13 +14,14 @@ I7   a kill ends flat, or names what is not, every 30 s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.localnet.truth.events import AccountChanged, Event, Liquidated, OrderChanged
 from fundingarb.localnet.truth.exchange import Exchange
+from fundingarb.localnet.truth.types import Order
 from fundingarb.simulation.exposure import Episode, Excuse, Exposure
 from fundingarb.simulation.registry import Registry
 from fundingarb.simulation.rules import OrderRules, base_units
@@ -67,8 +68,9 @@ class Monitor:
     """Subscribes to ``exchanges``. ``speed`` is simulated seconds per real second.
 
     ``reachable(exchange)``, ``database_down()`` and ``running()`` say what is the case now, ``starved()`` how many real
-    seconds since it was last asked nobody could do anything for want of a processor; they excuse. Call ``look`` from
-    time to time (and it is called with every event), ``alert`` with every alert the bot delivers.
+    seconds since it was last asked nobody could do anything for want of a processor; they excuse. ``named(order)`` is
+    its client order id, which some exchanges keep in a form of their own. Call ``look`` from time to time (and it is
+    called with every event), ``alert`` with every alert the bot delivers.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Monitor:
         database_down: Callable[[], bool] = lambda: False,
         running: Callable[[], bool] = lambda: True,
         starved: Callable[[], float] = lambda: 0.0,
+        named: Callable[[Order], str] = lambda order: order.client_id,
     ) -> None:
         self.exchanges = dict(exchanges)
         self.registry = registry
@@ -95,6 +98,7 @@ class Monitor:
         self.database_down = database_down
         self.running = running
         self.starved = starved
+        self.named = named
         self.critical: list[Alert] = []
         self.killed_at: datetime | None = None
         self.flat_at: datetime | None = None
@@ -130,7 +134,7 @@ class Monitor:
             self.look(moment(event.time_ms))
             at = moment(event.time_ms)
             if isinstance(event, OrderChanged):
-                self._order(exchange, event, at)
+                self._order(exchange, self._with_name(event), at)
             elif isinstance(event, AccountChanged):
                 self._positions(exchange, event, at)
             elif isinstance(event, Liquidated):
@@ -138,6 +142,13 @@ class Monitor:
                 self.rules.forced(exchange, event.account, symbol, at)
 
         return heard
+
+    def _with_name(self, event: OrderChanged) -> OrderChanged:
+        name = self.named(event.order)
+        if name == event.order.client_id:
+            return event
+        fill = None if event.fill is None else replace(event.fill, client_id=name)
+        return replace(event, order=replace(event.order, client_id=name), fill=fill)
 
     def _order(self, exchange: str, event: OrderChanged, at: datetime) -> None:
         order = event.order

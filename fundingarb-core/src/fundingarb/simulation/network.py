@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
@@ -48,7 +49,9 @@ class SimExchange:
     """One exchange of the simulation. Times are real seconds (of the virtual loop), except where said otherwise.
 
     ``window`` is the receive window of signed requests, ``ledger_lag`` how long fills take to reach the ledger,
-    ``read_lag`` how long a new order takes to be found, ``timeout`` after how long a request is given up.
+    ``read_lag`` how long a new order takes to be found, ``timeout`` after how long a request is given up. With a
+    ``block`` the exchange is a chain: what is taken is carried out with the next block, so many seconds after the one
+    before, and of an immediate order that brought nothing it keeps nothing.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class SimExchange:
         read_lag: float = 0.2,
         timeout: float = 5.0,
         dead_man: bool = True,
+        block: float = 0.0,
     ) -> None:
         self.name = truth.name
         self.truth = truth
@@ -70,7 +74,8 @@ class SimExchange:
         self.ledger_lag = ledger_lag
         self.read_lag = read_lag
         self.timeout = timeout
-        self.dead_man = dead_man
+        self.block = block
+        self.dead_man = dead_man and not block
         self.faults = FaultBook(truth.name, seed=seed, same_symbol=self._same_symbol)
         self.outages = 0
         self.broken_promises: set[str] = set()
@@ -97,6 +102,17 @@ class SimExchange:
             and not self.faults.in_maintenance
             and self.clock.monotonic() >= self._banned_until
         )
+
+    def with_the_block(self, act: Callable[[], object]) -> None:
+        """Carry out ``act`` with the next block; nobody is told that it was refused."""
+
+        def carry_out() -> None:
+            self.sync()
+            with suppress(Refused):
+                act()
+
+        now = self.clock.monotonic()
+        asyncio.get_running_loop().call_later(self.block - now % self.block, carry_out)
 
     def sync(self) -> None:
         """Bring the truth to now. Connections to an exchange that is gone are lost."""
@@ -193,8 +209,8 @@ class SimExchange:
         def run_late() -> None:
             """What was held up on the way arrives; nobody waits for it. The window may have passed."""
             held = self.clock.monotonic() - sent
-            if windowed and held > self.window and held < BROKEN_PROMISE:
-                return
+            if windowed and held > self.window and (self.block or held < BROKEN_PROMISE):
+                return  # no block takes what names an earlier one: a chain cannot break that promise
             if held >= BROKEN_PROMISE:
                 self.broken_promises.add(client_id)
             self.sync()

@@ -41,6 +41,8 @@ EXCHANGES = ("alpha", "beta")
 SYMBOLS = tuple(one.symbol for one in market.SYMBOLS)
 LEVELS = 6
 """Levels of a book: enough to cross, cheap to make."""
+LOTS = 10
+"""Lots in a contract, where an exchange counts contracts."""
 CALM = 150.0
 """Real seconds a run may take to become hedged or flat once nothing is wrong any more."""
 BOOKS = 100.0
@@ -106,10 +108,13 @@ def default_setup(schedule: Schedule, clock: LoopClock) -> Setup:
     """Two exchanges with different habits, three symbols, and the schedule's openings."""
     values = schedule.settings
     seed, start = schedule.seed, clock.start.timestamp()
-    model = market.WavyModel(seed, EXCHANGES, start=start)
+    counted = bool(values.get("contracts"))
+    intervals = {EXCHANGES[1]: 8} if counted else {}
+    model = market.WavyModel(seed, EXCHANGES, start=start, intervals=intervals)
     truths = {}
     for number, name in enumerate(EXCHANGES):
-        contracts = [market.contract(one, coarse=bool(number)) for one in market.SYMBOLS]
+        lots = LOTS if number and counted else None
+        contracts = [market.contract(one, coarse=bool(number), lots=lots) for one in market.SYMBOLS]
         rules = market.rules(always_unique=bool(number), funding_delay=1.0 + 20.0 * number)
         truth = Exchange(name, rules, contracts, model, start=start, seed=seed, levels=LEVELS)
         balance = Decimal(str(values.get("balance", 100_000)))
@@ -140,6 +145,7 @@ def default_setup(schedule: Schedule, clock: LoopClock) -> Setup:
         rules=(MarginAvailable(Decimal("0.9")), Tripwire()),
         lags={"alpha": (0.2, 0.1), "beta": (1.2, 0.4)},
         windows={"alpha": 4.0, "beta": 3.0},
+        blocks={"alpha": values.get("block", 0.0)},
     )
 
 

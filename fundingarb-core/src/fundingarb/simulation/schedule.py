@@ -35,10 +35,15 @@ OWN_KINDS = {
 }
 """Faults beyond those of the localnet's ``FaultKind``."""
 
-KINDS: tuple[str, ...] = (*(kind.value for kind in FaultKind), *OWN_KINDS)
+CHAINS = (FaultKind.CHAIN_STALL, FaultKind.INDEXER_LAG)
+"""What happens to chains, which are not simulated."""
+KINDS: tuple[str, ...] = (
+    *(kind.value for kind in FaultKind if kind not in CHAINS),
+    *OWN_KINDS,
+)
 PER_SEED = 16
 LEGS = ("first", "second", "working", "held")
-SETTINGS = ("balance", "fill_timeout", "leverage", "post_only")
+SETTINGS = ("balance", "fill_timeout", "leverage", "post_only", "block", "contracts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,9 @@ class Strike:
 class Schedule:
     """One run. ``seconds`` is how long hedges are opened and faults strike; calm and the reckoning come after it.
 
-    ``settings`` overrides execution settings by name; ``restart_at_end`` ends with a crash and a start that must send
+    ``settings`` overrides execution settings by name, and gives exchanges traits: ``block`` seconds (real) between the
+    blocks of the first one (orders are matched with the next block), ``contracts`` 1 has the second one count contracts
+    and settle every eight hours; ``restart_at_end`` ends with a crash and a start that must send
     nothing; ``close_at_end`` closes what is left before that.
     """
 
@@ -212,6 +219,11 @@ def random_schedule(
         "leverage": float(rng.choice((3, 5, 10))),
         "balance": rng.choice((8_000.0, 20_000.0, 100_000.0)),
     }
+    traits = random.Random(f"traits/{seed}")
+    if traits.random() < 0.3:
+        settings["block"] = traits.choice((0.3, 1.0, 2.0))
+    if traits.random() < 0.3:
+        settings["contracts"] = 1.0
     return Schedule(
         seed,
         seconds,

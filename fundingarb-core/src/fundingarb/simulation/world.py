@@ -37,7 +37,7 @@ RESTART = 1.0
 @dataclass(frozen=True)
 class Setup:
     """What a world is made of. ``accounts`` maps names to exchanges; ``lags`` exchange -> (ledger, read) seconds;
-    ``store`` makes the database."""
+    ``blocks`` exchange -> seconds between blocks; ``store`` makes the database."""
 
     seed: int
     clock: Clock
@@ -48,6 +48,7 @@ class Setup:
     rules: Sequence[RiskRule] = ()
     lags: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     windows: Mapping[str, float] = field(default_factory=dict)
+    blocks: Mapping[str, float] = field(default_factory=dict)
     store: Callable[[Clock, str | None], SimStore] = SimStore
 
 
@@ -120,7 +121,13 @@ class World:
         ledger_lag, read_lag = self.setup.lags.get(truth.name, (0.4, 0.2))
         window = self.setup.windows.get(truth.name, 3.0)
         return SimExchange(
-            truth, self.clock, seed=self.setup.seed, window=window, ledger_lag=ledger_lag, read_lag=read_lag
+            truth,
+            self.clock,
+            seed=self.setup.seed,
+            window=window,
+            ledger_lag=ledger_lag,
+            read_lag=read_lag,
+            block=self.setup.blocks.get(truth.name, 0.0),
         )
 
     def _sent_at(self, client_id: str) -> datetime | None:

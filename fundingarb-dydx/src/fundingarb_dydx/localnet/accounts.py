@@ -88,12 +88,10 @@ def _existing(desk: Desk, params: Params, number: str = "subaccountNumber") -> s
 
 
 def _until(desk: Desk, params: Params) -> int | None:
-    """``createdBeforeOrAt``, as a time or a block; unix milliseconds."""
+    """``createdBeforeOrAt``, as a time or a block, or where the indexer is; unix milliseconds."""
     end, block = milliseconds_of(params, "createdBeforeOrAt"), whole(params, "createdBeforeOrAtHeight")
-    if block is not None:
-        at = desk.chain.time_of(block)
-        return at if end is None else min(at, end)
-    return end
+    last = desk.chain.time_of(block) if block is not None else None
+    return min((one for one in (end, last, desk.as_of) if one is not None), default=None)
 
 
 # -- subaccounts -------------------------------------------------------------------------------------------------
@@ -138,7 +136,7 @@ def perpetual_positions(desk: Desk, params: Params) -> dict[str, Any]:
     if account is not None:
         rows = [
             row
-            for row in desk.positions.rows(account)
+            for row in desk.held(account)
             if (not wanted or row.status in wanted) and (end is None or row.created_ms <= end)
         ]
     return {"positions": [position_row(desk, row, stream=False) for row in rows[: limit_of(params)]]}
@@ -156,8 +154,8 @@ def _listed(params: Params, name: str, allowed: tuple[str, ...]) -> list[str]:
 
 
 def order(desk: Desk, params: Params) -> dict[str, Any]:
-    found = desk.orders.get(params["orderId"])
-    if found is None or not found.visible:
+    found = desk.order(params["orderId"])
+    if found is None:
         raise ApiError(404, f"Unable to find order id {params['orderId']}")
     return order_row(desk, found, stream=False)
 
@@ -176,7 +174,8 @@ def _orders(desk: Desk, account: str | None, params: Params) -> list[dict[str, A
     if account is None:
         return []
     tests = _order_tests(desk, params)
-    found = [record for record in desk.orders.of(account) if all(test(record) for test in tests)]
+    known = [desk.shown(record) for record in desk.orders.of(account)]
+    found = [record for record in known if record is not None and all(test(record) for test in tests)]
     if params.get("returnLatestOrders") in (None, "", "false"):
         found.sort(key=lambda record: (record.short_term, -record.message.good_til))
     else:

@@ -96,6 +96,10 @@ class Chain:
             return FIRST_HEIGHT - (self._times[0] - time_ms) // 1000
         return FIRST_HEIGHT + bisect_right(self._times, time_ms - 1)
 
+    def last_at(self, time_ms: int) -> int:
+        """Height of the last block that was made by then."""
+        return max(FIRST_HEIGHT, FIRST_HEIGHT + bisect_right(self._times, time_ms) - 1)
+
     def time_of(self, height: int) -> int:
         """Unix milliseconds of a block; the last one's for heights to come."""
         index = height - FIRST_HEIGHT

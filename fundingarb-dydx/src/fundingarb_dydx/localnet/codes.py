@@ -90,9 +90,10 @@ def clob(code: int, detail: str = "") -> ChainRefused:
 
 
 def failed_result(failure: Failure, digest: str) -> TxResult:
-    """An injected refusal of a transaction."""
-    code = int(failure.code) if failure.code and failure.code.isdecimal() else 18
-    codespace = "clob" if code in _CLOB and failure.code else "sdk"
+    """An injected refusal of a transaction. Codes of both modules are told apart as ``sdk:32`` and ``clob:32``."""
+    module, _, number = (failure.code or "").rpartition(":")
+    code = int(number) if number.isdecimal() else 18
+    codespace = module or ("clob" if code in _CLOB and failure.code else "sdk")
     registered = _CLOB.get(code) if codespace == "clob" else _SDK.get(code)
     return TxResult(digest, code, codespace, failure.message or registered or "invalid request")
 

@@ -172,7 +172,7 @@ class DydxDialect(LocalnetDialect):
         return routes
 
     def _produce(self) -> None:
-        if self._node is not None:
+        if self._node is not None and not self._opened()[0].venue.faults.chain_stalled:
             self._node.produce()
 
     # -- requests ------------------------------------------------------------------------------------------------
@@ -189,7 +189,8 @@ class DydxDialect(LocalnetDialect):
             headers = {"Retry-After": str(math.ceil(state.retry_after))}
             return respond({"errors": [{"msg": TOO_MANY}]}, status=429, headers=headers)
         try:
-            return respond(entry.run(desk, {**request.query, **request.match_info}))
+            with desk.behind(desk.venue.faults.lag):
+                return respond(entry.run(desk, {**request.query, **request.match_info}))
         except ApiError as error:
             shown: dict[str, str] = {"msg": error.message}
             if error.param:

@@ -62,7 +62,7 @@ def time(desk: Desk, params: Params) -> dict[str, Any]:
 
 
 def height(desk: Desk, params: Params) -> dict[str, Any]:
-    return {"height": str(desk.chain.height), "time": iso(desk.chain.time_ms)}
+    return {"height": str(desk.height), "time": iso(desk.chain.time_of(desk.height))}
 
 
 def perpetual_markets(desk: Desk, params: Params) -> dict[str, Any]:

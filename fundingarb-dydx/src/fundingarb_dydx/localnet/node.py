@@ -232,6 +232,7 @@ class Node:
             reduce_only=message.reduce_only,
             order_id=record.id,
             expires_ms=None if record.short_term else message.good_til * 1000,
+            extra={"clientId": str(message.id.client_id), "clientMetadata": str(message.metadata)},
         )
 
     def _near(self, record: Record) -> Decimal:

@@ -120,8 +120,8 @@ class Orders:
         return self._records.get(order_id)
 
     def of(self, account: str) -> list[Record]:
-        """What the indexer shows of an account, newest first."""
-        return [r for r in reversed(self._records.values()) if r.account == account and r.visible]
+        """Those of an account, newest first."""
+        return [r for r in reversed(self._records.values()) if r.account == account]
 
     def live(self) -> list[Record]:
         """Those that may still be filled."""

@@ -224,8 +224,8 @@ def asset_position(desk: Desk, account: str) -> dict[str, Any]:
 def subaccount(desk: Desk, account: str) -> dict[str, Any]:
     """Equity, free collateral, open positions and USDC. Open orders lock nothing up."""
     state = desk.truth.state(account)
-    rows = [row for row in desk.positions.rows(account) if row.closed_ms is None]
-    height = str(desk.chain.height)
+    rows = [row for row in desk.held(account) if row.closed_ms is None]
+    height = str(desk.height)
     return {
         "address": desk.address(account),
         "subaccountNumber": SUBACCOUNT,

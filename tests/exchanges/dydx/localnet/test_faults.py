@@ -103,6 +103,42 @@ async def test_a_refusal_with_a_code(dydx: Dydx) -> None:
     assert await dydx.orders() == []
 
 
+async def test_a_refusal_by_another_module(dydx: Dydx) -> None:
+    """Both modules have a code 32."""
+    for module, word in (("sdk", "sequence"), ("clob", "cancellation")):
+        install(dydx, FaultKind.REJECT, operation="order.place", code=f"{module}:32")
+        result = await dydx.broadcast(await order(dydx, 1))
+        assert (result["code"], result["codespace"]) == (32, module)
+        assert word in result["log"]
+
+
+async def test_a_chain_that_stands_still_makes_no_blocks(dydx: Dydx) -> None:
+    install(dydx, FaultKind.CHAIN_STALL)
+    before = await dydx.height()
+    dydx.dialect._produce()
+    assert await dydx.height() == before
+    dydx.venue.faults.clear()
+    dydx.dialect._produce()
+    assert await dydx.height() == before + 1
+
+
+async def test_an_indexer_that_is_behind(dydx: Dydx) -> None:
+    await dydx.order(1, BUY, "1", "900", time=dydx.now + 600)
+    dydx.block()
+    before = await dydx.get("/v4/height")
+    dydx.block(3)
+    await dydx.broadcast(await order(dydx, 2))
+    dydx.block()
+    assert await filled(dydx) == ["2"]
+    install(dydx, FaultKind.INDEXER_LAG, seconds=3.5)
+    assert await dydx.get("/v4/height") == before
+    assert [row["clientId"] for row in await dydx.orders()] == ["1"]
+    assert (await dydx.mine("/v4/fills"))["fills"] == []
+    assert (await dydx.mine("/v4/perpetualPositions"))["positions"] == []
+    dydx.venue.faults.clear()
+    assert len((await dydx.mine("/v4/fills"))["fills"]) > 0
+
+
 async def test_an_indexer_that_denies_an_order(dydx: Dydx) -> None:
     await dydx.order(1, BUY, "1", "900", time=dydx.now + 600)
     dydx.block()

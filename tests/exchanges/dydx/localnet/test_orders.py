@@ -37,6 +37,8 @@ async def test_a_short_term_order_is_matched_by_the_next_block(dydx: Dydx) -> No
     assert D(fill["fee"]) == D(2) * D(1010) * D("0.0005")
     (position,) = (await dydx.mine("/v4/perpetualPositions"))["positions"]
     assert (position["market"], position["side"], position["size"]) == ("BTC-USD", "LONG", "2")
+    (kept,) = dydx.truth.orders("main")
+    assert kept.extra == {"clientId": "7", "clientMetadata": "3"}, "the truth has no name, but the numbers"
 
 
 async def test_an_order_that_never_filled_is_not_to_be_found(dydx: Dydx) -> None:

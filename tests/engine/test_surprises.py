@@ -1,0 +1,146 @@
+"""What the exchange does by itself: liquidations, auto-deleveraging, orders that arrive after all."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import anyio
+import pytest
+from tests.domain.make import D
+from tests.engine.rig import Proposing
+from tests.engine.stage import HEDGE, booked, deafen, floor, opened
+
+from fundingarb.domain.events import Severity
+from fundingarb.domain.hedge import CloseReason, Mode, Status
+from fundingarb.domain.order import FillKind, OrderState
+from fundingarb.ports import Batch
+from fundingarb.testing import RecordingAlertSink, Script
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_liquidation_closes_the_other_leg_and_pauses_the_symbol() -> None:
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    async with made.running():
+        await opened(made)
+        await booked(made)
+        made.beta.liquidate("BTC-USDT", "130")
+        await made.until(lambda: made.mode() is Mode.DONE, within=5)
+        assert made.held(made.alpha) == 0
+        hedge = made.hedge
+        assert hedge.status is Status.LIQUIDATED
+        assert hedge.intent.close_reason is CloseReason.LIQUIDATION
+        assert made.bot.state.cooldowns["BTC-USDT"] >= made.clock.now() + timedelta(minutes=59)
+        await anyio.sleep(30)
+        assert len(made.bot.state.hedges) == 1, "the symbol pauses"
+        assert [
+            a for a in sink.alerts if a.title == "Liquidation Detected" and a.severity is Severity.CRITICAL
+        ]
+
+
+async def test_the_loss_of_a_liquidation_is_booked_to_the_last_digit() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await opened(made)
+        await booked(made)
+        made.beta.liquidate("BTC-USDT", "130")
+        await made.until(lambda: made.mode() is Mode.DONE and made.hedge.complete_fills, within=5)
+        pnl = await bot.pnl(made.hedge)
+        assert pnl.short.price == (D("99.9") - 130) * 10
+        for exchange, leg in ((made.alpha, pnl.long), (made.beta, pnl.short)):
+            assert leg.price + leg.funding - leg.fees == exchange.ledger.wallet - 100_000
+
+
+async def test_a_liquidation_while_opening_keeps_its_long_pause() -> None:
+    made = floor(retry_pause=timedelta(seconds=1))
+    async with made.running():
+        await made.until(lambda: made.alpha.ledger.orders)
+        made.alpha.fill_order(made.sent(made.alpha)[0].client_id, "4")
+        await made.until(lambda: made.held(made.beta) == -4)
+        made.beta.liquidate("BTC-USDT", "130")
+        await made.until(lambda: made.mode() is Mode.DONE, within=20)
+        assert made.bot.state.cooldowns["BTC-USDT"] >= made.clock.now() + timedelta(minutes=59)
+
+
+async def test_a_liquidation_while_the_bot_was_down() -> None:
+    made = floor()
+    async with made.running():
+        await opened(made)
+        await booked(made)
+    made.beta.liquidate("BTC-USDT", "130")
+    made.strategy.plans.clear()  # type: ignore[attr-defined]
+    async with made.running():
+        await made.until(lambda: made.mode() is Mode.DONE, within=10)
+        assert made.held(made.alpha) == 0
+        assert made.hedge.status is Status.LIQUIDATED
+
+
+async def test_a_liquidation_that_was_booked_and_not_yet_acted_on_when_the_bot_died() -> None:
+    """The fill is on disk, the intent is not: no new fill will ever tell of it again."""
+    made = floor()
+    async with made.running():
+        await opened(made)
+        await booked(made)
+    taken = made.beta.liquidate("BTC-USDT", "130")
+    await made.store.commit(Batch(fills=((taken, HEDGE),)))
+    strategy = made.strategy
+    assert isinstance(strategy, Proposing)
+    strategy.plans.clear()
+    async with made.running() as bot:
+        await made.until(lambda: made.mode() is Mode.DONE, within=10)
+        assert made.held(made.alpha) == 0
+        assert made.hedge.status is Status.LIQUIDATED
+        assert bot.state.cooldowns["BTC-USDT"] > made.clock.now()
+
+
+async def test_auto_deleveraging_shrinks_the_other_leg() -> None:
+    made = floor()
+    async with made.running():
+        await opened(made)
+        await booked(made)
+        made.alpha.liquidate("BTC-USDT", "120", "3", FillKind.ADL)
+        await made.until(lambda: made.held(made.beta) == -7, within=5)
+        assert made.mode() is Mode.HOLDING
+        assert made.sent(made.beta)[-1].reduce_only
+
+
+async def test_a_close_that_is_refused_reads_the_ledger_before_anything_else() -> None:
+    """The position is gone, nobody has told us: the refusal must not become a storm of orders."""
+    made = floor()
+    async with made.running() as bot:
+        await opened(made)
+        await booked(made)
+        deafen(made.beta)
+        made.beta.liquidate("BTC-USDT", "130")
+        await bot.close_hedge(HEDGE)
+        await made.until(lambda: made.mode() is Mode.DONE, within=10)
+        assert made.held(made.alpha) == 0
+        assert len([order for order in made.sent(made.beta) if order.reduce_only]) <= 3
+
+
+async def test_an_order_that_arrives_after_all_is_cancelled_and_flattened() -> None:
+    """Given up after the proof, it turned up later and was filled: flat again, and nothing rests."""
+    made = floor(retry_pause=timedelta(hours=10))
+    made.alpha.script(Script.arrives_late())
+    async with made.running():
+        await made.until(lambda: made.mode() is Mode.DONE, within=90)
+        made.alpha.deliver_late()
+        name = made.sent(made.alpha)[0].client_id
+        made.alpha.fill_order(name, "4")
+        await made.until(lambda: made.held(made.alpha) == 0, within=60)
+        await made.until(lambda: made.alpha.ledger.orders[name].state is OrderState.CANCELLED, within=60)
+        assert made.sent(made.alpha)[-1].reduce_only
+
+
+async def test_such_an_order_is_found_by_reading_when_no_event_tells_of_it() -> None:
+    made = floor(retry_pause=timedelta(hours=10))
+    made.alpha.script(Script.arrives_late())
+    async with made.running():
+        await made.until(lambda: made.mode() is Mode.DONE, within=90)
+        deafen(made.alpha)
+        made.alpha.deliver_late()
+        name = made.sent(made.alpha)[0].client_id
+        await made.until(lambda: made.alpha.ledger.orders[name].state is OrderState.CANCELLED, within=120)
+        assert made.held(made.alpha) == 0
+        await made.until(lambda: not made.bot.state.accounts["alpha"].halted, within=120)
