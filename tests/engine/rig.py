@@ -16,6 +16,7 @@ from tests.domain.make import instrument
 
 from fundingarb.domain.control import (
     Accepted,
+    AuditEntry,
     Command,
     CommandKind,
     ControlState,
@@ -67,6 +68,7 @@ class MemoryStore:
         self.settled: dict[tuple[str, str, datetime], Settlement] = {}
         self.batches: list[Batch] = []
         self.commands: dict[str, Command] = {}
+        self.noted: list[AuditEntry] = []
         self.flatten_orders: dict[str, FlattenOrder] = {}
         self.accepted: dict[tuple[str, Subject, str], Accepted] = {}
         self.deliveries: dict[tuple[Alert, str], Delivery] = {}
@@ -231,6 +233,8 @@ class MemoryStore:
         return ControlState(self.killed, tuple(waiting))
 
     async def submit_command(self, command: Command) -> Command:
+        if self.failing is not None:
+            raise StoreError(self.failing)
         if command.kind is CommandKind.KILL:
             self.killed = True
         return self.commands.setdefault(command.key, command)
@@ -243,7 +247,20 @@ class MemoryStore:
         return False
 
     async def report_command(self, command: Command) -> None:
+        if self.failing is not None:
+            raise StoreError(self.failing)
         self.commands[command.key] = command
+        if command.done_at is not None:
+            self.noted.append(command.entry)
+
+    async def command(self, key: str) -> Command:
+        return self.commands[key]
+
+    async def audit(self, entry: AuditEntry) -> None:
+        self.noted.append(entry)
+
+    async def audited(self, *, limit: int = 100) -> Sequence[AuditEntry]:
+        return self.noted[::-1][:limit]
 
     async def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
         return 1

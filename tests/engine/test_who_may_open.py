@@ -83,11 +83,11 @@ async def test_exits_of_a_strategy() -> None:
 async def test_pause_resume_and_the_latch() -> None:
     made = floor()
     async with made.running() as bot:
-        bot.pause()
+        await bot.pause()
         await anyio.sleep(5)
         assert made.sent(made.alpha) == []
         assert bot.status().state == "PAUSED"
-        bot.resume()
+        await bot.resume()
         await made.until(lambda: made.sent(made.alpha))
     made.store.killed = True
     made.store.intents.clear()
@@ -183,7 +183,7 @@ async def test_opening_by_hand() -> None:
                 await bot.open_hedge("BTC-USDT", "alpha", "beta", size)
         with pytest.raises(ConfigError, match="gamma is not configured"):
             await bot.open_hedge("BTC-USDT", "gamma", "beta", D(500))
-        with pytest.raises(ConfigError, match="not open"):
+        with pytest.raises(ConfigError, match="no open hedge"):
             await bot.close_hedge(UUID(int=77))
 
 

@@ -13,14 +13,16 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
 from tests.store.samples import NOW, StillClock, fill, filled, intent, order
 
-from fundingarb.domain.control import Accepted, Command, CommandKind, FlattenOrder, Subject
+from fundingarb.domain.control import Accepted, AuditEntry, Command, CommandKind, FlattenOrder, Subject
 from fundingarb.domain.hedge import Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import OrderSide, OrderState, Purpose
 from fundingarb.ports import Batch
 from fundingarb.store import InlineStore, SqlStore, open_store
+from fundingarb.store.database import make_engine, parse_url
 
 pytestmark = pytest.mark.anyio
 
@@ -176,3 +178,48 @@ async def test_a_lock_that_is_held_for_a_while_is_waited_for(tmp_path: Path) -> 
             release.join()
         engine.dispose()
         assert (await store.control()).commands == (asked,)
+
+
+# the audit
+
+
+def entry(**changes: object) -> AuditEntry:
+    plain_entry = AuditEntry(NOW, "dashboard:1", "LOGIN", {"from": "127.0.0.1"}, True, "logged in")
+    return replace(plain_entry, **changes)  # type: ignore[arg-type]
+
+
+async def test_every_command_leaves_an_audit_row_with_its_result(store: SqlStore) -> None:
+    asked = await store.submit_command(command(kind=CommandKind.CLOSE))
+    await store.take_command(asked.id, NOW)
+    await store.report_command(replace(asked, result={"text": "closing"}))
+    assert await store.audited() == []
+    done = replace(asked, done_at=NOW + timedelta(seconds=2), result={"ok": False, "text": "no open hedge"})
+    await store.report_command(done)
+    await store.report_command(replace(done, result={"ok": True, "text": "another result"}))
+    (noted,) = await store.audited()
+    assert noted == AuditEntry(
+        NOW + timedelta(seconds=2), "cli:someone", "CLOSE", {"hedge": "BTC-USDT"}, False, "no open hedge"
+    )
+    await store.audit(entry(at=NOW + timedelta(seconds=3)))
+    assert [one.command for one in await store.audited()] == ["LOGIN", "CLOSE"]
+    assert len(await store.audited(limit=1)) == 1
+
+
+async def test_what_is_audited_is_one_line_of_plain_text(store: SqlStore) -> None:
+    await store.audit(entry(actor="me\r\nroot: all well\x1b[2J", result="line\none\u2028two" + "x" * 5000))
+    (noted,) = await store.audited()
+    assert noted.actor == r"me\r\nroot: all well\x1b[2J"
+    assert noted.result.startswith(r"line\none\u2028two")
+    assert len(noted.result) <= 1000
+
+
+async def test_an_audit_row_cannot_be_changed_or_deleted(url: str, clock: StillClock) -> None:
+    async with open_store(url, clock) as opened:
+        await opened.audit(entry())
+    engine = make_engine(parse_url(url))
+    for change in ("UPDATE audit SET actor = 'nobody'", "DELETE FROM audit"):
+        with pytest.raises(DBAPIError, match="only added to"), engine.begin() as connection:
+            connection.execute(text(change))
+    engine.dispose()
+    async with open_store(url, clock) as opened:
+        assert await opened.audited() == [entry()]

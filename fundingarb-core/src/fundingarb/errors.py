@@ -1,7 +1,8 @@
 """Everything fundingarb raises on purpose, and what the bot does next when it happens.
 
 FundingArbError                 one line for a person; the program exits with ``exit_status``
-├── ConfigError                 nothing starts
+├── ConfigError                 nothing starts; of a command: it is not done
+│   └── VersionConflict         what the command was about has changed; nothing is done
 ├── PluginError                 nothing starts
 ├── StoreError                  no exposure-increasing order until the database answers again
 │   ├── SchemaError             nothing starts
@@ -34,6 +35,7 @@ __all__ = [
     "RefusalReason",
     "SchemaError",
     "StoreError",
+    "VersionConflict",
 ]
 
 
@@ -45,6 +47,10 @@ class FundingArbError(Exception):
 
 class ConfigError(FundingArbError):
     """The configuration cannot be used. Nothing starts."""
+
+
+class VersionConflict(ConfigError):
+    """What a command names by its version has changed since: nothing is done, look at it again."""
 
 
 class PluginError(FundingArbError):

@@ -247,7 +247,7 @@ async def _end(live: Live) -> None:
     """Faults off, every hedge closed."""
     bot, options = live.bot, live.options
     await live.venues.post("/faults", {"clear": True})
-    bot.pause()
+    await bot.pause()
     with anyio.move_on_after(options.ending):
         while hedges := bot.live_hedges():
             for hedge in hedges:

@@ -27,6 +27,11 @@ class CommandKind(str, Enum):
     ACCEPT = "ACCEPT"
     FLATTEN = "FLATTEN"
     STATUS = "STATUS"
+    OPEN = "OPEN"
+    TOLERANCE = "TOLERANCE"
+    SCAN = "SCAN"
+    REFRESH = "REFRESH"
+    CONFIG = "CONFIG"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,41 @@ class Command:
     taken_at: datetime | None = None
     done_at: datetime | None = None
     result: Mapping[str, Any] | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is done and did what was asked."""
+        return self.done_at is not None and bool((self.result or {}).get("ok"))
+
+    @property
+    def entry(self) -> AuditEntry:
+        """What the audit says of it once it is done."""
+        told = str((self.result or {}).get("text", ""))
+        return AuditEntry(
+            self.done_at or self.created_at, self.actor, self.kind.value, self.arguments, self.ok, told
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did what when, and what came of it; append-only. ``actor`` names a dashboard session, a Telegram id, a user
+    of the command line or the program; never a secret."""
+
+    at: datetime
+    actor: str
+    command: str
+    arguments: Mapping[str, Any]
+    ok: bool
+    result: str
+
+
+def plain(text: str, most: int = 200) -> str:
+    """``text`` on one line without control characters (they are shown escaped), cut to ``most`` characters: whatever
+    reads it in a terminal or a log reads one line and no more."""
+    shown = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text[:most]
+    )
+    return shown[:most]
 
 
 @dataclass(frozen=True, slots=True)

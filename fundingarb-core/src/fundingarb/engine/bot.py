@@ -24,6 +24,7 @@ from fundingarb.engine.checks import AccountChecks
 from fundingarb.engine.clock import elapsed
 from fundingarb.engine.commands import CommandDesk
 from fundingarb.engine.deadman import DeadMan
+from fundingarb.engine.deeds import Deeds
 from fundingarb.engine.executor import Executor
 from fundingarb.engine.flatten import Flattener
 from fundingarb.engine.gate import RequestGate
@@ -104,11 +105,13 @@ class Bot(Handle):
         self.readers: dict[str, AccountReader] = {}
         self.gates: dict[str, RequestGate] = {}
         self.network, self.market_data = parts.network, parts.market_data
+        self.new_id = parts.new_id
         self.started_at = self.clock.now()
         self.ready = anyio.Event()
         self.loop: TradingLoop
         self.kill_switch: KillSwitch
         self.commands: CommandDesk
+        self.deeds: Deeds
         self.settlements: Settlements
         self._stop = anyio.Event()
         self._last_failure: dict[str, str] = {}
@@ -296,7 +299,12 @@ class Bot(Handle):
             self.state, self.store, self.bus, self.clock, flatteners, self.loop.close, self._reread
         )
         resolution = Resolution(self.state, self.store, self.clock, self.readers, flatteners)
-        self.commands = CommandDesk(self, self.state, self.store, self.clock, self.kill_switch, resolution)
+        self.deeds = Deeds(
+            self.state, self.markets, self.loop, self.bus, self.clock, self.readers, lambda: self.settings
+        )
+        self.commands = CommandDesk(
+            self.status, self.deeds, self.state, self.store, self.clock, self.kill_switch, resolution
+        )
 
     def _instrument(self, exchange: str, symbol: str) -> Instrument | None:
         return self.markets.instruments.get((exchange, symbol))

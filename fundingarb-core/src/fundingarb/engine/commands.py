@@ -6,18 +6,20 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Protocol
+from decimal import Decimal, InvalidOperation
+from typing import Any
 from uuid import UUID
 
 import anyio
 import anyio.abc
 
-from fundingarb.domain.control import Command, CommandKind
+from fundingarb.domain.control import AuditEntry, Command, CommandKind, plain
 from fundingarb.domain.hedge import CloseReason, Hedge
+from fundingarb.engine.deeds import Deeds
 from fundingarb.engine.kill import KillSwitch
 from fundingarb.engine.resolve import Resolution
 from fundingarb.engine.state import BotState
-from fundingarb.errors import ConfigError, FundingArbError, StoreError
+from fundingarb.errors import ConfigError, FundingArbError, StoreError, VersionConflict
 from fundingarb.ports import BotStatus, Clock, Store
 
 log = logging.getLogger("fundingarb.commands")
@@ -29,40 +31,44 @@ PROGRESS = 0.5
 #: A command that allows risk again is not executed when it is older than this many real seconds.
 STALE = 60.0
 
-RISKY = (CommandKind.RELEASE, CommandKind.UNPAUSE, CommandKind.ACCEPT, CommandKind.FLATTEN)
-
-
-class Commanded(Protocol):
-    """What commands do to a bot."""
-
-    def status(self) -> BotStatus: ...
-
-    def pause(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-    async def close_hedge(self, hedge_id: UUID, reason: CloseReason = CloseReason.MANUAL) -> None: ...
+RISKY = (
+    CommandKind.RELEASE,
+    CommandKind.UNPAUSE,
+    CommandKind.ACCEPT,
+    CommandKind.FLATTEN,
+    CommandKind.OPEN,
+    CommandKind.TOLERANCE,
+)
+#: What is done also when it cannot be written down before.
+WITHOUT_STORE = (CommandKind.CLOSE, CommandKind.PAUSE)
 
 
 @dataclass
 class CommandDesk:
     """Looks for commands every half second, and whether somebody has latched the kill switch in the database."""
 
-    bot: Commanded
+    status: Callable[[], BotStatus]
+    deeds: Deeds
     state: BotState
     store: Store
     clock: Clock
     kill_switch: KillSwitch
     resolution: Resolution
     _taken: set[UUID] = field(default_factory=set)
+    _unnoted: list[AuditEntry] = field(default_factory=list)
+    _tasks: anyio.abc.TaskGroup | None = None
     _silent: bool = False
 
     async def run(self) -> None:
         """Poll until cancelled."""
         async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
             while True:
                 try:
                     await self.look(tasks)
+                    while self._unnoted:
+                        await self.store.audit(self._unnoted[0])
+                        del self._unnoted[0]
                     self._silent = False
                 except StoreError as error:
                     if not self._silent:
@@ -81,27 +87,81 @@ class CommandDesk:
             if command.id in self._taken:
                 continue
             if command.taken_at is not None and command.kind is not CommandKind.KILL:
-                await self._done(command, False, "the bot ended while it was at it; look, and ask again")
+                await self._report(command, *self._left_behind(command))
             elif command.taken_at is not None and not control.killed:
-                await self._done(command, True, "released meanwhile")
+                await self._report(command, True, {"text": "released meanwhile"})
             elif command.taken_at is not None or await self.store.take_command(command.id, self.clock.now()):
                 self._taken.add(command.id)
                 taken = replace(command, taken_at=command.taken_at or self.clock.now())
                 tasks.start_soon(self._execute, taken)
 
-    async def _execute(self, command: Command) -> None:
-        log.info("%s by %s", command.kind.value.lower(), command.actor)
+    async def perform(self, command: Command) -> Command:
+        """Store ``command`` and execute it at once; the one with its key that was stored first, when it is done.
+
+        What reduces risk is done also while the database does not answer, and noted later; of anything else
+        ``StoreError`` is raised. Raises ``ConfigError`` when the key was used for something else.
+        """
+        self._taken.add(command.id)
+        try:
+            stored = await self.store.submit_command(command)
+            if stored.id == command.id:
+                await self.store.take_command(command.id, self.clock.now())
+        except StoreError:
+            self._taken.discard(
+                command.id
+            )  # should it be stored all the same, it is taken when it is found there
+            if command.kind not in WITHOUT_STORE:
+                raise
+            done = await self._do(command)
+            self._unnoted.append(done.entry)
+            return done
+        if stored.id == command.id:
+            return await self._have_done(replace(stored, taken_at=self.clock.now()))
+        if (stored.kind, _plain(stored.arguments)) != (command.kind, _plain(command.arguments)):
+            raise ConfigError("this key was used for another command; make a new one")
+        while stored.done_at is None:
+            await anyio.sleep(PROGRESS)
+            stored = await self.store.command(command.key)
+        return stored
+
+    async def _have_done(self, command: Command) -> Command:
+        """Execute it in a task of its own: whoever waits for the result may go away."""
+        if self._tasks is None:
+            raise ConfigError("the bot is starting; try again")
+        told = anyio.Event()
+        results: list[Command] = []
+        self._tasks.start_soon(self._execute, command, results, told)
+        await told.wait()
+        return results[0]
+
+    async def _execute(
+        self, command: Command, results: list[Command] | None = None, told: anyio.Event | None = None
+    ) -> None:
+        done = await self._do(command)
+        if results is not None:
+            results.append(done)
+        await self._write(done, told)
+
+    async def _do(self, command: Command) -> Command:
+        """``command`` with its result."""
+        log.info("%s by %s", command.kind.value.lower(), plain(command.actor))
         age = (self.clock.now() - command.created_at) / self.clock.speed
         try:
             if command.kind in RISKY and age > timedelta(seconds=STALE):
                 raise ConfigError(f"it is {age.total_seconds():.0f} s old; ask again")
-            work = self._work[command.kind]
-            await self._done(command, True, **_result(await work(command)))
+            return self._done(command, True, _result(await self._work[command.kind](command)))
         except FundingArbError as error:
-            await self._done(command, False, str(error))
+            conflict = {"conflict": True} if isinstance(error, VersionConflict) else {}
+            return self._done(command, False, {"text": str(error), **conflict})
         except Exception as error:
             log.exception("command %s failed", command.kind.value)
-            await self._done(command, False, f"{type(error).__name__}: {error}")
+            return self._done(command, False, {"text": f"{type(error).__name__}: {error}"})
+
+    def _left_behind(self, command: Command) -> tuple[bool, dict[str, Any]]:
+        """What became of a command that was taken when the bot ended: a hedge has the id of the command it is of."""
+        if command.kind is CommandKind.OPEN and command.id in self.state.hedges:
+            return True, {"text": "opening", "hedge": str(command.id)}
+        return False, {"text": "the bot ended while it was at it; look, and ask again"}
 
     @property
     def _work(self) -> Mapping[CommandKind, Callable[[Command], Awaitable[str | dict[str, Any]]]]:
@@ -114,17 +174,29 @@ class CommandDesk:
             CommandKind.ACCEPT: self._accept,
             CommandKind.FLATTEN: self._flatten,
             CommandKind.STATUS: self._status,
+            CommandKind.OPEN: self._open,
+            CommandKind.TOLERANCE: self._tolerance,
+            CommandKind.SCAN: self._scan,
+            CommandKind.REFRESH: self._refresh,
         }
 
-    async def _done(self, command: Command, ok: bool, text: str, **more: Any) -> None:
-        """Write the result, as soon as the database takes it."""
-        done = replace(command, done_at=self.clock.now(), result={"ok": ok, "text": text, **more})
+    def _done(self, command: Command, ok: bool, result: Mapping[str, Any]) -> Command:
+        return replace(command, done_at=self.clock.now(), result={"ok": ok, **result})
+
+    async def _report(self, command: Command, ok: bool, result: Mapping[str, Any]) -> None:
+        await self._write(self._done(command, ok, result))
+
+    async def _write(self, done: Command, tried: anyio.Event | None = None) -> None:
+        """Write the result, as soon as the database takes it; ``tried`` is set when that was tried once."""
         while True:
             try:
                 await self.store.report_command(done)
                 return
             except StoreError as error:
-                log.warning("result of %s not written: %s", command.kind.value, error)
+                log.warning("result of %s not written: %s", done.kind.value, error)
+            finally:
+                if tried is not None:
+                    tried.set()
             await anyio.sleep(1.0)
 
     # the commands
@@ -153,19 +225,44 @@ class CommandDesk:
         return "released; entries are possible again once every account matches"
 
     async def _pause(self, command: Command) -> str:
-        self.bot.pause()
+        self.deeds.entries(False)
         await self.store.set_paused(True, command.actor, self.clock.now())
         return "paused; open hedges are looked after as before"
 
     async def _unpause(self, command: Command) -> str:
         await self.store.set_paused(False, command.actor, self.clock.now())
-        self.bot.resume()
+        self.deeds.entries(True)
         return "entries are on again"
 
     async def _close(self, command: Command) -> str:
         hedge = self._hedge(str(command.arguments.get("hedge", "")))
-        await self.bot.close_hedge(hedge.id)
+        reason = CloseReason(command.arguments.get("reason", CloseReason.MANUAL.value))
+        self.deeds.close(hedge.id, reason, _version(command))
         return f"closing {hedge.symbol}"
+
+    async def _open(self, command: Command) -> dict[str, Any]:
+        """The hedge gets the command's id, so that it is known after a crash what became of the command."""
+        symbol, long, short, size = (
+            str(command.arguments.get(name, "")) for name in ("symbol", "long", "short", "size_usd")
+        )
+        made = await self.deeds.open(symbol, long, short, _amount(size), command.id)
+        return {"text": f"opening {symbol}", "hedge": str(made)}
+
+    async def _tolerance(self, command: Command) -> dict[str, Any]:
+        hedge = self._hedge(str(command.arguments.get("hedge", "")))
+        changed = await self.deeds.tolerate(
+            hedge.id, str(command.arguments.get("tolerance", "")), _version(command)
+        )
+        text = f"{hedge.symbol} is kept down to {changed.intent.tolerance}"
+        return {"text": text, "version": changed.intent.version}
+
+    async def _scan(self, command: Command) -> str:
+        self.deeds.scan()
+        return "looking at every symbol"
+
+    async def _refresh(self, command: Command) -> str:
+        self.deeds.refresh()
+        return "reading every account"
 
     def _hedge(self, name: str) -> Hedge:
         """The live hedge of that symbol or id."""
@@ -183,7 +280,7 @@ class CommandDesk:
         return {"text": "flattened", "lines": lines}
 
     async def _status(self, command: Command) -> dict[str, Any]:
-        status = self.bot.status()
+        status = self.status()
         return {
             "text": status.state,
             "waiting_for": status.waiting_for,
@@ -205,6 +302,26 @@ class CommandDesk:
 def _account(command: Command) -> str | None:
     account = command.arguments.get("account")
     return None if account is None else str(account)
+
+
+def _version(command: Command) -> int | None:
+    version = command.arguments.get("version")
+    return None if version is None else int(version)
+
+
+def _amount(text: str) -> Decimal:
+    """US dollars. Raises ``ConfigError``."""
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount <= 0:
+        raise ConfigError("the size is not an amount; write US dollars, such as 500")
+    return amount
+
+
+def _plain(arguments: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in arguments.items() if value is not None}
 
 
 def _result(said: str | dict[str, Any]) -> dict[str, Any]:

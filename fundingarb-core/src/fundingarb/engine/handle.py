@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from fundingarb.domain.control import OpenLeg
+from fundingarb.domain.control import AuditEntry, Command, CommandKind, OpenLeg, plain
 from fundingarb.domain.events import Alert
 from fundingarb.domain.funding import SettledRate
 from fundingarb.domain.hedge import CloseReason, Hedge
 from fundingarb.domain.market import RateBook
-from fundingarb.domain.opportunity import Refusal
 from fundingarb.engine.bus import Bus, Subscription
+from fundingarb.engine.commands import CommandDesk
+from fundingarb.engine.deeds import Deeds
 from fundingarb.engine.hedge_view import HedgeLook
 from fundingarb.engine.kill import KillSwitch
-from fundingarb.engine.manual import manual_plan
 from fundingarb.engine.market_table import MarketTable
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.money import HedgeMoney
@@ -26,10 +27,10 @@ from fundingarb.engine.reports import Reports, Results
 from fundingarb.engine.settled import SettledRates
 from fundingarb.engine.state import BotState
 from fundingarb.engine.trading import TradingLoop
-from fundingarb.engine.view import TradingSettings, View
+from fundingarb.engine.view import TradingSettings
 from fundingarb.engine.vitals import LagMeter, Physician
 from fundingarb.engine.waiting import waiting_for
-from fundingarb.errors import ConfigError
+from fundingarb.errors import ConfigError, StoreError, VersionConflict
 from fundingarb.ports import AccountStatus, BotStatus, Clock, ExchangeAdapter, Store
 from fundingarb.ports.rows import HedgeAccount, HedgeView, HistoryRow, MarketRows, OrderRow, Summary, Vitals
 
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
     import anyio
 
     from fundingarb.engine.gate import RequestGate
+
+
+log = logging.getLogger("fundingarb.bot")
+
+#: Who commands when nobody is named: the program that runs the bot.
+PROGRAM = "program"
 
 
 class Handle:
@@ -57,6 +64,9 @@ class Handle:
     started_at: datetime
     network: str
     market_data: Mapping[str, ExchangeAdapter]
+    commands: CommandDesk
+    deeds: Deeds
+    new_id: Callable[[], UUID]
 
     @cached_property
     def lag(self) -> LagMeter:
@@ -150,39 +160,80 @@ class Handle:
 
     # commanding
 
-    async def open_hedge(self, symbol: str, long: str, short: str, size_usd: Decimal) -> UUID:
-        """Open by hand: threshold and window are skipped, risk rules are not. Returns the hedge's id."""
-        view = View(self.state, self.markets, self.settings)
-        plan = manual_plan(
-            view, self.state, symbol, long, short, size_usd, self.settings.rules, self.settings.forecast,
-            self.clock.now(),
-        )  # fmt: skip
-        approved = self.loop.judge(plan, plan.at)
-        if isinstance(approved, Refusal):
-            raise ConfigError(
-                f"{symbol}: {approved.gate} refuses: needs {approved.needed}, is {approved.actual}"
-            )
-        return await self.loop.open_approved(approved)
+    async def open_hedge(
+        self,
+        symbol: str,
+        long: str,
+        short: str,
+        size_usd: Decimal,
+        actor: str = PROGRAM,
+        key: str | None = None,
+    ) -> UUID:
+        arguments = {"symbol": symbol, "long": long, "short": short, "size_usd": str(size_usd)}
+        return UUID(str((await self._perform(CommandKind.OPEN, arguments, actor, key))["hedge"]))
 
-    async def close_hedge(self, hedge_id: UUID, reason: CloseReason = CloseReason.MANUAL) -> None:
-        hedge = self.state.hedges.get(hedge_id)
-        if hedge is None or not hedge.live:
-            raise ConfigError(f"hedge {hedge_id} is not open")
-        self.loop.close(hedge_id, reason)
+    async def close_hedge(
+        self,
+        hedge_id: UUID,
+        reason: CloseReason = CloseReason.MANUAL,
+        version: int | None = None,
+        actor: str = PROGRAM,
+        key: str | None = None,
+    ) -> None:
+        arguments = {"hedge": str(hedge_id), "reason": reason.value, "version": version}
+        await self._perform(CommandKind.CLOSE, arguments, actor, key)
 
-    def pause(self) -> None:
-        self.state.paused = True
+    async def set_tolerance(
+        self,
+        hedge_id: UUID,
+        tolerance: str | Decimal,
+        version: int | None = None,
+        actor: str = PROGRAM,
+        key: str | None = None,
+    ) -> int:
+        arguments = {"hedge": str(hedge_id), "tolerance": str(tolerance), "version": version}
+        return int((await self._perform(CommandKind.TOLERANCE, arguments, actor, key))["version"])
 
-    def resume(self) -> None:
-        self.state.paused = False
-        if self._loop is not None:
-            self._loop.wake()
+    async def pause(self, actor: str = PROGRAM, key: str | None = None) -> None:
+        await self._perform(CommandKind.PAUSE, {}, actor, key)
 
-    async def kill(self, actor: str) -> None:
-        await self.kill_switch.latch(actor)
+    async def resume(self, actor: str = PROGRAM, key: str | None = None) -> None:
+        await self._perform(CommandKind.UNPAUSE, {}, actor, key)
 
-    async def release(self, actor: str) -> None:
-        await self.kill_switch.release(actor)
+    async def scan(self, actor: str = PROGRAM, key: str | None = None) -> None:
+        await self._perform(CommandKind.SCAN, {}, actor, key)
+
+    async def refresh(self, actor: str = PROGRAM, key: str | None = None) -> None:
+        await self._perform(CommandKind.REFRESH, {}, actor, key)
+
+    async def kill(self, actor: str, key: str | None = None) -> None:
+        await self.kill_switch.latch(plain(actor))
+        try:
+            await self.store.submit_command(self._command(CommandKind.KILL, {}, actor, key))
+        except StoreError as error:
+            log.warning("the kill is latched and not noted: %s", error)
+
+    async def release(self, actor: str, key: str | None = None) -> None:
+        await self._perform(CommandKind.RELEASE, {}, actor, key)
+
+    async def audit(self, limit: int = 100) -> Sequence[AuditEntry]:
+        return await self.store.audited(limit=limit)
+
+    def _command(
+        self, kind: CommandKind, arguments: Mapping[str, Any], actor: str, key: str | None
+    ) -> Command:
+        made = self.new_id()
+        return Command(made, key or str(made), kind, plain(actor), self.clock.now(), arguments)
+
+    async def _perform(
+        self, kind: CommandKind, arguments: Mapping[str, Any], actor: str, key: str | None
+    ) -> Mapping[str, Any]:
+        """The result of a command once it is done. Raises ``ConfigError`` when it was refused."""
+        done = await self.commands.perform(self._command(kind, arguments, actor, key))
+        result = done.result or {}
+        if not done.ok:
+            raise (VersionConflict if result.get("conflict") else ConfigError)(str(result.get("text", "")))
+        return result
 
     @property
     def killed(self) -> bool:

@@ -287,7 +287,7 @@ class TradingLoop:
 
     # commands
 
-    async def open_approved(self, approved: Approved[HedgePlan]) -> UUID:
+    async def open_approved(self, approved: Approved[HedgePlan], hedge_id: UUID | None = None) -> UUID:
         """Open by hand; the plan has passed the risk rules. Sets the accounts up first, returns the hedge's id.
 
         Setting up takes requests, so the rules are asked again; raises ``ConfigError`` with what is in the way.
@@ -312,24 +312,31 @@ class TradingLoop:
         again = self.judge(plan, self.clock.now())
         if isinstance(again, Refusal):
             raise ConfigError(f"{plan.symbol}: {again.gate} refuses: needs {again.needed}, is {again.actual}")
-        hedge_id = self._open(again, self.clock.now())
-        if hedge_id is None:
+        made = self._open(again, self.clock.now(), hedge_id)
+        if made is None:
             raise ConfigError(f"{plan.symbol} has a live hedge already; close it first")
         self.wake()
-        return hedge_id
+        return made
 
     def close(self, hedge_id: UUID, reason: CloseReason) -> None:
         self._exits.append(Exit(hedge_id, reason))
         self.wake()
 
-    def _open(self, approved: Approved[HedgePlan], now: datetime) -> UUID | None:
+    def scan_now(self) -> None:
+        """Have the strategy look at every symbol with the next tick, which is at once."""
+        self._next_full_scan = 0.0
+        self.wake()
+
+    def _open(
+        self, approved: Approved[HedgePlan], now: datetime, hedge_id: UUID | None = None
+    ) -> UUID | None:
         plan = approved.value
         if any(hedge.symbol == plan.symbol for hedge in self.state.live()):
             return None
         guard = plan.settlement - self.settings.settlement_guard
         deadline = now + self.settings.fill_timeout
         intent = Intent(
-            id=self.new_id(),
+            id=hedge_id or self.new_id(),
             instance=self.settings.instance,
             symbol=plan.symbol,
             mode=Mode.OPENING,

@@ -180,7 +180,7 @@ class Panel:
     async def attending(self, say: Say) -> AsyncIterator[None]:
         """Be the bot, only looking after what is open, until the block is left."""
         async with open_bot(self.config, self.around, self.plugins, Extras(caretaker=say)) as bot:
-            bot.pause()
+            bot.state.paused = True
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(bot.run)
                 yield

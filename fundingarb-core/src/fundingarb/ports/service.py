@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
-from fundingarb.domain.control import OpenLeg
+from fundingarb.domain.control import AuditEntry, OpenLeg
 from fundingarb.domain.events import Alert, Event
 from fundingarb.domain.funding import SettledRate
 from fundingarb.domain.hedge import CloseReason, Hedge
@@ -125,24 +125,67 @@ class BotHandle(Protocol):
         """The newest alerts. Raises ``StoreError``."""
         ...
 
-    async def open_hedge(self, symbol: str, long: str, short: str, size_usd: Decimal) -> UUID:
-        """Open by hand between two accounts; raises ``ConfigError`` with the refusal when a risk rule says no."""
+    # Commands are stored before they are done and audited with their result. ``actor`` names who asks. The first with a
+    # ``key`` is done, once; whoever repeats the key, also after a restart, gets its result. Each raises ``ConfigError``
+    # with what is in the way, and ``StoreError`` when it cannot be stored: then repeat it with its key.
+
+    async def open_hedge(
+        self, symbol: str, long: str, short: str, size_usd: Decimal, actor: str = ..., key: str | None = None
+    ) -> UUID:
+        """Open by hand between two accounts, unless a risk rule says no; the hedge's id once it is stored."""
         ...
 
-    async def close_hedge(self, hedge_id: UUID, reason: CloseReason = CloseReason.MANUAL) -> None: ...
-
-    def pause(self) -> None:
-        """Entries off; open hedges are looked after as before."""
+    async def close_hedge(
+        self,
+        hedge_id: UUID,
+        reason: CloseReason = CloseReason.MANUAL,
+        version: int | None = None,
+        actor: str = ...,
+        key: str | None = None,
+    ) -> None:
+        """Have a hedge closed, also while the database does not answer. ``VersionConflict`` when it is not at
+        ``version`` any more."""
         ...
 
-    def resume(self) -> None: ...
-
-    async def kill(self, actor: str) -> None:
-        """Latch the kill switch: entries off, everything on every account cancelled and closed, until released."""
+    async def set_tolerance(
+        self,
+        hedge_id: UUID,
+        tolerance: str | Decimal,
+        version: int | None = None,
+        actor: str = ...,
+        key: str | None = None,
+    ) -> int:
+        """Keep a hedge down to another 8-hour spread, a fraction or the name of a preset; the new version."""
         ...
 
-    async def release(self, actor: str) -> None:
+    async def pause(self, actor: str = ..., key: str | None = None) -> None:
+        """Entries off, also after a restart; open hedges are looked after as before."""
+        ...
+
+    async def resume(self, actor: str = ..., key: str | None = None) -> None:
+        """Entries on again."""
+        ...
+
+    async def scan(self, actor: str = ..., key: str | None = None) -> None:
+        """Have the strategy look at every symbol now."""
+        ...
+
+    async def refresh(self, actor: str = ..., key: str | None = None) -> None:
+        """Have every account read again soon."""
+        ...
+
+    async def kill(self, actor: str, key: str | None = None) -> None:
+        """Latch the kill switch: entries off, everything on every account cancelled and closed, until released.
+
+        Returns when it is latched; its result is audited when everything is flat."""
+        ...
+
+    async def release(self, actor: str, key: str | None = None) -> None:
         """Release the kill switch; raises ``ConfigError`` while something is not flat, naming it."""
+        ...
+
+    async def audit(self, limit: int = 100) -> Sequence[AuditEntry]:
+        """Who did what, the newest first. Raises ``StoreError``."""
         ...
 
     @property

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 from uuid import UUID
 
-from fundingarb.domain.control import Accepted, Command, ControlState, FlattenOrder
+from fundingarb.domain.control import Accepted, AuditEntry, Command, ControlState, FlattenOrder
 from fundingarb.domain.events import Alert, Delivery
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Intent, OrderRecord
@@ -172,7 +172,19 @@ class Store(Protocol):
         ...
 
     async def report_command(self, command: Command) -> None:
-        """Store how far ``command`` is, or its result once it is done."""
+        """Store how far ``command`` is, or its result, together with its audit entry, once it is done."""
+        ...
+
+    async def command(self, key: str) -> Command:
+        """The command that was stored under ``key``. There has to be one."""
+        ...
+
+    async def audit(self, entry: AuditEntry) -> None:
+        """Note who did what. A command is noted together with its result; this is for everything else."""
+        ...
+
+    async def audited(self, *, limit: int = 100) -> Sequence[AuditEntry]:
+        """Newest first."""
         ...
 
     async def save_config(self, document: Mapping[str, Any], at: datetime) -> int:

@@ -11,7 +11,7 @@ from uuid import UUID
 import anyio
 import anyio.abc
 
-from fundingarb.domain.hedge import CloseReason, Hedge, LegState
+from fundingarb.domain.hedge import Hedge, LegState
 from fundingarb.errors import ConfigError, StoreError
 from fundingarb.localnet.faults import IMMEDIATE, Fault, FaultKind
 from fundingarb.localnet.truth.types import OrderRequest, OrderType, Refused, Side, TimeInForce
@@ -205,7 +205,7 @@ class Harm:
         bot = self.world.bot
         if bot is not None and self.world.up and hedge is not None and bot.ready.is_set():
             try:
-                await bot.close_hedge(hedge.id, CloseReason.MANUAL)
+                bot.deeds.close(hedge.id)
             except ConfigError:  # it is over already
                 return
 

@@ -15,7 +15,7 @@ import anyio
 
 from fundingarb.builtin.risk import MarginAvailable
 from fundingarb.domain.decide import ExecutionPolicy
-from fundingarb.domain.hedge import CloseReason, Hedge
+from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.opportunity import EntryRules
 from fundingarb.domain.pnl import hedge_pnl
 from fundingarb.engine.view import TradingSettings
@@ -210,10 +210,10 @@ async def _reckon(world: World, schedule: Schedule) -> None:
     settled = await world.until(world.settled, CALM)
     bot = world.bot
     if schedule.close_at_end and bot is not None:
-        bot.pause()
+        bot.deeds.entries(False)
         for hedge in list(bot.live_hedges()):
             try:
-                await bot.close_hedge(hedge.id, CloseReason.MANUAL)
+                bot.deeds.close(hedge.id)
             except ConfigError:
                 continue
         settled &= await world.until(

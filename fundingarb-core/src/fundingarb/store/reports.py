@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Select, and_, or_, select
 
+from fundingarb.domain.control import AuditEntry
 from fundingarb.domain.hedge import Hedge, Mode, OrderRecord
 from fundingarb.ports import HedgeBooks
 from fundingarb.store import reading, rows, tables
@@ -59,6 +60,14 @@ def with_books(connection: Connection, hedges: Sequence[Hedge]) -> list[HedgeBoo
             for row in reading.fetch(connection, query):
                 into.setdefault(row["position_id"], []).append(made(row))
     return [HedgeBooks(hedge, *(tuple(kind.get(hedge.id, ())) for kind in found)) for hedge in hedges]  # type: ignore[arg-type]
+
+
+def audited(connection: Connection, instance: str | None, limit: int) -> list[AuditEntry]:
+    """Newest first."""
+    table = tables.audit
+    query = select(table).where(reading.of_instance(table, instance))
+    query = query.order_by(table.c.at.desc(), table.c.id).limit(limit)
+    return [rows.audit_entry(row) for row in reading.fetch(connection, query)]
 
 
 def newest_orders(

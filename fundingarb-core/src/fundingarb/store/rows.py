@@ -9,7 +9,15 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid5
 
-from fundingarb.domain.control import Accepted, Command, CommandKind, FlattenOrder, Subject
+from fundingarb.domain.control import (
+    Accepted,
+    AuditEntry,
+    Command,
+    CommandKind,
+    FlattenOrder,
+    Subject,
+    plain,
+)
 from fundingarb.domain.events import Alert, Delivery, Severity
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import CloseReason, Hedge, Intent, LegPlan, Mode, OrderRecord
@@ -487,6 +495,31 @@ def command(row: Row) -> Command:
         done_at=row["done_at"],
         result=row["result"],
     )
+
+
+def audit_row(entry: AuditEntry, instance: str, made_by: UUID | None = None) -> dict[str, Any]:
+    """A row of ``audit``; ``made_by`` is the command it is of. What is written twice is one row."""
+    what = (
+        (str(made_by),)
+        if made_by
+        else (entry.at.isoformat(), entry.actor, repr(entry.arguments), entry.result)
+    )
+    return {
+        "id": key("audit", instance, entry.command, *what),
+        "instance": instance,
+        "at": entry.at,
+        "actor": plain(entry.actor),
+        "command": entry.command,
+        "arguments": dict(entry.arguments),
+        "ok": entry.ok,
+        "result": plain(entry.result, 1000),
+    }
+
+
+def audit_entry(row: Row) -> AuditEntry:
+    """The entry of a row of ``audit``."""
+    fields = ("at", "actor", "command", "arguments", "ok", "result")
+    return AuditEntry(**{name: row[name] for name in fields})
 
 
 def flatten_row(order: FlattenOrder, instance: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from fundingarb.domain.control import Command, CommandKind
+from fundingarb.domain.control import AuditEntry, Command, CommandKind
 from fundingarb.ports import Batch, Checkpoint, Clock, Committed
 from fundingarb.store import reading, rows, schema
 from fundingarb.store.database import (
@@ -144,7 +144,7 @@ class Session:
         return bool(cursor.rowcount == 1)
 
     def report_command(self, command: Command) -> None:
-        """Store how far a command is, or (``done_at``) its result; a result is never replaced."""
+        """Store how far a command is, or (``done_at``) its result; a result is never replaced, and audited with it."""
         link = self._connect()
         row = {
             "command": command.id,
@@ -152,7 +152,20 @@ class Session:
             "done_at": command.done_at,
             "result": None if command.result is None else dict(command.result),
         }
-        self._transaction(link, lambda: link.driver.execute(link.statements.report, row))
+
+        def work() -> None:
+            link.driver.execute(link.statements.report, row)
+            if command.done_at is not None:
+                entry = rows.audit_row(command.entry, self.instance or "", command.id)
+                link.driver.execute(link.statements.audit, entry)
+
+        self._transaction(link, work)
+
+    def audit(self, entry: AuditEntry) -> None:
+        """Note who did what."""
+        link = self._connect()
+        row = rows.audit_row(entry, self.instance or "")
+        self._transaction(link, lambda: link.driver.execute(link.statements.audit, row))
 
     def localnet_run(self, run: str, at: datetime) -> str:
         """The localnet run that this database belongs to: ``run`` from now on, unless it has hedges of another."""

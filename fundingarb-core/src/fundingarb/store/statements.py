@@ -255,6 +255,9 @@ class Statements:
             names(commands),
         )
         mine = commands.c.id == bindparam("command", type_=commands.c.id.type)
+        self.audit = Statement(
+            insert(tables.audit).on_conflict_do_nothing(index_elements=["id"]), dialect, names(tables.audit)
+        )
         self.take = Statement(
             update(commands)
             .where(mine, commands.c.taken_at.is_(None))

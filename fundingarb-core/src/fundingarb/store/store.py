@@ -13,7 +13,7 @@ from uuid import UUID
 
 import anyio
 
-from fundingarb.domain.control import Command, ControlState, Latch
+from fundingarb.domain.control import AuditEntry, Command, ControlState, Latch
 from fundingarb.domain.events import Alert, Delivery
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, OrderRecord
@@ -74,7 +74,6 @@ class SqlStore:
         await self._writer.run(lambda session: session.report_command(command))
 
     async def command(self, key: str) -> Command:
-        """The command that was stored under ``key``. There has to be one."""
         return await self._reader.read(partial(reading.command_of_key, instance=self.instance, key=key))
 
     async def leases(self) -> Sequence[LeaseRow]:
@@ -127,6 +126,12 @@ class SqlStore:
 
     async def alerts(self, *, limit: int = 100) -> Sequence[Alert]:
         return await self._reader.read(partial(reading.alerts, limit=limit))
+
+    async def audit(self, entry: AuditEntry) -> None:
+        await self._writer.run(lambda session: session.audit(entry))
+
+    async def audited(self, *, limit: int = 100) -> Sequence[AuditEntry]:
+        return await self._reader.read(partial(reports.audited, instance=self.instance, limit=limit))
 
     async def closed(self, *, after: UUID | None = None, limit: int = 100) -> Sequence[HedgeBooks]:
         return await self._reader.read(
@@ -216,6 +221,9 @@ class InlineStore:
     async def report_command(self, command: Command) -> None:
         self._session.report_command(command)
 
+    async def command(self, key: str) -> Command:
+        return self._session.read(partial(reading.command_of_key, instance=self.instance, key=key))
+
     async def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
         return self._session.save_config(document, at)
 
@@ -250,6 +258,12 @@ class InlineStore:
 
     async def alerts(self, *, limit: int = 100) -> Sequence[Alert]:
         return self._session.read(partial(reading.alerts, limit=limit))
+
+    async def audit(self, entry: AuditEntry) -> None:
+        self._session.audit(entry)
+
+    async def audited(self, *, limit: int = 100) -> Sequence[AuditEntry]:
+        return self._session.read(partial(reports.audited, instance=self.instance, limit=limit))
 
     async def closed(self, *, after: UUID | None = None, limit: int = 100) -> Sequence[HedgeBooks]:
         return self._session.read(partial(reports.closed, instance=self.instance, after=after, limit=limit))

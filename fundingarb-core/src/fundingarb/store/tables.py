@@ -310,6 +310,21 @@ commands = Table(
 )
 """What people asked of the bot. The only table that other processes write while a bot runs, besides the kill latch."""
 
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Uuid(), primary_key=True),
+    Column("instance", String(8), nullable=False),
+    Column("at", Instant(), nullable=False),
+    Column("actor", Words(), nullable=False),
+    Column("command", String(NAME), nullable=False),
+    Column("arguments", document(), nullable=False),
+    Column("ok", Boolean, nullable=False),
+    Column("result", Words(), nullable=False),
+    Index("ix_audit_instance_at", "instance", "at"),
+)
+"""Who did what when, with the result. Triggers refuse to change or delete a row."""
+
 flatten_orders = Table(
     "flatten_orders",
     metadata,

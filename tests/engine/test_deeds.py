@@ -1,0 +1,230 @@
+"""Commands of services: stored first, done once per key also over a restart, refused when stale, audited."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import anyio
+import pytest
+from tests.domain.make import D, plan
+from tests.engine.rig import Floor, Proposing
+
+from fundingarb.domain.control import Command, plain
+from fundingarb.domain.hedge import CloseReason, Mode
+from fundingarb.engine.deeds import tolerance_of
+from fundingarb.errors import ConfigError, StoreError, VersionConflict
+from fundingarb.simulation.virtual import START
+
+pytestmark = pytest.mark.anyio
+T = START + timedelta(minutes=22)
+ME = "dashboard:7"
+
+
+def floor(*, proposing: bool = False, **settings: Any) -> Floor:
+    made = Floor(Proposing([plan(at=START, settlement=T)] if proposing else []), **settings)
+    made.prices()
+    made.rates("-0.001", "0.004", T)
+    return made
+
+
+async def ready(made: Floor) -> None:
+    await made.until(
+        lambda: all(a.fees and a.balance and not a.halted for a in made.bot.state.accounts.values())
+    )
+
+
+async def held(made: Floor) -> None:
+    await made.until(lambda: made.sent(made.alpha) and made.alpha.ledger.orders)
+    made.alpha.fill_order(made.sent(made.alpha)[0].client_id)
+    await made.until(lambda: made.mode() is Mode.HOLDING and made.hedge.complete_fills)
+
+
+# idempotency
+
+
+async def test_a_key_opens_one_hedge_however_often_it_is_used() -> None:
+    made = floor()
+    opened: list[UUID] = []
+
+    async def click(key: str) -> None:
+        opened.append(await made.bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, key))
+
+    async with made.running() as bot:
+        await ready(made)
+        async with anyio.create_task_group() as clicks:
+            for _ in range(5):
+                clicks.start_soon(click, "one")
+        await click("one")
+        assert len(set(opened)) == 1
+        assert list(bot.state.hedges) == opened[:1]
+        assert opened[0] in made.store.intents, "stored when it is answered"
+        with pytest.raises(ConfigError, match="one-per-symbol"):
+            await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, "two")
+        with pytest.raises(ConfigError, match="one-per-symbol"):
+            await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, "two")
+        with pytest.raises(ConfigError, match="used for another command"):
+            await bot.open_hedge("BTC-USDT", "alpha", "beta", D(2000), ME, "one")
+    async with made.running() as bot:
+        assert await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, "one") == opened[0]
+        assert len(bot.state.hedges) == 1
+
+
+async def test_a_crash_in_the_middle_of_a_command_is_answered_by_what_is_stored() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await ready(made)
+        hedge_id = await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, "kept")
+        kept = made.store.commands["kept"]
+    # the result was not written, and of another command nothing but that it was taken
+    made.store.commands["kept"] = Command(
+        kept.id, "kept", kept.kind, ME, kept.created_at, kept.arguments, taken_at=kept.taken_at
+    )
+    lost = Command(UUID(int=99), "lost", kept.kind, ME, kept.created_at, kept.arguments, made.clock.now())
+    made.store.commands["lost"] = lost
+    async with made.running() as bot:
+        assert await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, "kept") == hedge_id
+        with pytest.raises(ConfigError, match="the bot ended while it was at it"):
+            await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, "lost")
+
+
+async def test_whoever_asked_may_go_away() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await ready(made)
+        with anyio.move_on_after(0.001):
+            await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, "gone")
+        await made.until(lambda: made.store.commands["gone"].done_at)
+        assert await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, "gone") in bot.state.hedges
+
+
+# compare and set
+
+
+async def test_a_command_about_an_older_version_is_refused() -> None:
+    made = floor(proposing=True)
+    async with made.running() as bot:
+        await held(made)
+        hedge = made.hedge
+        version = await bot.set_tolerance(hedge.id, "aggressive", hedge.intent.version, ME)
+        assert version == hedge.intent.version + 1
+        assert made.store.intents[hedge.id].tolerance == D("-0.0005")
+        for command in (
+            lambda: bot.set_tolerance(hedge.id, "0.0001", hedge.intent.version, ME),
+            lambda: bot.close_hedge(hedge.id, version=hedge.intent.version, actor=ME),
+        ):
+            with pytest.raises(VersionConflict, match=f"version {version}, not {hedge.intent.version}"):
+                await command()  # type: ignore[operator]
+        assert made.hedge.intent.tolerance == D("-0.0005")
+        assert made.mode() is Mode.HOLDING
+        await bot.close_hedge(hedge.id, version=version, actor=ME)
+        await made.until(lambda: made.mode() is Mode.DONE)
+        assert made.hedge.intent.close_reason is CloseReason.MANUAL
+        with pytest.raises(ConfigError, match="no open hedge"):
+            await bot.set_tolerance(hedge.id, "moderate", None, ME)
+
+
+async def test_a_new_tolerance_shows_at_once() -> None:
+    made = floor(proposing=True)
+    async with made.running() as bot:
+        await held(made)
+        await bot.set_tolerance(made.hedge.id, "0.01", None, ME)
+        view = await bot.hedge_view(made.hedge)
+        assert (view.tolerance, view.preset) == (D("0.01"), None)
+        assert view.exits[0].needed == "8-hour spread below 0.01"
+
+
+@pytest.mark.parametrize("value", ["", "NaN", "Infinity", "0.2", "-0.2", "bold"])
+def test_what_is_no_tolerance(value: str) -> None:
+    with pytest.raises(ConfigError, match="write one of them"):
+        tolerance_of(value)
+
+
+# the others
+
+
+async def test_every_command_is_audited_with_who_what_and_what_came_of_it() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await ready(made)
+        await bot.pause(ME)
+        with pytest.raises(ConfigError):
+            await bot.open_hedge("BTC-USDT", "alpha", "nobody", D(1000), ME)
+        await bot.resume(ME)
+        await bot.scan(ME)
+        await bot.refresh("evil\r\nadmin: \x1b[2J")
+        await bot.kill(ME)
+        await made.until(lambda: bot.flattened)
+        await made.until(lambda: made.store.noted[-1].command == "KILL")
+        await bot.release(ME)
+        noted = [(one.command, one.ok) for one in await bot.audit()]
+        assert noted == [
+            ("RELEASE", True),
+            ("KILL", True),
+            ("REFRESH", True),
+            ("SCAN", True),
+            ("UNPAUSE", True),
+            ("OPEN", False),
+            ("PAUSE", True),
+        ]
+        by_command = {one.command: one for one in made.store.noted}
+        assert by_command["OPEN"].arguments["short"] == "nobody"
+        assert "nobody is not configured" in by_command["OPEN"].result
+        assert by_command["REFRESH"].actor == r"evil\r\nadmin: \x1b[2J"
+        assert by_command["KILL"].actor == ME
+
+
+async def test_a_scan_is_at_once() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await anyio.sleep(0.3)
+        asked = made.strategy.asked  # type: ignore[attr-defined]
+        await bot.scan(ME)
+        await anyio.sleep(0.01)
+        assert made.strategy.asked == asked + 1  # type: ignore[attr-defined]
+
+
+async def test_a_refresh_reads_every_account() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await ready(made)
+        await anyio.sleep(1.1)
+        made.alpha.calls.clear()
+        await bot.refresh(ME)
+        await anyio.sleep(0.2)
+        names = {name for name, _ in made.alpha.calls}
+        assert {"get_fills", "get_funding_payments", "get_balance"} <= names
+
+
+async def test_without_a_database_what_reduces_is_done_and_what_adds_is_not() -> None:
+    made = floor(proposing=True)
+    async with made.running() as bot:
+        await held(made)
+        made.store.failing = "disk full"
+        with pytest.raises(StoreError, match="disk full"):
+            await bot.set_tolerance(made.hedge.id, "moderate", None, ME)
+        with pytest.raises(StoreError, match="disk full"):
+            await bot.resume(ME)
+        await bot.close_hedge(made.hedge.id, actor=ME)
+        await made.until(lambda: made.position == (0, 0))
+        assert made.store.noted == []
+        made.store.failing = None
+        await made.until(lambda: made.store.noted)
+        assert [(one.command, one.actor, one.ok) for one in made.store.noted] == [("CLOSE", ME, True)]
+
+
+async def test_a_kill_is_latched_before_it_is_noted() -> None:
+    made = floor()
+    async with made.running() as bot:
+        made.store.failing = "disk full"
+        await bot.kill(ME)
+        assert bot.killed
+        made.store.failing = None
+        await made.until(lambda: made.store.killed)
+
+
+def test_text_of_others_is_one_plain_line() -> None:
+    assert plain("a\nb\x1b[31m\u202e") == r"a\nb\x1b[31m\u202e"
+    assert plain("é€") == "é€"
+    assert len(plain("x" * 1000)) == 200
