@@ -115,7 +115,7 @@ async def test_a_command_about_an_older_version_is_refused() -> None:
             lambda: bot.close_hedge(hedge.id, version=hedge.intent.version, actor=ME),
         ):
             with pytest.raises(VersionConflict, match=f"version {version}, not {hedge.intent.version}"):
-                await command()  # type: ignore[operator]
+                await command()
         assert made.hedge.intent.tolerance == D("-0.0005")
         assert made.mode() is Mode.HOLDING
         await bot.close_hedge(hedge.id, version=version, actor=ME)

@@ -62,22 +62,16 @@ def install(app: Quart, site: Site) -> None:
     @validate_request(Plain)
     async def start(data: Plain) -> Response:
         """Automation on: the bot opens hedges by itself."""
-
-        async def command(bot: BotHandle) -> None:
-            bot.resume()
-
-        return await carry_out(command)
+        actor = session_of().actor
+        return await carry_out(lambda bot: bot.resume(actor))
 
     @app.post("/api/engine/stop")
     @document_response(Done)
     @validate_request(Plain)
     async def stop(data: Plain) -> Response:
         """Automation off: no new hedges; open ones are looked after."""
-
-        async def command(bot: BotHandle) -> None:
-            bot.pause()
-
-        return await carry_out(command)
+        actor = session_of().actor
+        return await carry_out(lambda bot: bot.pause(actor))
 
     @app.post("/api/engine/kill")
     @document_response(Done)
