@@ -16,6 +16,7 @@ from fundingarb.domain.funding import SettledRate
 from fundingarb.domain.hedge import CloseReason, Hedge
 from fundingarb.domain.market import RateBook
 from fundingarb.engine.bus import Bus, Subscription
+from fundingarb.engine.calculator import Calculator
 from fundingarb.engine.commands import CommandDesk
 from fundingarb.engine.deeds import Deeds
 from fundingarb.engine.hedge_view import HedgeLook
@@ -32,7 +33,17 @@ from fundingarb.engine.vitals import LagMeter, Physician
 from fundingarb.engine.waiting import waiting_for
 from fundingarb.errors import ConfigError, StoreError, VersionConflict
 from fundingarb.ports import AccountStatus, BotStatus, Clock, ExchangeAdapter, Store
-from fundingarb.ports.rows import HedgeAccount, HedgeView, HistoryRow, MarketRows, OrderRow, Summary, Vitals
+from fundingarb.ports.rows import (
+    Calculation,
+    HedgeAccount,
+    HedgeView,
+    HistoryRow,
+    MarketRows,
+    Opportunities,
+    OrderRow,
+    Summary,
+    Vitals,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -157,6 +168,16 @@ class Handle:
 
     async def alerts(self, limit: int = 100) -> Sequence[Alert]:
         return await self.store.alerts(limit=limit)
+
+    def opportunities(self) -> Opportunities:
+        return self._calculator.opportunities(self.clock.now())
+
+    def calculate(self, symbol: str, long: str, short: str, size_usd: Decimal) -> Calculation:
+        return self._calculator.calculate(symbol, long, short, size_usd, self.clock.now())
+
+    @property
+    def _calculator(self) -> Calculator:
+        return Calculator(self.state, self.markets, self.loop, self.settings)
 
     # commanding
 

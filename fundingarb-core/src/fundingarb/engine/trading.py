@@ -71,6 +71,8 @@ class TradingLoop:
     new_id: Callable[[], UUID]
     period: float = 0.5
     last_scan: datetime | None = None
+    proposals: Proposals = field(default_factory=Proposals)
+    proposed_at: datetime | None = None
     store_error: str | None = None
     books_error: str | None = None
     strategy_error: str | None = None
@@ -145,13 +147,16 @@ class TradingLoop:
     def _scan(self, now: datetime) -> None:
         """Ask the strategy about what changed (and, twice a second, about everything): entries, exits, refusals."""
         symbols: Collection[str] = self.markets.book.take_changed()
+        everything = False
         if self.clock.monotonic() >= self._next_full_scan:
             self._next_full_scan = self.clock.monotonic() + min(0.5, 30 / self.clock.speed)
-            symbols = self.markets.book.symbols
+            symbols, everything = self.markets.book.symbols, True
             self.state.forget(now)
         if symbols:
             self.last_scan = now
-            self._evaluate(symbols, now)
+            proposals = self._evaluate(symbols, now)
+            if everything:
+                self.proposals, self.proposed_at = proposals, now
         for wanted in self._exits:
             hedge = self.state.hedges.get(wanted.hedge_id)
             if hedge is None or not hedge.live:
@@ -161,7 +166,7 @@ class TradingLoop:
                 self._edit(hedge, mode=Mode.CLOSING, close_reason=wanted.reason)
         self._exits.clear()
 
-    def _evaluate(self, symbols: Collection[str], now: datetime) -> None:
+    def _evaluate(self, symbols: Collection[str], now: datetime) -> Proposals:
         """Ask the strategy. One that raises proposes nothing; what is open is looked after as before."""
         try:
             proposals = self.strategy.evaluate(View(self.state, self.markets, self.settings), symbols, now)
@@ -171,9 +176,10 @@ class TradingLoop:
                 log.exception("the strategy failed")
                 self.announcer.strategy_failed(reason, now)
             self.strategy_error = reason
-            return
+            return Proposals()
         self.strategy_error = None
         self._take(proposals, now)
+        return proposals
 
     def _take(self, proposals: Proposals, now: datetime) -> None:
         for refusal in proposals.refusals:

@@ -15,7 +15,7 @@ from uuid import UUID
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import CloseReason, OrderRecord, Status
 from fundingarb.domain.instrument import Side
-from fundingarb.domain.opportunity import Payment
+from fundingarb.domain.opportunity import Payment, Refusal, Valuation
 from fundingarb.domain.order import Fill
 from fundingarb.domain.settlement import Settlement
 
@@ -336,3 +336,46 @@ class HedgeAccount:
     payments: tuple[FundingPayment, ...]
     settlements: tuple[Settlement, ...]
     held_longer: HeldLonger | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpportunityRow:
+    """A candidate of the last scan. ``gate`` refused it, with what it ``needed`` and what was there (``actual``), in
+    the gate's own unit; None for one that may be taken now. ``net`` and ``size_usd`` are None where not valued."""
+
+    symbol: str
+    long_exchange: str
+    short_exchange: str
+    spread_8h: Decimal | None
+    net: Decimal | None
+    size_usd: Decimal | None
+    gate: str | None
+    needed: str | None
+    actual: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opportunities:
+    """What the strategy saw when it last looked at every symbol (``scanned_at``), best first."""
+
+    scanned_at: datetime | None
+    rows: tuple[OpportunityRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeeLine:
+    """One of a hedge's four fees: ``fraction`` of the notional at the account's real tier, ``amount`` USD (paid)."""
+
+    side: Side
+    entry: bool
+    fraction: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Calculation:
+    """A hedge in numbers, whether or not it may be opened; ``refusals`` are what speaks against opening it now."""
+
+    valuation: Valuation
+    fees: tuple[FeeLine, ...]
+    refusals: tuple[Refusal, ...]

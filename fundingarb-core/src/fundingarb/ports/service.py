@@ -17,7 +17,17 @@ from fundingarb.domain.hedge import CloseReason, Hedge
 from fundingarb.domain.market import RateBook
 from fundingarb.domain.order import Balance
 from fundingarb.ports.context import Clock
-from fundingarb.ports.rows import HedgeAccount, HedgeView, HistoryRow, MarketRows, OrderRow, Summary, Vitals
+from fundingarb.ports.rows import (
+    Calculation,
+    HedgeAccount,
+    HedgeView,
+    HistoryRow,
+    MarketRows,
+    Opportunities,
+    OrderRow,
+    Summary,
+    Vitals,
+)
 from fundingarb.ports.store import Store
 
 
@@ -97,6 +107,16 @@ class BotHandle(Protocol):
         ...
 
     def vitals(self) -> Vitals: ...
+
+    def opportunities(self) -> Opportunities:
+        """The candidates of the last full scan, best first, those that were refused with the reason."""
+        ...
+
+    def calculate(self, symbol: str, long: str, short: str, size_usd: Decimal) -> Calculation:
+        """A hedge between two accounts, or the first accounts of two exchanges, in numbers and without any gate.
+
+        Raises ``ConfigError`` with what is not known yet."""
+        ...
 
     async def summary(self) -> Summary:
         """What all hedges have brought. Raises ``StoreError``."""
