@@ -1,0 +1,110 @@
+// Everything a person can have the bot do, each asked for once, confirmed where money moves, and reported.
+
+import { newKey, post } from "./api.js";
+import { confirm } from "./dialogs.js";
+import { gain, pct, usd } from "./format.js";
+import { h } from "./dom.js";
+import { showKill } from "./kill.js";
+import { state, touch } from "./store.js";
+import { toast } from "./toasts.js";
+
+const where = (id) => encodeURIComponent(id);
+
+/** A command without a question: says what happened, or what went wrong. */
+async function tell(path, body, done) {
+  try {
+    const answer = await post(path, body);
+    toast(done, "good");
+    return answer;
+  } catch (error) {
+    toast(error.message, "bad");
+    return null;
+  }
+}
+
+export const start = () => tell("/api/engine/start", {}, "Automation is on: the bot opens hedges by itself.");
+export const stop = () => tell("/api/engine/stop", {}, "Automation is off: no new hedges; open ones are looked after.");
+export const scan = () => tell("/api/engine/scan", {}, "Scan done.").then(() => touch("scanned"));
+
+/** Reads the accounts again, and every panel with them. */
+export const refresh = () => tell("/api/engine/refresh", {}, "Accounts read again.").then(() => touch("refresh"));
+
+/** Asks, then opens a hedge of `size_usd` by hand. Resolves with the answer, undefined when called off. */
+export async function openPosition({ pair, long, short, size_usd, spread = null, net = null }) {
+  const key = newKey();
+  const done = await confirm({
+    title: `Open ${pair}`,
+    text: state.status?.simulation ? "On the simulated exchanges." : "With real money, on the exchanges named below.",
+    rows: [
+      ["Long", long],
+      ["Short", short],
+      ["Size per leg", `${usd(size_usd)} USD`],
+      ...(spread === null ? [] : [["Spread now, 8 h", pct(spread)]]),
+      ...(net === null ? [] : [["Expected net", `${gain(net)} USD`]]),
+    ],
+    action: "Open position",
+    run: () => post("/api/positions/open", { pair, long, short, size_usd: String(size_usd) }, key),
+  });
+  if (done) toast(`Opening ${pair}: long ${long}, short ${short}, ${usd(size_usd)} USD.`, "good");
+  return done;
+}
+
+/** Asks, then closes a position. */
+export async function closePosition(position) {
+  const key = newKey();
+  const legs = position.legs.map((leg) => [leg.side.toLowerCase(), `${leg.exchange} (${leg.account})`]);
+  const done = await confirm({
+    title: `Close ${position.pair} (${state.numbers.get(position.position_id) ?? "?"})`,
+    text: "Both legs are closed at once, at prices the market gives.",
+    rows: [
+      ...legs,
+      ["Size per leg", `${usd(position.size_usd)} USD`],
+      ["Net so far", `${gain(position.net)} USD`],
+    ],
+    action: "Close position",
+    danger: true,
+    run: () => post(`/api/positions/${where(position.position_id)}/close`, { version: position.version }, key),
+  });
+  if (done) toast(`Closing ${position.pair}.`, "good");
+  return done;
+}
+
+/** Sets the lowest spread a position tolerates: a preset's name or a fraction. */
+export function setTolerance(position, wanted) {
+  const body = /^[a-z]+$/.test(wanted) ? { preset: wanted } : { value: wanted };
+  return tell(
+    `/api/positions/${where(position.position_id)}/tolerance`,
+    { ...body, version: position.version },
+    `${position.pair}: tolerance is ${wanted} now.`,
+  );
+}
+
+/** Asks for the word KILL, latches the kill switch, then shows every leg until all are flat. */
+export async function kill() {
+  if (state.status?.kill?.latched) return showKill({ release });
+  const key = newKey();
+  const done = await confirm({
+    title: "Kill switch",
+    text: "Cancels every order and closes every position on every account at market prices, and halts automation until somebody releases it.",
+    rows: [["Open positions", String(state.positions.size)]],
+    action: "Kill",
+    danger: true,
+    typed: "KILL",
+    run: () => post("/api/engine/kill", { confirm: "KILL" }, key),
+  });
+  return done ? showKill({ release }) : undefined;
+}
+
+/** Asks, then releases the kill switch. */
+export async function release() {
+  const word = h("input", { type: "password", autocomplete: "off", id: "release-password" });
+  const done = await confirm({
+    title: "Release the kill switch",
+    text: "Automation may open hedges again. On live accounts the master password is needed.",
+    extra: h("div", { class: "field" }, h("label", { for: word.id }, "Master password (live only)"), word),
+    action: "Release",
+    danger: true,
+    run: () => post("/api/engine/resume", word.value ? { master_password: word.value } : {}),
+  });
+  if (done) toast("The kill switch is released.", "good");
+}

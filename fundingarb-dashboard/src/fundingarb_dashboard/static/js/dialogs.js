@@ -1,0 +1,81 @@
+// Modal dialogs on the browser's own <dialog>: it keeps the focus inside and closes on Escape.
+
+import { fill, h, uid } from "./dom.js";
+
+/** Opens a dialog; `build(close)` returns its content. Resolves with what `close` was given, undefined for Escape. */
+export function modal(title, build, { kind = "" } = {}) {
+  return new Promise((resolve) => {
+    const heading = uid("dialog");
+    const dialog = h("dialog", { class: `dialog ${kind}`, "aria-labelledby": heading });
+    const content = h("div", { class: "dialog-body" });
+    dialog.append(h("h2", { id: heading }, title), content);
+    let result;
+    const close = (value) => {
+      result = value;
+      dialog.close();
+    };
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(result);
+    });
+    fill(content, build(close));
+    document.body.append(dialog);
+    dialog.showModal();
+    (dialog.querySelector("[autofocus]") ?? dialog.querySelector("button"))?.focus();
+  });
+}
+
+/** A list of facts: [[name, value, tone?]]. */
+export const facts = (rows) =>
+  h(
+    "dl",
+    { class: "facts" },
+    rows.map(([name, value, tone]) => h("div", {}, h("dt", {}, name), h("dd", { class: tone ?? null }, value))),
+  );
+
+/**
+ * Asks before something is done. `run()` does it while the dialog waits; its failure is shown there and may be tried
+ * again. `typed` is a word that has to be typed first. Resolves with what `run` returned, undefined when called off.
+ */
+export function confirm({ title, text, rows = [], action, danger = false, typed = null, extra = null, run }) {
+  return modal(
+    title,
+    (close) => {
+      const wrong = h("p", { class: "dialog-error", role: "alert" });
+      const go = h("button", { type: "submit", class: danger ? "button danger" : "button primary" }, action);
+      const word = h("input", { type: "text", autocomplete: "off", spellcheck: "false", autofocus: true, id: uid("typed") });
+      if (typed) {
+        go.disabled = true;
+        word.addEventListener("input", () => (go.disabled = word.value.trim().toUpperCase() !== typed));
+      } else go.setAttribute("autofocus", "");
+      const submit = async (event) => {
+        event.preventDefault();
+        if (go.disabled) return;
+        go.disabled = true;
+        wrong.textContent = "";
+        try {
+          close((await run()) ?? true);
+        } catch (error) {
+          wrong.textContent = error.message;
+          go.disabled = false;
+        }
+      };
+      return h(
+        "form",
+        { on: { submit } },
+        text ? h("p", {}, text) : null,
+        rows.length ? facts(rows) : null,
+        extra,
+        typed ? h("div", { class: "field" }, h("label", { for: word.id }, `Type ${typed} to go on`), word) : null,
+        wrong,
+        h(
+          "div",
+          { class: "dialog-buttons" },
+          h("button", { type: "button", class: "button", on: { click: () => close() } }, "Cancel"),
+          go,
+        ),
+      );
+    },
+    { kind: danger ? "dialog-danger" : "" },
+  );
+}

@@ -1,0 +1,132 @@
+// What every panel is built of: a titled region, updates only while it is seen, and loading with a said failure.
+
+import { empty, fill, h, setText, uid } from "./dom.js";
+import { on } from "./store.js";
+
+/**
+ * A panel. `build(panel)` fills it in when it is first shown; `panel.live(topics, draw)` draws now and whenever a topic
+ * changed while the panel is in view, and again when it comes into view.
+ */
+export function makePanel({ id, title, key = null, build }) {
+  const heading = uid("panel");
+  const tools = h("div", { class: "panel-tools" });
+  const note = h("span", { class: "panel-note" });
+  const body = h("div", { class: "panel-body" });
+  const element = h(
+    "section",
+    { class: `panel panel-${id}`, id: `panel-${id}`, "aria-labelledby": heading, tabindex: "-1" },
+    h(
+      "header",
+      { class: "panel-head" },
+      h("h2", { id: heading }, key ? h("kbd", {}, key) : null, title),
+      note,
+      tools,
+    ),
+    body,
+  );
+  const draws = [];
+  const panel = {
+    id,
+    title,
+    element,
+    body,
+    tools,
+    visible: false,
+    note: (text) => setText(note, text),
+    live(topics, draw) {
+      const entry = { draw, due: true };
+      draws.push(entry);
+      on(topics, (changed) => {
+        if (panel.visible) draw(changed);
+        else entry.due = true;
+      });
+      if (panel.visible) run(entry);
+    },
+    /** Called with arguments each time the panel is asked for. */
+    opened: () => {},
+    show(args = {}) {
+      if (!panel.visible) {
+        panel.visible = true;
+        if (!panel.built) {
+          panel.built = true;
+          build(panel);
+        }
+        draws.filter((entry) => entry.due).forEach(run);
+      }
+      panel.opened(args);
+    },
+    hide() {
+      panel.visible = false;
+      draws.forEach((entry) => (entry.due = true));
+    },
+  };
+  const run = (entry) => {
+    entry.due = false;
+    entry.draw(new Set());
+  };
+  return panel;
+}
+
+/** Loads with `fetcher` and hands the answer to `draw`; a failure is shown in `box` with a way to try again. */
+export function loader(box, fetcher, draw) {
+  let turn = 0;
+  const load = async () => {
+    const mine = (turn += 1);
+    try {
+      const answer = await fetcher();
+      if (mine === turn) draw(answer);
+    } catch (error) {
+      if (mine !== turn) return;
+      fill(
+        box,
+        empty("This could not be read.", error.message),
+        h("button", { type: "button", class: "button small", on: { click: load } }, "Try again"),
+      );
+    }
+  };
+  return load;
+}
+
+/** A button for the panel's head. */
+export const tool = (label, about, click, attributes = {}) =>
+  h("button", { type: "button", class: "tool", title: about, ...attributes, on: { click } }, label);
+
+/** A plain table: columns [[title, class?]] and a body to fill. Returns {element, body}. */
+export function plainTable(label, columns) {
+  const body = h("tbody");
+  const element = h(
+    "table",
+    { class: "table", "aria-label": label },
+    h("thead", {}, h("tr", {}, columns.map(([title, kind]) => h("th", { scope: "col", class: kind ?? null }, title)))),
+    body,
+  );
+  return { element, body };
+}
+
+/** A row of a table whose cells are kept: cells(row) -> [[text, class?]...]. For dom.keyed. */
+export function rowOf(cells, { click = null, label = null } = {}) {
+  return (first) => {
+    const shape = cells(first);
+    const tds = shape.map(() => h("td"));
+    const element = h("tr", {}, tds);
+    const item = { element, row: first };
+    if (click) {
+      element.classList.add("clickable");
+      element.tabIndex = 0;
+      if (label) element.setAttribute("aria-label", label(first));
+      element.addEventListener("click", () => click(item.row));
+      element.addEventListener("keydown", (event) => {
+        if (event.key === "Enter") click(item.row);
+      });
+    }
+    item.update = (row) => {
+      item.row = row;
+      cells(row).forEach(([text, kind], at) => {
+        setText(tds[at], text);
+        const wanted = kind ?? "";
+        if (tds[at].className !== wanted) tds[at].className = wanted;
+      });
+    };
+    return item;
+  };
+}

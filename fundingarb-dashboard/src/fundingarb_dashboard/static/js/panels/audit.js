@@ -1,0 +1,31 @@
+// Who commanded what, and what came of it.
+
+import { get } from "../api.js";
+import { empty, h, keyed } from "../dom.js";
+import { stamp, words } from "../format.js";
+import { loader, makePanel, plainTable, rowOf } from "../panel.js";
+
+const said = (value) => (value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));
+
+export const makeAudit = () =>
+  makePanel({
+    id: "audit",
+    title: "Audit",
+    build(panel) {
+      let loadedAt = 0;
+      const nothing = h("div");
+      const table = plainTable("Commands, newest first", [["When"], ["Who"], ["Command"], ["Arguments"], ["Result"]]);
+      panel.body.append(nothing, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Audit of commands" }, table.element));
+      const row = rowOf((entry) => [[stamp(entry.at)], [entry.actor], [words(entry.command), "strong"], [said(entry.arguments), "hint wrap"], [said(entry.result), "wrap"]]);
+      const load = loader(nothing, () => get("/api/audit", { limit: 200 }), (answer) => {
+        nothing.replaceChildren();
+        keyed(table.body, answer.rows.map((entry, at) => ({ ...entry, place: entry.audit_id ?? entry.id ?? `${entry.at} ${entry.command} ${at}` })), (entry) => entry.place, row);
+        if (!answer.rows.length) nothing.append(empty("No commands yet.", "Every command of a person is recorded here."));
+      });
+      panel.live(["snapshot", "positions", "refresh"], (changed) => {
+        if (changed.size === 1 && changed.has("positions") && performance.now() - loadedAt < 5000) return;
+        loadedAt = performance.now();
+        load();
+      });
+    },
+  });

@@ -1,0 +1,97 @@
+// The fields that name a hedge (symbol, two exchanges, size): shared by the entry form and the calculator.
+
+import { field, h } from "../dom.js";
+import { num } from "../format.js";
+import { on, state } from "../store.js";
+
+/** Fields that keep their choices up to date. `changed()` is called when a person changed one. */
+export function hedgeFields(changed) {
+  const select = (name) => h("select", { name, on: { change: changed } });
+  const pair = field("Symbol", select("pair"));
+  const long = field("Long", select("long"));
+  const short = field("Short", select("short"));
+  const size = field("Size, USD per leg", h("input", { name: "size_usd", type: "text", inputmode: "decimal", value: "10000", autocomplete: "off", on: { input: changed } }));
+  pair.input.setAttribute("data-first", "");
+  const all = { pair, long, short, size_usd: size };
+
+  function choices(input, names) {
+    if ([...input.options].map((option) => option.value).join() === names.join()) return;
+    const was = input.value;
+    input.replaceChildren(...names.map((name) => h("option", { value: name }, name)));
+    if (names.includes(was)) input.value = was;
+  }
+
+  function fillChoices() {
+    const before = pair.input.value;
+    choices(pair.input, [...state.pairs.keys()].sort());
+    if (pair.input.value !== before) best();
+    sides();
+  }
+
+  function sides() {
+    const rows = state.pairs.get(pair.input.value)?.rows;
+    const names = rows ? [...rows.keys()].sort() : state.exchanges;
+    choices(long.input, names);
+    choices(short.input, names);
+  }
+
+  /** Chooses the exchanges of the widest spread. */
+  function best() {
+    sides();
+    const found = state.pairs.get(pair.input.value)?.best;
+    if (found) [long.input.value, short.input.value] = [found.long, found.short];
+    else if (short.input.options.length > 1 && long.input.value === short.input.value) short.input.selectedIndex = 1;
+  }
+  pair.input.addEventListener("change", best, { capture: true });
+  let known = "";
+  on(["rates"], () => {
+    const signature = `${state.pairs.size} ${state.exchanges.join()}`;
+    if (signature !== known) {
+      known = signature;
+      fillChoices();
+    }
+  });
+
+  return {
+    element: h("div", { class: "hedge-fields" }, Object.values(all).map((one) => one.field)),
+    all,
+    fill: fillChoices,
+    best,
+    set(args) {
+      fillChoices();
+      if (args.pair) {
+        pair.input.value = args.pair;
+        best();
+      }
+      for (const name of ["long", "short", "size_usd"]) if (args[name]) all[name].input.value = args[name];
+    },
+    /** The hedge that is named, or null after saying at the field what is missing. */
+    read() {
+      Object.values(all).forEach((one) => one.fail(null));
+      const amount = num(size.input.value.replaceAll(",", "").replace(/k$/i, "000"));
+      let good = true;
+      const fail = (one, text) => {
+        one.fail(text);
+        good = false;
+      };
+      if (!pair.input.value) fail(pair, "No symbol is known yet; wait for rates.");
+      if (!(amount > 0)) fail(size, "Write a size in USD, such as 10000.");
+      if (long.input.value === short.input.value) fail(short, "Long and short must be on different exchanges.");
+      if (!good) return null;
+      return { pair: pair.input.value, long: long.input.value, short: short.input.value, size_usd: String(amount) };
+    },
+    /** Shows errors the bot returned for fields; true when there was one. */
+    failures(error) {
+      const names = Object.keys(error.fields ?? {}).filter((name) => name in all);
+      names.forEach((name) => all[name].fail(error.fields[name]));
+      return names.length > 0;
+    },
+  };
+}
+
+/** The 8-hour spread between two exchanges as the rates stand; null when one is unknown. */
+export function spreadNow({ pair, long, short }) {
+  const rows = state.pairs.get(pair)?.rows;
+  const [low, high] = [rows?.get(long)?.r8, rows?.get(short)?.r8];
+  return low === null || low === undefined || high === null || high === undefined ? null : high - low;
+}

@@ -1,0 +1,61 @@
+// Closed hedges; each opens its full account.
+
+import { get } from "../api.js";
+import { empty, h, keyed } from "../dom.js";
+import { gain, paid, span, stamp, tone, usd, words } from "../format.js";
+import { loader, makePanel, plainTable, rowOf } from "../panel.js";
+import { showAccount } from "./account.js";
+
+const PAGE = 50;
+
+export const makeHistory = () =>
+  makePanel({
+    id: "history",
+    title: "Closed",
+    key: "F7",
+    build(panel) {
+      const said = h("div");
+      const table = plainTable("Closed positions, newest first", [["Closed"], ["Pair"], ["Long ▸ short"], ["Size", "num"], ["Held", "num"], ["Why"], ["Net", "num"], ["Funding", "num"], ["Price", "num"], ["Fees", "num"], ["Basis", "num"], ["Slippage", "num"]]);
+      const more = h("button", { type: "button", class: "button small", hidden: true, on: { click: () => older() } }, "Older…");
+      const scroll = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Closed positions" }, table.element, more);
+      panel.body.append(said, scroll);
+      let rows = [];
+      let next = null;
+      const signed = (value) => [gain(value), `num ${tone(value)}`];
+      const row = rowOf(
+        (closed) => [
+          [stamp(closed.closed_at)],
+          [closed.pair, "strong"],
+          [`${closed.long} ▸ ${closed.short}`],
+          [usd(closed.size_usd, 0), "num"],
+          [span(closed.duration_s), "num"],
+          [words(closed.close_reason)],
+          [gain(closed.net), `num strong ${tone(closed.net)}`],
+          signed(closed.funding),
+          signed(closed.price),
+          [paid(closed.fees), `num ${tone(-closed.fees)}`],
+          signed(closed.basis),
+          signed(closed.slippage),
+        ],
+        { click: showAccount, label: (closed) => `${closed.pair}, closed ${stamp(closed.closed_at)}: full account` },
+      );
+      const draw = () => {
+        said.replaceChildren();
+        keyed(table.body, rows, (closed) => closed.position_id, row);
+        scroll.hidden = rows.length === 0;
+        more.hidden = !next;
+        if (!rows.length) said.append(empty("Nothing was closed yet.", "Closed hedges stay here with their payments, fills and the reason."));
+        panel.note(rows.length ? `${rows.length}${next ? "+" : ""}` : "");
+      };
+      const load = loader(said, () => get("/api/history", { limit: PAGE }), (answer) => {
+        [rows, next] = [answer.rows, answer.next ?? null];
+        draw();
+      });
+      const older = loader(said, () => get("/api/history", { limit: PAGE, before: next }), (answer) => {
+        rows = [...rows, ...answer.rows];
+        next = answer.next ?? null;
+        draw();
+      });
+      panel.live(["snapshot", "closed", "refresh"], load);
+    },
+  });

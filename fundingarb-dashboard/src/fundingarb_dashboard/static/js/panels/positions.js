@@ -1,0 +1,132 @@
+// Open hedges: both legs, what is unhedged, what funding brought and will bring, how far liquidation is.
+
+import { closePosition, setTolerance } from "../actions.js";
+import { until } from "../clock.js";
+import { PRESETS } from "../commands.js";
+import { empty, h, keyed, setAttr, setText } from "../dom.js";
+import { gain, num, paid, pct, price, quantity, share, span, tone, usd, words } from "../format.js";
+import { makePanel } from "../panel.js";
+import { openPositions, state } from "../store.js";
+
+const NEAR = 0.06; // distance to liquidation below which a leg is marked
+const CRITICAL = 0.04;
+
+/** A labelled figure: the label is beside it on a phone and above it for screen readers. */
+function figure(label, kind = "num") {
+  const value = h("span", { class: "value" });
+  return { element: h("div", { class: `fig ${kind}`, role: "cell" }, h("span", { class: "label" }, label), value), value };
+}
+
+function put(fig, text, toneOf) {
+  setText(fig.value, text);
+  setAttr(fig.value, "data-tone", toneOf ?? null);
+}
+
+const HEAD = ["number", "pair", "status", "size", "spread", "unhedged", "funding", "unrealised", "fees", "net"];
+
+export const makePositions = () =>
+  makePanel({
+    id: "positions",
+    title: "Positions",
+    key: "F4",
+    build(panel) {
+      const list = h("div", { class: "positions", role: "list", "aria-label": "Open positions" });
+      const nothing = empty("No open positions.", "The bot opens one when an opportunity passes every gate; F3 says what is missing, and the entry form opens one by hand.");
+      panel.body.append(list, nothing);
+      panel.live(["positions", "heartbeat"], () => {
+        const rows = openPositions();
+        keyed(list, rows, (row) => row.position_id, makePosition);
+        list.hidden = rows.length === 0;
+        nothing.hidden = rows.length > 0;
+        panel.note(rows.length ? String(rows.length) : "");
+      });
+    },
+  });
+
+function makePosition() {
+  const figs = Object.fromEntries(HEAD.map((name) => [name, figure(name, name === "pair" || name === "status" || name === "number" ? "" : "num")]));
+  let position = null;
+  const tolerance = h(
+    "select",
+    { "aria-label": "Tolerance for negative spreads", on: { change: () => setTolerance(position, tolerance.value) } },
+    PRESETS.map((preset) => h("option", { value: preset }, preset)),
+  );
+  const own = h("option", { value: "" });
+  const close = h("button", { type: "button", class: "button danger small", on: { click: () => closePosition(position) } }, "Close");
+  const exits = h("p", { class: "exits hint" });
+  const legs = h("div", { class: "legs", role: "rowgroup" });
+  const element = h(
+    "article",
+    { class: "position", role: "listitem" },
+    h("div", { class: "position-head" }, HEAD.map((name) => figs[name].element)),
+    legs,
+    h("div", { class: "position-foot" }, exits, h("span", { class: "label" }, "keep down to"), tolerance, close),
+  );
+
+  function update(row) {
+    position = row;
+    const number = state.numbers.get(row.position_id);
+    setAttr(element, "aria-label", `Position ${number}, ${row.pair}, ${row.status}`);
+    setAttr(element, "data-status", row.status);
+    put(figs.number, `${number}`);
+    put(figs.pair, row.pair);
+    put(figs.status, row.close_reason ? `${row.status} (${row.close_reason})` : row.status);
+    put(figs.size, usd(row.size_usd, 0));
+    put(figs.spread, `${pct(row.spread_8h_entry, 3)} → ${pct(row.spread_8h, 3)}`, tone(row.spread_8h));
+    const naked = num(row.unhedged_usd) ?? 0;
+    put(figs.unhedged, naked === 0 ? "0.00" : `! ${usd(naked)} ${span(row.unhedged_s)}`, naked === 0 ? "dim" : "bad");
+    for (const [name, key] of [["funding", "funding"], ["unrealised", "unrealized"], ["net", "net"]]) {
+      put(figs[name], gain(row[key]), tone(row[key]));
+    }
+    put(figs.fees, paid(row.fees), tone(-row.fees));
+    setText(exits, (row.exits ?? []).map((exit) => `${words(exit.reason)}: at ${exit.needed}, now ${exit.actual}`).join("  ·  "));
+    showTolerance(row);
+    setAttr(close, "disabled", row.status === "CLOSING");
+    setAttr(close, "aria-label", `Close position ${number}, ${row.pair}`);
+    keyed(legs, row.legs, (leg) => leg.side, makeLeg);
+  }
+
+  function showTolerance(row) {
+    if (document.activeElement === tolerance) return;
+    const preset = PRESETS.includes(row.tolerance_preset) ? row.tolerance_preset : "";
+    if (preset) own.remove();
+    else {
+      setText(own, pct(row.tolerance));
+      if (!own.isConnected) tolerance.prepend(own);
+    }
+    if (tolerance.value !== preset) tolerance.value = preset;
+  }
+
+  return { element, update };
+}
+
+const LEG = ["side", "exchange", "quantity", "entry", "mark", "unrealised", "funding", "next payment", "liquidation", "distance", "margin", "ADL"];
+
+function makeLeg() {
+  const figs = Object.fromEntries(LEG.map((name) => [name, figure(name, name === "side" || name === "exchange" ? "" : "num")]));
+  const bar = h("meter", { min: "0", max: "0.3", low: String(CRITICAL), high: String(NEAR), optimum: "0.3", "aria-label": "Distance to liquidation" });
+  figs.distance.element.append(bar);
+  const element = h("div", { class: "leg", role: "row" }, LEG.map((name) => figs[name].element));
+
+  function update(leg) {
+    setAttr(element, "data-side", leg.side);
+    put(figs.side, leg.side === "LONG" ? "▲ LONG" : "▼ SHORT");
+    put(figs.exchange, leg.account && leg.account !== leg.exchange ? `${leg.exchange} (${leg.account})` : leg.exchange);
+    put(figs.quantity, quantity(leg.quantity));
+    put(figs.entry, price(leg.entry));
+    put(figs.mark, price(leg.mark));
+    put(figs.unrealised, gain(leg.unrealized), tone(leg.unrealized));
+    put(figs.funding, gain(leg.funding), tone(leg.funding));
+    const next = leg.next_payments?.[0];
+    put(figs["next payment"], next ? `${gain(next.amount)} in ${span(until(next.at))}` : "–", next ? tone(next.amount) : null);
+    put(figs.liquidation, price(leg.liquidation_price));
+    const distance = num(leg.liquidation_distance);
+    const near = distance !== null && distance < NEAR;
+    put(figs.distance, `${near ? "! " : ""}${share(distance)}`, near ? "bad" : null);
+    bar.hidden = distance === null;
+    if (distance !== null) bar.value = Math.max(0, Math.min(0.3, distance));
+    put(figs.margin, share(leg.margin_ratio));
+    put(figs.ADL, leg.adl_rank ? `${leg.adl_rank}/5` : "–", leg.adl_rank >= 4 ? "bad" : null);
+  }
+  return { element, update };
+}

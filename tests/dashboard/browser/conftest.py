@@ -1,0 +1,110 @@
+"""A browser for the dashboard's pages, and what it must not say while they are used."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.dashboard.browser.server import PASSWORD, BrowserServer, running
+from tests.dashboard.browser.world import World
+from tests.needs import need
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+DESKTOP = (1600, 1000)
+PHONE = (390, 844)
+
+OpenDesk = Callable[..., "AbstractContextManager[Page]"]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's chromium, headless."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    need(chromium, "chromium", "apt-get install chromium")
+    need(find_spec("playwright"), "playwright", "pip install playwright")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def world() -> World:
+    return World(pairs=12)
+
+
+@pytest.fixture
+def server(world: World) -> Iterator[BrowserServer]:
+    """The development server with `world` behind it."""
+    with running(world) as served:
+        yield served
+
+
+@pytest.fixture
+def visit(browser: Browser) -> OpenDesk:
+    """Open an address; at the end the page must not have complained (``quiet=False``: it may)."""
+
+    @contextmanager
+    def opened(
+        url: str, size: tuple[int, int] = DESKTOP, *, quiet: bool = True, calm: bool = True
+    ) -> Iterator[Page]:
+        context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            reduced_motion="reduce" if calm else "no-preference",
+        )
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        complaints: list[str] = []
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(url)
+        yield page
+        context.close()
+        assert not (quiet and complaints), complaints
+
+    return opened
+
+
+@pytest.fixture
+def desk(server: BrowserServer, visit: OpenDesk) -> OpenDesk:
+    """The desk of `server`, logged in."""
+
+    @contextmanager
+    def opened(size: tuple[int, int] = DESKTOP, *, quiet: bool = True, calm: bool = True) -> Iterator[Page]:
+        with visit(server.url, size, quiet=quiet, calm=calm) as page:
+            log_in(page)
+            yield page
+
+    return opened
+
+
+def log_in(page: Page, password: str = PASSWORD) -> None:
+    """Fill in the form, and wait until the desk is there."""
+    page.get_by_label("Password or one-time token").fill(password)
+    page.get_by_role("button", name="Log in").click()
+    page.locator("#desk").wait_for()
+    page.locator(".link", has_text="LIVE").wait_for()
+
+
+def command(page: Page, line: str) -> None:
+    """Type a command and go."""
+    bar = page.get_by_role("combobox", name="Command")
+    bar.fill(line)
+    bar.press("Enter")

@@ -1,0 +1,130 @@
+"""What a person does with money: open, close, kill, configure. The right request is sent, once, after a question."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+from tests.dashboard.browser.conftest import OpenDesk, command
+from tests.dashboard.browser.server import BrowserServer
+from tests.dashboard.browser.world import World
+
+
+def test_opening_by_hand_asks_first_and_a_double_click_opens_one(
+    desk: OpenDesk, server: BrowserServer
+) -> None:
+    with desk() as page:
+        command(page, "OPEN DOGE okx dydx 7500")
+        dialog = page.get_by_role("dialog", name="Open DOGE-USDT")
+        expect(dialog).to_contain_text("7,500.00 USD")
+        dialog.get_by_role("button", name="Open position").dblclick()
+        expect(page.locator(".position")).to_have_count(4)
+        assert server.requests == [
+            ("positions/open", {"pair": "DOGE-USDT", "long": "okx", "short": "dydx", "size_usd": "7500"})
+        ]
+
+
+def test_a_refusal_is_shown_where_it_was_asked_and_may_be_called_off(
+    desk: OpenDesk, server: BrowserServer
+) -> None:
+    with desk(quiet=False) as page:
+        form = page.get_by_role("form", name="Open a position")
+        form.get_by_label("Size").fill("0")
+        form.get_by_role("button", name="Open position").click()
+        expect(form).to_contain_text("Write a size in USD")
+        form.get_by_label("Size").fill("90,000")
+        form.get_by_role("button", name="Open position").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("button", name="Open position").click()
+        expect(dialog).to_contain_text("at most 50000 USD per pair")
+        page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
+        expect(page.locator(".position")).to_have_count(3)
+
+
+def test_closing_names_the_version_it_saw(desk: OpenDesk, server: BrowserServer, world: World) -> None:
+    with desk() as page:
+        second = list(world.positions.values())[1]
+        command(page, "CLOSE 2")
+        page.get_by_role("dialog").get_by_role("button", name="Close position").click()
+        expect(page.locator(".position")).to_have_count(2)
+        assert server.requests == [(f"positions/{second['position_id']}/close", {"version": 3})]
+        expect(page.locator(".position .fig:first-child .value").first).to_have_text("1")
+        page.keyboard.press("F7")
+        page.locator("#panel-history tbody tr").first.click()
+        account = page.get_by_role("dialog", name="ETH-USDT: the full account")
+        expect(account).to_contain_text("Holding 1 h longer+0.80 USD")
+        expect(account).to_contain_text("24 h longernot known yet")
+        expect(account).to_contain_text("Orders (4)")
+
+
+def test_the_kill_switch_wants_the_word_and_shows_each_leg_until_flat(
+    desk: OpenDesk, server: BrowserServer, world: World
+) -> None:
+    with desk() as page:
+        page.keyboard.press("F10")
+        dialog = page.get_by_role("dialog", name="Kill switch")
+        button = dialog.get_by_role("button", name="Kill", exact=True)
+        expect(button).to_be_disabled()
+        word = dialog.get_by_label("Type KILL to go on")
+        expect(word).to_be_focused()
+        word.press("Enter")
+        assert server.requests == []
+        word.fill("kill")
+        word.press("Enter")
+        expect(dialog).to_contain_text("6 legs are not flat yet")
+        assert server.requests == [("engine/kill", {"confirm": "KILL"})]
+        server.flatten()
+        expect(dialog).to_contain_text("5 legs are not flat yet")
+        expect(dialog.get_by_role("button", name="Release…")).to_be_disabled()
+        while world.not_flat:
+            server.flatten()
+        expect(dialog).to_contain_text("✓ FLAT")
+        expect(page.locator("#kill")).to_have_text("KILLED ✓")
+        dialog.get_by_role("button", name="Release…").click()
+        page.get_by_role("dialog", name="Release the kill switch").get_by_role(
+            "button", name="Release"
+        ).click()
+        expect(page.locator("#kill")).to_have_text("KILL")
+        assert server.requests[-1] == ("engine/resume", {})
+
+
+def test_the_configuration_shows_errors_at_the_field_and_the_difference_before_saving(
+    desk: OpenDesk, server: BrowserServer, world: World
+) -> None:
+    with desk() as page:
+        command(page, "CONF trading.min_net_usd")
+        panel = page.locator("#panel-config")
+        net = panel.get_by_label("min_net_usd")
+        expect(net).to_be_focused()
+        net.fill("9999999999")
+        panel.get_by_role("button", name="Save & apply").click()
+        expect(panel).to_contain_text("is too large; choose at most 1000000000")
+        expect(net).to_have_attribute("aria-invalid", "true")
+        net.fill("2.5")
+        symbols = panel.locator(".words", has_text="BTC-USDT")
+        symbols.get_by_placeholder("add…").fill("DOGE-USDT")
+        symbols.get_by_role("button", name="Add").click()
+        panel.get_by_role("button", name="Remove SOL-USDT").click()
+        panel.get_by_role("button", name="Save & apply").click()
+        dialog = page.get_by_role("dialog", name="Save 2 changes")
+        expect(dialog).to_contain_text("trading.min_net_usd")
+        expect(dialog).to_contain_text("− 1")
+        expect(dialog).to_contain_text("+ 2.5")
+        dialog.get_by_role("button", name="Save & apply").click()
+        expect(page.locator(".toast.good")).to_contain_text("Revision 13 is in force.")
+        assert world.document["trading"]["min_net_usd"] == "2.5"
+        assert world.document["trading"]["symbols"] == ["BTC-USDT", "ETH-USDT", "DOGE-USDT"]
+        assert server.requests[-1][1]["base_revision"] == 12
+
+
+def test_leverage_is_set_per_exchange_with_a_slider(desk: OpenDesk, world: World) -> None:
+    with desk() as page:
+        page.keyboard.press("F9")
+        panel = page.locator("#panel-config")
+        panel.get_by_role("combobox", name="Exchange or account").select_option("okx")
+        group = panel.get_by_role("group", name="leverage")
+        group.get_by_role("button", name="Add").first.click()
+        group.get_by_label("default", exact=True).fill("3")
+        panel.get_by_role("button", name="Save & apply").click()
+        page.get_by_role("dialog").get_by_role("button", name="Save & apply").click()
+        expect(page.locator(".toast.good")).to_be_visible()
+        assert world.document["leverage"] == {"okx": {"default": 3}}

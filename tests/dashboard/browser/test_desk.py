@@ -1,0 +1,199 @@
+"""The pages in a browser: the way in, every panel, keyboard and command bar."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+from tests.dashboard.browser.conftest import OpenDesk, command, log_in
+from tests.dashboard.browser.server import PASSWORD, BrowserServer
+from tests.dashboard.browser.world import World
+
+
+def test_a_wrong_password_is_said_at_the_field_and_the_right_one_opens_the_desk(
+    server: BrowserServer, visit: OpenDesk
+) -> None:
+    with visit(server.url, quiet=False) as page:
+        secret = page.get_by_label("Password or one-time token")
+        secret.fill("wrong")
+        secret.press("Enter")
+        expect(page.get_by_text("neither the password nor a fresh token")).to_be_visible()
+        expect(secret).to_have_attribute("aria-invalid", "true")
+        log_in(page)
+        expect(page.get_by_text("[SIMULATION]")).to_be_visible()
+
+
+def test_a_link_with_a_token_logs_in_and_the_token_leaves_the_address(
+    server: BrowserServer, visit: OpenDesk
+) -> None:
+    with visit(f"{server.url}/#token={'T' * 43}") as page:
+        page.locator("#desk").wait_for()
+        assert page.url == f"{server.url}/"
+
+
+def test_an_anonymous_visit_asks_for_nothing_that_is_refused(server: BrowserServer, visit: OpenDesk) -> None:
+    with visit(server.url) as page:
+        expect(page.get_by_role("button", name="Log in")).to_be_visible()
+
+
+def test_every_panel_has_content(desk: OpenDesk) -> None:
+    with desk() as page:
+        expect(page.locator("[data-card=realized] .card-value")).to_contain_text(".")
+        expect(page.locator(".panel-rates .vt-body .vt-row").first).to_be_visible()
+        expect(page.locator(".position")).to_have_count(3)
+        expect(page.locator(".panel-engine")).to_contain_text("RUNNING")
+        expect(page.locator(".panel-actions")).to_contain_text("Automation ON")
+        expect(page.locator(".panel-entry .spread-now")).to_contain_text("%")
+        expect(page.locator(".panel-alerts .alert")).to_have_count(2)
+        expect(page.locator(".tape-item").first).to_be_visible()
+        for key, panel, content in (
+            ("F3", "opportunities", "takeable, scanned"),
+            ("F6", "charts", "own settlements"),
+            ("F7", "history", "spread"),
+            ("F8", "calculator", "Symbol"),
+            ("F9", "config", "trading.min_net_usd"),
+        ):
+            page.keyboard.press(key)
+            expect(page.locator(f"#panel-{panel}")).to_contain_text(content)
+        for line, panel, content in (
+            ("ORD", "orders", "latency p50"),
+            ("SIM", "simulation", "Refusals by gate"),
+            ("AUDIT", "audit", "No commands yet"),
+        ):
+            command(page, line)
+            expect(page.locator(f"#panel-{panel}")).to_contain_text(content)
+
+
+def test_the_result_splits_on_demand(desk: OpenDesk) -> None:
+    with desk() as page:
+        page.get_by_role("button", name="SPLIT").click()
+        for part in ("funding", "price", "basis", "slippage", "fees"):
+            expect(page.locator("#pnl-split .part", has_text=part)).to_be_visible()
+        expect(page.locator("#pnl-split .part", has_text="fees")).to_contain_text("−")
+
+
+def test_rates_sort_filter_freeze_and_turn_into_a_matrix(desk: OpenDesk) -> None:
+    with desk() as page:
+        rows = page.locator(".panel-rates .vt-body .vt-row:not([hidden])")
+        page.get_by_role("button", name="PAIR").click()
+        expect(rows.first).to_contain_text("BTC-USDT")
+        page.get_by_label("Filter rates").fill("sol")
+        expect(rows).to_have_count(4)
+        page.get_by_role("button", name="FREEZE").click()
+        expect(page.locator(".panel-rates")).to_contain_text("FROZEN")
+        before = rows.first.inner_text()
+        page.wait_for_timeout(1200)
+        assert rows.first.inner_text() == before
+        page.get_by_role("button", name="FREEZE").click()
+        page.get_by_role("button", name="MATRIX").click()
+        expect(rows).to_have_count(1)
+        expect(page.get_by_role("columnheader", name="DYDX")).to_be_visible()
+        page.get_by_label("Filter rates").fill("nothing such")
+        expect(page.locator(".panel-rates")).to_contain_text("Clear the filter")
+
+
+def test_the_command_bar_completes_and_goes(desk: OpenDesk, server: BrowserServer) -> None:
+    with desk() as page:
+        page.keyboard.press("/")
+        bar = page.get_by_role("combobox", name="Command")
+        expect(bar).to_be_focused()
+        bar.fill("CL")
+        expect(page.get_by_role("option").first).to_contain_text("CLOSE")
+        bar.press("Tab")
+        expect(bar).to_have_value("CLOSE ")
+        bar.press("Escape")
+        command(page, "BTC <GO>")
+        expect(page.get_by_label("Filter rates")).to_have_value("BTC-USDT")
+        expect(page.locator("#panel-charts")).to_be_visible()
+        expect(page.locator("#panel-entry select[name=pair]")).to_have_value("BTC-USDT")
+        command(page, "CALC ETH okx bybit 20000")
+        expect(page.locator("#panel-calculator")).to_contain_text("Break-even")
+        command(page, "CLOSE 9")
+        expect(page.locator(".command-message")).to_have_text("CLOSE which? Open are 1, 2, 3.")
+        command(page, "TOL 2 aggressive")
+        expect(page.locator(".toast")).to_contain_text("ETH-USDT: tolerance is aggressive now.")
+        expect(page.locator(".position").nth(1).get_by_role("combobox")).to_have_value("aggressive")
+        command(page, "STOP")
+        expect(page.locator(".panel-actions")).to_contain_text("Automation OFF")
+        assert [path for path, _ in server.requests][-1] == "engine/stop"
+        page.keyboard.press("F1")
+        expect(page.get_by_role("dialog")).to_contain_text("OPEN pair long short usd")
+
+
+LINES = [
+    ("btc", {"act": "pair", "pair": "BTC-USDT"}),
+    ("BTC <GO>", {"act": "pair", "pair": "BTC-USDT"}),
+    ("btc chart", {"act": "panel", "panel": "charts", "args": {"pair": "BTC-USDT"}}),
+    (
+        "open btc okx bybit 5k",
+        {"act": "open", "pair": "BTC-USDT", "long": "okx", "short": "bybit", "size_usd": "5000"},
+    ),
+    ("OPEN BTC okx", {"act": "panel", "panel": "entry", "args": {"pair": "BTC-USDT", "long": "okx"}}),
+    ("open btc okx okx 5000", {"error": "Long and short must be different exchanges."}),
+    ("open btc mars okx 5000", {"error": "mars is not an exchange here; there are okx, bybit."}),
+    ("close 3", {"act": "close", "number": 3}),
+    ("tol 3 -0.0002", {"act": "tolerance", "number": 3, "wanted": "-0.0002"}),
+    ("kill", {"act": "kill"}),
+    (
+        "CONF trading.min_net_usd",
+        {"act": "panel", "panel": "config", "args": {"path": "trading.min_net_usd"}},
+    ),
+    ("constructor", {"error": "constructor is neither a command nor a symbol; HELP lists the commands."}),
+    ("", {"error": "Type a command; HELP lists them."}),
+]
+
+
+def test_what_command_lines_mean(server: BrowserServer, visit: OpenDesk) -> None:
+    with visit(server.url) as page:
+        for line, meaning in LINES:
+            found = page.evaluate(
+                """async (line) => {
+                    const {parse} = await import("/static/js/commands.js");
+                    return parse(line, {pairs: ["BTC-USDT"], exchanges: ["okx", "bybit"], numbers: [3]});
+                }""",
+                line,
+            )
+            assert found == meaning, line
+
+
+FIGURES = [
+    ("gain", "-0.004", "0.00"),
+    ("gain", "1234.5", "+1,234.50"),
+    ("paid", "1.5", "−1.50"),
+    ("pct", "0.0001", "+0.0100%"),
+    ("pct", None, "–"),
+    ("price", "97250.16", "97,250.2"),
+    ("price", "0.00002011", "0.00002011"),
+    ("span", 3665, "1:01:05"),
+    ("span", 90061, "1d 01:01"),
+    ("clock", "2026-11-23T14:03:22.5Z", "14:03:22"),
+    ("clock", "never", "–"),
+    ("gain", "NaN", "–"),
+]
+
+
+def test_how_figures_are_written(server: BrowserServer, visit: OpenDesk) -> None:
+    with visit(server.url) as page:
+        for name, value, text in FIGURES:
+            found = page.evaluate(
+                'async ([name, value]) => (await import("/static/js/format.js"))[name](value)', [name, value]
+            )
+            assert found == text, (name, value)
+
+
+@pytest.mark.parametrize("name", ["<img src=x onerror=boom()>-USDT", '"><script>boom()</script>', "‮TDSU-CTB"])
+def test_hostile_symbol_names_are_only_text(visit: OpenDesk, name: str) -> None:
+    from tests.dashboard.browser.server import running
+
+    world = World(pairs=6, hostile=name)
+    world.open(name, "okx", "dydx", 5000)
+    world.alert("CRITICAL", name, [name])
+    with running(world) as server, visit(server.url) as page:
+        page.evaluate("() => { window.boom = () => { window.hit = true; }; }")
+        log_in(page, PASSWORD)
+        expect(page.locator(".position", has_text=name.split("-")[0][:9])).to_be_visible()
+        for key in ("F3", "F6", "F7"):
+            page.keyboard.press(key)
+        page.locator("#panel-charts select").first.select_option(name, force=True)
+        page.wait_for_timeout(500)
+        assert page.evaluate("window.hit") is None
+        assert page.locator("img, #root script").count() == 0

@@ -1,0 +1,148 @@
+"""What is wrong is said, with what to do; and the page is fit for small screens, for readers and for many symbols."""
+
+from __future__ import annotations
+
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from tests.dashboard.browser.conftest import DESKTOP, PHONE, OpenDesk, command, log_in
+from tests.dashboard.browser.server import BrowserServer, running
+from tests.dashboard.browser.world import World
+from tests.needs import need
+
+
+def test_a_lost_connection_is_said_at_once_and_mended_from_a_snapshot(
+    desk: OpenDesk, server: BrowserServer, world: World
+) -> None:
+    with desk(quiet=False) as page:
+        page.evaluate(
+            "window.live = WebSocket; window.WebSocket = class { constructor() { throw new Error('cut'); } }"
+        )
+        began = time.monotonic()
+        server.cut()
+        expect(page.get_by_text("Connection lost")).to_be_visible(timeout=1000)
+        assert time.monotonic() - began < 1
+        expect(page.locator("body")).to_have_attribute("data-stale", "yes")
+        world.close(next(iter(world.positions.values())))
+        page.evaluate("window.WebSocket = window.live")
+        page.get_by_role("button", name="Retry now").click()
+        expect(page.locator(".link")).to_have_text("● LIVE")
+        expect(page.locator(".position")).to_have_count(2)
+        expect(page.locator("body")).not_to_have_attribute("data-stale", "yes")
+
+
+def test_silence_is_stale_within_seconds(desk: OpenDesk, server: BrowserServer) -> None:
+    with desk() as page:
+        server.silent = True
+        expect(page.locator(".link")).to_have_text("◐ STALE", timeout=6000)
+        expect(page.get_by_text("Nothing arrives from the bot.")).to_be_visible()
+        server.silent = False
+        expect(page.locator(".link")).to_have_text("● LIVE")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said", "advice"),
+    [
+        ({"state": ""}, "No engine data.", "Wait for its start"),
+        (
+            {"state": "ERROR", "error": "reconciliation failed on okx"},
+            "reconciliation failed on okx",
+            "restart the bot",
+        ),
+        ({"down": ("okx",)}, "okx is down.", "open hedges are kept"),
+        ({"database": False}, "The database is not reachable.", "Start the database"),
+    ],
+    ids=["no engine data", "engine error", "exchange down", "database down"],
+)
+def test_troubles_say_what_is_wrong_and_what_to_do(
+    trouble: dict[str, object], said: str, advice: str, world: World, desk: OpenDesk
+) -> None:
+    for name, value in trouble.items():
+        setattr(world, name, value)
+    with desk() as page:
+        banner = page.locator(".banner", has_text=said)
+        expect(banner).to_be_visible()
+        expect(banner).to_contain_text(advice)
+        if not world.state:
+            expect(page.locator(".panel-rates")).to_contain_text("No funding rates yet.")
+            expect(page.locator(".panel-positions")).to_contain_text("No open positions.")
+
+
+def test_a_phone_has_one_column_and_the_kill_switch_in_reach(desk: OpenDesk) -> None:
+    with desk(PHONE) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+        lefts = page.evaluate(
+            "[...document.querySelectorAll('.desk .column > *')].map((e) => e.getBoundingClientRect().left)"
+        )
+        assert len(set(lefts)) == 1
+        page.mouse.wheel(0, 3000)
+        kill = page.locator("#kill")
+        expect(kill).to_be_in_viewport()
+        kill.click()
+        expect(page.get_by_role("dialog", name="Kill switch")).to_be_visible()
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds that is serious or worse."""
+    found = find_spec("axe_playwright_python")
+    need(found, "axe-core", "pip install axe-playwright-python")
+    assert found is not None
+    assert found.origin is not None
+    page.evaluate((Path(found.origin).parent / "axe.min.js").read_text())
+    rows = page.evaluate("axe.run().then((result) => result.violations)")
+    return [
+        f"{row['id']}: {[(node['html'][:160], node.get('failureSummary')) for node in row['nodes'][:3]]}"
+        for row in rows
+        if row["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing_serious(server: BrowserServer, visit: OpenDesk, size: tuple[int, int]) -> None:
+    with visit(server.url, size) as page:
+        assert violations(page) == []
+        log_in(page)
+        page.locator(".panel-opportunities tbody tr").first.wait_for()
+        assert violations(page) == []
+        for line in ("HIST", "CALC BTC", "CONF", "SIM", "ORD", "HELP"):
+            command(page, line)
+            page.wait_for_timeout(300)
+            assert violations(page) == [], line
+
+
+COUNT_FRAMES = """() => {
+    window.gaps = [];
+    let last = performance.now();
+    const frame = (at) => {
+        gaps.push(at - last);
+        last = at;
+        requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(frame);
+}"""
+
+
+def test_two_thousand_rates_a_second_stay_smooth(visit: OpenDesk) -> None:
+    with running(World(pairs=500), share=0.1) as server, visit(server.url) as page:
+        log_in(page)
+        page.wait_for_timeout(1000)
+        client = page.context.new_cdp_session(page)
+        client.send("Performance.enable")
+
+        def metrics() -> dict[str, float]:
+            return {row["name"]: row["value"] for row in client.send("Performance.getMetrics")["metrics"]}
+
+        before = metrics()
+        page.evaluate(COUNT_FRAMES)
+        page.wait_for_timeout(4000)
+        after = metrics()
+        busy = (after["TaskDuration"] - before["TaskDuration"]) / (after["Timestamp"] - before["Timestamp"])
+        gaps = sorted(page.evaluate("gaps"))
+        p50, p99 = (gaps[int(len(gaps) * part)] for part in (0.5, 0.99))
+        print(f"busy {busy:.0%} of the time; frames p50 {p50:.0f} ms, p99 {p99:.0f} ms")
+        assert page.locator(".panel-rates .vt-body .vt-row").count() < 100
+        assert after["JSHeapUsedSize"] < 100e6
+        assert busy < 0.8
