@@ -9,6 +9,8 @@ const REFUSED = 1008; // the server's close code when it no longer accepts this 
 
 let socket = null;
 let timer = null;
+let watching = null;
+let begunAt = 0;
 let delay = FIRST_RETRY;
 let onRefused = () => {};
 
@@ -22,16 +24,15 @@ function link(name, details = {}) {
 export function start(refused) {
   onRefused = refused;
   delay = FIRST_RETRY;
-  setInterval(watch, 500);
+  watching = setInterval(watch, 500);
   connect();
 }
 
 /** Ends streaming. */
 export function stop() {
   clearTimeout(timer);
-  const old = socket;
-  socket = null;
-  old?.close(1000);
+  clearInterval(watching);
+  drop();
 }
 
 function connect() {
@@ -39,6 +40,7 @@ function connect() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   const own = new WebSocket(`${scheme}://${location.host}/api/ws`);
   socket = own;
+  begunAt = performance.now();
   own.addEventListener("message", (message) => {
     if (own !== socket) return;
     take(JSON.parse(message.data));
@@ -61,19 +63,26 @@ function lost(event) {
 
 /** Tries at once instead of waiting. */
 export function retry() {
-  if (socket) return;
+  if (state.link.state === "LIVE") return;
+  drop();
   delay = FIRST_RETRY;
   connect();
 }
 
+/** Forgets the connection without hearing of its end. */
+function drop() {
+  const old = socket;
+  socket = null;
+  old?.close();
+}
+
 function watch() {
-  if (!socket || state.arrived === null) return;
-  const quiet = performance.now() - state.arrived;
+  if (!socket) return;
+  const quiet = performance.now() - Math.max(state.arrived ?? 0, begunAt);
   if (quiet > QUIET && state.link.state === "LIVE") link("STALE");
   // A connection that says nothing for so long is dead, whatever the operating system thinks.
-  if (quiet > 3 * QUIET && socket.readyState === WebSocket.OPEN) {
-    const dead = socket;
+  if (quiet > 3 * QUIET) {
+    drop();
     lost({ code: 1006, reason: "" });
-    dead.close();
   }
 }

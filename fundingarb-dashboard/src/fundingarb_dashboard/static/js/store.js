@@ -140,14 +140,14 @@ function takeRate(data) {
   const key = `${data.exchange}|${data.pair}`;
   const old = state.rates.get(key);
   const row = { ...old, ...data };
-  row.key = key;
+  row.key = `${row.pair}|${row.exchange}`;
   row.r8 = num(row.rate_8h);
   row.next = row.next_funding_time ? Date.parse(row.next_funding_time) : null;
   row.since = performance.now() - (num(data.age_s) ?? 0) * 1000;
   row.moved = old && old.r8 !== row.r8 ? Math.sign(row.r8 - old.r8) : 0;
   state.rates.set(key, row);
   let pair = state.pairs.get(row.pair);
-  if (!pair) state.pairs.set(row.pair, (pair = { pair: row.pair, rows: new Map(), best: null }));
+  if (!pair) state.pairs.set(row.pair, (pair = { key: row.pair, pair: row.pair, rows: new Map(), best: null }));
   pair.rows.set(row.exchange, row);
   pair.best = bestSpread(pair.rows);
   if (!state.exchanges.includes(row.exchange)) state.exchanges = [...state.exchanges, row.exchange].sort();

@@ -17,13 +17,14 @@ export const makeAlerts = () => {
     id: "alerts",
     title: "Alerts",
     build(panel) {
-      const list = h("ol", { class: "alerts", role: "log", "aria-label": "Alerts, newest first", tabindex: "0" });
+      const list = h("ol");
+      const feed = h("div", { class: "alerts", role: "log", "aria-label": "Alerts, newest first", tabindex: "0" }, list);
       const nothing = empty("No alerts.", "What the bot wants read appears here and in every alert sink.");
-      panel.body.append(list, nothing);
+      panel.body.append(feed, nothing);
       panel.live(["alerts"], () => {
         keyed(list, state.alerts, (row) => row.serial, makeAlert);
         nothing.hidden = state.alerts.length > 0;
-        list.hidden = state.alerts.length === 0;
+        feed.hidden = state.alerts.length === 0;
         const critical = state.alerts.filter((row) => row.severity === "CRITICAL").length;
         panel.note(critical ? `${critical} critical` : "");
       });

@@ -6,6 +6,9 @@ import { clock, gain, pct, tone, usd } from "../format.js";
 import { loader, makePanel, plainTable, rowOf } from "../panel.js";
 import { state } from "../store.js";
 
+const SHOWN = 100;
+const AGAIN = 2000; // ms; scans may come faster than a person reads
+
 export const makeOpportunities = (run) =>
   makePanel({
     id: "opportunities",
@@ -33,20 +36,23 @@ export const makeOpportunities = (run) =>
         },
       );
       let scanned = null;
+      let askedAt = -AGAIN;
       const load = loader(said, () => get("/api/opportunities"), (answer) => {
         said.replaceChildren();
-        keyed(table.body, answer.rows, (entry) => `${entry.pair}|${entry.long}|${entry.short}`, row);
+        keyed(table.body, answer.rows.slice(0, SHOWN), (entry) => `${entry.pair}|${entry.long}|${entry.short}`, row);
         scroll.hidden = answer.rows.length === 0;
         if (!answer.rows.length) {
           said.append(answer.scanned_at ? empty("The last scan found no candidates.", "It compares every symbol that two exchanges have; the rates panel shows what it sees.") : empty("No scan yet.", "Press Force scan, or wait for the bot: it scans when rates change."));
         }
         const takeable = answer.rows.filter((entry) => !entry.gate).length;
-        panel.note(answer.scanned_at ? `${takeable} of ${answer.rows.length} takeable, scanned ${clock(answer.scanned_at)}` : "");
+        panel.note(answer.scanned_at ? `${takeable} of ${answer.rows.length} takeable, scanned ${clock(answer.scanned_at)}${answer.rows.length > SHOWN ? `, best ${SHOWN} shown` : ""}` : "");
       });
       panel.live(["status", "scanned", "refresh", "snapshot"], (changed) => {
         const last = state.status?.engine?.last_scan ?? null;
-        if (changed.size === 1 && changed.has("status") && last === scanned) return;
+        const asked = ["scanned", "refresh", "snapshot"].some((topic) => changed.has(topic));
+        if (!asked && changed.size && (last === scanned || performance.now() - askedAt < AGAIN)) return;
         scanned = last;
+        askedAt = performance.now();
         load();
       });
     },

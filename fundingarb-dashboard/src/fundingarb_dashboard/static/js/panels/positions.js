@@ -14,7 +14,7 @@ const CRITICAL = 0.04;
 /** A labelled figure: the label is beside it on a phone and above it for screen readers. */
 function figure(label, kind = "num") {
   const value = h("span", { class: "value" });
-  return { element: h("div", { class: `fig ${kind}`, role: "cell" }, h("span", { class: "label" }, label), value), value };
+  return { element: h("div", { class: `fig ${kind}` }, h("span", { class: "label" }, label), value), value };
 }
 
 function put(fig, text, toneOf) {
@@ -30,7 +30,7 @@ export const makePositions = () =>
     title: "Positions",
     key: "F4",
     build(panel) {
-      const list = h("div", { class: "positions", role: "list", "aria-label": "Open positions" });
+      const list = h("ul", { class: "positions", tabindex: "0", "aria-label": "Open positions" });
       const nothing = empty("No open positions.", "The bot opens one when an opportunity passes every gate; F3 says what is missing, and the entry form opens one by hand.");
       panel.body.append(list, nothing);
       panel.live(["positions", "heartbeat"], () => {
@@ -54,10 +54,10 @@ function makePosition() {
   const own = h("option", { value: "" });
   const close = h("button", { type: "button", class: "button danger small", on: { click: () => closePosition(position) } }, "Close");
   const exits = h("p", { class: "exits hint" });
-  const legs = h("div", { class: "legs", role: "rowgroup" });
+  const legs = h("div", { class: "legs" });
   const element = h(
-    "article",
-    { class: "position", role: "listitem" },
+    "li",
+    { class: "position" },
     h("div", { class: "position-head" }, HEAD.map((name) => figs[name].element)),
     legs,
     h("div", { class: "position-foot" }, exits, h("span", { class: "label" }, "keep down to"), tolerance, close),
@@ -66,7 +66,6 @@ function makePosition() {
   function update(row) {
     position = row;
     const number = state.numbers.get(row.position_id);
-    setAttr(element, "aria-label", `Position ${number}, ${row.pair}, ${row.status}`);
     setAttr(element, "data-status", row.status);
     put(figs.number, `${number}`);
     put(figs.pair, row.pair);
@@ -106,7 +105,7 @@ function makeLeg() {
   const figs = Object.fromEntries(LEG.map((name) => [name, figure(name, name === "side" || name === "exchange" ? "" : "num")]));
   const bar = h("meter", { min: "0", max: "0.3", low: String(CRITICAL), high: String(NEAR), optimum: "0.3", "aria-label": "Distance to liquidation" });
   figs.distance.element.append(bar);
-  const element = h("div", { class: "leg", role: "row" }, LEG.map((name) => figs[name].element));
+  const element = h("div", { class: "leg" }, LEG.map((name) => figs[name].element));
 
   function update(leg) {
     setAttr(element, "data-side", leg.side);

@@ -105,9 +105,8 @@ export const makeRates = (run) =>
         const sign = sorting.down ? -1 : 1;
         rows.sort((one, other) => {
           const [a, b] = [keys.get(one), keys.get(other)];
-          return (a < b ? -sign : a > b ? sign : 0) || one.pair.localeCompare(other.pair) || (one.exchange ?? "").localeCompare(other.exchange ?? "");
+          return (a < b ? -sign : a > b ? sign : 0) || (one.key < other.key ? -1 : 1);
         });
-        if (mode === "matrix") rows.forEach((row) => (row.key = row.pair));
         return rows;
       }
 
