@@ -69,7 +69,8 @@ class World:
             mark = MAJORS.get(pair) or 10 ** self.random.uniform(-3, 3)
             for exchange in EXCHANGES:
                 self.rates[exchange, pair] = self._rate(exchange, pair, mark)
-        self.document = Config(accounts={name: {"exchange": name} for name in EXCHANGES}).document()
+        accounts = {name: {"exchange": name} for name in EXCHANGES}
+        self.document = Config.model_validate({"accounts": accounts}).document()
         for pair, long, short, size in (
             ("BTC-USDT", "dydx", "binance", 25000),
             ("ETH-USDT", "okx", "bybit", 12000),

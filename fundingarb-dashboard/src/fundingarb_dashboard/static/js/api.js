@@ -103,7 +103,7 @@ export async function health() {
 export async function session() {
   const known = await health();
   if (known === null) throw new ApiError(0, "network", "The bot cannot be reached; check that it runs, then try again.");
-  if (!("ready" in known)) return null;
+  if (known.status === "ok" && !("ready" in known)) return null;
   try {
     const found = await get("/api/session");
     csrf = found.csrf;
