@@ -200,3 +200,30 @@ async def test_a_database_that_is_down_is_said() -> None:
         status, document, _ = await desk.browser.ask("GET", "/api/orders")
         assert (status, document["error"]["code"]) == (503, "database")
         assert "no route to the database" in document["error"]["message"]
+
+
+async def test_the_audit_says_who_did_what() -> None:
+    async with trading() as desk:
+        await desk.command("/api/engine/stop")
+        await desk.command("/api/engine/scan")
+        await desk.command("/api/engine/refresh")
+        rows = (await desk.browser.get("/api/audit"))["rows"]
+        assert {row["actor"] for row in rows} == {"dashboard@127.0.0.1"}
+        assert len(rows) == 3
+        assert all(row["ok"] for row in rows)
+
+
+async def test_a_tolerance_is_set_for_the_version_that_was_seen() -> None:
+    async with trading() as desk:
+        opened = await desk.open()
+        (row,) = (await desk.browser.get("/api/positions"))["rows"]
+        path = f"/api/positions/{opened}/tolerance"
+        status, document = await desk.command(path, {"preset": "aggressive", "version": row["version"]})
+        assert (status, document["version"] > row["version"]) == (200, True)
+        (now,) = (await desk.browser.get("/api/positions"))["rows"]
+        assert (now["tolerance_preset"], now["tolerance"]) == ("aggressive", "-0.0005")
+        stale = await desk.command(path, {"value": "0", "version": row["version"]})
+        assert stale[0] == 409
+        assert stale[1]["error"]["code"] == "version_moved"
+        for wrong in ({}, {"preset": "reckless"}, {"value": "0.5"}, {"value": "0", "preset": "moderate"}):
+            assert (await desk.command(path, wrong))[0] == 400

@@ -13,7 +13,7 @@ from quart.json.provider import DefaultJSONProvider
 from quart_schema import RequestSchemaValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from fundingarb.errors import ConfigError, ExchangeError, FundingArbError, StoreError
+from fundingarb.errors import ConfigError, ExchangeError, FundingArbError, StoreError, VersionConflict
 
 __all__ = ["Json", "Problem", "answer", "failure", "install_errors"]
 
@@ -95,6 +95,8 @@ def problem_of(error: BaseException) -> Problem:
     if isinstance(error, HTTPException) and error.code is not None:
         headers = {name: value for name, value in error.get_headers() if name.lower() == "allow"}
         return Problem(error.code, SAID.get(error.code, error.name), headers=headers)
+    if isinstance(error, VersionConflict):
+        return Problem(409, str(error), code="version_moved")
     if isinstance(error, ConfigError):
         return Problem(409, str(error), code="refused")
     if isinstance(error, StoreError):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-from quart import Quart, Response
-from quart_schema import document_response, validate_request
+from quart import Quart, Response, request
+from quart_schema import document_response, validate_querystring, validate_request
 
 from fundingarb.ports import BotHandle
 from fundingarb_dashboard.answers import answer
+from fundingarb_dashboard.api_status import Limit
 from fundingarb_dashboard.documents import Status, status_document, watch
-from fundingarb_dashboard.replies import has_key, key_of_request
+from fundingarb_dashboard.replies import key_of_request
 from fundingarb_dashboard.security import session_of
 from fundingarb_dashboard.site import Site
 
@@ -42,49 +44,93 @@ class Done:
     status: Status
 
 
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """A command, and what came of it. ``actor`` is a dashboard session, a Telegram id, a user of the command line."""
+
+    at: datetime
+    actor: str
+    command: str
+    arguments: Mapping[str, Any]
+    ok: bool
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    rows: list[Deed]
+
+
 def install(app: Quart, site: Site) -> None:
     """The routes of `fundingarb_dashboard.api_engine`."""
 
-    async def carry_out(
-        command: Callable[[BotHandle], Awaitable[None]], key_required: bool = False
-    ) -> Response:
+    async def carry_out(command: Callable[[BotHandle, str, str | None], Awaitable[None]]) -> Response:
+        """Have ``command`` done under the request's key, where it has one, and say how the bot is then."""
+        actor = session_of().actor
+        key = await key_of_request(actor) if "Idempotency-Key" in request.headers else None
+
         async def there(bot: BotHandle) -> Status:
-            await command(bot)
+            await command(bot, actor, None if key is None else key.durable)
             return status_document(watch(bot))
 
-        if not key_required and not has_key():
+        if key is None:
             return answer(Done(await site.line.command(there, PATIENCE)))
-        key, asked = await key_of_request(session_of().actor)
-        return answer(Done(await site.replies.once(key, asked, lambda: site.line.command(there, PATIENCE))))
+        return answer(Done(await site.replies.once(key, lambda: site.line.command(there, PATIENCE))))
 
     @app.post("/api/engine/start")
     @document_response(Done)
     @validate_request(Plain)
     async def start(data: Plain) -> Response:
         """Automation on: the bot opens hedges by itself."""
-        actor = session_of().actor
-        return await carry_out(lambda bot: bot.resume(actor))
+        return await carry_out(lambda bot, actor, key: bot.resume(actor, key))
 
     @app.post("/api/engine/stop")
     @document_response(Done)
     @validate_request(Plain)
     async def stop(data: Plain) -> Response:
-        """Automation off: no new hedges; open ones are looked after."""
-        actor = session_of().actor
-        return await carry_out(lambda bot: bot.pause(actor))
+        """Automation off, also after a restart: no new hedges; open ones are looked after."""
+        return await carry_out(lambda bot, actor, key: bot.pause(actor, key))
+
+    @app.post("/api/engine/scan")
+    @document_response(Done)
+    @validate_request(Plain)
+    async def scan(data: Plain) -> Response:
+        """Have the strategy look at every symbol now."""
+        return await carry_out(lambda bot, actor, key: bot.scan(actor, key))
+
+    @app.post("/api/engine/refresh")
+    @document_response(Done)
+    @validate_request(Plain)
+    async def refresh(data: Plain) -> Response:
+        """Have every account read again."""
+        return await carry_out(lambda bot, actor, key: bot.refresh(actor, key))
 
     @app.post("/api/engine/kill")
     @document_response(Done)
     @validate_request(Kill)
     async def kill(data: Kill) -> Response:
         """Latch the kill switch: every order is cancelled, every position on every account closed."""
-        actor = session_of().actor
-        return await carry_out(lambda bot: bot.kill(actor), key_required=True)
+        await key_of_request(session_of().actor)
+        return await carry_out(lambda bot, actor, key: bot.kill(actor, key))
 
     @app.post("/api/engine/resume")
     @document_response(Done)
     @validate_request(Plain)
     async def resume(data: Plain) -> Response:
         """Release the kill switch; refused while something is not flat."""
-        actor = session_of().actor
-        return await carry_out(lambda bot: bot.release(actor))
+        return await carry_out(lambda bot, actor, key: bot.release(actor, key))
+
+    @app.get("/api/audit")
+    @document_response(Audit)
+    @validate_querystring(Limit)
+    async def audit(query_args: Limit) -> Response:
+        """Who did what, the newest first."""
+        rows = await site.line.ask(lambda bot: bot.audit(query_args.limit))
+        return answer(
+            Audit(
+                [
+                    Deed(each.at, each.actor, each.command, each.arguments, each.ok, each.result)
+                    for each in rows
+                ]
+            )
+        )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 from quart import Quart, Response
 from quart_schema import document_response, validate_request
 
+from fundingarb.domain.hedge import Hedge
 from fundingarb.ports import BotHandle, HedgeAccount, HedgeView
 from fundingarb_dashboard.accounts import PaymentRow, SettlementRow, account_named, records_of
 from fundingarb_dashboard.answers import Problem, answer
@@ -23,7 +25,10 @@ from fundingarb_dashboard.site import Site
 __all__ = ["install"]
 
 PATIENCE = 15.0
-Usd = Annotated[Decimal, Field(gt=0, le=Decimal(10) ** 9, max_digits=24)]
+T = TypeVar("T")
+Usd = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}(\.[0-9]{1,8})?$", examples=["10000", "2500.50"])]
+"""US dollars as text: one at least, less than a thousand million."""
+Version = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)] | None
 
 
 class Open(BaseModel):
@@ -40,7 +45,27 @@ class Close(BaseModel):
     """A hedge to be closed; with ``version`` only when nobody has changed it since."""
 
     model_config = ConfigDict(extra="forbid")
-    version: Annotated[int, Field(ge=1, strict=True)] | None = None
+    version: Version = None
+
+
+class Preset(BaseModel):
+    """A tolerance by its name: close at once, at -0.0001, or at -0.0005."""
+
+    model_config = ConfigDict(extra="forbid")
+    preset: Literal["conservative", "moderate", "aggressive"]
+    version: Version = None
+
+
+class Value(BaseModel):
+    """A tolerance as a fraction per 8 hours, as text; less than a tenth in either direction."""
+
+    model_config = ConfigDict(extra="forbid")
+    value: Annotated[str, Field(pattern=r"^(0|-?0\.0[0-9]{1,9})$", examples=["-0.0001"])]
+    version: Version = None
+
+
+class Tolerance(RootModel[Preset | Value]):
+    """The lowest 8-hour spread a hedge is kept at: a preset's name, or a fraction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +95,14 @@ class Closing:
     position_id: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class Tolerated:
+    """The hedge's new version."""
+
+    position_id: UUID
+    version: int
+
+
 def install(app: Quart, site: Site) -> None:
     """The routes of `fundingarb_dashboard.api_positions`."""
 
@@ -89,10 +122,7 @@ def install(app: Quart, site: Site) -> None:
         """One live hedge with everything that is booked to it."""
 
         async def look(bot: BotHandle) -> tuple[HedgeView, HedgeAccount]:
-            hedge = next((hedge for hedge in bot.live_hedges() if hedge.id == position_id), None)
-            if hedge is None:
-                raise Problem(404, "this position is not open; closed ones are at /api/history")
-            return await bot.hedge_view(hedge), await bot.account_of(position_id)
+            return await bot.hedge_view(live(bot, position_id)), await bot.account_of(position_id)
 
         view, account = await site.line.ask(look, PATIENCE)
         found, records = position_row(view), records_of(account)
@@ -112,9 +142,9 @@ def install(app: Quart, site: Site) -> None:
     async def open_position(data: Open) -> Response:
         """Open a hedge by hand. Threshold and entry window are skipped, risk rules are not."""
 
-        async def command(bot: BotHandle) -> UUID:
+        async def command(bot: BotHandle, actor: str, key: str) -> UUID:
             long, short = account_named(bot, data.long, "long"), account_named(bot, data.short, "short")
-            return await bot.open_hedge(data.pair, long, short, data.size_usd)
+            return await bot.open_hedge(data.pair, long, short, Decimal(data.size_usd), actor, key)
 
         return answer(Opened(await _once(site, command)), 201)
 
@@ -124,21 +154,41 @@ def install(app: Quart, site: Site) -> None:
     async def close_position(data: Close, position_id: UUID) -> Response:
         """Close both legs of a hedge."""
 
-        async def command(bot: BotHandle) -> UUID:
-            hedge = next((hedge for hedge in bot.live_hedges() if hedge.id == position_id), None)
-            if hedge is None:
-                raise Problem(404, "this position is not open any more")
-            if data.version is not None and data.version != hedge.intent.version:
-                raise Problem(
-                    409, "somebody has changed this position since; look at it again", code="version_moved"
-                )
-            await bot.close_hedge(position_id)
+        async def command(bot: BotHandle, actor: str, key: str) -> UUID:
+            live(bot, position_id)
+            await bot.close_hedge(position_id, version=data.version, actor=actor, key=key)
             return position_id
 
         return answer(Closing(await _once(site, command)))
 
+    @app.post("/api/positions/<uuid:position_id>/tolerance")
+    @document_response(Tolerated)
+    @validate_request(Tolerance)
+    async def tolerance(data: Tolerance, position_id: UUID) -> Response:
+        """Keep a hedge down to another 8-hour spread."""
+        asked = data.root
+        wanted = Decimal(asked.value) if isinstance(asked, Value) else asked.preset
 
-async def _once(site: Site, command: Any) -> Any:
+        async def command(bot: BotHandle, actor: str, key: str) -> int:
+            live(bot, position_id)
+            return await bot.set_tolerance(position_id, wanted, asked.version, actor, key)
+
+        return answer(Tolerated(position_id, await _once(site, command)))
+
+
+def live(bot: BotHandle, position_id: UUID) -> Hedge:
+    """The live hedge of that id. Raises `Problem` 404."""
+    for hedge in bot.live_hedges():
+        if hedge.id == position_id:
+            return hedge
+    raise Problem(404, "this position is not open; closed ones are at /api/history")
+
+
+async def _once(site: Site, command: Callable[[BotHandle, str, str], Awaitable[T]]) -> T:
     """Carry out a command under its request's Idempotency-Key."""
-    key, asked = await key_of_request(session_of().actor)
-    return await site.replies.once(key, asked, lambda: site.line.command(command, PATIENCE))
+    actor = session_of().actor
+    key = await key_of_request(actor)
+    outcome: T = await site.replies.once(
+        key, lambda: site.line.command(lambda bot: command(bot, actor, key.durable), PATIENCE)
+    )
+    return outcome

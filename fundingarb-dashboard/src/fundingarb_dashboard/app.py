@@ -31,7 +31,7 @@ def build(site: Site) -> Quart:
     app = Quart("fundingarb_dashboard", static_folder="static", static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
-    openapi.install(app)
+    openapi.install(app, site.cookie)
     app.json = Json(app)
     install_errors(app)
     install_security(app, site)

@@ -134,16 +134,17 @@ class Hub:
     def leave(self, client: Client) -> None:
         self.clients.discard(client)
 
+    def close(self) -> None:
+        """Send everybody away: the server ends."""
+        for client in list(self.clients):
+            client.close(1001, "the dashboard ends")
+
     def take(self, news: News) -> None:
         """What the feed hands over."""
         self._due.extend(self.board.take(news))
         if news.missed:
             for client in self.clients:
                 client.resync()
-
-    def tell(self, changes: Iterable[Change]) -> None:
-        """Events from elsewhere than the feed."""
-        self._due.extend(changes)
 
     async def run(self) -> None:
         """Send what has changed, ten times a second, until it is cancelled."""

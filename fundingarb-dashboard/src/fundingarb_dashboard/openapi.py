@@ -42,17 +42,22 @@ WRITING = {
 }  # fmt: skip
 
 
-def install(app: Quart) -> None:
-    """``/api/openapi.json`` and ``/api/docs``, which needs neither a script nor anything from elsewhere."""
+def install(app: Quart, cookie: str) -> None:
+    """``/api/openapi.json`` and ``/api/docs``, which needs neither a script nor anything from elsewhere.
+
+    ``cookie`` is the name of the session cookie.
+    """
     QuartSchema(
         app,
         openapi_path=None,
         info=Info(title="fundingarb dashboard", version=version("fundingarb-dashboard")),
         security_schemes={
-            "session": APIKeySecurityScheme(name="session cookie", in_="cookie"),
+            "session": APIKeySecurityScheme(name=cookie, in_="cookie"),
             "bearer": HttpSecurityScheme(scheme="bearer"),
         },
     )
+
+    hide(app.send_static_file.__func__)  # type: ignore[attr-defined]
 
     @app.get("/api/openapi.json")
     @hide

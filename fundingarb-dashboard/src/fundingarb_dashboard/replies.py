@@ -14,7 +14,7 @@ from quart import request
 
 from fundingarb_dashboard.answers import Problem
 
-__all__ = ["Replies", "has_key", "key_of_request"]
+__all__ = ["Key", "Replies", "key_of_request"]
 
 KEPT = 1000
 KEY = re.compile(r"[A-Za-z0-9._:-]{8,64}")
@@ -34,13 +34,13 @@ class Replies:
     def __init__(self) -> None:
         self._replies: OrderedDict[str, Reply] = OrderedDict()
 
-    async def once(self, key: str, asked: bytes, command: Callable[[], Awaitable[Any]]) -> Any:
+    async def once(self, key: Key, command: Callable[[], Awaitable[Any]]) -> Any:
         """The outcome of ``command``, or of the one that came under ``key`` before.
 
         Raises `Problem` 409 when that one was another command, and whatever the command raised.
         """
-        known = self._replies.get(key)
-        if known is not None and known.asked != asked:
+        known = self._replies.get(key.name)
+        if known is not None and known.asked != key.asked:
             raise Problem(
                 409, "this Idempotency-Key was used for another command; make a new one", code="key_reused"
             )
@@ -49,9 +49,9 @@ class Replies:
             async def run() -> Any:
                 return await command()
 
-            known = Reply(asked, asyncio.ensure_future(run()))
-            self._replies[key] = known
-            known.outcome.add_done_callback(lambda done: self._settle(key, done))
+            known = Reply(key.asked, asyncio.ensure_future(run()))
+            self._replies[key.name] = known
+            known.outcome.add_done_callback(lambda done: self._settle(key.name, done))
             while len(self._replies) > KEPT:
                 self._replies.popitem(last=False)
         # Shielded: a browser that goes away does not break off what it has commanded.
@@ -64,21 +64,24 @@ class Replies:
             self._replies.pop(key, None)
 
 
-def has_key() -> bool:
-    """Whether the request has an Idempotency-Key."""
-    return "Idempotency-Key" in request.headers
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A command's key: ``name`` as it is told apart here, ``asked`` a digest of what is asked, and ``durable``, which
+    the bot stores, so that the command is done once also over a restart."""
+
+    name: str
+    asked: bytes
+    durable: str
 
 
-async def key_of_request(actor: str) -> tuple[str, bytes]:
-    """The request's Idempotency-Key, as the actor's own, and a digest of what is asked.
-
-    Raises `Problem` 400 when it is missing or malformed.
-    """
+async def key_of_request(actor: str) -> Key:
+    """The request's Idempotency-Key, as the actor's own. Raises `Problem` 400 when it is missing or malformed."""
     given = request.headers.get("Idempotency-Key", "")
     if not KEY.fullmatch(given):
         raise Problem(
             400, "send the header Idempotency-Key: 8 to 64 letters, digits or ._:-, new for every command"
         )
     body: bytes = await request.get_data(cache=True, as_text=False)  # type: ignore[assignment]
-    digest = hashlib.sha256(b"\n".join((request.method.encode(), request.path.encode(), body))).digest()
-    return f"{actor}\n{given}", digest
+    asked = hashlib.sha256(b"\n".join((request.method.encode(), request.path.encode(), body))).digest()
+    name = f"{actor}\n{given}"
+    return Key(name, asked, hashlib.sha256(name.encode() + b"\n" + asked).hexdigest())

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -55,8 +56,9 @@ class ServerThread:
         place: Place,
         app: ASGIFramework,
         beside: Callable[[], Awaitable[None]],
+        before_end: Callable[[], None],
     ) -> None:
-        """``beside`` runs in the server's loop for as long as it serves, and is cancelled then."""
+        """``beside`` runs in the server's loop while it serves; ``before_end`` is called there when it ends."""
         self._config = Config()
         self._config.bind = [f"fd://{listening.detach()}"]
         self._config.errorlog = logger
@@ -70,7 +72,9 @@ class ServerThread:
             self._config.alpn_protocols = ["http/1.1"]
         self._app = app
         self._beside = beside
+        self._before_end = before_end
         self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(_note)
         self._asked_to_stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="fundingarb-dashboard", daemon=True)
 
@@ -105,7 +109,18 @@ class ServerThread:
     async def _serve(self) -> None:
         beside = asyncio.ensure_future(self._beside())
         try:
-            await serve(self._app, self._config, shutdown_trigger=self._asked_to_stop.wait)
+            await serve(self._app, self._config, shutdown_trigger=self._end)
         finally:
             beside.cancel()
             await asyncio.gather(beside, return_exceptions=True)
+
+    async def _end(self) -> None:
+        await self._asked_to_stop.wait()
+        self._before_end()
+
+
+def _note(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What no part of the server has caught. A connection that was broken off when the server ended is no failure."""
+    error = context.get("exception")
+    if not isinstance(error, asyncio.CancelledError):
+        logger.error("the dashboard's server: %s", context.get("message"), exc_info=error)

@@ -72,7 +72,9 @@ class Dashboard:
             metrics_token=self._place.metrics_token,
         )
         app = KnownHosts(build(site), self._place.hosts(port))
-        server = self._server = ServerThread(listening, self._place, app, partial(_look_after, site))
+        server = self._server = ServerThread(
+            listening, self._place, app, partial(_look_after, site), site.hub.close
+        )
         site.gatekeeper.invite()
         server.start()
         feed = Feed(bot, partial(server.soon, site.hub.take), lambda: site.hub.watched)

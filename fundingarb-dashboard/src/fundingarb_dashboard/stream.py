@@ -23,7 +23,7 @@ MOST_MESSAGES = 100
 """Messages a minute."""
 MINUTE = 60.0
 
-LINGER = 1.0
+LINGER = 0.25
 """Seconds the other side has to take the close code before the connection goes."""
 
 UNSUPPORTED, POLICY, TOO_BIG, TOO_SLOW = 1003, 1008, 1009, 1013
