@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 
 import pytest
 from tests.dashboard.trading import OPEN, SYMBOLS, trading
@@ -227,3 +228,33 @@ async def test_a_tolerance_is_set_for_the_version_that_was_seen() -> None:
         assert stale[1]["error"]["code"] == "version_moved"
         for wrong in ({}, {"preset": "reckless"}, {"value": "0.5"}, {"value": "0", "preset": "moderate"}):
             assert (await desk.command(path, wrong))[0] == 400
+
+
+async def test_the_calculator_adds_up() -> None:
+    async with trading() as desk:
+        found = await desk.browser.get("/api/calculator?pair=BTC-USDT&long=alpha&short=beta&size_usd=1000")
+        assert (found["pair"], found["long"], found["short"]) == ("BTC-USDT", "alpha", "beta")
+        fees = {name: Decimal(amount) for name, amount in found["fees"].items()}
+        total = fees.pop("total")
+        assert sum(fees.values()) == total
+        funding = sum(Decimal(each["amount"]) for each in found["payments"])
+        costs = total + Decimal(found["slippage"]) + Decimal(found["basis"])
+        assert Decimal(found["net"]) == funding - costs
+        for query in (
+            "",
+            "?pair=BTC-USDT&long=alpha&short=beta&size_usd=0",
+            "?pair=x&long=a&short=b&size_usd=1",
+        ):
+            status, document, _ = await desk.browser.ask("GET", f"/api/calculator{query}")
+            assert status == 400
+            assert document["error"]["fields"]
+        status, _, _ = await desk.browser.ask(
+            "GET", "/api/calculator?pair=XRP-USDT&long=alpha&short=beta&size_usd=1000"
+        )
+        assert status == 409
+
+
+async def test_opportunities() -> None:
+    async with trading() as desk:
+        found = await desk.browser.get("/api/opportunities")
+        assert set(found) == {"scanned_at", "rows"}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import logging
+import re
 
 import aiohttp
 import pytest
@@ -295,3 +298,23 @@ async def test_a_websocket_of_a_stranger_is_refused() -> None:
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 await browser.http.ws_connect(f"{browser.url}/api/ws", headers=headers)
             assert refused.value.status == 401
+
+
+async def test_the_page_and_its_charts_come_from_here() -> None:
+    async with browsing() as browser:
+        async with browser.http.get(browser.url) as response:
+            page = await response.text()
+            assert response.content_type == "text/html"
+        assert "http://" not in page
+        assert "https://" not in page
+        for path in re.findall(r'(?:src|href)="(/[^"]+)"', page):
+            async with browser.http.get(browser.url + path) as response:
+                assert response.status == 200, path
+        async with browser.http.get(f"{browser.url}/vendor/plotly.min.js") as response:
+            assert response.status == 200
+            bundle = await response.text()
+            policy = response.headers["Content-Security-Policy"]
+        (style,) = re.findall(r"\.textContent='(\.maplibregl[^']*)'", bundle)
+        for text in ("", style):
+            digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+            assert f"'sha256-{digest}'" in policy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,20 @@ def test_the_core_and_one_exchange(core: Fresh, wheels: dict[str, Path]) -> None
     missing = refused(core, "localnet", "--exchange", "bybit", "--ready-file", "ready.json")
     assert "bybit" in missing
     assert "pip install fundingarb-bybit" in missing
+
+
+def test_the_dashboards_wheel_has_everything_a_browser_loads(wheels: dict[str, Path], root: Path) -> None:
+    static = root / "fundingarb-dashboard" / "src" / "fundingarb_dashboard"
+    wanted = {
+        f"fundingarb_dashboard/{path.relative_to(static).as_posix()}"
+        for folder in ("static", "templates")
+        for path in (static / folder).rglob("*")
+        if path.is_file()
+    }
+    with zipfile.ZipFile(wheels["fundingarb-dashboard"]) as wheel:
+        assert wanted - set(wheel.namelist()) == set()
+    assert "fundingarb_dashboard/static/index.html" in wanted
+    assert "fundingarb_dashboard/templates/docs.html" in wanted
 
 
 def test_the_core_and_the_dashboard(core: Fresh, wheels: dict[str, Path]) -> None:

@@ -22,12 +22,13 @@ from fundingarb_dashboard.rows import Order, Position, Trade, position_row
 from fundingarb_dashboard.security import session_of
 from fundingarb_dashboard.site import Site
 
-__all__ = ["install"]
+__all__ = ["USD", "install"]
 
 PATIENCE = 15.0
 T = TypeVar("T")
-Usd = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}(\.[0-9]{1,8})?$", examples=["10000", "2500.50"])]
+USD = r"^[1-9][0-9]{0,8}(\.[0-9]{1,8})?$"
 """US dollars as text: one at least, less than a thousand million."""
+Usd = Annotated[str, Field(pattern=USD, examples=["10000", "2500.50"])]
 Version = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)] | None
 
 

@@ -8,6 +8,7 @@ from fundingarb_dashboard import (
     api_engine,
     api_history,
     api_market,
+    api_opportunities,
     api_positions,
     api_session,
     api_status,
@@ -37,7 +38,7 @@ def build(site: Site) -> Quart:
     install_security(app, site)
     pages.install(app)
     for routes in (
-        api_session, api_status, api_market, api_positions, api_history, api_engine, metrics, stream,
+        api_session, api_status, api_market, api_opportunities, api_positions, api_history, api_engine, metrics, stream,
     ):  # fmt: skip
         routes.install(app, site)
     return app
