@@ -29,7 +29,7 @@ BODY_SECONDS = 10
 
 def build(site: Site) -> Quart:
     """Every route, behind the guard that denies what is not known to be open."""
-    app = Quart("fundingarb_dashboard", static_folder="static", static_url_path="/static")
+    app = Quart("fundingarb_dashboard", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
     openapi.install(app, site.cookie)

@@ -57,8 +57,6 @@ def install(app: Quart, cookie: str) -> None:
         },
     )
 
-    hide(app.send_static_file.__func__)  # type: ignore[attr-defined]
-
     @app.get("/api/openapi.json")
     @hide
     async def openapi_document() -> Response:
