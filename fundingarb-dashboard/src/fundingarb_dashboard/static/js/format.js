@@ -52,7 +52,11 @@ export const pct = (value, digits = 4) => {
 };
 
 /** A yearly fraction as a signed percentage, with places only where they matter. */
-export const yearly = (value) => pct(value, Math.abs(num(value) ?? 0) < 1 ? 1 : 0);
+export function yearly(value) {
+  const number = num(value);
+  if (number === null || Math.abs(number) < 10) return pct(value, Math.abs(number ?? 0) < 1 ? 1 : 0);
+  return `${rounded(number / 10, 1, true)}k%`;
+}
 
 /** A fraction as a plain percentage: 0.5 is 50.0%. */
 export const share = (value, digits = 1) => {
@@ -74,7 +78,15 @@ export const quantity = (value) => {
   const number = num(value);
   if (number === null) return NONE;
   const size = Math.abs(number);
+  if (size >= 1e9) return `${rounded(number / 1e9, 3, false)}B`;
+  if (size >= 1e6) return `${rounded(number / 1e6, 3, false)}M`;
   return rounded(number, size >= 1000 ? 1 : size >= 1 ? 3 : 5, false);
+};
+
+/** US dollars with their sign where there is little room: fewer places for larger amounts. */
+export const tight = (value) => {
+  const size = Math.abs(num(value) ?? 0);
+  return gain(value, size >= 1000 ? 0 : size >= 100 ? 1 : 2);
 };
 
 export const count = (value) => {

@@ -74,14 +74,15 @@ export function loader(box, fetcher, draw) {
     const mine = (turn += 1);
     try {
       const answer = await fetcher();
-      if (mine === turn) draw(answer);
+      if (mine !== turn) return;
+      delete box.dataset.failed;
+      draw(answer);
     } catch (error) {
       if (mine !== turn) return;
-      fill(
-        box,
-        empty("This could not be read.", error.message),
-        h("button", { type: "button", class: "button small", on: { click: load } }, "Try again"),
-      );
+      const said = empty("This could not be read.", error.message);
+      said.append(h("button", { type: "button", class: "button small", on: { click: load } }, "Try again"));
+      fill(box, said);
+      box.dataset.failed = "yes";
     }
   };
   return load;

@@ -24,8 +24,14 @@ export function hedgeFields(changed) {
   function fillChoices() {
     const before = pair.input.value;
     choices(pair.input, [...state.pairs.keys()].sort());
+    if (!before && pair.input.value) pair.input.value = widest();
     if (pair.input.value !== before) best();
     sides();
+  }
+
+  function widest() {
+    const spread = (entry) => entry.best?.spread ?? -1;
+    return [...state.pairs.values()].reduce((one, other) => (spread(other) > spread(one) ? other : one)).pair;
   }
 
   function sides() {

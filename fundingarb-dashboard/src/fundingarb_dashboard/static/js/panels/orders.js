@@ -24,17 +24,18 @@ export const orderCells = (order) => {
     [order.pair ?? order.symbol, "strong"],
     [order.account && order.account !== order.exchange ? `${order.exchange} (${order.account})` : order.exchange],
     [`${order.side === "BUY" ? "▲" : "▼"} ${order.side}${order.action ? ` ${order.action.toLowerCase()}` : ""}`, order.side === "BUY" ? "up" : "down"],
+    [millis(took), took !== null && took >= SLOW ? "num bad" : "num"],
+    [order.status, BAD.includes(order.status) ? "bad" : ""],
     [words(order.type)],
     [price(order.price), "num"],
     [quantity(order.quantity), "num"],
     [quantity(order.filled), "num"],
     [price(order.average), "num"],
-    [order.reason ? `${order.status}: ${order.reason}` : order.status, BAD.includes(order.status) ? "bad" : ""],
-    [millis(took), took !== null && took >= SLOW ? "num bad" : "num"],
+    [order.reason ?? "", "hint"],
   ];
 };
 
-export const ORDER_COLUMNS = [["Time"], ["Pair"], ["Exchange"], ["Side"], ["Type"], ["Price", "num"], ["Quantity", "num"], ["Filled", "num"], ["Average", "num"], ["Status"], ["Latency", "num"]];
+export const ORDER_COLUMNS = [["Time"], ["Pair"], ["Exchange"], ["Side"], ["Latency", "num"], ["Status"], ["Type"], ["Price", "num"], ["Quantity", "num"], ["Filled", "num"], ["Average", "num"], ["Reason"]];
 
 export const makeOrders = () =>
   makePanel({

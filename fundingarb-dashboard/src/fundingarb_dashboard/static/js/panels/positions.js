@@ -4,7 +4,7 @@ import { closePosition, setTolerance } from "../actions.js";
 import { until } from "../clock.js";
 import { PRESETS } from "../commands.js";
 import { empty, h, keyed, setAttr, setText } from "../dom.js";
-import { gain, num, paid, pct, price, quantity, share, span, tone, usd, words } from "../format.js";
+import { gain, num, paid, pct, price, quantity, share, span, tight, tone, usd, words } from "../format.js";
 import { makePanel } from "../panel.js";
 import { openPositions, state } from "../store.js";
 
@@ -79,6 +79,7 @@ function makePosition() {
     }
     put(figs.fees, paid(row.fees), tone(-row.fees));
     setText(exits, (row.exits ?? []).map((exit) => `${words(exit.reason)}: at ${exit.needed}, now ${exit.actual}`).join("  ·  "));
+    setAttr(exits, "title", exits.textContent || null);
     showTolerance(row);
     setAttr(close, "disabled", row.status === "CLOSING");
     setAttr(close, "aria-label", `Close position ${number}, ${row.pair}`);
@@ -114,10 +115,10 @@ function makeLeg() {
     put(figs.quantity, quantity(leg.quantity));
     put(figs.entry, price(leg.entry));
     put(figs.mark, price(leg.mark));
-    put(figs.unrealised, gain(leg.unrealized), tone(leg.unrealized));
-    put(figs.funding, gain(leg.funding), tone(leg.funding));
+    put(figs.unrealised, tight(leg.unrealized), tone(leg.unrealized));
+    put(figs.funding, tight(leg.funding), tone(leg.funding));
     const next = leg.next_payments?.[0];
-    put(figs["next payment"], next ? `${gain(next.amount)} in ${span(until(next.at))}` : "–", next ? tone(next.amount) : null);
+    put(figs["next payment"], next ? `${tight(next.amount)} in ${span(until(next.at))}` : "–", next ? tone(next.amount) : null);
     put(figs.liquidation, price(leg.liquidation_price));
     const distance = num(leg.liquidation_distance);
     const near = distance !== null && distance < NEAR;

@@ -20,12 +20,12 @@ const LIST = [
   { id: "exchange", title: "EXCH", width: "minmax(55px,.7fr)", sort: (row) => row.exchange, text: (row) => row.exchange },
   { id: "rate", title: "RATE", about: "Paid per interval by longs to shorts", width: "minmax(62px,1fr)", num: true, sort: (row) => Number(row.rate), text: (row) => pct(row.rate), tone: (row) => tone(row.rate) },
   { id: "r8", title: "8H EQ", about: "The same per 8 hours", width: "minmax(62px,1fr)", num: true, sort: (row) => row.r8 ?? -9, text: (row) => pct(row.r8), tone: (row) => tone(row.r8) },
-  { id: "apr", title: "APR", about: "The same per year, without compounding", width: "minmax(46px,.8fr)", num: true, sort: (row) => Number(row.apr ?? 0), text: (row) => yearly(row.apr), tone: (row) => tone(row.apr) },
+  { id: "apr", title: "APR", about: "The same per year, without compounding", width: "minmax(48px,.8fr)", num: true, sort: (row) => Number(row.apr ?? 0), text: (row) => yearly(row.apr), tone: (row) => tone(row.apr) },
   { id: "predicted", title: "PRED", about: "What is predicted for the settlement after", width: "minmax(62px,1fr)", num: true, sort: (row) => Number(row.predicted ?? -9), text: (row) => pct(row.predicted), tone: (row) => tone(row.predicted) },
   { id: "interval", title: "INT", about: "Hours between settlements", width: "27px", num: true, sort: (row) => Number(row.interval_h), text: (row) => `${Number(row.interval_h)}h` },
   { id: "next", title: "NEXT", about: "Time to the next settlement", width: "55px", num: true, sort: (row) => row.next ?? Infinity, text: (row) => untilText(row.next) },
   { id: "best", title: "SPREAD", about: "Widest 8-hour spread of this symbol", width: "minmax(62px,1fr)", num: true, sort: (row) => spreadOf(row)?.spread ?? -9, text: (row) => pct(spreadOf(row)?.spread), tone: (row) => tone(spreadOf(row)?.spread) },
-  { id: "mark", title: "MARK", width: "minmax(68px,1fr)", num: true, sort: (row) => Number(row.mark ?? 0), text: (row) => price(row.mark) },
+  { id: "mark", title: "MARK", width: "minmax(75px,1fr)", num: true, sort: (row) => Number(row.mark ?? 0), text: (row) => price(row.mark) },
   { id: "age", title: "AGE", about: "Since this rate was last heard", width: "40px", num: true, sort: (row) => ageOf(row), text: (row) => (row.stale ? `! ${age(ageOf(row))}` : age(ageOf(row))), tone: (row) => (row.stale ? "bad" : "dim") },
 ];
 
