@@ -1,6 +1,7 @@
 // Starts the program: logs in, builds the desk, streams, and carries commands out.
 
 import * as actions from "./actions.js";
+import { attended } from "./activity.js";
 import { health, login, logout, session, signedOut } from "./api.js";
 import { commandBar } from "./commandbar.js";
 import { fill, h } from "./dom.js";
@@ -104,6 +105,7 @@ function execute(command, shell) {
 }
 
 async function watchHealth() {
+  if (!attended()) return;
   state.health = await health();
   touch("health");
 }

@@ -1,5 +1,6 @@
 // Who commanded what, and what came of it.
 
+import { attended } from "../activity.js";
 import { get } from "../api.js";
 import { empty, h, keyed } from "../dom.js";
 import { stamp, words } from "../format.js";
@@ -23,7 +24,7 @@ export const makeAudit = () =>
         if (!answer.rows.length) nothing.append(empty("No commands yet.", "Every command of a person is recorded here."));
       });
       panel.live(["snapshot", "positions", "refresh"], (changed) => {
-        if (changed.size === 1 && changed.has("positions") && performance.now() - loadedAt < 5000) return;
+        if (changed.size === 1 && changed.has("positions") && (performance.now() - loadedAt < 5000 || !attended())) return;
         loadedAt = performance.now();
         load();
       });

@@ -1,5 +1,6 @@
 // What the last scan saw: what may be taken, and for the rest the gate that refused it, what it needs and what there is.
 
+import { attended } from "../activity.js";
 import { get } from "../api.js";
 import { empty, h, keyed } from "../dom.js";
 import { clock, gain, pct, tone, usd } from "../format.js";
@@ -50,7 +51,7 @@ export const makeOpportunities = (run) =>
       panel.live(["status", "scanned", "refresh", "snapshot"], (changed) => {
         const last = state.status?.engine?.last_scan ?? null;
         const asked = ["scanned", "refresh", "snapshot"].some((topic) => changed.has(topic));
-        if (!asked && changed.size && (last === scanned || performance.now() - askedAt < AGAIN)) return;
+        if (!asked && changed.size && (last === scanned || performance.now() - askedAt < AGAIN || !attended())) return;
         scanned = last;
         askedAt = performance.now();
         load();
