@@ -28,6 +28,9 @@ FLAGS = (
 DESKTOP = (1600, 1000)
 PHONE = (390, 844)
 
+PATIENCE = 20_000
+"""Milliseconds (real) for what should be there at once, on a machine that has other things to do."""
+
 OpenDesk = Callable[..., "AbstractContextManager[Page]"]
 
 
@@ -37,8 +40,9 @@ def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     need(chromium, "chromium", "apt-get install chromium")
     need(find_spec("playwright"), "playwright", "pip install playwright")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         yield opened
@@ -70,7 +74,7 @@ def visit(browser: Browser) -> OpenDesk:
             reduced_motion="reduce" if calm else "no-preference",
         )
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE)
         complaints: list[str] = []
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))

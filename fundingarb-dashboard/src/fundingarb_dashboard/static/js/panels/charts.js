@@ -57,6 +57,7 @@ export const makeCharts = () =>
         said,
         async () => {
           if (!pair.input.value) return null;
+          if (plot.childElementCount === 0) fill(said, empty("Loading the chart…"));
           const [answer, library] = await Promise.all([get("/api/rates/history", { pair: pair.input.value, exchange: wanted(), days: days.input.value }), plotly()]);
           return { answer, library };
         },

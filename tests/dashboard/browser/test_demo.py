@@ -1,0 +1,102 @@
+"""The pages against the real thing: ``fundingarb demo`` with its bot, its exchanges and its server."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+from tests.dashboard.browser.conftest import OpenDesk, command
+
+pytestmark = pytest.mark.slow
+
+LINK = re.compile(r"http://127\.0\.0\.1:\d+/#token=\S+")
+START = 90.0
+SETTLED = 120_000
+"""Seconds until the demo says where its dashboard is; milliseconds until it has opened hedges and been paid."""
+
+
+@pytest.fixture
+def link(fundingarb_script: Path, tmp_path: Path) -> Iterator[str]:
+    """A running demo: the link that it printed."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    said = tmp_path / "said"
+    with said.open("w") as out:
+        demo = subprocess.Popen(
+            [str(fundingarb_script), "demo", "--port", str(port)],
+            cwd=tmp_path,
+            env={**os.environ, "HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield wait_for_link(demo, said)
+        finally:
+            demo.terminate()
+            try:
+                demo.wait(30)
+            except subprocess.TimeoutExpired:
+                demo.kill()
+                demo.wait()
+
+
+def wait_for_link(demo: subprocess.Popen[bytes], said: Path) -> str:
+    deadline = time.monotonic() + START
+    while time.monotonic() < deadline and demo.poll() is None:
+        found = LINK.search(said.read_text())
+        if found:
+            return found.group()
+        time.sleep(0.2)
+    pytest.fail(f"the demo did not say where its dashboard is:\n{said.read_text()}")
+
+
+def test_a_demo_is_watched_and_commanded_until_it_is_flat(link: str, visit: OpenDesk) -> None:
+    with visit(link) as page:
+        page.locator("#desk").wait_for()
+        expect(page.get_by_text("[SIMULATION]")).to_be_visible()
+        expect(page.locator(".panel-engine")).to_contain_text("RUNNING", timeout=60_000)
+        expect(page.locator(".position[data-status=OPEN]").first).to_be_visible(timeout=SETTLED)
+        expect(page.locator("[data-card=funding] [data-tone=up]")).to_be_visible(timeout=SETTLED)
+        for line, panel in (
+            ("OPPS", "opportunities"),
+            ("ORD", "orders"),
+            ("HIST", "history"),
+            ("CHART BTC", "charts"),
+            ("AUDIT", "audit"),
+        ):
+            command(page, line)
+            expect(page.locator(f"#panel-{panel}")).to_be_visible()
+            expect(page.locator(f"#panel-{panel} [data-failed]")).to_have_count(0)
+        command(page, "CALC BTC binance okx 5000")
+        expect(page.locator("#panel-calculator")).to_contain_text("Break-even")
+        command(page, "SCAN")
+        expect(page.locator(".toast.good", has_text="Scan done.")).to_be_visible()
+
+        command(page, "STOP")
+        expect(page.locator(".panel-actions")).to_contain_text("Automation OFF")
+        number = page.locator(".position .fig:first-child .value").first.inner_text()
+        pair = page.locator(".position .fig:nth-child(2) .value").first.inner_text()
+        command(page, f"CLOSE {number}")
+        page.get_by_role("dialog").get_by_role("button", name="Close position").click()
+        expect(page.locator(".position", has_text=pair)).to_have_count(0, timeout=60_000)
+        command(page, "HIST")
+        expect(page.locator("#panel-history tbody tr", has_text=pair).first).to_contain_text("manual")
+
+        command(page, "OPEN ETH binance bybit 2000")
+        page.get_by_role("dialog").get_by_role("button", name="Open position").click()
+        expect(page.locator(".position[data-status=OPEN]", has_text="ETH-USDT")).to_be_visible(timeout=60_000)
+
+        command(page, "KILL")
+        dialog = page.get_by_role("dialog", name="Kill switch")
+        dialog.get_by_label("Type KILL to go on").fill("KILL")
+        dialog.get_by_role("button", name="Kill", exact=True).click()
+        expect(dialog).to_contain_text("✓ FLAT", timeout=60_000)
+        expect(page.locator(".position")).to_have_count(0, timeout=60_000)
+        expect(page.locator("#kill")).to_have_text("KILLED ✓")
