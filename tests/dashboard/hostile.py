@@ -99,7 +99,7 @@ async def bombard(url: str, cookie: str, frames: int, seed: int = 1) -> Counter[
             for _ in range(min(rng.randint(1, 60), frames - sent)):
                 writer.write(malformed(rng))
                 sent += 1
-            await writer.drain()
+                await writer.drain()
             writer.write_eof()
             await asyncio.wait_for(reader.read(), 20)
             ended["closed"] += 1

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from tests.dashboard.trading import OPEN, SYMBOLS, trading
+from tests.engine.rig import hedge_on
+
+from fundingarb.domain.order import Fill, OrderSide
+from fundingarb.ports import HedgeBooks
+from fundingarb.simulation.virtual import START, LoopClock
+from fundingarb_dashboard.api_review import longest_unhedged
 
 pytestmark = pytest.mark.anyio
 
@@ -258,3 +265,30 @@ async def test_opportunities() -> None:
     async with trading() as desk:
         found = await desk.browser.get("/api/opportunities")
         assert set(found) == {"scanned_at", "rows"}
+
+
+async def test_the_review_of_a_simulation() -> None:
+    async with trading() as desk:
+        await desk.open()
+        found = await desk.browser.get("/api/simulation")
+        assert (found["simulation"], found["hedges"], found["open"]) == (True, 1, 1)
+        assert 0 < found["worst_unhedged_s"] < 10
+        assert set(found["alerts"]) <= {"INFO", "WARNING", "CRITICAL"}
+
+
+async def test_the_longest_time_with_a_heavier_leg() -> None:
+    hedge = hedge_on(LoopClock(START))
+    sides = (OrderSide.BUY, OrderSide.SELL, OrderSide.SELL, OrderSide.BUY)
+    fills = tuple(
+        fill_of(side, START + timedelta(seconds=second))
+        for side, second in zip(sides, (0, 7, 100, 103), strict=True)
+    )
+    now = START + timedelta(seconds=200)
+    assert longest_unhedged(HedgeBooks(hedge, fills), now) == 7
+    assert longest_unhedged(HedgeBooks(hedge, fills[:3]), now) == 100
+    assert longest_unhedged(HedgeBooks(hedge), now) == 0
+
+
+def fill_of(side: OrderSide, at: datetime) -> Fill:
+    ten = Decimal(10)
+    return Fill("alpha", "alpha", "BTC-USDT", f"{at}", "", None, side, ten, ten, Decimal(0), Decimal(0), at)

@@ -10,6 +10,7 @@ from fundingarb_dashboard import (
     api_market,
     api_opportunities,
     api_positions,
+    api_review,
     api_session,
     api_status,
     metrics,
@@ -38,7 +39,8 @@ def build(site: Site) -> Quart:
     install_security(app, site)
     pages.install(app)
     for routes in (
-        api_session, api_status, api_market, api_opportunities, api_positions, api_history, api_engine, metrics, stream,
+        api_session, api_status, api_market, api_opportunities, api_positions, api_history, api_engine, api_review,
+        metrics, stream,
     ):  # fmt: skip
         routes.install(app, site)
     return app

@@ -97,6 +97,8 @@ def _complete(operation: dict[str, Any], method: str, *, open_to_all: bool, metr
     for status, meaning in (READING if method == "get" else WRITING).items():
         content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
         responses.setdefault(status, {"description": meaning, "content": content})
+    if "requestBody" in operation:
+        operation["requestBody"] = {**operation["requestBody"], "required": True}
     if method != "get" and not open_to_all:
         operation["parameters"].append(
             {

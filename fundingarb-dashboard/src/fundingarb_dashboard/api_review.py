@@ -1,0 +1,86 @@
+"""The review of a simulation: what the bot has done, in the figures that decide whether it may trade for real."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from quart import Quart, Response
+from quart_schema import document_response
+
+from fundingarb.ports import BotHandle, HedgeBooks
+from fundingarb_dashboard.answers import answer
+from fundingarb_dashboard.site import Site
+
+__all__ = ["install", "longest_unhedged"]
+
+PATIENCE = 15.0
+HEDGES = 200
+ALERTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """``hours`` of the bot's time since its start; ``net`` USD booked and at the marks; ``worst_unhedged_s`` the
+    longest time (real seconds) for which one of the last 200 hedges had a leg heavier than the other; ``refusals`` by gate;
+    ``alerts`` of the last 1,000 by severity."""
+
+    simulation: bool
+    hours: float
+    hedges: int
+    open: int
+    net: Decimal | None
+    win_rate: Decimal | None
+    worst_unhedged_s: float | None
+    refusals: Mapping[str, int]
+    alerts: Mapping[str, int]
+
+
+def install(app: Quart, site: Site) -> None:
+    """The routes of `fundingarb_dashboard.api_review`."""
+
+    @app.get("/api/simulation")
+    @document_response(Review)
+    async def simulation() -> Response:
+        """What the bot has done so far, on whatever network it trades."""
+        return answer(await site.line.ask(_review, PATIENCE))
+
+
+async def _review(bot: BotHandle) -> Review:
+    status, summary, now = bot.status(), await bot.summary(), bot.clock.now()
+    books = list(await bot.store.closed(limit=HEDGES))
+    books += await bot.store.books([hedge.id for hedge in bot.live_hedges()])
+    worst = max((longest_unhedged(each, now) for each in books), default=None)
+    alerts = Counter(alert.severity.value for alert in await bot.alerts(ALERTS))
+    return Review(
+        simulation=status.network == "localnet",
+        hours=(now - status.started_at).total_seconds() / 3600,
+        hedges=summary.trades + summary.open,
+        open=summary.open,
+        net=summary.net,
+        win_rate=summary.win_rate,
+        worst_unhedged_s=None if worst is None else worst / bot.clock.speed,
+        refusals=dict(await bot.store.refusal_counts()),
+        alerts=dict(alerts),
+    )
+
+
+def longest_unhedged(books: HedgeBooks, now: datetime) -> float:
+    """The longest time, in seconds of the bot's clock, in which the fills of both legs differed by a lot or more."""
+    net = Decimal(0)
+    since: datetime | None = None
+    longest = 0.0
+    for fill in sorted(books.fills, key=lambda each: each.at):
+        net += fill.side.sign * fill.quantity
+        if abs(net) < books.hedge.lot:
+            longest, since = max(longest, _seconds(since, fill.at)), None
+        elif since is None:
+            since = fill.at
+    return max(longest, _seconds(since, now))
+
+
+def _seconds(since: datetime | None, until: datetime) -> float:
+    return 0.0 if since is None else (until - since).total_seconds()
