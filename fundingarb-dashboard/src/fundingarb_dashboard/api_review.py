@@ -25,8 +25,8 @@ ALERTS = 1000
 @dataclass(frozen=True, slots=True)
 class Review:
     """``hours`` of the bot's time since its start; ``net`` USD booked and at the marks; ``worst_unhedged_s`` the
-    longest time (real seconds) for which one of the last 200 hedges had a leg heavier than the other; ``refusals`` by gate;
-    ``alerts`` of the last 1,000 by severity."""
+    longest time (real seconds) for which one of the last 200 hedges had a leg heavier than the other. ``refusals`` are
+    by gate, ``alerts`` those of the last 1,000 by severity."""
 
     simulation: bool
     hours: float
