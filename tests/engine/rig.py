@@ -40,6 +40,7 @@ from fundingarb.ports import (
     Batch,
     Checkpoint,
     Committed,
+    ConfigRevision,
     Exit,
     HedgeBooks,
     Lease,
@@ -69,6 +70,7 @@ class MemoryStore:
         self.batches: list[Batch] = []
         self.commands: dict[str, Command] = {}
         self.noted: list[AuditEntry] = []
+        self.revisions: list[ConfigRevision] = []
         self.flatten_orders: dict[str, FlattenOrder] = {}
         self.accepted: dict[tuple[str, Subject, str], Accepted] = {}
         self.deliveries: dict[tuple[Alert, str], Delivery] = {}
@@ -263,7 +265,13 @@ class MemoryStore:
         return self.noted[::-1][:limit]
 
     async def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
-        return 1
+        if self.failing is not None:
+            raise StoreError(self.failing)
+        self.revisions.append(ConfigRevision(len(self.revisions) + 1, at, document))
+        return len(self.revisions)
+
+    async def config_revisions(self, *, limit: int | None = 100) -> Sequence[ConfigRevision]:
+        return self.revisions[::-1][:limit]
 
     async def close(self) -> None:
         return None

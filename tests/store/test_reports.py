@@ -74,3 +74,13 @@ async def test_the_blotter_is_newest_first_with_symbol_and_exchange(store: SqlSt
     ]
     assert found[0][0].side is OrderSide.SELL
     assert len(await store.blotter(limit=1)) == 1
+
+
+async def test_configuration_revisions_the_newest_first(store: SqlStore) -> None:
+    documents = [{"trading": {"min_net_usd": str(number)}} for number in range(3)]
+    for number, document in enumerate(documents):
+        await store.save_config(document, NOW + timedelta(minutes=number))
+    found = await store.config_revisions(limit=2)
+    assert [(one.revision, one.document) for one in found] == [(3, documents[2]), (2, documents[1])]
+    assert found[0].at == NOW + timedelta(minutes=2)
+    assert len(await store.config_revisions(limit=None)) == 3

@@ -19,6 +19,8 @@ import anyio
 from anyio.abc import TaskGroup
 
 from fundingarb.config import Config, load_config
+from fundingarb.config.document import document_of
+from fundingarb.configuring import ConfigKeeper
 from fundingarb.domain.opportunity import DecayToMedian
 from fundingarb.engine.bot import Bot, BotParts
 from fundingarb.engine.caretaker import Idle, SinkMeanwhile
@@ -147,7 +149,7 @@ async def open_bot(
                 "database.url: this database has the hedges of another run of the localnet; choose another one, "
                 "or the ready file of that localnet while it is running"
             )
-        revision = await store.save_config(config.document(), around.clock.now())
+        revision = await store.save_config(document_of(config), around.clock.now())
         opener = _Opener(config, around, plugins, stack)
         adapters = {name: await opener.exchange(exchange, name) for name, exchange in accounts.items()}
         market_data = {
@@ -168,11 +170,29 @@ async def open_bot(
             stack.callback(opening.cancel_scope.cancel)
             parts.sinks = {**opener.sinks_meanwhile(opening, extras.caretaker), **extras.alert_sinks}
         else:
-            parts.strategy = extras.strategy or await opener.strategy()
-            parts.rules = [*await opener.risk_rules(), *extras.risk_rules]
+            parts.config = keeper = ConfigKeeper(
+                config, revision, plugins, store, around.clock,
+                partial(_judging, around=around, plugins=plugins, extras=extras),
+                lambda newer, number: trading_settings(newer, accounts, number, extras.max_new_hedges),
+            )  # fmt: skip
+            parts.strategy, parts.rules = await stack.enter_async_context(keeper.open())
             parts.sinks = {**await opener.sinks(), **extras.alert_sinks}
             parts.services = await opener.services() if extras.services else {}
-        yield Bot(parts)
+        bot = Bot(parts)
+        if isinstance(parts.config, ConfigKeeper):
+            parts.config.attach(bot.adopt, bot.ready.is_set)
+        yield bot
+
+
+@asynccontextmanager
+async def _judging(
+    config: Config, around: Surroundings, plugins: Plugins, extras: Extras
+) -> AsyncIterator[tuple[Strategy, Sequence[RiskRule]]]:
+    """Strategy and risk rules of a bot: what ``config`` names, and what the program puts in place of or beside it."""
+    async with AsyncExitStack() as stack:
+        opener = _Opener(config, around, plugins, stack)
+        strategy = extras.strategy or await opener.strategy()
+        yield strategy, [*await opener.risk_rules(), *extras.risk_rules]
 
 
 @asynccontextmanager
@@ -202,9 +222,8 @@ async def open_judgement(
     config: Config, around: Surroundings, plugins: Plugins
 ) -> AsyncIterator[tuple[Strategy, Sequence[RiskRule]]]:
     """The strategy and the risk rules of ``config``, without exchanges: what a drill runs on simulated ones."""
-    async with AsyncExitStack() as stack:
-        opener = _Opener(config, around, plugins, stack)
-        yield await opener.strategy(), await opener.risk_rules()
+    async with _judging(config, around, plugins, Extras()) as judgement:
+        yield judgement
 
 
 @asynccontextmanager

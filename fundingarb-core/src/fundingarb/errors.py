@@ -2,6 +2,7 @@
 
 FundingArbError                 one line for a person; the program exits with ``exit_status``
 ├── ConfigError                 nothing starts; of a command: it is not done
+│   ├── ConfigRefused           a configuration with mistakes; the one in force stays
 │   └── VersionConflict         what the command was about has changed; nothing is done
 ├── PluginError                 nothing starts
 ├── StoreError                  no exposure-increasing order until the database answers again
@@ -18,12 +19,14 @@ FundingArbError                 one line for a person; the program exits with ``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 
 __all__ = [
     "AuthenticationFailed",
     "BadMessage",
     "ConfigError",
+    "ConfigRefused",
     "ExchangeError",
     "ExchangeUnavailable",
     "FundingArbError",
@@ -47,6 +50,14 @@ class FundingArbError(Exception):
 
 class ConfigError(FundingArbError):
     """The configuration cannot be used. Nothing starts."""
+
+
+class ConfigRefused(ConfigError):
+    """A configuration that was handed in has mistakes; the one in force stays. ``errors`` are by dotted path."""
+
+    def __init__(self, message: str, errors: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.errors = errors
 
 
 class VersionConflict(ConfigError):

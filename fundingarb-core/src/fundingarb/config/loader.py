@@ -19,7 +19,7 @@ from pydantic_settings import PydanticBaseSettingsSource
 
 from fundingarb.config.leverage import DEFAULT
 from fundingarb.config.reader import Path_, Source, dotted, printable, read_file, read_text, scalar
-from fundingarb.config.schema import SOURCES, Config
+from fundingarb.config.schema import SOURCES, Config, Origin
 from fundingarb.errors import ConfigError
 
 PREFIX = "FUNDINGARB__"
@@ -44,12 +44,13 @@ def load_config(
 
     ``overrides`` are nested mappings or dotted keys (``{"trading.min_net_usd": 5}``). Raises ConfigError.
     """
-    layers = [
-        _overrides(overrides or {}),
-        _environment(os.environ if env is None else env),
-        Source("") if path is None else read_file(Path(path)),
-    ]
-    return _load(layers)
+    over, around = _overrides(overrides or {}), _environment(os.environ if env is None else env)
+    config = _load([over, around, Source("") if path is None else read_file(Path(path))])
+    if path is None:
+        return config
+    return config.came_from(
+        Origin(Path(path), lambda text: _load([over, around, read_text(text, str(path))]))
+    )
 
 
 def parse_config(text: str, name: str = "configuration") -> Config:
@@ -215,6 +216,19 @@ def _explain(error: ValidationError, layers: list[Source]) -> _Wrong:
     _, where, first = min(found, key=lambda item: item[0])
     text = _problem(first["type"], where, first)
     return _Wrong(f"{_place(layers, where)}: {dotted(where) or 'the configuration'}: {text}", where)
+
+
+def explain_all(error: ValidationError) -> dict[str, str]:
+    """Every problem, by dotted path."""
+    found: dict[str, str] = {}
+    for one in error.errors(include_url=False):
+        where: Path_ = tuple(one["loc"])
+        if one["type"] == "config":
+            where = (*where, *one.get("ctx", {}).get("key", ()))
+        where = tuple(part for part in where if part != "[key]")
+        path = dotted(where)
+        found.setdefault(path, _problem(one["type"], where, one))
+    return found
 
 
 def _order(layers: list[Source], where: Path_) -> tuple[int, int]:

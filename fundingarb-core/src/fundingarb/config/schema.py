@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -313,6 +322,14 @@ class LoggingSection(Section):
     file: UserPath | None = Field(default=None, description="a file; null logs to the terminal")
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The file a configuration came from. ``read`` is what it would be with another text in that file."""
+
+    path: Path
+    read: Callable[[str], Config]
+
+
 class Config(BaseSettings):
     """The whole configuration. ``load_config`` makes it, of a file or of Python values."""
 
@@ -342,6 +359,18 @@ class Config(BaseSettings):
     services: RawSections = Field(default={}, description="settings of services; `dashboard` may stand alone")
     plugins: PluginsSection = PluginsSection()
     logging: LoggingSection = LoggingSection()
+
+    _origin: Origin | None = PrivateAttr(default=None)
+
+    @property
+    def origin(self) -> Origin | None:
+        """The file it came from; None when it was made of Python values."""
+        return self._origin
+
+    def came_from(self, origin: Origin | None) -> Config:
+        """This configuration, which remembers its file."""
+        self._origin = origin
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -31,7 +31,6 @@ class CommandKind(str, Enum):
     TOLERANCE = "TOLERANCE"
     SCAN = "SCAN"
     REFRESH = "REFRESH"
-    CONFIG = "CONFIG"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from fundingarb.domain.instrument import Instrument
 from fundingarb.domain.pnl import HedgePnl, hedge_pnl
 from fundingarb.engine.account_feed import AccountFeed
 from fundingarb.engine.accounts import AccountReader
+from fundingarb.engine.adopt import Parts
 from fundingarb.engine.alerts import Announcer, lease_lost, left_unhedged
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.checks import AccountChecks
@@ -51,6 +52,7 @@ from fundingarb.ports import (
     Checkpoint,
     Clock,
     ClosingRule,
+    ConfigDesk,
     ExchangeAdapter,
     Guard,
     Lease,
@@ -87,6 +89,7 @@ class BotParts:
     rules: Sequence[RiskRule] = ()
     sinks: Mapping[str, AlertSink] = field(default_factory=dict)
     services: Mapping[str, Service] = field(default_factory=dict)
+    config: ConfigDesk | None = None
     new_id: Callable[[], UUID] = uuid4
 
 
@@ -105,10 +108,12 @@ class Bot(Handle):
         self.readers: dict[str, AccountReader] = {}
         self.gates: dict[str, RequestGate] = {}
         self.network, self.market_data = parts.network, parts.market_data
-        self.new_id = parts.new_id
+        self.new_id, self.config = parts.new_id, parts.config
         self.started_at = self.clock.now()
         self.ready = anyio.Event()
         self.loop: TradingLoop
+        self.executor: Executor
+        self.parts_in_use: Parts
         self.kill_switch: KillSwitch
         self.commands: CommandDesk
         self.deeds: Deeds
@@ -158,8 +163,12 @@ class Bot(Handle):
                 self.state, self.markets, self.bus, self.clock, self.settings.rules.horizon,
                 self.settings.settlement_guard, self.settings.forecast,
             )  # fmt: skip
+            guards = self._guards()
+            self.parts_in_use = Parts(
+                self.loop, self.executor, reactions, health, listings, terms, self.settlements, guards
+            )
             for label, watch in (
-                ("guards", self._guards().run), ("margin", health.run), ("funding terms", terms.run),
+                ("guards", guards.run), ("margin", health.run), ("funding terms", terms.run),
                 ("pegs", pegs.run),
             ):  # fmt: skip
                 tasks.start_soon(keep_running, label, watch, self.clock, self._failed)
@@ -249,6 +258,11 @@ class Bot(Handle):
         ages = [(now - order.created_at).total_seconds() for hedge in hedges for order in hedge.orders]
         self.state.sent_at.extend(moment - age for age in sorted(ages, reverse=True) if age < 60)
 
+    def adopt(self, settings: TradingSettings, strategy: Strategy, rules: Sequence[RiskRule]) -> None:
+        """Put other settings, another strategy and other rules in force, between two decisions."""
+        self.settings = settings.for_speed(self.clock.speed)
+        self.parts_in_use.adopt(self.settings, strategy, rules)
+
     def stop(self) -> None:
         """Ask for a clean end: entries off, resting entries cancelled, open hedges stay open."""
         self._stop.set()
@@ -263,6 +277,10 @@ class Bot(Handle):
             self.state, self.markets, self.store, self.bus, self.clock, self.announcer, self._want_payments,
             self.settings.funding_patience, self.settings.funding_tolerance,
         )  # fmt: skip
+        self.executor = Executor(
+            self.state, self.gates, self.clock, tasks, self._wake,
+            [rule for rule in self.parts.rules if isinstance(rule, OrderGuard)],
+        )  # fmt: skip
         self.loop = TradingLoop(
             state=self.state,
             markets=self.markets,
@@ -274,14 +292,7 @@ class Bot(Handle):
             rules=self.parts.rules,
             gates=self.gates,
             readers=self.readers,
-            executor=Executor(
-                self.state,
-                self.gates,
-                self.clock,
-                tasks,
-                self._wake,
-                [rule for rule in self.parts.rules if isinstance(rule, OrderGuard)],
-            ),
+            executor=self.executor,
             announcer=self.announcer,
             tasks=tasks,
             new_id=self.parts.new_id,

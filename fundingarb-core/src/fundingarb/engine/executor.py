@@ -64,6 +64,10 @@ class Executor:
         self._cancelled_at: dict[str, float] = {}
         self._cancel_after: dict[str, tuple[float, float]] = {}
 
+    def guard_with(self, guards: Sequence[OrderGuard]) -> None:
+        """Ask these from now on before an order that adds exposure leaves."""
+        self._guards = guards
+
     def send(self, record: OrderRecord) -> None:
         """Send a committed registry row. The caller has put it into ``state.in_flight``."""
         self._tasks.start_soon(self._send, record)

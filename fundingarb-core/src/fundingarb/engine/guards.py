@@ -57,6 +57,12 @@ class GuardWatch:
     _blind: set[str] = field(default_factory=set)
     _failing: set[str] = field(default_factory=set)
 
+    def watch(self, guards: Sequence[Guard], closers: Sequence[ClosingRule]) -> None:
+        """Watch these from now on, in place of the others."""
+        new = {guard.gate for guard in guards} - {guard.gate for guard in self.guards}
+        self.guards, self.closers = guards, closers
+        self._blind |= new
+
     def __post_init__(self) -> None:
         self._blind = {guard.gate for guard in self.guards}
 

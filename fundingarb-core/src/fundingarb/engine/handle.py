@@ -32,7 +32,7 @@ from fundingarb.engine.view import TradingSettings
 from fundingarb.engine.vitals import LagMeter, Physician
 from fundingarb.engine.waiting import waiting_for
 from fundingarb.errors import ConfigError, StoreError, VersionConflict
-from fundingarb.ports import AccountStatus, BotStatus, Clock, ExchangeAdapter, Store
+from fundingarb.ports import AccountStatus, BotStatus, Clock, ConfigDesk, ExchangeAdapter, Store
 from fundingarb.ports.rows import (
     Calculation,
     HedgeAccount,
@@ -75,6 +75,7 @@ class Handle:
     started_at: datetime
     network: str
     market_data: Mapping[str, ExchangeAdapter]
+    config: ConfigDesk | None
     commands: CommandDesk
     deeds: Deeds
     new_id: Callable[[], UUID]

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from fundingarb.ports.configuring import (
+    ConfigApplied,
+    ConfigChange,
+    ConfigCheck,
+    ConfigDesk,
+    ConfigRevision,
+)
 from fundingarb.ports.context import AccountCredentials, Clock, OpenContext, Secret
 from fundingarb.ports.exchange import (
     AccountModes,
@@ -64,6 +71,11 @@ __all__ = [
     "Clock",
     "ClosingRule",
     "Committed",
+    "ConfigApplied",
+    "ConfigChange",
+    "ConfigCheck",
+    "ConfigDesk",
+    "ConfigRevision",
     "Events",
     "ExchangeAdapter",
     "ExchangeVital",

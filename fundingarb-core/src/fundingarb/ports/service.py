@@ -16,6 +16,7 @@ from fundingarb.domain.funding import SettledRate
 from fundingarb.domain.hedge import CloseReason, Hedge
 from fundingarb.domain.market import RateBook
 from fundingarb.domain.order import Balance
+from fundingarb.ports.configuring import ConfigDesk
 from fundingarb.ports.context import Clock
 from fundingarb.ports.rows import (
     Calculation,
@@ -89,6 +90,11 @@ class BotHandle(Protocol):
 
     @property
     def store(self) -> Store: ...
+
+    @property
+    def config(self) -> ConfigDesk | None:
+        """Changing the configuration; None of a bot that was put together without one."""
+        ...
 
     def status(self) -> BotStatus: ...
 

@@ -16,6 +16,7 @@ from fundingarb.domain.hedge import Hedge, Intent, OrderRecord
 from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.order import Fill
 from fundingarb.domain.settlement import Settlement
+from fundingarb.ports.configuring import ConfigRevision
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,10 @@ class Store(Protocol):
 
     async def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
         """Store this configuration as a revision (the last one when it is the same); returns its number."""
+        ...
+
+    async def config_revisions(self, *, limit: int | None = 100) -> Sequence[ConfigRevision]:
+        """Newest first; every one with None."""
         ...
 
     async def close(self) -> None: ...

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, and_, or_, select
 
 from fundingarb.domain.control import AuditEntry
 from fundingarb.domain.hedge import Hedge, Mode, OrderRecord
-from fundingarb.ports import HedgeBooks
+from fundingarb.ports import ConfigRevision, HedgeBooks
 from fundingarb.store import reading, rows, tables
 
 PART = reading.PART
@@ -68,6 +68,14 @@ def audited(connection: Connection, instance: str | None, limit: int) -> list[Au
     query = select(table).where(reading.of_instance(table, instance))
     query = query.order_by(table.c.at.desc(), table.c.id).limit(limit)
     return [rows.audit_entry(row) for row in reading.fetch(connection, query)]
+
+
+def config_revisions(connection: Connection, instance: str | None, limit: int | None) -> list[ConfigRevision]:
+    """Newest first."""
+    table = tables.config_revisions
+    query = select(table).where(table.c.instance == (instance or "")).order_by(table.c.revision.desc())
+    found = reading.fetch(connection, query if limit is None else query.limit(limit))
+    return [ConfigRevision(row["revision"], row["at"], row["document"]) for row in found]
 
 
 def newest_orders(

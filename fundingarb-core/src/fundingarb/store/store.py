@@ -20,7 +20,7 @@ from fundingarb.domain.hedge import Hedge, OrderRecord
 from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.order import Fill
 from fundingarb.domain.settlement import Settlement
-from fundingarb.ports import Batch, Checkpoint, Clock, Committed, HedgeBooks
+from fundingarb.ports import Batch, Checkpoint, Clock, Committed, ConfigRevision, HedgeBooks
 from fundingarb.store import reading, reports
 from fundingarb.store.database import parse_url
 from fundingarb.store.lease import LeaseRow, read_leases
@@ -132,6 +132,9 @@ class SqlStore:
 
     async def audited(self, *, limit: int = 100) -> Sequence[AuditEntry]:
         return await self._reader.read(partial(reports.audited, instance=self.instance, limit=limit))
+
+    async def config_revisions(self, *, limit: int | None = 100) -> Sequence[ConfigRevision]:
+        return await self._reader.read(partial(reports.config_revisions, instance=self.instance, limit=limit))
 
     async def closed(self, *, after: UUID | None = None, limit: int = 100) -> Sequence[HedgeBooks]:
         return await self._reader.read(
@@ -264,6 +267,9 @@ class InlineStore:
 
     async def audited(self, *, limit: int = 100) -> Sequence[AuditEntry]:
         return self._session.read(partial(reports.audited, instance=self.instance, limit=limit))
+
+    async def config_revisions(self, *, limit: int | None = 100) -> Sequence[ConfigRevision]:
+        return self._session.read(partial(reports.config_revisions, instance=self.instance, limit=limit))
 
     async def closed(self, *, after: UUID | None = None, limit: int = 100) -> Sequence[HedgeBooks]:
         return self._session.read(partial(reports.closed, instance=self.instance, after=after, limit=limit))

@@ -1,0 +1,232 @@
+"""The configuration of a running bot: checked, put in force between two decisions, written, stored, audited."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import anyio
+import anyio.abc
+from anyio.abc import TaskStatus
+
+from fundingarb.config import Config
+from fundingarb.config.document import (
+    RESTART,
+    differences,
+    document_of,
+    in_force,
+    parsed,
+    schema_of,
+)
+from fundingarb.config.edit import edited, replacement
+from fundingarb.config.schema import Origin, hide_password
+from fundingarb.domain.control import AuditEntry, plain
+from fundingarb.engine.view import TradingSettings
+from fundingarb.errors import ConfigError, ConfigRefused, FundingArbError, StoreError, VersionConflict
+from fundingarb.plugins import Plugins
+from fundingarb.ports import Clock, RiskRule, Store, Strategy
+from fundingarb.ports.configuring import ConfigApplied, ConfigChange, ConfigCheck, ConfigRevision
+
+log = logging.getLogger("fundingarb.configuring")
+
+Judgement: TypeAlias = "tuple[Strategy, Sequence[RiskRule]]"
+#: Opens the strategy and the risk rules of a configuration.
+Judging: TypeAlias = "Callable[[Config], AbstractAsyncContextManager[Judgement]]"
+#: Puts settings, strategy and rules in force.
+Adopt: TypeAlias = "Callable[[TradingSettings, Strategy, Sequence[RiskRule]], None]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Generation:
+    """A strategy and rules that are open until ``retire`` is set."""
+
+    judgement: Judgement
+    retire: anyio.Event
+
+
+class ConfigKeeper:
+    """A ``ports.ConfigDesk``. Strategy and rules of each generation are opened and closed in a task of their own."""
+
+    def __init__(
+        self,
+        config: Config,
+        revision: int,
+        plugins: Plugins,
+        store: Store,
+        clock: Clock,
+        judging: Judging,
+        settings: Callable[[Config, int], TradingSettings],
+    ) -> None:
+        self._config = self._in_force = config
+        self._revision = revision
+        self._plugins = plugins
+        self._store = store
+        self._clock = clock
+        self._judging = judging
+        self._settings = settings
+        self._turn = anyio.Lock()
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._generation: _Generation | None = None
+        self._adopt: Adopt | None = None
+        self._ready: Callable[[], bool] = lambda: False
+
+    def attach(self, adopt: Adopt, ready: Callable[[], bool]) -> None:
+        """``adopt`` puts settings, strategy and rules in force in the bot, once it is ``ready``."""
+        self._adopt, self._ready = adopt, ready
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Judgement]:
+        """The first generation; those after it live until the block is left."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            self._generation = await self._next(tasks, self._in_force)
+            failed: Exception | None = None
+            try:
+                yield self._generation.judgement
+            except Exception as error:  # noqa: BLE001 - raised below, as itself and not in a group
+                failed = error
+            finally:
+                self._generation.retire.set()
+        if failed is not None:
+            raise failed
+
+    async def _next(self, tasks: anyio.abc.TaskGroup, config: Config) -> _Generation:
+        """Open what ``config`` names."""
+        made: list[_Generation] = []
+        failed: list[Exception] = []
+
+        async def live(*, task_status: TaskStatus[None]) -> None:
+            try:
+                async with self._judging(config) as judgement:
+                    made.append(_Generation(judgement, anyio.Event()))
+                    task_status.started()
+                    await made[0].retire.wait()
+            except Exception as error:
+                if made:
+                    raise
+                failed.append(error)
+                task_status.started()
+
+        await tasks.start(live)
+        if failed:
+            raise failed[0]
+        return made[0]
+
+    # ports.ConfigDesk
+
+    @property
+    def revision(self) -> int:
+        return self._revision
+
+    @property
+    def restart_keys(self) -> Sequence[str]:
+        return RESTART
+
+    def document(self) -> Mapping[str, Any]:
+        return document_of(self._config)
+
+    def schema(self) -> Mapping[str, Any]:
+        return schema_of(self._plugins)
+
+    def check(self, document: Mapping[str, Any]) -> ConfigCheck:
+        config, errors = parsed(self._with_secrets(document), self._plugins)
+        return ConfigCheck(errors) if config is None else ConfigCheck({}, self._changes(config))
+
+    def _changes(self, config: Config) -> tuple[ConfigChange, ...]:
+        return differences(document_of(self._config), document_of(config))
+
+    def _with_secrets(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """What is hidden in a document is what it was."""
+        known, database = self._config.database.url, document.get("database")
+        if isinstance(database, Mapping) and database.get("url") == hide_password(known):
+            return {**document, "database": {**database, "url": known}}
+        return dict(document)
+
+    async def revisions(self, limit: int = 100) -> Sequence[ConfigRevision]:
+        return await self._store.config_revisions(limit=limit)
+
+    async def rollback(self, revision: int, actor: str) -> ConfigApplied:
+        found = [one for one in await self._store.config_revisions(limit=None) if one.revision == revision]
+        if not found:
+            raise ConfigError(f"there is no revision {revision}")
+        return await self.apply(found[0].document, actor, self._revision)
+
+    async def apply(self, document: Mapping[str, Any], actor: str, base_revision: int) -> ConfigApplied:
+        async with self._turn:
+            try:
+                applied = await self._apply(document, base_revision)
+            except FundingArbError as error:
+                await self._audit(actor, {"base_revision": base_revision}, False, str(error))
+                raise
+            changes = {change.path: [change.before, change.after] for change in applied.changes}
+            told = {"base_revision": base_revision, "changes": changes}
+            await self._audit(actor, told, True, f"revision {applied.revision}")
+            return applied
+
+    async def _apply(self, document: Mapping[str, Any], base_revision: int) -> ConfigApplied:
+        if base_revision != self._revision:
+            raise VersionConflict(
+                f"the configuration is at revision {self._revision} now, not {base_revision}; look at it again"
+            )
+        config, errors = parsed(self._with_secrets(document), self._plugins)
+        if config is None:
+            path, text = next(iter(errors.items()))
+            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+            raise ConfigRefused(f"{path}: {text}{more}", errors)
+        changes = self._changes(config)
+        if not changes:
+            return ConfigApplied(self._revision, ())
+        if self._tasks is None or self._adopt is None or not self._ready():
+            raise ConfigError("the bot is starting; try again")
+        effective = in_force(config, self._in_force)
+        coming = await self._next(self._tasks, effective)
+        try:
+            revision = await self._store_it(config, changes)
+        except BaseException:
+            coming.retire.set()
+            raise
+        self._adopt(self._settings(effective, revision), *coming.judgement)
+        retired, self._generation = self._generation, coming
+        if retired is not None:
+            retired.retire.set()
+        self._config, self._in_force, self._revision = config, effective, revision
+        return ConfigApplied(revision, changes)
+
+    async def _store_it(self, config: Config, changes: Sequence[ConfigChange]) -> int:
+        """Into the file it came from, if any, and into the database; both or neither."""
+        origin = self._config.origin
+        if origin is None:
+            return await self._store.save_config(document_of(config), self._clock.now())
+        text = self._text(origin, config, changes)
+        config.came_from(origin)
+        with replacement(origin.path, text) as put:
+            revision = await self._store.save_config(document_of(config), self._clock.now())
+            put()
+        return revision
+
+    def _text(self, origin: Origin, config: Config, changes: Sequence[ConfigChange]) -> str:
+        """The file with the changes in it. Raises ``ConfigError`` when it would not mean ``config``."""
+        try:
+            before = origin.path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{origin.path}: cannot be read: {error}; nothing was changed") from None
+        wanted = document_of(config)
+        text = edited(before, [change.path for change in changes], wanted)
+        meant = document_of(origin.read(text))
+        others = differences(wanted, meant)
+        if others:
+            raise ConfigError(
+                f"{others[0].path} is set by the environment, by the command line or by an edit of {origin.path} "
+                "that was not loaded; change it there, or start again first"
+            )
+        return text
+
+    async def _audit(self, actor: str, arguments: Mapping[str, Any], ok: bool, result: str) -> None:
+        entry = AuditEntry(self._clock.now(), plain(actor), "CONFIG", arguments, ok, result)
+        try:
+            await self._store.audit(entry)
+        except StoreError as error:
+            log.warning("not audited: %s by %s: %s: %s", entry.command, entry.actor, result, error)

@@ -1,0 +1,227 @@
+"""The configuration of a running bot: described, checked, put in force at once, written, stored, taken back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from tests.domain.make import D, plan
+from tests.engine.rig import Floor, Proposing
+
+from fundingarb.config import Config, load_config
+from fundingarb.config.document import document_of
+from fundingarb.configuring import ConfigKeeper
+from fundingarb.domain.hedge import Mode
+from fundingarb.domain.opportunity import HedgePlan, Refusal
+from fundingarb.domain.risk import Portfolio, refuse
+from fundingarb.engine.bot import Bot
+from fundingarb.engine.view import TradingSettings
+from fundingarb.errors import ConfigError, ConfigRefused, StoreError, VersionConflict
+from fundingarb.plugins import load_plugins
+from fundingarb.ports import RiskRule, Strategy
+from fundingarb.simulation.virtual import START, VirtualLoop
+
+pytestmark = pytest.mark.anyio
+T = START + timedelta(minutes=22)
+ME = "dashboard:7"
+FILE = "# mine\ntrading:\n  min_net_usd: 5  # five\n  target_size_usd: 1000\n"
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"loop_factory": VirtualLoop}
+
+
+class Desk:
+    """A floor with a configuration desk. ``opened`` and ``closed`` name the generations by their ``min_net_usd``."""
+
+    def __init__(self, file: Path, **env: str) -> None:
+        file.write_text(FILE)
+        self.file = file
+        self.config = load_config(file, env=env)
+        self.floor = Floor(Proposing())
+        self.floor.prices()
+        self.floor.rates("-0.001", "0.004", T)
+        self.opened: list[str] = []
+        self.closed: list[str] = []
+        self.fail: str | None = None
+        self.rules: list[RiskRule] = []
+        self.keeper = ConfigKeeper(
+            self.config, 0, load_plugins(), self.floor.store, self.floor.clock, self.judging, self.settings
+        )
+
+    @asynccontextmanager
+    async def judging(self, config: Config) -> AsyncIterator[tuple[Strategy, Sequence[RiskRule]]]:
+        if self.fail:
+            raise ConfigError(self.fail)
+        name = str(config.trading.min_net_usd)
+        self.opened.append(name)
+        async with anyio.create_task_group() as tasks:  # as a component with a task of its own has it
+            tasks.start_soon(anyio.sleep_forever)
+            yield self.floor.strategy, list(self.rules)
+            tasks.cancel_scope.cancel()
+        self.closed.append(name)
+
+    def settings(self, config: Config, revision: int) -> TradingSettings:
+        return replace(self.floor.settings, rules=config.entry_rules(), config_revision=revision)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Bot]:
+        async with self.keeper.open(), self.floor.running() as bot:
+            self.keeper.attach(bot.adopt, bot.ready.is_set)
+            yield bot
+
+    def changed(self, **trading: Any) -> dict[str, Any]:
+        document = dict(self.keeper.document())
+        return {**document, "trading": {**document["trading"], **trading}}
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path / "fundingarb.yaml")
+
+
+async def test_a_change_is_in_force_at_once_written_and_stored(desk: Desk) -> None:
+    async with desk.running() as bot:
+        check = desk.keeper.check(desk.changed(min_net_usd="7", symbols=["BTC-USDT"]))
+        assert check.errors == {}
+        assert [(one.path, one.before, one.after, one.restart) for one in check.changes] == [
+            ("trading.symbols", ["BTC-USDT", "ETH-USDT", "SOL-USDT"], ["BTC-USDT"], True),
+            ("trading.min_net_usd", "5", "7", False),
+        ]
+        applied = await desk.keeper.apply(desk.changed(min_net_usd="7", symbols=["BTC-USDT"]), ME, 0)
+        assert (applied.revision, applied.restart) == (1, ("trading.symbols",))
+        assert bot.loop.settings.rules.min_net_usd == bot.settings.rules.min_net_usd == D(7)
+        assert bot.settings.config_revision == desk.keeper.revision == 1
+        assert bot.vitals().config_revision == 1
+        text = desk.file.read_text()
+        assert text.startswith("# mine\ntrading:\n  min_net_usd: 7  # five\n")
+        assert load_config(desk.file, env={}).trading.symbols == ("BTC-USDT",)
+        await anyio.sleep(0.1)
+        assert (desk.opened, desk.closed) == (["5", "7"], ["5"])
+        (noted,) = desk.floor.store.noted
+        assert (noted.actor, noted.command, noted.ok) == (ME, "CONFIG", True)
+        assert noted.arguments["changes"]["trading.min_net_usd"] == ["5", "7"]
+    await anyio.sleep(0.1)
+    assert desk.closed == ["5", "7"]
+
+
+async def test_new_rules_judge_the_next_plan(desk: Desk) -> None:
+    class Never:
+        def check(self, asked: HedgePlan, portfolio: Portfolio, now: Any) -> Refusal:
+            return refuse(asked, "never", "another day", "today", now)
+
+    async with desk.running() as bot:
+        desk.rules = [Never()]
+        await desk.keeper.apply(desk.changed(min_net_usd="7"), ME, 0)
+        strategy = desk.floor.strategy
+        assert isinstance(strategy, Proposing)
+        strategy.plans.append(plan(at=START, settlement=T))
+        await desk.floor.until(lambda: bot.loop.waiting)
+        assert bot.loop.waiting["BTC-USDT"].gate == "never"
+        desk.rules = []
+        await desk.keeper.apply(desk.changed(min_net_usd="6"), ME, 1)
+        await desk.floor.until(lambda: desk.floor.mode() is Mode.OPENING)
+        assert desk.floor.hedge.intent.config_revision == 2
+
+
+async def test_mistakes_are_named_by_path_and_nothing_happens(desk: Desk) -> None:
+    document = desk.changed(min_net_usd="many", hurry=True)
+    document["margin"] = {**document["margin"], "adl_rank": 9}
+    document["risk"] = {"total_notional": {"nonsense": 1}, "astrology": {}}
+    document["services"] = {"dashboard": {"port": 70000}}
+    document["alerts"] = {"log": {"api_key": "s3cret"}}
+    async with desk.running():
+        errors = desk.keeper.check(document).errors
+        assert errors.keys() >= {
+            "trading.min_net_usd",
+            "trading.hurry",
+            "margin.adl_rank",
+            "risk.total_notional.nonsense",
+            "risk.astrology",
+            "services.dashboard.port",
+            "alerts.log.api_key",
+        }
+        assert "at most 5" in errors["margin.adl_rank"]
+        assert "s3cret" not in str(errors)
+        with pytest.raises(ConfigRefused) as refused:
+            await desk.keeper.apply(document, ME, 0)
+        assert refused.value.errors == errors
+        assert (desk.keeper.revision, desk.opened, desk.file.read_text()) == (0, ["5"], FILE)
+        assert [one.ok for one in desk.floor.store.noted] == [False]
+
+
+@pytest.mark.parametrize("what", ["open", "store", "file"])
+async def test_what_cannot_be_done_whole_is_not_done(desk: Desk, what: str) -> None:
+    async with desk.running() as bot:
+        raised: type[Exception] = ConfigError
+        if what == "open":
+            desk.fail = "the strategy does not open"
+        elif what == "store":
+            desk.floor.store.failing, raised = "disk full", StoreError
+        else:
+            desk.file.unlink()
+        with pytest.raises(raised):
+            await desk.keeper.apply(desk.changed(min_net_usd="7"), ME, 0)
+        desk.floor.store.failing = None
+        await anyio.sleep(0.1)
+        assert bot.loop.settings.rules.min_net_usd != D(7)
+        assert desk.keeper.revision == 0
+        assert desk.floor.store.revisions == []
+        assert "5" not in desk.closed
+        if what != "file":
+            assert desk.file.read_text() == FILE
+
+
+async def test_two_editors_and_going_back(desk: Desk) -> None:
+    async with desk.running() as bot:
+        first = await desk.keeper.apply(desk.changed(min_net_usd="7"), ME, 0)
+        with pytest.raises(VersionConflict, match="revision 1 now, not 0"):
+            await desk.keeper.apply(desk.changed(min_net_usd="9"), "somebody else", 0)
+        await desk.keeper.apply(desk.changed(min_net_usd="9"), ME, first.revision)
+        assert [one.revision for one in await desk.keeper.revisions()] == [2, 1]
+        back = await desk.keeper.rollback(1, ME)
+        assert back.revision == 3
+        assert bot.settings.rules.min_net_usd == D(7)
+        assert load_config(desk.file, env={}).trading.min_net_usd == D(7)
+        with pytest.raises(ConfigError, match="there is no revision 9"):
+            await desk.keeper.rollback(9, ME)
+        same = await desk.keeper.apply(desk.keeper.document(), ME, 3)
+        assert (same.revision, same.changes) == (3, ())
+
+
+async def test_what_the_environment_says_cannot_be_changed_in_the_file(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "fundingarb.yaml", FUNDINGARB__TRADING__HORIZON_HOURS="24")
+    async with desk.running():
+        with pytest.raises(ConfigError, match=r"trading\.horizon_hours is set by the environment"):
+            await desk.keeper.apply(desk.changed(horizon_hours="48"), ME, 0)
+        assert (await desk.keeper.apply(desk.changed(min_net_usd="7"), ME, 0)).revision == 1
+        assert load_config(desk.file, env={}).trading.horizon_hours == D(72)
+
+
+async def test_a_document_has_no_secret_and_gives_none_away(tmp_path: Path) -> None:
+    path = tmp_path / "fundingarb.yaml"
+    path.write_text("database:\n  url: postgresql://me:s3cret@host/name\n")
+    config = load_config(path, env={})
+    assert "s3cret" not in str(document_of(config))
+    keeper = ConfigKeeper(
+        config, 1, load_plugins(), Floor(Proposing()).store, Floor(Proposing()).clock, None, None
+    )  # type: ignore[arg-type]
+    assert keeper.check(keeper.document()).changes == ()
+
+
+async def test_the_schema_describes_every_section_and_the_plugins_own() -> None:
+    floor = Floor(Proposing())
+    keeper = ConfigKeeper(Config(), 1, load_plugins(), floor.store, floor.clock, None, None)  # type: ignore[arg-type]
+    schema = keeper.schema()
+    assert schema["properties"].keys() == Config.model_fields.keys()
+    trading = schema["$defs"]["TradingSection"]["properties"]
+    assert all("description" in setting for setting in trading.values())
+    assert "port" in schema["properties"]["services"]["properties"]["dashboard"]["properties"]
+    assert "total_notional" in schema["properties"]["risk"]["properties"]
