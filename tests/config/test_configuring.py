@@ -205,21 +205,18 @@ async def test_what_the_environment_says_cannot_be_changed_in_the_file(tmp_path:
         assert load_config(desk.file, env={}).trading.horizon_hours == D(72)
 
 
-async def test_a_document_has_no_secret_and_gives_none_away(tmp_path: Path) -> None:
-    path = tmp_path / "fundingarb.yaml"
+async def test_a_document_has_no_secret_and_gives_none_away(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "other.yaml"
     path.write_text("database:\n  url: postgresql://me:s3cret@host/name\n")
     config = load_config(path, env={})
     assert "s3cret" not in str(document_of(config))
-    keeper = ConfigKeeper(
-        config, 1, load_plugins(), Floor(Proposing()).store, Floor(Proposing()).clock, None, None
-    )  # type: ignore[arg-type]
+    store, clock = desk.floor.store, desk.floor.clock
+    keeper = ConfigKeeper(config, 1, load_plugins(), store, clock, desk.judging, desk.settings)
     assert keeper.check(keeper.document()).changes == ()
 
 
-async def test_the_schema_describes_every_section_and_the_plugins_own() -> None:
-    floor = Floor(Proposing())
-    keeper = ConfigKeeper(Config(), 1, load_plugins(), floor.store, floor.clock, None, None)  # type: ignore[arg-type]
-    schema = keeper.schema()
+async def test_the_schema_describes_every_section_and_the_plugins_own(desk: Desk) -> None:
+    schema = desk.keeper.schema()
     assert schema["properties"].keys() == Config.model_fields.keys()
     trading = schema["$defs"]["TradingSection"]["properties"]
     assert all("description" in setting for setting in trading.values())
