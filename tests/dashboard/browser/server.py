@@ -274,7 +274,7 @@ class BrowserServer:
                 raise Refused(409, "revision", "Somebody else saved meanwhile; reload the configuration.")
             world.document, world.revision = body["document"], world.revision + 1
             return {"revision": world.revision, "restart": []}
-        return {}
+        return {"status": world.status()}
 
     def _position(self, path: str, body: Row) -> Row:
         _, position_id, act = path.split("/")

@@ -5,7 +5,7 @@ import { confirm } from "./dialogs.js";
 import { gain, pct, usd } from "./format.js";
 import { h } from "./dom.js";
 import { showKill } from "./kill.js";
-import { state, touch } from "./store.js";
+import { state, takeStatus, touch } from "./store.js";
 import { toast } from "./toasts.js";
 
 const where = (id) => encodeURIComponent(id);
@@ -13,7 +13,7 @@ const where = (id) => encodeURIComponent(id);
 /** A command without a question: says what happened, or what went wrong. */
 async function tell(path, body, done) {
   try {
-    const answer = await post(path, body);
+    const answer = takeStatus(await post(path, body));
     toast(done, "good");
     return answer;
   } catch (error) {
@@ -90,7 +90,7 @@ export async function kill() {
     action: "Kill",
     danger: true,
     typed: "KILL",
-    run: () => post("/api/engine/kill", { confirm: "KILL" }, key),
+    run: () => post("/api/engine/kill", { confirm: "KILL" }, key).then(takeStatus),
   });
   return done ? showKill({ release }) : undefined;
 }
@@ -104,7 +104,7 @@ export async function release() {
     extra: h("div", { class: "field" }, h("label", { for: word.id }, "Master password (live only)"), word),
     action: "Release",
     danger: true,
-    run: () => post("/api/engine/resume", word.value ? { master_password: word.value } : {}),
+    run: () => post("/api/engine/resume", word.value ? { master_password: word.value } : {}).then(takeStatus),
   });
   if (done) toast("The kill switch is released.", "good");
 }

@@ -73,6 +73,15 @@ export const price = (value) => {
   return rounded(number, digits, false);
 };
 
+/** A price where there is little room: 0.00001776 is 0.0₄1776. */
+export function shortPrice(value) {
+  const number = num(value);
+  const size = Math.abs(number ?? 0);
+  if (size === 0 || size >= 0.0001) return price(value);
+  const zeros = -Math.floor(Math.log10(size)) - 1;
+  return `0.0${String.fromCharCode(0x2080 + zeros)}${Math.round(size * 10 ** (zeros + 4))}`;
+}
+
 /** A quantity of the base asset. */
 export const quantity = (value) => {
   const number = num(value);
@@ -80,7 +89,7 @@ export const quantity = (value) => {
   const size = Math.abs(number);
   if (size >= 1e9) return `${rounded(number / 1e9, 3, false)}B`;
   if (size >= 1e6) return `${rounded(number / 1e6, 3, false)}M`;
-  return rounded(number, size >= 1000 ? 1 : size >= 1 ? 3 : 5, false);
+  return rounded(number, size >= 10000 ? 0 : size >= 1000 ? 1 : size >= 1 ? 3 : 5, false);
 };
 
 /** US dollars with their sign where there is little room: fewer places for larger amounts. */

@@ -13,7 +13,7 @@ const LINK = {
   LOST: ["○", "NO CONNECTION"],
 };
 
-const ENGINE = { RUNNING: "▶", PAUSED: "⏸", KILLED: "■", STARTING: "…", ERROR: "!" };
+const ENGINE = { RUNNING: "▶", PAUSED: "‖", KILLED: "■", STARTING: "…", ERROR: "!" };
 
 /** The header; `kill()` opens the kill switch, `leave()` logs out. */
 export function makeHeader({ kill, leave }) {

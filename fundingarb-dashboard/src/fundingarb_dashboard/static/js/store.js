@@ -119,6 +119,12 @@ export function take(frame) {
   for (const event of Array.isArray(frame) ? frame : [frame]) events[event?.type]?.(event.data ?? {});
 }
 
+/** Takes the status that a command's answer carries: it is newer than what the stream has brought. */
+export function takeStatus(answer) {
+  if (answer?.status) events.ENGINE_STATUS(answer.status);
+  return answer;
+}
+
 /** Rows of GET /api/orders. */
 export function takeOrders(rows) {
   [...rows].reverse().forEach(takeOrder);

@@ -4,7 +4,7 @@ import { closePosition, setTolerance } from "../actions.js";
 import { until } from "../clock.js";
 import { PRESETS } from "../commands.js";
 import { empty, h, keyed, setAttr, setText } from "../dom.js";
-import { gain, num, paid, pct, price, quantity, share, span, tight, tone, usd, words } from "../format.js";
+import { gain, num, paid, pct, quantity, share, shortPrice, span, tight, tone, usd, words } from "../format.js";
 import { makePanel } from "../panel.js";
 import { openPositions, state } from "../store.js";
 
@@ -113,13 +113,13 @@ function makeLeg() {
     put(figs.side, leg.side === "LONG" ? "▲ LONG" : "▼ SHORT");
     put(figs.exchange, leg.account && leg.account !== leg.exchange ? `${leg.exchange} (${leg.account})` : leg.exchange);
     put(figs.quantity, quantity(leg.quantity));
-    put(figs.entry, price(leg.entry));
-    put(figs.mark, price(leg.mark));
+    put(figs.entry, shortPrice(leg.entry));
+    put(figs.mark, shortPrice(leg.mark));
     put(figs.unrealised, tight(leg.unrealized), tone(leg.unrealized));
     put(figs.funding, tight(leg.funding), tone(leg.funding));
     const next = leg.next_payments?.[0];
     put(figs["next payment"], next ? `${tight(next.amount)} in ${span(until(next.at))}` : "–", next ? tone(next.amount) : null);
-    put(figs.liquidation, price(leg.liquidation_price));
+    put(figs.liquidation, shortPrice(leg.liquidation_price));
     const distance = num(leg.liquidation_distance);
     const near = distance !== null && distance < NEAR;
     put(figs.distance, `${near ? "! " : ""}${share(distance)}`, near ? "bad" : null);
