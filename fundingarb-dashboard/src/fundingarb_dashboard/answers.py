@@ -13,7 +13,14 @@ from quart.json.provider import DefaultJSONProvider
 from quart_schema import RequestSchemaValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from fundingarb.errors import ConfigError, ExchangeError, FundingArbError, StoreError, VersionConflict
+from fundingarb.errors import (
+    ConfigError,
+    ConfigRefused,
+    ExchangeError,
+    FundingArbError,
+    StoreError,
+    VersionConflict,
+)
 
 __all__ = ["Json", "Problem", "answer", "failure", "install_errors"]
 
@@ -97,6 +104,8 @@ def problem_of(error: BaseException) -> Problem:
         return Problem(error.code, SAID.get(error.code, error.name), headers=headers)
     if isinstance(error, VersionConflict):
         return Problem(409, str(error), code="version_moved")
+    if isinstance(error, ConfigRefused):
+        return Problem(409, str(error), code="invalid", fields=error.errors)
     if isinstance(error, ConfigError):
         return Problem(409, str(error), code="refused")
     if isinstance(error, StoreError):

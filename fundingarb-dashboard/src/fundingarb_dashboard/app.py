@@ -5,6 +5,7 @@ from __future__ import annotations
 from quart import Quart
 
 from fundingarb_dashboard import (
+    api_config,
     api_engine,
     api_history,
     api_market,
@@ -40,7 +41,7 @@ def build(site: Site) -> Quart:
     pages.install(app)
     for routes in (
         api_session, api_status, api_market, api_opportunities, api_positions, api_history, api_engine, api_review,
-        metrics, stream,
+        api_config, metrics, stream,
     ):  # fmt: skip
         routes.install(app, site)
     return app

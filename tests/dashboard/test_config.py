@@ -1,0 +1,88 @@
+"""The configuration over the API: shown, checked, put in force on a running bot, refused field by field, taken back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.config.test_configuring import Desk as Configured
+from tests.dashboard.serving import browsing
+from tests.dashboard.trading import Desk, trading
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def configured(tmp_path: Path) -> AsyncIterator[tuple[Desk, Configured]]:
+    """A running bot with a configuration file, and a browser that is logged in."""
+    made = Configured(tmp_path / "fundingarb.yaml")
+    async with made.running() as bot:
+        bot.config = made.keeper
+        async with browsing(bot) as browser:
+            await browser.login()
+            yield Desk(made.floor, browser), made
+
+
+def with_net(document: dict[str, Any], value: object) -> dict[str, Any]:
+    return {**document, "trading": {**document["trading"], "min_net_usd": value}}
+
+
+async def test_a_change_is_checked_and_then_in_force(tmp_path: Path) -> None:
+    async with configured(tmp_path) as (desk, made):
+        found = await desk.browser.get("/api/config")
+        assert found["document"]["trading"]["min_net_usd"] == "5"
+        assert "trading" in found["schema"]["properties"]
+        assert found["restart_keys"]
+        draft = with_net(found["document"], "7")
+        status, checked, _ = await desk.browser.ask("POST", "/api/config/check", {"document": draft})
+        assert (status, checked["errors"]) == (200, {})
+        assert checked["diff"] == [
+            {"path": "trading.min_net_usd", "before": "5", "after": "7", "restart": False}
+        ]
+        update = {"document": draft, "base_revision": found["revision"]}
+        status, applied = await desk.command("/api/config/update", update)
+        assert (status, applied["restart"]) == (200, [])
+        assert str(desk.floor.bot.settings.rules.min_net_usd) == "7"
+        assert "min_net_usd: 7" in made.file.read_text()
+
+        status, moved = await desk.command("/api/config/update", update)
+        assert (status, moved["error"]["code"]) == (409, "version_moved")
+        revisions = (await desk.browser.get("/api/config/history"))["rows"]
+        assert revisions[0]["revision"] == applied["revision"]
+
+
+async def test_mistakes_are_named_at_their_fields_and_nothing_changes(tmp_path: Path) -> None:
+    async with configured(tmp_path) as (desk, made):
+        found = await desk.browser.get("/api/config")
+        draft = with_net(found["document"], "lots")
+        _, checked, _ = await desk.browser.ask("POST", "/api/config/check", {"document": draft})
+        assert "trading.min_net_usd" in checked["errors"]
+        update = {"document": draft, "base_revision": found["revision"]}
+        status, refused = await desk.command("/api/config/update", update)
+        assert status == 409
+        assert "trading.min_net_usd" in refused["error"]["fields"]
+        assert desk.floor.bot.settings.config_revision == found["revision"]
+        assert "min_net_usd: 5" in made.file.read_text()
+
+
+async def test_a_change_needs_a_key_and_a_revision(tmp_path: Path) -> None:
+    async with configured(tmp_path) as (desk, _):
+        document = (await desk.browser.get("/api/config"))["document"]
+        status, _, _ = await desk.browser.ask(
+            "POST", "/api/config/update", {"document": document, "base_revision": 0}
+        )
+        assert status == 400
+        for body in ({"document": document}, {"document": 5, "base_revision": 0}, {"base_revision": 0}):
+            status, refused = await desk.command("/api/config/update", body)
+            assert status == 400
+            assert refused["error"]["fields"]
+
+
+async def test_a_bot_without_a_configuration_file_says_so() -> None:
+    async with trading() as desk:
+        status, document, _ = await desk.browser.ask("GET", "/api/config")
+        assert status == 409
+        assert "configuration" in document["error"]["message"]
