@@ -16,7 +16,7 @@ LIMITS: Sequence[RateLimit] = (
     RateLimit("bills", 5, 2),
     RateLimit("config", 5, 2),
     RateLimit("leverage", 20, 2),
-    RateLimit("timer", 1, 1),
+    RateLimit("timer", 1, 1.25),  # one a second: two that are sent so may arrive closer together
     RateLimit("time", 10, 2),
     RateLimit("instruments", 20, 2),
     RateLimit("rates", 10, 2),
