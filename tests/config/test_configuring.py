@@ -14,11 +14,12 @@ import pytest
 from tests.domain.make import D, plan
 from tests.engine.rig import Floor, Proposing
 
+from fundingarb.builtin.strategy import FundingSpread
 from fundingarb.config import Config, load_config
 from fundingarb.config.document import document_of
 from fundingarb.configuring import ConfigKeeper
 from fundingarb.domain.hedge import Mode
-from fundingarb.domain.opportunity import HedgePlan, Refusal
+from fundingarb.domain.opportunity import EntryRules, HedgePlan, Refusal
 from fundingarb.domain.risk import Portfolio, refuse
 from fundingarb.engine.bot import Bot
 from fundingarb.engine.view import TradingSettings
@@ -41,11 +42,11 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 class Desk:
     """A floor with a configuration desk. ``opened`` and ``closed`` name the generations by their ``min_net_usd``."""
 
-    def __init__(self, file: Path, **env: str) -> None:
+    def __init__(self, file: Path, deciding: bool = False, **env: str) -> None:
         file.write_text(FILE)
         self.file = file
         self.config = load_config(file, env=env)
-        self.floor = Floor(Proposing())
+        self.floor = Floor(FundingSpread(EntryRules(target_size_usd=D(1000))) if deciding else Proposing())
         self.floor.prices()
         self.floor.rates("-0.001", "0.004", T)
         self.opened: list[str] = []
@@ -69,7 +70,10 @@ class Desk:
         self.closed.append(name)
 
     def settings(self, config: Config, revision: int) -> TradingSettings:
-        return replace(self.floor.settings, rules=config.entry_rules(), config_revision=revision)
+        rules = config.entry_rules()
+        return replace(
+            self.floor.settings, rules=rules, config_revision=revision, symbols=config.trading.symbols
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Bot]:
@@ -89,20 +93,21 @@ async def desk(tmp_path: Path) -> Desk:
 
 async def test_a_change_is_in_force_at_once_written_and_stored(desk: Desk) -> None:
     async with desk.running() as bot:
-        check = desk.keeper.check(desk.changed(min_net_usd="7", symbols=["BTC-USDT"]))
+        changed = desk.changed(min_net_usd="7", symbols=["BTC-USDT", "XRP-USDT"])
+        check = desk.keeper.check(changed)
         assert check.errors == {}
         assert [(one.path, one.before, one.after, one.restart) for one in check.changes] == [
-            ("trading.symbols", ["BTC-USDT", "ETH-USDT", "SOL-USDT"], ["BTC-USDT"], True),
+            ("trading.symbols", ["BTC-USDT", "ETH-USDT", "SOL-USDT"], ["BTC-USDT", "XRP-USDT"], True),
             ("trading.min_net_usd", "5", "7", False),
         ]
-        applied = await desk.keeper.apply(desk.changed(min_net_usd="7", symbols=["BTC-USDT"]), ME, 0)
+        applied = await desk.keeper.apply(changed, ME, 0)
         assert (applied.revision, applied.restart) == (1, ("trading.symbols",))
         assert bot.loop.settings.rules.min_net_usd == bot.settings.rules.min_net_usd == D(7)
         assert bot.settings.config_revision == desk.keeper.revision == 1
         assert bot.vitals().config_revision == 1
         text = desk.file.read_text()
         assert text.startswith("# mine\ntrading:\n  min_net_usd: 7  # five\n")
-        assert load_config(desk.file, env={}).trading.symbols == ("BTC-USDT",)
+        assert load_config(desk.file, env={}).trading.symbols == ("BTC-USDT", "XRP-USDT")
         await anyio.sleep(0.1)
         assert (desk.opened, desk.closed) == (["5", "7"], ["5"])
         (noted,) = desk.floor.store.noted
@@ -129,6 +134,20 @@ async def test_new_rules_judge_the_next_plan(desk: Desk) -> None:
         await desk.keeper.apply(desk.changed(min_net_usd="6"), ME, 1)
         await desk.floor.until(lambda: desk.floor.mode() is Mode.OPENING)
         assert desk.floor.hedge.intent.config_revision == 2
+
+
+async def test_a_symbol_that_is_taken_out_is_not_opened_until_it_is_in_again(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "fundingarb.yaml", deciding=True)
+    async with desk.running() as bot:
+        out = await desk.keeper.apply(desk.changed(symbols=["ETH-USDT"]), ME, 0)
+        assert out.restart == ()
+        await anyio.sleep(180)  # the entry window of BTC-USDT is open
+        assert bot.opportunities().rows == ()
+        assert not bot.state.hedges
+        back = await desk.keeper.apply(desk.changed(symbols=["ETH-USDT", "BTC-USDT"]), ME, 1)
+        assert back.restart == ()
+        await desk.floor.until(lambda: bot.state.hedges)
+        assert desk.floor.hedge.symbol == "BTC-USDT"
 
 
 async def test_mistakes_are_named_by_path_and_nothing_happens(desk: Desk) -> None:

@@ -81,6 +81,22 @@ async def test_only_what_changed_since_the_cursor_is_handed_out() -> None:
         assert (gone.rows, gone.gone) == ((), (("beta", "ETH-USDT"),))
 
 
+async def test_a_table_in_parts_is_the_whole_table() -> None:
+    made = floor(symbols=("BTC-USDT", "ETH-USDT", "SOL-USDT"))
+    for symbol in ("ETH-USDT", "SOL-USDT"):
+        made.prices(symbol=symbol)
+        made.rates("0.001", "0.002", T, symbol=symbol)
+    async with made.running() as bot:
+        whole = {row[:3] for row in bot.market_rows().rows}
+        parts, cursor = [], 0
+        while rows := (found := bot.market_rows(cursor, limit=4)).rows:
+            assert len(rows) <= 4
+            cursor = found.cursor
+            parts += [row[:3] for row in rows]
+        assert len(parts) == len(whole) == 6
+        assert set(parts) == whole
+
+
 async def test_a_row_goes_stale_with_its_exchange() -> None:
     made = floor()
     async with made.running() as bot:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import anyio
@@ -15,6 +15,7 @@ from anyio.abc import TaskStatus
 from fundingarb.config import Config
 from fundingarb.config.document import (
     RESTART,
+    SYMBOLS,
     differences,
     document_of,
     in_force,
@@ -60,7 +61,7 @@ class ConfigKeeper:
         judging: Judging,
         settings: Callable[[Config, int], TradingSettings],
     ) -> None:
-        self._config = self._in_force = config
+        self._config = self._started = config
         self._revision = revision
         self._plugins = plugins
         self._store = store
@@ -82,7 +83,7 @@ class ConfigKeeper:
         """The first generation; those after it live until the block is left."""
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
-            self._generation = await self._next(tasks, self._in_force)
+            self._generation = await self._next(tasks, self._started)
             failed: Exception | None = None
             try:
                 yield self._generation.judgement
@@ -136,7 +137,9 @@ class ConfigKeeper:
         return ConfigCheck(errors) if config is None else ConfigCheck({}, self._changes(config))
 
     def _changes(self, config: Config) -> tuple[ConfigChange, ...]:
-        return differences(document_of(self._config), document_of(config))
+        found = differences(document_of(self._config), document_of(config))
+        new = set(config.trading.symbols) - set(self._started.trading.symbols)
+        return tuple(replace(each, restart=bool(new)) if each.path == SYMBOLS else each for each in found)
 
     def _with_secrets(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """What is hidden in a document is what it was."""
@@ -181,7 +184,7 @@ class ConfigKeeper:
             return ConfigApplied(self._revision, ())
         if self._tasks is None or self._adopt is None or not self._ready():
             raise ConfigError("the bot is starting; try again")
-        effective = in_force(config, self._in_force)
+        effective = in_force(config, self._started)
         coming = await self._next(self._tasks, effective)
         try:
             revision = await self._store_it(config, changes)
@@ -192,7 +195,7 @@ class ConfigKeeper:
         retired, self._generation = self._generation, coming
         if retired is not None:
             retired.retire.set()
-        self._config, self._in_force, self._revision = config, effective, revision
+        self._config, self._revision = config, revision
         return ConfigApplied(revision, changes)
 
     async def _store_it(self, config: Config, changes: Sequence[ConfigChange]) -> int:

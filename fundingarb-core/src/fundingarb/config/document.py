@@ -24,9 +24,11 @@ RESTART = (
     "services",
     "plugins",
     "logging",
-    "trading.symbols",
 )
 """What is opened once at start, with everything below it."""
+
+SYMBOLS = "trading.symbols"
+"""Taking symbols out, and in again, is hot; one that was not there at the start needs its streams."""
 
 HIDDEN = "***"
 
@@ -158,8 +160,9 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         yield ".".join(path), value
 
 
-def in_force(new: Config, old: Config) -> Config:
-    """``new`` with what needs a restart as it is in ``old``."""
-    sections = {key: getattr(old, key) for key in RESTART if "." not in key}
-    trading = new.trading.model_copy(update={"symbols": old.trading.symbols})
+def in_force(new: Config, started: Config) -> Config:
+    """``new`` with what needs a restart as it was when the bot ``started``."""
+    sections = {key: getattr(started, key) for key in RESTART}
+    symbols = tuple(symbol for symbol in new.trading.symbols if symbol in started.trading.symbols)
+    trading = new.trading.model_copy(update={"symbols": symbols})
     return new.model_copy(update={**sections, "trading": trading})

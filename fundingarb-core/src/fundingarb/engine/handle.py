@@ -136,8 +136,8 @@ class Handle:
         """None while the bot starts."""
         return getattr(self, "loop", None)
 
-    def market_rows(self, cursor: int = 0) -> MarketRows:
-        return self._table.rows(cursor, self.settings.forecast)
+    def market_rows(self, cursor: int = 0, limit: int | None = None) -> MarketRows:
+        return self._table.rows(cursor, self.settings.forecast, limit)
 
     async def hedge_view(self, hedge: Hedge) -> HedgeView:
         pnl = await self.money.pnl(hedge)

@@ -34,15 +34,22 @@ class MarketTable:
     _gone: dict[tuple[str, str], int] = field(default_factory=dict)
     _cursor: int = 0
 
-    def rows(self, since: int, forecast: RateForecast) -> MarketRows:
-        """The rows that have changed after ``since`` (0: all)."""
+    def rows(self, since: int, forecast: RateForecast, limit: int | None = None) -> MarketRows:
+        """The rows that have changed after ``since`` (0: all), at most ``limit``: those that changed first."""
         self._look()
-        wanted = [key for key in self._seen if self._version[key] > since]
+        wanted = sorted((version, key) for key, version in self._version.items() if version > since)
+        cursor = self._cursor
+        if limit is not None and len(wanted) > limit:
+            wanted = wanted[:limit]
+            cursor = wanted[-1][0]
+        ages = {exchange: self.markets.age(exchange) for exchange in {key[0] for _, key in wanted}}
+        shown = {exchange: None if age == float("inf") else age for exchange, age in ages.items()}
+        decay = _Decay(forecast)
         return MarketRows(
-            cursor=self._cursor,
-            rows=tuple(self._row(key, forecast) for key in wanted),
-            spreads=tuple(self._spreads(dict.fromkeys(symbol for _, symbol in wanted))),
-            gone=tuple(key for key, version in self._gone.items() if version > since),
+            cursor=cursor,
+            rows=tuple([self._row(key, shown[key[0]], decay) for _, key in wanted]),
+            spreads=tuple(self._spreads(dict.fromkeys(key[1] for _, key in wanted))),
+            gone=tuple(key for key, version in self._gone.items() if since < version <= cursor),
         )
 
     def _look(self) -> None:
@@ -53,7 +60,6 @@ class MarketTable:
             exchange: exchange in self.state.down or markets.age(exchange) > markets.stale_after
             for exchange in {exchange for exchange, _ in markets.instruments}
         }
-        following = self._cursor + 1
         for key in markets.instruments:
             row = book.row(*key)
             if row is None:
@@ -62,46 +68,48 @@ class MarketTable:
             stale = silent[key[0]] or settlement is None or settlement <= now
             current = (known(book.rate[row]), settlement, book.interval[row], known(book.mark[row]), stale)
             if seen.get(key) != current:
-                seen[key], self._version[key], self._cursor = current, following, following
+                self._cursor += 1
+                seen[key], self._version[key] = current, self._cursor
                 self._gone.pop(key, None)
         for key in [key for key in seen if key not in markets.instruments]:
             del seen[key], self._version[key]
-            self._gone[key], self._cursor = following, following
+            self._cursor += 1
+            self._gone[key] = self._cursor
 
-    def _row(self, key: tuple[str, str], forecast: RateForecast) -> MarketRow:
+    def _row(self, key: tuple[str, str], age: float | None, decay: _Decay) -> MarketRow:
         rate, settlement, interval, mark, stale = self._seen[key]
-        exchange, symbol = key
-        age, hours = self.markets.age(exchange), interval / 3600.0
-        hourly = None if rate is None else rate / hours
+        hours = interval / 3600.0
+        next_settlement = None if settlement is None else moment(settlement)
+        if rate is None:
+            return MarketRow(*key, None, None, None, hours, next_settlement, None, mark, age, stale)
+        hourly = rate / hours
+        predicted = self._predicted(key, rate, hours, decay)
         return MarketRow(
-            exchange=exchange,
-            symbol=symbol,
-            rate=rate,
-            rate_8h=None if hourly is None else hourly * HOURS_8,
-            annual=None if hourly is None else hourly * HOURS_YEAR,
-            interval_hours=hours,
-            next_settlement=None if settlement is None else moment(settlement),
-            predicted=None if rate is None else self._predicted(key, rate, hours, forecast),
-            mark=mark,
-            age=None if age == float("inf") else age,
-            stale=stale,
+            *key,
+            rate,
+            hourly * HOURS_8,
+            hourly * HOURS_YEAR,
+            hours,
+            next_settlement,
+            predicted,
+            mark,
+            age,
+            stale,
         )
 
-    def _predicted(
-        self, key: tuple[str, str], rate: float, hours: float, forecast: RateForecast
-    ) -> float | None:
+    def _predicted(self, key: tuple[str, str], rate: float, hours: float, decay: _Decay) -> float | None:
         """As ``DecayToMedian.expected`` for the settlement after the coming one, in floats; None of other forecasts."""
-        if not isinstance(forecast, DecayToMedian):
+        part = decay.over(hours)
+        if part is None:
             return None
         median = float(self.markets.median_hourly(*key)) * hours
-        part: float = 0.5 ** (hours * 3600.0 / forecast.half_life.total_seconds())
         expected = median + (rate - median) * part
         instrument = self.markets.instruments[key]
         if instrument.funding_cap is not None:
             expected = min(expected, float(instrument.funding_cap))
-        return (
-            expected if instrument.funding_floor is None else max(expected, float(instrument.funding_floor))
-        )
+        if instrument.funding_floor is not None:
+            expected = max(expected, float(instrument.funding_floor))
+        return expected
 
     def _spreads(self, symbols: Iterable[str]) -> Iterable[SpreadRow]:
         book = self.markets.book
@@ -117,6 +125,22 @@ class MarketTable:
                     spread * HOURS_8,
                     spread * HOURS_YEAR,
                 )
+
+
+class _Decay:
+    """What is left of a rate's distance to its median after so many hours; None of a forecast that is another."""
+
+    def __init__(self, forecast: RateForecast) -> None:
+        self._half = forecast.half_life.total_seconds() if isinstance(forecast, DecayToMedian) else None
+        self._known: dict[float, float] = {}
+
+    def over(self, hours: float) -> float | None:
+        if self._half is None:
+            return None
+        found = self._known.get(hours)
+        if found is None:
+            found = self._known[hours] = 0.5 ** (hours * 3600.0 / self._half)
+        return found
 
 
 def known(value: float) -> float | None:

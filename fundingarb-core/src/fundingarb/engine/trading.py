@@ -152,7 +152,8 @@ class TradingLoop:
             self._next_full_scan = self.clock.monotonic() + min(0.5, 30 / self.clock.speed)
             symbols, everything = self.markets.book.symbols, True
             self.state.forget(now)
-        if symbols:
+        symbols = [symbol for symbol in symbols if symbol in self.settings.wanted]
+        if symbols or everything:
             self.last_scan = now
             proposals = self._evaluate(symbols, now)
             if everything:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import cached_property
 
 from fundingarb.domain.decide import ExecutionPolicy
 from fundingarb.domain.funding import FundingRate
@@ -42,6 +43,11 @@ class TradingSettings:
     config_revision: int = 0
     instance: str = "0000"
     max_new_hedges: int | None = None
+
+    @cached_property
+    def wanted(self) -> frozenset[str]:
+        """The symbols that may be opened; some may have been taken out of the configuration since the start."""
+        return frozenset(self.symbols)
 
     def tolerance(self, symbol: str) -> Decimal:
         return self.tolerances.get(symbol, self.default_tolerance)

@@ -108,8 +108,10 @@ class BotHandle(Protocol):
         """``hedge`` as it is now. Raises ``StoreError`` while its account cannot be read."""
         ...
 
-    def market_rows(self, cursor: int = 0) -> MarketRows:
-        """The rate table: every row, or those that have changed since ``cursor`` was handed out."""
+    def market_rows(self, cursor: int = 0, limit: int | None = None) -> MarketRows:
+        """The rate table: every row, or those that have changed since ``cursor`` was handed out.
+
+        2,000 rows take some milliseconds; with a ``limit`` the rest is had with the cursor that is handed out."""
         ...
 
     def vitals(self) -> Vitals: ...
