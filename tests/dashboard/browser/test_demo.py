@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 from tests.dashboard.browser.conftest import OpenDesk, command
 
 pytestmark = pytest.mark.slow
@@ -57,6 +57,20 @@ def wait_for_link(demo: subprocess.Popen[bytes], said: Path) -> str:
     pytest.fail(f"the demo did not say where its dashboard is:\n{said.read_text()}")
 
 
+def takes_effect_without_restart(page: Page) -> None:
+    """Nothing nets a million: with that asked for, the next scan refuses for it what it refused for something else."""
+    command(page, "CONF trading.min_net_usd")
+    panel = page.locator("#panel-config")
+    panel.get_by_label("min_net_usd").fill("1000000")
+    panel.get_by_role("button", name="Save & apply").click()
+    page.get_by_role("dialog", name="Save 1 change").get_by_role("button", name="Save & apply").click()
+    expect(page.locator(".toast.good", has_text="is in force")).to_be_visible()
+    command(page, "SCAN")
+    command(page, "OPPS")
+    expect(page.locator("#panel-opportunities")).to_contain_text("✕ net")
+    expect(page.locator("#panel-opportunities")).to_contain_text("1000000 USD")
+
+
 def test_a_demo_is_watched_and_commanded_until_it_is_flat(link: str, visit: OpenDesk) -> None:
     with visit(link) as page:
         page.locator("#desk").wait_for()
@@ -78,6 +92,8 @@ def test_a_demo_is_watched_and_commanded_until_it_is_flat(link: str, visit: Open
         expect(page.locator("#panel-calculator")).to_contain_text("Break-even")
         command(page, "SCAN")
         expect(page.locator(".toast.good", has_text="Scan done.")).to_be_visible()
+
+        takes_effect_without_restart(page)
 
         command(page, "STOP")
         expect(page.locator(".panel-actions")).to_contain_text("Automation OFF")

@@ -199,3 +199,32 @@ def test_hostile_symbol_names_are_only_text(visit: OpenDesk, name: str) -> None:
         page.wait_for_timeout(500)
         assert page.evaluate("window.hit") is None
         assert page.locator("img, #root script").count() == 0
+
+
+def test_rates_are_walked_with_the_arrow_keys(desk: OpenDesk) -> None:
+    with desk() as page:
+        page.get_by_role("button", name="FREEZE").click()
+        grid = page.get_by_role("grid", name="Funding rates")
+        grid.focus()
+        for _ in range(3):
+            grid.press("ArrowDown")
+        chosen = page.locator(".panel-rates .vt-row[aria-selected=true]")
+        expect(chosen).to_have_attribute("aria-rowindex", "4")
+        expect(grid).to_have_attribute("aria-activedescendant", chosen.get_attribute("id") or "")
+        pair = chosen.locator(".vt-cell").first.inner_text()
+        grid.press("Enter")
+        expect(page.locator("#panel-entry select[name=pair]")).to_have_value(pair)
+
+
+def test_a_panel_is_enlarged_and_put_back(desk: OpenDesk) -> None:
+    with desk() as page:
+        before = page.locator("#panel-rates").bounding_box()
+        page.get_by_role("grid", name="Funding rates").focus()
+        page.keyboard.press("z")
+        wide = page.locator("#panel-rates").bounding_box()
+        page.keyboard.press("z")
+        after = page.locator("#panel-rates").bounding_box()
+        assert before is not None
+        assert wide is not None
+        assert wide["width"] > 1500
+        assert after == before

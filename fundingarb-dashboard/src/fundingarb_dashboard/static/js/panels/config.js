@@ -99,7 +99,7 @@ export const makeConfig = () =>
       function make(kind, path, schema, value, changed) {
         if (kind === "object") return leversControl(value, resolve(schema.additionalProperties, got.schema), changed);
         if (kind === "choice") return choiceControl(schema, value, changed);
-        if (kind === "boolean") return switchControl(value, changed);
+        if (kind === "boolean") return switchControl(schema, value, changed);
         if (kind === "words") return wordsControl(value, changed, path.at(-1) === "symbols" ? [...state.pairs.keys()].sort() : []);
         return textControl(schema, value, changed);
       }

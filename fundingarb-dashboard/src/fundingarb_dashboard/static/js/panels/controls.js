@@ -20,6 +20,9 @@ function parsed(text, schema, before) {
   return value !== "" && Number.isFinite(number) ? number : value;
 }
 
+/** What holds while nothing is written; plugins' sections may be left out of the document. */
+const usual = (schema) => (schema.default !== undefined && schema.default !== null ? String(schema.default) : schema.nullable ? "none" : null);
+
 export function textControl(schema, value, changed) {
   const numeric = ["number", "integer"].includes(schema.type);
   const input = h("input", {
@@ -28,7 +31,7 @@ export function textControl(schema, value, changed) {
     inputmode: numeric ? "decimal" : null,
     autocomplete: "off",
     spellcheck: "false",
-    placeholder: schema.nullable ? "none" : null,
+    placeholder: usual(schema),
     value: value ?? "",
     on: { input: () => changed(parsed(input.value, schema, value)) },
   });
@@ -37,12 +40,12 @@ export function textControl(schema, value, changed) {
 
 export function choiceControl(schema, value, changed) {
   const input = h("select", { on: { change: () => changed(input.value) } }, schema.enum.map((choice) => h("option", { value: choice }, choice)));
-  input.value = value;
+  input.value = value ?? schema.default ?? "";
   return { input };
 }
 
-export function switchControl(value, changed) {
-  const input = h("input", { type: "checkbox", prop: { checked: Boolean(value) }, on: { change: () => changed(input.checked) } });
+export function switchControl(schema, value, changed) {
+  const input = h("input", { type: "checkbox", prop: { checked: Boolean(value ?? schema.default) }, on: { change: () => changed(input.checked) } });
   return { input };
 }
 
