@@ -86,3 +86,37 @@ async def test_a_bot_without_a_configuration_file_says_so() -> None:
         status, document, _ = await desk.browser.ask("GET", "/api/config")
         assert status == 409
         assert "configuration" in document["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"trading": None},
+        {"trading": []},
+        {"trading": {"symbols": "BTC"}},
+        {"trading": {"symbols": [1, None, {}]}},
+        {"trading": {"leverage": {"default": "1e400"}}},
+        {"trading": {"min_net_usd": 10**400}},
+        {"trading": {"min_net_usd": [[[[[[]]]]]]}},
+        {"\u0000": {"\r\n": "\x1b[31m"}},
+        {"database": {"url": "sqlite:///../../etc/passwd"}},
+        {"services": {"dashboard": {"port": -1}}},
+        {"accounts": {"a": {"exchange": "nowhere"}}},
+        {"network": "mainnet"},
+        {"plugins": 5, "logging": "x", "risk": {"x": {}}, "alerts": {"telegram": {"token": "x"}}},
+    ],
+)
+async def test_documents_that_nobody_would_write(document: dict[str, Any], tmp_path: Path) -> None:
+    async with configured(tmp_path) as (desk, made):
+        before = made.file.read_text()
+        status, checked, _ = await desk.browser.ask("POST", "/api/config/check", {"document": document})
+        assert status == 200
+        assert all("\n" not in line and "\x1b" not in line for line in checked["errors"].values())
+        if checked["errors"]:
+            update = {
+                "document": document,
+                "base_revision": (await desk.browser.get("/api/config"))["revision"],
+            }
+            assert (await desk.command("/api/config/update", update))[0] == 409
+            assert made.file.read_text() == before
