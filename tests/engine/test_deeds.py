@@ -99,6 +99,15 @@ async def test_whoever_asked_may_go_away() -> None:
         assert await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, "gone") in bot.state.hedges
 
 
+async def test_a_bot_that_starts_takes_no_command_in() -> None:
+    made = floor()
+    async with made.running() as bot:
+        bot.commands._tasks = None
+        with pytest.raises(ConfigError, match="is starting"):
+            await bot.pause(ME, "early")
+        assert "early" not in made.store.commands
+
+
 # compare and set
 
 

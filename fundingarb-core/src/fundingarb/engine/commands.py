@@ -101,6 +101,8 @@ class CommandDesk:
         What reduces risk is done also while the database does not answer, and noted later; of anything else
         ``StoreError`` is raised. Raises ``ConfigError`` when the key was used for something else.
         """
+        if self._tasks is None:
+            raise ConfigError("the bot is starting; try again")
         self._taken.add(command.id)
         try:
             stored = await self.store.submit_command(command)
@@ -116,7 +118,7 @@ class CommandDesk:
             self._unnoted.append(done.entry)
             return done
         if stored.id == command.id:
-            return await self._have_done(replace(stored, taken_at=self.clock.now()))
+            return await self._have_done(replace(stored, taken_at=self.clock.now()), self._tasks)
         if (stored.kind, _plain(stored.arguments)) != (command.kind, _plain(command.arguments)):
             raise ConfigError("this key was used for another command; make a new one")
         while stored.done_at is None:
@@ -124,13 +126,11 @@ class CommandDesk:
             stored = await self.store.command(command.key)
         return stored
 
-    async def _have_done(self, command: Command) -> Command:
+    async def _have_done(self, command: Command, tasks: anyio.abc.TaskGroup) -> Command:
         """Execute it in a task of its own: whoever waits for the result may go away."""
-        if self._tasks is None:
-            raise ConfigError("the bot is starting; try again")
         told = anyio.Event()
         results: list[Command] = []
-        self._tasks.start_soon(self._execute, command, results, told)
+        tasks.start_soon(self._execute, command, results, told)
         await told.wait()
         return results[0]
 
