@@ -300,7 +300,12 @@ class BrowserServer:
         """The kill's next step: one more leg is flat, the last one ends it."""
         world = self.world
         if world.not_flat:
-            world.not_flat.pop()
+            flat = world.not_flat.pop()
+            for position in world.positions.values():
+                for leg in position["legs"]:
+                    if (leg["account"], position["pair"]) == (flat["account"], flat["symbol"]):
+                        leg["quantity"] = "0"
+                self.push("POSITION_UPDATE", position)
         if not world.not_flat:
             for position in list(world.positions.values()):
                 world.close(position, "KILL")

@@ -74,10 +74,12 @@ def test_the_kill_switch_wants_the_word_and_shows_each_leg_until_flat(
         assert server.requests == [("engine/kill", {"confirm": "KILL"})]
         server.flatten()
         expect(dialog).to_contain_text("5 legs are not flat yet")
+        expect(dialog.locator("tr", has_text="✓ flat")).to_have_count(1)
         expect(dialog.get_by_role("button", name="Release…")).to_be_disabled()
         while world.not_flat:
             server.flatten()
         expect(dialog).to_contain_text("✓ FLAT")
+        expect(dialog.locator("tr", has_text="✓ flat")).to_have_count(6)
         expect(page.locator("#kill")).to_have_text("KILLED ✓")
         dialog.get_by_role("button", name="Release…").click()
         page.get_by_role("dialog", name="Release the kill switch").get_by_role(

@@ -10,13 +10,29 @@ const leg = (row) =>
     "tr",
     {},
     h("td", {}, row.account),
-    h("td", {}, row.symbol ?? row.pair),
-    h("td", { class: "num" }, quantity(row.quantity)),
-    h("td", {}, row.reason || "closing"),
+    h("td", {}, row.symbol),
+    h("td", { class: "num" }, row.flat ? "0" : quantity(row.quantity)),
+    h("td", { class: row.flat ? "up" : "" }, row.flat ? "✓ flat" : row.reason || "being closed"),
   );
+
+/** Takes what is open now into `seen` (account and symbol -> leg), and says of what was seen before whether it is flat. */
+export function look(seen, positions, notFlat) {
+  for (const row of seen.values()) row.flat = true;
+  for (const position of positions) {
+    for (const { account, quantity: held } of position.legs) {
+      seen.set(`${account} ${position.pair}`, { account, symbol: position.pair, quantity: held, reason: "", flat: !Number(held) });
+    }
+  }
+  for (const row of notFlat) {
+    const symbol = row.symbol ?? row.pair ?? "the account";
+    seen.set(`${row.account} ${symbol}`, { account: row.account, symbol, quantity: row.quantity, reason: row.reason, flat: false });
+  }
+  return [...seen.values()];
+}
 
 /** Shows the progress of the kill; `release` is offered once all is flat. */
 export function showKill({ release }) {
+  const seen = new Map();
   let off = () => {};
   const shown = modal(
     "Kill switch",
@@ -26,7 +42,7 @@ export function showKill({ release }) {
       const table = h(
         "table",
         { class: "table" },
-        h("thead", {}, h("tr", {}, ["Account", "Symbol", "Quantity", "Why it is not flat yet"].map((title, at) => h("th", { scope: "col", class: at === 2 ? "num" : null }, title)))),
+        h("thead", {}, h("tr", {}, ["Account", "Symbol", "Quantity", "State"].map((title, at) => h("th", { scope: "col", class: at === 2 ? "num" : null }, title)))),
         rows,
       );
       const free = h(
@@ -36,10 +52,11 @@ export function showKill({ release }) {
       );
       const draw = () => {
         const kill = state.status?.kill ?? {};
-        const open = kill.not_flat ?? [];
+        const legs = look(seen, state.positions.values(), kill.not_flat ?? []);
+        const open = legs.filter((row) => !row.flat);
         const orders = state.status?.engine?.pending_orders ?? 0;
-        setAttr(table, "hidden", open.length === 0);
-        fill(rows, open.map(leg));
+        setAttr(table, "hidden", legs.length === 0);
+        fill(rows, legs.map(leg));
         free.disabled = !(kill.latched && kill.flat);
         setAttr(verdict, "data-flat", kill.latched && kill.flat ? "yes" : "no");
         if (!kill.latched) setText(verdict, "The kill switch is not latched.");

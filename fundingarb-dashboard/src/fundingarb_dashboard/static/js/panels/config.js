@@ -107,7 +107,7 @@ export const makeConfig = () =>
       function group(path, schema, label, value) {
         const names = [...new Set([...Object.keys(schema.properties ?? {}), ...Object.keys(value ?? {})])];
         const error = h("span", { class: "field-error", role: "alert" });
-        const box = h("fieldset", { class: "config-group" }, h("legend", {}, label), schema.description ? h("p", { class: "hint" }, schema.description) : null, error);
+        const box = h("fieldset", { class: "config-group" }, h("legend", {}, label), schema.description ? h("p", { class: "hint" }, schema.description.replaceAll("`", "")) : null, error);
         fields.set(path.join("."), { field: box, fail: (text) => setText(error, text ?? "") });
         names.forEach((name) => box.append(control([...path, name], schemaAt([...path, name]), name)));
         if (!names.length) box.append(h("p", { class: "hint" }, "nothing set"));

@@ -9,7 +9,7 @@ const bounds = (schema) =>
     .join(", ");
 
 /** What a setting means, with its limits. */
-export const about = (schema) => [schema.description, bounds(schema)].filter(Boolean).join("; ") || null;
+export const about = (schema) => [schema.description?.replaceAll("`", ""), bounds(schema)].filter(Boolean).join("; ") || null;
 
 /** A number keeps the form it had: decimals are strings, counts are numbers. */
 function parsed(text, schema, before) {

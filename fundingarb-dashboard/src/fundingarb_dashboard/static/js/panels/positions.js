@@ -22,7 +22,7 @@ function put(fig, text, toneOf) {
   setAttr(fig.value, "data-tone", toneOf ?? null);
 }
 
-const HEAD = ["number", "pair", "status", "size", "spread", "unhedged", "funding", "unrealised", "fees", "net"];
+const HEAD = ["number", "pair", "status", "size", "spread", "unhedged", "funding", "P&L", "fees", "net"];
 
 export const makePositions = () =>
   makePanel({
@@ -74,7 +74,7 @@ function makePosition() {
     put(figs.spread, `${pct(row.spread_8h_entry, 3)} → ${pct(row.spread_8h, 3)}`, tone(row.spread_8h));
     const naked = num(row.unhedged_usd) ?? 0;
     put(figs.unhedged, naked === 0 ? "0.00" : `! ${usd(naked)} ${span(row.unhedged_s)}`, naked === 0 ? "dim" : "bad");
-    for (const [name, key] of [["funding", "funding"], ["unrealised", "unrealized"], ["net", "net"]]) {
+    for (const [name, key] of [["funding", "funding"], ["P&L", "unrealized"], ["net", "net"]]) {
       put(figs[name], gain(row[key]), tone(row[key]));
     }
     put(figs.fees, paid(row.fees), tone(-row.fees));
@@ -100,12 +100,12 @@ function makePosition() {
   return { element, update };
 }
 
-const LEG = ["side", "exchange", "quantity", "entry", "mark", "unrealised", "funding", "next payment", "liquidation", "distance", "margin", "ADL"];
+const LEG = ["side", "exchange", "quantity", "entry", "mark", "P&L", "funding", "next payment", "liq. at", "to liq.", "margin", "ADL"];
 
 function makeLeg() {
   const figs = Object.fromEntries(LEG.map((name) => [name, figure(name, name === "side" || name === "exchange" ? "" : "num")]));
   const bar = h("meter", { min: "0", max: "0.3", low: String(CRITICAL), high: String(NEAR), optimum: "0.3", "aria-label": "Distance to liquidation" });
-  figs.distance.element.append(bar);
+  figs["to liq."].element.append(bar);
   const element = h("div", { class: "leg" }, LEG.map((name) => figs[name].element));
 
   function update(leg) {
@@ -115,14 +115,14 @@ function makeLeg() {
     put(figs.quantity, quantity(leg.quantity));
     put(figs.entry, shortPrice(leg.entry));
     put(figs.mark, shortPrice(leg.mark));
-    put(figs.unrealised, tight(leg.unrealized), tone(leg.unrealized));
+    put(figs["P&L"], tight(leg.unrealized), tone(leg.unrealized));
     put(figs.funding, tight(leg.funding), tone(leg.funding));
     const next = leg.next_payments?.[0];
     put(figs["next payment"], next ? `${tight(next.amount)} in ${span(until(next.at))}` : "–", next ? tone(next.amount) : null);
-    put(figs.liquidation, shortPrice(leg.liquidation_price));
+    put(figs["liq. at"], shortPrice(leg.liquidation_price));
     const distance = num(leg.liquidation_distance);
     const near = distance !== null && distance < NEAR;
-    put(figs.distance, `${near ? "! " : ""}${share(distance)}`, near ? "bad" : null);
+    put(figs["to liq."], `${near ? "! " : ""}${share(distance)}`, near ? "bad" : null);
     bar.hidden = distance === null;
     if (distance !== null) bar.value = Math.max(0, Math.min(0.3, distance));
     put(figs.margin, share(leg.margin_ratio));
