@@ -13,15 +13,17 @@ import gc
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.to_thread
 from tests.dashboard.crowd import crowd
 from tests.dashboard.hostile import alive, bombard, throw_cases
-from tests.dashboard.trading import trading
+from tests.dashboard.trading import configured, trading
 
 MOST_GROWTH = 60_000
 """KiB by which the process may have grown after fifty thousand frames."""
@@ -29,7 +31,12 @@ MOST_GROWTH = 60_000
 
 async def requests(cases: int) -> dict[str, Any]:
     """Cases as a stranger and with a session, half each, over every operation of the document."""
-    async with trading() as desk:
+    with tempfile.TemporaryDirectory() as folder:
+        return await _requests(cases, Path(folder))
+
+
+async def _requests(cases: int, folder: Path) -> dict[str, Any]:
+    async with configured(folder) as (desk, _):
         browser = desk.browser
         document = await browser.get("/api/openapi.json")
         cookie = f"fundingarb_{browser.port}={browser.cookie}"

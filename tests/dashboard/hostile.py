@@ -103,11 +103,11 @@ async def bombard(url: str, cookie: str, frames: int, seed: int = 1) -> Counter[
             writer.write_eof()
             await asyncio.wait_for(reader.read(), 20)
             ended["closed"] += 1
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError):
             ended["reset"] += 1
         finally:
             writer.close()
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):
                 await writer.wait_closed()
     return ended
 

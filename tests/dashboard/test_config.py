@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.config.test_configuring import Desk as Configured
-from tests.dashboard.serving import browsing
-from tests.dashboard.trading import Desk, trading
+from tests.dashboard.trading import configured, trading
 
 pytestmark = pytest.mark.anyio
-
-
-@asynccontextmanager
-async def configured(tmp_path: Path) -> AsyncIterator[tuple[Desk, Configured]]:
-    """A running bot with a configuration file, and a browser that is logged in."""
-    made = Configured(tmp_path / "fundingarb.yaml")
-    async with made.running() as bot:
-        bot.config = made.keeper
-        async with browsing(bot) as browser:
-            await browser.login()
-            yield Desk(made.floor, browser), made
 
 
 def with_net(document: dict[str, Any], value: object) -> dict[str, Any]:

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import anyio
+from tests.config.test_configuring import Desk as Configured
 from tests.dashboard.serving import Browser, browsing
 from tests.engine.rig import Floor, Proposing
 
@@ -117,6 +119,17 @@ async def trading(**settings: Any) -> AsyncIterator[Desk]:
         desk = Desk(made, browser)
         await desk.until(lambda: all(_known(bot, each) for each in ("alpha", "beta")))
         yield desk
+
+
+@asynccontextmanager
+async def configured(tmp_path: Path) -> AsyncIterator[tuple[Desk, Configured]]:
+    """A running bot with a configuration file, and a browser that is logged in."""
+    made = Configured(tmp_path / "fundingarb.yaml")
+    async with made.running() as bot:
+        bot.config = made.keeper
+        async with browsing(bot) as browser:
+            await browser.login()
+            yield Desk(made.floor, browser), made
 
 
 def _known(bot: Bot, exchange: str) -> bool:
