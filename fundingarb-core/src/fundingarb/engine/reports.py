@@ -9,6 +9,7 @@ from decimal import Decimal
 from uuid import UUID
 
 import anyio
+import anyio.lowlevel
 
 from fundingarb.domain.events import FillBooked, HedgeChanged, PaymentBooked, SettlementChanged
 from fundingarb.domain.hedge import Hedge, Mode, Status
@@ -24,6 +25,8 @@ from fundingarb.ports.rows import HedgeAccount, HeldLonger, HistoryRow, OrderRow
 
 #: Hedges that are read at once.
 PAGE = 500
+#: Hedges that are added up before the trading loop has its turn.
+BREATH = 10
 #: How long after its end it is said what holding a hedge longer would have brought.
 HOURS = (1, 4, 24)
 
@@ -86,17 +89,17 @@ class Results:
         self._news = None
         news = self.bus.join(NEWS, FillBooked, PaymentBooked, HedgeChanged, SettlementChanged)
         try:
-            rows: dict[UUID, HedgeBooks] = {}
+            self._clear()
             last: UUID | None = None
             while page := await self.store.closed(after=last, limit=PAGE):
-                rows.update((books.hedge.id, books) for books in page)
+                for number, books in enumerate(page):
+                    self._take(books)
+                    if number % BREATH == 0:
+                        await anyio.lowlevel.checkpoint()
                 last = page[-1].hedge.id
         except BaseException:
             self.bus.leave(news)
             raise
-        self._clear()
-        for books in rows.values():
-            self._take(books)
         self._news = news
 
     def _clear(self) -> None:
@@ -167,7 +170,12 @@ class Reports:
 
     async def history(self, after: UUID | None, limit: int) -> Sequence[HistoryRow]:
         """Hedges that are over, the last closed first. Raises ``StoreError``."""
-        return [history_row(books) for books in await self.store.closed(after=after, limit=limit)]
+        rows = []
+        for number, books in enumerate(await self.store.closed(after=after, limit=limit)):
+            rows.append(history_row(books))
+            if number % BREATH == 0:
+                await anyio.lowlevel.checkpoint()
+        return rows
 
     async def account_of(self, hedge_id: UUID) -> HedgeAccount:
         """Everything of one hedge. Raises ``ConfigError`` when there is none, ``StoreError``."""
