@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from quart import Quart, Response
 from quart_schema import document_response, validate_querystring, validate_request
 
 from fundingarb.ports import BotHandle, ConfigApplied, ConfigChange, ConfigDesk
 from fundingarb_dashboard.answers import Problem, answer
 from fundingarb_dashboard.api_status import Limit
+from fundingarb_dashboard.numbers import Whole
 from fundingarb_dashboard.replies import key_of_request
 from fundingarb_dashboard.security import session_of
 from fundingarb_dashboard.site import Site
@@ -22,7 +23,6 @@ __all__ = ["install"]
 
 PATIENCE = 15.0
 T = TypeVar("T")
-Revision = Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)]
 
 
 class Draft(BaseModel):
@@ -35,14 +35,14 @@ class Draft(BaseModel):
 class Update(Draft):
     """A configuration that was made from revision ``base_revision``."""
 
-    base_revision: Revision
+    base_revision: Whole
 
 
 class Back(BaseModel):
     """The revision to go back to."""
 
     model_config = ConfigDict(extra="forbid")
-    revision: Revision
+    revision: Whole
 
 
 @dataclass(frozen=True, slots=True)

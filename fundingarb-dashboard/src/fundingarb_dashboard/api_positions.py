@@ -17,6 +17,7 @@ from fundingarb.ports import BotHandle, HedgeAccount, HedgeView
 from fundingarb_dashboard.accounts import PaymentRow, SettlementRow, account_named, records_of
 from fundingarb_dashboard.answers import Problem, answer
 from fundingarb_dashboard.api_market import Name, Pair
+from fundingarb_dashboard.numbers import Whole
 from fundingarb_dashboard.replies import key_of_request
 from fundingarb_dashboard.rows import Order, Position, Trade, position_row
 from fundingarb_dashboard.security import session_of
@@ -29,7 +30,7 @@ T = TypeVar("T")
 USD = r"^[1-9][0-9]{0,8}(\.[0-9]{1,8})?$"
 """US dollars as text: one at least, less than a thousand million."""
 Usd = Annotated[str, Field(pattern=USD, examples=["10000", "2500.50"])]
-Version = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)] | None
+Version = Whole | None
 
 
 class Open(BaseModel):
