@@ -336,7 +336,8 @@ class Floor:
         }
         self.settings = TradingSettings(**{**values, **settings})
         self.strategy, self.rules, self.sinks = strategy, rules, dict(sinks or {})
-        self.ids = iter(UUID(int=number) for number in range(1, 1000))
+        # orders are named after the first bits of their hedge's id
+        self.ids = iter([UUID(int=1), *(UUID(int=number << 78) for number in range(2, 1000))])
         self.lease: Lease = SoleProcess()
         self.bot = self._bot()
 

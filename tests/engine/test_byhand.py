@@ -7,14 +7,15 @@ from datetime import timedelta
 
 import anyio
 import pytest
-from tests.domain.make import D, filled, hedge
-from tests.engine.stage import booked, floor, opened, titles
+from tests.domain.make import D, filled, hedge, instrument, plan
+from tests.engine.stage import T, booked, floor, opened, proposing, titles
 
-from fundingarb.domain.hedge import Mode
+from fundingarb.domain.hedge import LegPlan, Mode
 from fundingarb.domain.instrument import Side
-from fundingarb.domain.order import Fill, FillKind, NewOrder, OrderSide, Purpose, TimeInForce
+from fundingarb.domain.order import Fill, FillKind, NewOrder, OrderSide, OrderState, Purpose, TimeInForce
 from fundingarb.engine.byhand import trades_by_hand
-from fundingarb.testing import FakeExchange, RecordingAlertSink
+from fundingarb.simulation.virtual import START
+from fundingarb.testing import FakeExchange, RecordingAlertSink, Script
 
 LONG, SHORT = Side.LONG, Side.SHORT
 HEDGE = hedge(filled(LONG, Purpose.ENTRY, "10"), filled(SHORT, Purpose.HEDGE, "10"))
@@ -137,3 +138,35 @@ async def test_after_the_database_was_down_a_leg_closed_by_hand_is_noticed_at_on
         await by_hand(made.alpha, OrderSide.SELL, "6")
         made.store.failing = None
         await made.until(lambda: made.position == (4, -4), within=8)
+
+
+@pytest.mark.anyio
+async def test_a_leg_closed_by_hand_does_not_wait_for_an_order_in_doubt_in_another_symbol() -> None:
+    sink = RecordingAlertSink()
+    eth = plan(
+        symbol="ETH-USDT",
+        long=LegPlan(LONG, "alpha", instrument("alpha", "ETH-USDT"), 3),
+        short=LegPlan(SHORT, "beta", instrument("beta", "ETH-USDT"), 3),
+        at=START,
+        settlement=T,
+    )
+    strategy = proposing()
+    made = floor(strategy, sinks={"memory": sink}, symbols=("BTC-USDT", "ETH-USDT"))
+    made.prices(symbol="ETH-USDT")
+    made.rates("-0.001", "0.004", T, "ETH-USDT")
+    made.alpha.order_expiry = None
+    async with made.running() as bot:
+        await opened(made)
+        await booked(made)
+        made.alpha.script(Script.lost_request())
+        strategy.plans.append(eth)
+
+        def in_doubt() -> bool:
+            orders = [o for h in bot.state.hedges.values() if h.symbol == "ETH-USDT" for o in h.orders]
+            return [order.state for order in orders] == [OrderState.UNKNOWN]
+
+        await made.until(in_doubt, within=30)
+        await by_hand(made.alpha, OrderSide.SELL, "6")
+        await made.until(lambda: made.position == (4, -4), within=5)
+        assert titles(sink).count("Leg Closed By Hand") == 1
+        assert in_doubt()

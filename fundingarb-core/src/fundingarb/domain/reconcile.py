@@ -91,7 +91,8 @@ def compare(
     open_orders: Iterable[OrderReport],
     books: Books | None = None,
 ) -> list[Difference]:
-    """Every difference on ``account``; empty means it matches. Call it only while no own order is unresolved there."""
+    """Every difference on ``account``; empty means it matches. It says nothing of symbols in which an own order is
+    unresolved there."""
     hedges, books = list(hedges), books or Books()
     return [
         *_compare_positions(account, hedges, positions, books),

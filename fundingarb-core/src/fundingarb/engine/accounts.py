@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -14,7 +15,7 @@ import anyio
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.hedge import LegState
 from fundingarb.domain.instrument import Side
-from fundingarb.domain.order import ZERO, ExchangePosition
+from fundingarb.domain.order import ZERO, ExchangePosition, OrderState
 from fundingarb.domain.reconcile import (
     Difference,
     Modes,
@@ -50,6 +51,20 @@ POSITIONS_PAUSE = 1.0
 POSITIONS_SHARE = 0.25
 #: Real seconds before the second look for a fill that the ledger does not have yet.
 FIRST_PAUSE = 0.05
+
+
+@dataclass
+class Beliefs:
+    """What our side believes of an account's orders, symbol by symbol."""
+
+    orders: dict[str, list[tuple[str, OrderState, Decimal]]] = field(default_factory=dict)
+    unresolved: set[str] = field(default_factory=set)
+
+    def moving(self, later: Beliefs) -> set[str]:
+        """The symbols that have changed since, or in which an order is on its way or in doubt."""
+        symbols = self.orders.keys() | later.orders.keys()
+        changed = {each for each in symbols if self.orders.get(each) != later.orders.get(each)}
+        return changed | self.unresolved | later.unresolved
 
 
 class AccountReader:
@@ -185,13 +200,14 @@ class AccountReader:
 
         Streams tell sooner, when they work; a liquidation is not to be missed because one has gone silent.
         """
-        before = self._fingerprint()
+        before = self._beliefs()
         await self._read_positions()
-        if before is None or before != self._fingerprint():
-            return
+        moving = before.moving(self._beliefs())
         expected, books = self._expected(), self._state.books(self.account.name)
         for leg in self._legs():
             symbol = leg.plan.instrument.symbol
+            if symbol in moving:
+                continue
             wanted = expected.get(symbol, ZERO) + books.foreign(symbol)
             position = self.account.positions.get(symbol)
             held = ZERO if position is None else position.quantity
@@ -246,9 +262,10 @@ class AccountReader:
         """Compare open orders and positions with the hedges; entries are on exactly while everything matches.
 
         A difference counts when it is still there after the ledger was read and a moment has passed: a fill is often
-        in the position before it is reported.
+        in the position before it is reported. Symbols in which an order is on its way or in doubt are left as they
+        were; the others do not wait for them.
         """
-        differences = await self._compare()
+        differences, moving = await self._compare()
         failed: StoreError | None = None  # what differs is told, and acted on, all the same
         if differences:
             try:
@@ -256,33 +273,35 @@ class AccountReader:
             except StoreError as error:
                 failed = error
             await anyio.sleep(SECOND_LOOK)
-            differences = await self._compare()
+            differences, moving = await self._compare()
         if differences:
             try:
-                taken_over = await self._ledger.take_over_trades_by_hand()
+                taken_over = await self._ledger.take_over_trades_by_hand(
+                    {each.symbol for each in differences}
+                )
             except StoreError as error:
                 failed, taken_over = error, True
             if taken_over:
-                differences = await self._compare()
-        self.conclusive = differences is not None
-        if differences is not None:
-            self.differences = differences
-            self._set_halt("; ".join(str(difference) for difference in differences) or None)
+                differences, moving = await self._compare()
+        self.conclusive = not moving
+        self.differences = [*differences, *(each for each in self.differences if each.symbol in moving)]
+        if self.differences or self.conclusive:
+            self._set_halt("; ".join(str(difference) for difference in self.differences) or None)
         if failed is not None:
             raise failed
         return self.differences
 
-    async def _compare(self) -> list[Difference] | None:
-        """The differences; None while something is under way that what was read may predate."""
+    async def _compare(self) -> tuple[list[Difference], Collection[str]]:
+        """The differences, and the symbols in which something is under way that what was read may predate: in these
+        nothing can be said."""
         adapter = self.account.adapter
-        before = self._fingerprint()
+        before = self._beliefs()
         orders = await self._read("get_open_orders", adapter.get_open_orders)
         for order in orders:  # perhaps one that was given up as lost
             if self._state.observe(order, self._clock.now()) is not None:
                 self._wake()
         positions = await self._read_positions()
-        if before is None or before != self._fingerprint():
-            return None
+        moving = before.moving(self._beliefs())
         for order in orders:
             self._note_stranger(order.symbol, order.client_id)
         name = self.account.name
@@ -293,7 +312,8 @@ class AccountReader:
             if books.stranger(client_id)
         ]
         found = compare(name, self._state.hedges.values(), positions, orders, books)
-        return [*found, *strangers, *self._mode_differences]
+        certain = [difference for difference in found if difference.symbol not in moving]
+        return [*certain, *strangers, *self._mode_differences], moving
 
     def _note_stranger(self, symbol: str, client_id: str | None) -> None:
         """Remember that another bot of this program has been trading here (failure model, fault 23)."""
@@ -323,16 +343,16 @@ class AccountReader:
                 differences += compare_modes(self.account.name, hedge.symbol, recorded, modes)
         self._mode_differences = differences
 
-    def _fingerprint(self) -> tuple[object, ...] | None:
-        """What our side believes of this account; None while an order on it is unresolved."""
-        rows = []
+    def _beliefs(self) -> Beliefs:
+        found = Beliefs()
         for hedge in self._state.hedges.values():
             for order in hedge.orders:
                 if order.account == self.account.name:
                     if order.state.unresolved or order.client_id in self._state.in_flight:
-                        return None
+                        found.unresolved.add(hedge.symbol)
+                    rows = found.orders.setdefault(hedge.symbol, [])
                     rows.append((order.client_id, order.state, order.filled))
-        return tuple(rows)
+        return found
 
     def _set_halt(self, reason: str | None, what: str = "does not match") -> None:
         previous = self.account.halt("reconcile", reason)

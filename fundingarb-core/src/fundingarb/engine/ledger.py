@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol, TypeVar
@@ -144,11 +144,14 @@ class LedgerBooks:
             for order in hedge.orders
         )
 
-    async def take_over_trades_by_hand(self) -> bool:
-        """Book to a hedge what somebody else closed of its leg here; whether there was any (``engine.byhand``)."""
+    async def take_over_trades_by_hand(self, symbols: Collection[str]) -> bool:
+        """Book to a hedge in one of ``symbols`` what somebody else closed of its leg here; whether there was any
+        (``engine.byhand``)."""
         adapter, taken_over = self.account.adapter, False
         held = {p.symbol: p.quantity for p in await self._read("get_positions", adapter.get_positions)}
         for hedge in self._state.live():
+            if hedge.symbol not in symbols:
+                continue
             side = next((s for s in Side if hedge.intent.leg(s).account == self.account.name), None)
             position = held.get(hedge.symbol, ZERO)
             if side is None or side.sign * position >= hedge.leg(side).filled:
