@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 LINK = re.compile(r"http://127\.0\.0\.1:\d+/#token=\S+")
 START = 90.0
 SETTLED = 120_000
-"""Seconds until the demo says where its dashboard is; milliseconds until it has opened hedges and been paid."""
+"""Seconds until it says where its dashboard is; milliseconds for what it does by itself (open, be paid, close)."""
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_demo_is_watched_and_commanded_until_it_is_flat(link: str, visit: Open
     with visit(link) as page:
         page.locator("#desk").wait_for()
         expect(page.get_by_text("[SIMULATION]")).to_be_visible()
-        expect(page.locator(".panel-engine")).to_contain_text("RUNNING", timeout=60_000)
+        expect(page.locator(".panel-engine")).to_contain_text("RUNNING", timeout=SETTLED)
         expect(page.locator(".position[data-status=OPEN]").first).to_be_visible(timeout=SETTLED)
         expect(page.locator("[data-card=funding] [data-tone=up]")).to_be_visible(timeout=SETTLED)
         for line, panel in (
@@ -101,18 +101,20 @@ def test_a_demo_is_watched_and_commanded_until_it_is_flat(link: str, visit: Open
         pair = page.locator(".position .fig:nth-child(2) .value").first.inner_text()
         command(page, f"CLOSE {number}")
         page.get_by_role("dialog").get_by_role("button", name="Close position").click()
-        expect(page.locator(".position", has_text=pair)).to_have_count(0, timeout=60_000)
+        expect(page.locator(".position", has_text=pair)).to_have_count(0, timeout=SETTLED)
         command(page, "HIST")
         expect(page.locator("#panel-history tbody tr", has_text=pair).first).to_contain_text("manual")
 
         command(page, "OPEN ETH binance bybit 2000")
         page.get_by_role("dialog").get_by_role("button", name="Open position").click()
-        expect(page.locator(".position[data-status=OPEN]", has_text="ETH-USDT")).to_be_visible(timeout=60_000)
+        expect(page.locator(".position[data-status=OPEN]", has_text="ETH-USDT")).to_be_visible(
+            timeout=SETTLED
+        )
 
         command(page, "KILL")
         dialog = page.get_by_role("dialog", name="Kill switch")
         dialog.get_by_label("Type KILL to go on").fill("KILL")
         dialog.get_by_role("button", name="Kill", exact=True).click()
-        expect(dialog).to_contain_text("✓ FLAT", timeout=60_000)
-        expect(page.locator(".position")).to_have_count(0, timeout=60_000)
+        expect(dialog).to_contain_text("✓ FLAT", timeout=SETTLED)
+        expect(page.locator(".position")).to_have_count(0, timeout=SETTLED)
         expect(page.locator("#kill")).to_have_text("KILLED ✓")
