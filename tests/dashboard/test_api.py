@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.dashboard.trading import OPEN, SYMBOLS, trading
 from tests.engine.rig import hedge_on
 
 from fundingarb.domain.order import Fill, OrderSide
+from fundingarb.errors import StoreError
 from fundingarb.ports import HedgeBooks
 from fundingarb.simulation.virtual import START, LoopClock
+from fundingarb_dashboard import api_market, api_positions
 from fundingarb_dashboard.api_review import longest_unhedged
 
 pytestmark = pytest.mark.anyio
@@ -93,6 +98,42 @@ async def test_a_double_click_opens_one_hedge() -> None:
         assert len(desk.floor.bot.live_hedges()) == 1
 
 
+async def test_a_command_that_failed_for_the_database_is_done_when_it_is_sent_again() -> None:
+    async with trading() as desk:
+        submit = desk.floor.store.submit_command
+
+        async def broken(*args: object) -> None:
+            raise StoreError("no route to the database")
+
+        desk.floor.store.submit_command = broken  # type: ignore[method-assign,assignment]
+        status, document = await desk.command("/api/positions/open", OPEN, key="the-same-key")
+        assert (status, document["error"]["code"]) == (503, "database")
+        desk.floor.store.submit_command = submit  # type: ignore[method-assign]
+        status, _ = await desk.command("/api/positions/open", OPEN, key="the-same-key")
+        assert status == 201
+        assert len(desk.floor.bot.live_hedges()) == 1
+
+
+async def test_a_command_that_outlives_patience_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_positions, "PATIENCE", 0.2)
+    async with trading() as desk:
+        opening = desk.floor.bot.open_hedge
+
+        async def slow(*arguments: Any) -> UUID:
+            await asyncio.sleep(0.5)
+            return await opening(*arguments)
+
+        desk.floor.bot.open_hedge = slow  # type: ignore[method-assign,assignment]
+        status, document = await desk.command("/api/positions/open", OPEN, key="the-same-key")
+        assert (status, document["error"]["code"]) == (503, "bot_silent")
+        monkeypatch.setattr(api_positions, "PATIENCE", 5.0)
+        status, document = await desk.command("/api/positions/open", OPEN, key="the-same-key")
+        assert status == 201
+        await asyncio.sleep(0.6)
+        (hedge,) = desk.floor.bot.live_hedges()
+        assert str(hedge.id) == document["position_id"]
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -169,10 +210,19 @@ async def test_a_kill_gets_through_while_logins_are_throttled() -> None:
         assert status == 200
 
 
-async def test_settled_rates() -> None:
+async def test_settled_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+
+    def noted(*arguments: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return series(*arguments)
+
+    series = api_market._series
+    monkeypatch.setattr(api_market, "_series", noted)
     async with trading() as desk:
         found = await desk.browser.get("/api/rates/history?pair=BTC-USDT&exchange=alpha&exchange=beta&days=1")
         assert {each["exchange"] for each in found["series"]} == {"alpha", "beta"}
+        assert threads == ["fundingarb-dashboard"]  # thousands of points are nothing for the bot's loop
         status, _, _ = await desk.browser.ask("GET", "/api/rates/history")
         assert status == 400
         status, document, _ = await desk.browser.ask("GET", "/api/rates/history?pair=XRP-USDT&exchange=alpha")
@@ -200,8 +250,6 @@ async def test_a_database_that_is_down_is_said() -> None:
     async with trading() as desk:
 
         async def broken(*args: object, **options: object) -> None:
-            from fundingarb.errors import StoreError
-
             raise StoreError("no route to the database")
 
         desk.floor.store.blotter = broken  # type: ignore[method-assign,assignment]

@@ -37,6 +37,8 @@ async def test_a_change_is_checked_and_then_in_force(tmp_path: Path) -> None:
         assert (status, moved["error"]["code"]) == (409, "version_moved")
         revisions = (await desk.browser.get("/api/config/history"))["rows"]
         assert revisions[0]["revision"] == applied["revision"]
+        assert revisions[0]["actor"] == "dashboard@127.0.0.1"
+        assert made.keeper.schema() is made.keeper.schema()  # making it takes too long for the bot's loop
 
 
 async def test_mistakes_are_named_at_their_fields_and_nothing_changes(tmp_path: Path) -> None:

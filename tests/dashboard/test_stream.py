@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import aiohttp
@@ -11,10 +12,15 @@ import anyio
 import pytest
 from tests.dashboard.trading import SYMBOLS, Desk, trading
 
+from fundingarb.engine.clock import SystemClock
+from fundingarb.errors import StoreError
+from fundingarb.ports import MarketRows
 from fundingarb_dashboard import hub as hub_module
 from fundingarb_dashboard import stream as stream_module
-from fundingarb_dashboard.board import Change
+from fundingarb_dashboard.board import Board, Change
+from fundingarb_dashboard.feed import News
 from fundingarb_dashboard.secretfiles import write_secret
+from fundingarb_dashboard.sessions import Sessions
 
 pytestmark = pytest.mark.anyio
 
@@ -38,6 +44,7 @@ async def test_a_snapshot_first_then_what_changes() -> None:
         assert (rate["pair"], rate["rate"]) == ("BTC-USDT", -0.002)
         beat = await stream.until("HEARTBEAT")
         assert beat["at"].endswith("Z")
+        assert beat["behind_s"] < 2
         status = await stream.until("ENGINE_STATUS")
         assert status["status"] == "RUNNING"
         assert set(status["connected_exchanges"]) == {"alpha", "beta"}
@@ -53,8 +60,65 @@ async def test_a_hedge_is_followed_from_open_to_gone() -> None:
         assert trade["position_id"] == opened
         gone = await stream.until("POSITION_UPDATE", lambda data: "legs" not in data)
         assert gone == {"position_id": opened, "status": "CLOSED"}
+        orders = [event["data"] for event in stream.seen if event["type"] == "ORDER_UPDATE"]
+        assert {(row["pair"], row["exchange"]) for row in orders} == {
+            ("BTC-USDT", "alpha"),
+            ("BTC-USDT", "beta"),
+        }
         summary = await stream.until("SUMMARY_UPDATE", lambda data: data["trades"] == 1)
         assert summary["open"] == 0
+
+
+async def test_a_bot_that_stalls_is_told_from_one_that_has_nothing_new() -> None:
+    async with trading() as desk, desk.watching() as stream:
+        await stream.until("SNAPSHOT")
+        time.sleep(2.5)  # noqa: ASYNC251 - this is the stall
+        await stream.until("HEARTBEAT", lambda data: data["behind_s"] > 1)
+        stream.seen.clear()
+        await stream.until("HEARTBEAT", lambda data: data["behind_s"] < 1)
+
+
+async def test_a_database_that_is_down_keeps_back_nothing_else() -> None:
+    async with trading() as desk, desk.watching() as stream:
+        await stream.until("SNAPSHOT")
+
+        async def broken(*args: object) -> None:
+            raise StoreError("no route to the database")
+
+        desk.floor.bot.summary = desk.floor.bot.hedge_view = broken  # type: ignore[method-assign,assignment]
+        await asyncio.sleep(0.3)
+        stream.seen.clear()
+        await stream.until("ENGINE_STATUS")
+        for number in range(2, 14):  # looks with and without the summary
+            later = desk.floor.clock.now().replace(microsecond=0, year=2030)
+            desk.floor.rates(f"-0.00{number}", "0.005", later)
+            wanted = float(f"-0.00{number}")
+            await stream.until("FUNDING_RATE_UPDATE", lambda data, wanted=wanted: data["rate"] == wanted)
+
+
+def test_a_delisted_instrument_is_taken_off_every_page() -> None:
+    board = Board()
+    (change,) = board.take(News(markets=MarketRows(1, (), (), (("alpha", "BTC-USDT"),))))
+    assert json.loads(change.body) == {
+        "type": "FUNDING_RATE_UPDATE",
+        "data": {"exchange": "alpha", "pair": "BTC-USDT", "gone": True},
+    }
+
+
+def test_a_session_does_not_remember_connections_that_are_over() -> None:
+    clock = SystemClock()
+    sessions = Sessions(time.monotonic, clock.now)
+    hub = hub_module.Hub(sessions.alive, clock.now)
+    _, session = sessions.start("someone")
+    kept = hub.join(session)
+    for _ in range(50):
+        client = hub.join(session)
+        assert client is not None
+        hub.leave(client)
+    assert len(session.when_over) == 1
+    sessions.end(session)
+    assert kept is not None
+    assert (kept.over.is_set(), kept.code) == (True, 1008)
 
 
 async def test_only_the_pairs_that_were_asked_for() -> None:

@@ -68,6 +68,7 @@ class ConfigKeeper:
         self._clock = clock
         self._judging = judging
         self._settings = settings
+        self._schema: Mapping[str, Any] | None = None
         self._turn = anyio.Lock()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._generation: _Generation | None = None
@@ -130,7 +131,9 @@ class ConfigKeeper:
         return document_of(self._config)
 
     def schema(self) -> Mapping[str, Any]:
-        return schema_of(self._plugins)
+        if self._schema is None:
+            self._schema = schema_of(self._plugins)
+        return self._schema
 
     def check(self, document: Mapping[str, Any]) -> ConfigCheck:
         config, errors = parsed(self._with_secrets(document), self._plugins)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -28,6 +28,7 @@ OWN_HEDGES = 200
 Pair = Annotated[
     str, Field(min_length=1, max_length=40, pattern=r"^[A-Z0-9]+-[A-Z0-9]+$", examples=["BTC-USDT"])
 ]
+Settled: TypeAlias = Mapping[str, Sequence[SettledRate]]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -102,7 +103,7 @@ def install(app: Quart, site: Site) -> None:
     async def rates_history(query_args: Wanted) -> Response:
         """Rates that were charged, per exchange, and the settlements of our own hedges."""
 
-        async def look(bot: BotHandle) -> RateHistory:
+        async def look(bot: BotHandle) -> tuple[Settled, dict[str, float], list[OwnPayment]]:
             since = bot.clock.now() - timedelta(days=query_args.days)
             hours = {
                 row.exchange: row.interval_hours
@@ -111,12 +112,14 @@ def install(app: Quart, site: Site) -> None:
             }
             exchanges = query_args.exchange or sorted(hours)
             settled = await bot.funding_history(query_args.pair, exchanges, since)
-            return RateHistory(_series(settled, hours), await _own(bot, query_args.pair, since))
+            return settled, hours, await _own(bot, query_args.pair, since)
 
-        return answer(await site.line.ask(look, PATIENCE))
+        settled, hours, own = await site.line.ask(look, PATIENCE)
+        return answer(RateHistory(_series(settled, hours), own))
 
 
-def _series(settled: Mapping[str, Sequence[SettledRate]], hours: Mapping[str, float]) -> list[Series]:
+def _series(settled: Settled, hours: Mapping[str, float]) -> list[Series]:
+    """Thousands of points: for the server's thread, not for the bot's loop."""
     found = []
     for exchange, rates in settled.items():
         usual = timedelta(hours=hours.get(exchange, 8.0))

@@ -66,8 +66,10 @@ class Board:
                 self.rates[rate.exchange, rate.pair] = rate
                 key = ("rate", rate.exchange, rate.pair)
                 changes.append(Change(key, event("FUNDING_RATE_UPDATE", rate), rate.pair))
-            for gone in news.markets.gone:
-                self.rates.pop(gone, None)
+            for exchange, pair in news.markets.gone:
+                self.rates.pop((exchange, pair), None)
+                gone = {"exchange": exchange, "pair": pair, "gone": True}
+                changes.append(Change(("rate", exchange, pair), event("FUNDING_RATE_UPDATE", gone), pair))
         if news.summary is not None:
             changes.extend(self._take_summary(summary_document(news.summary)))
         for order, pair, exchange in news.orders:
@@ -118,8 +120,9 @@ def event(kind: str, data: Any) -> bytes:
     return _encode({"type": kind, "data": data})
 
 
-def heartbeat(at: datetime) -> Change:
-    return Change("heartbeat", event("HEARTBEAT", {"at": at}))
+def heartbeat(at: datetime, behind: float) -> Change:
+    """The bot's time, and for how many real seconds its loop has said nothing: this beats also while that stalls."""
+    return Change("heartbeat", event("HEARTBEAT", {"at": at, "behind_s": round(behind, 1)}))
 
 
 def engine_status(status: Status) -> dict[str, Any]:

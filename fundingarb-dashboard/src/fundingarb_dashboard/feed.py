@@ -59,7 +59,7 @@ class Feed:
         self._deliver = deliver
         self._watched = watched
         self._cursor = 0
-        self._live: dict[UUID, str] = {}
+        self._live: dict[UUID, Hedge] = {}
         self._full_at = self._summary_at = float("-inf")
         self._failure: str | None = None
 
@@ -71,14 +71,15 @@ class Feed:
         ) as events:
             missed = 0
             while True:
+                news = News()
                 try:
-                    news = await self._look(events, loop.time())
-                    news.missed, missed = events.missed > missed, events.missed
-                    if news:
-                        self._deliver(news)
+                    await self._look(news, events, loop.time())
                     self._failure = None
                 except Exception as error:  # noqa: BLE001 - whatever it is, trading goes on and so does the next look
                     self._note(error)
+                news.missed, missed = events.missed > missed, events.missed
+                if news:
+                    self._deliver(news)
                 await asyncio.sleep(WATCHED if self._watched() else UNWATCHED)
 
     def _note(self, error: Exception) -> None:
@@ -87,8 +88,8 @@ class Feed:
             logger.warning("the dashboard's figures are late: %s", said)
         self._failure = said
 
-    async def _look(self, events: Events, moment: float) -> News:
-        news = News()
+    async def _look(self, news: News, events: Events, moment: float) -> None:
+        """Fill ``news``: first with what is in memory, then with what a database that is down would keep back."""
         touched: dict[UUID, Hedge] = {}
         again: set[UUID] = set()
         while (event := events.take()) is not None:
@@ -102,17 +103,16 @@ class Feed:
         self._cursor = markets.cursor
         if markets.rows or markets.gone:
             news.markets = markets
-        for hedge_id, hedge in live.items():
-            if full or hedge_id in touched or hedge_id in again or hedge_id not in self._live:
-                news.hedges.append(await self._bot.hedge_view(hedge))
-        for hedge_id in [known for known in self._live if known not in live]:
+        before, self._live = self._live, live
+        for hedge_id in [known for known in before if known not in live]:
             last = touched.get(hedge_id)
             news.over.append((hedge_id, last.status.value if last is not None else "CLOSED"))
+        for hedge_id, hedge in live.items():
+            if full or hedge_id in touched or hedge_id in again or hedge_id not in before:
+                news.hedges.append(await self._bot.hedge_view(hedge))
         if again or news.over or moment - self._summary_at >= EVERY:
             self._summary_at = moment
             news.summary = await self._bot.summary()
-        self._live = {hedge_id: hedge.status.value for hedge_id, hedge in live.items()}
-        return news
 
     def _sort(self, event: Event, news: News, touched: dict[UUID, Hedge], again: set[UUID]) -> None:
         if isinstance(event, HedgeChanged):
@@ -131,8 +131,8 @@ class Feed:
             news.alerts.append(event)
 
     def _where(self, order: OrderRecord) -> tuple[str | None, str | None]:
-        """The symbol and the exchange of an order, as long as its hedge is live."""
-        for hedge in self._bot.live_hedges():
+        """The symbol and the exchange of an order, as long as its hedge is live or was at the last look."""
+        for hedge in (*self._bot.live_hedges(), *self._live.values()):
             if hedge.id == order.hedge_id:
                 return hedge.symbol, hedge.intent.leg(order.leg).instrument.exchange
         return None, None

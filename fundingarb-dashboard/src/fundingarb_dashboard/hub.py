@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection, Hashable, Iterable
 from datetime import datetime
 
@@ -50,6 +51,10 @@ class Client:
         if not self.over.is_set():
             self.code, self.why = code, why
             self.over.set()
+
+    def log_out(self) -> None:
+        """Ask for the end because the session is over."""
+        self.close(1008, "the session has ended; log in again")
 
     def subscribe(self, pairs: Collection[str] | None) -> None:
         """Rates of these pairs only; None: of all. Starts again from a snapshot."""
@@ -117,6 +122,7 @@ class Hub:
         self._alive = alive
         self._now = now
         self._due: list[Change] = []
+        self._heard = time.monotonic()
 
     @property
     def watched(self) -> bool:
@@ -127,12 +133,14 @@ class Hub:
         if len(self.clients) >= MOST_CLIENTS:
             return None
         client = Client(session)
-        session.when_over.append(lambda: client.close(1008, "the session has ended; log in again"))
+        session.when_over.append(client.log_out)
         self.clients.add(client)
         return client
 
     def leave(self, client: Client) -> None:
         self.clients.discard(client)
+        if client.log_out in client.session.when_over:
+            client.session.when_over.remove(client.log_out)
 
     def close(self) -> None:
         """Send everybody away: the server ends."""
@@ -141,6 +149,7 @@ class Hub:
 
     def take(self, news: News) -> None:
         """What the feed hands over."""
+        self._heard = time.monotonic()
         self._due.extend(self.board.take(news))
         if news.missed:
             for client in self.clients:
@@ -154,7 +163,7 @@ class Hub:
         while True:
             if loop.time() >= beat_at:
                 beat_at = max(beat_at + HEARTBEAT, loop.time())
-                self._due.append(heartbeat(self._now()))
+                self._due.append(heartbeat(self._now(), time.monotonic() - self._heard))
             self.flush()
             due_at = max(due_at + EVERY, loop.time())
             await asyncio.sleep(due_at - loop.time())
@@ -170,7 +179,7 @@ class Hub:
             if self._alive(client.session):
                 client.offer(frame, changes, self.board)
             else:
-                client.close(1008, "the session has ended; log in again")
+                client.log_out()
 
 
 def latest(changes: Iterable[Change]) -> list[Change]:

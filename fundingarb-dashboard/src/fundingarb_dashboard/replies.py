@@ -12,6 +12,7 @@ from typing import Any
 
 from quart import request
 
+from fundingarb.errors import ExchangeError, FundingArbError, StoreError
 from fundingarb_dashboard.answers import Problem
 
 __all__ = ["Key", "Replies", "key_of_request"]
@@ -60,8 +61,15 @@ class Replies:
     def _settle(self, key: str, done: asyncio.Task[Any]) -> None:
         """Forget what has no definite outcome."""
         error = None if done.cancelled() else done.exception()
-        if done.cancelled() or (isinstance(error, Problem) and error.status >= 500):
+        if done.cancelled() or (error is not None and not _definite(error)):
             self._replies.pop(key, None)
+
+
+def _definite(error: BaseException) -> bool:
+    """Whether ``error`` refuses what was asked, so that asking again would bring the same."""
+    if isinstance(error, Problem):
+        return error.status < 500
+    return isinstance(error, FundingArbError) and not isinstance(error, (StoreError, ExchangeError))
 
 
 @dataclass(frozen=True, slots=True)
