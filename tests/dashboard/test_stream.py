@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -93,7 +94,11 @@ async def test_a_database_that_is_down_keeps_back_nothing_else() -> None:
             later = desk.floor.clock.now().replace(microsecond=0, year=2030)
             desk.floor.rates(f"-0.00{number}", "0.005", later)
             wanted = float(f"-0.00{number}")
-            await stream.until("FUNDING_RATE_UPDATE", lambda data, wanted=wanted: data["rate"] == wanted)
+            await stream.until("FUNDING_RATE_UPDATE", partial(_is_at, wanted))
+
+
+def _is_at(rate: float, data: dict[str, Any]) -> bool:
+    return bool(data["rate"] == rate)
 
 
 def test_a_delisted_instrument_is_taken_off_every_page() -> None:

@@ -68,8 +68,8 @@ class Board:
                 changes.append(Change(key, event("FUNDING_RATE_UPDATE", rate), rate.pair))
             for exchange, pair in news.markets.gone:
                 self.rates.pop((exchange, pair), None)
-                gone = {"exchange": exchange, "pair": pair, "gone": True}
-                changes.append(Change(("rate", exchange, pair), event("FUNDING_RATE_UPDATE", gone), pair))
+                over = {"exchange": exchange, "pair": pair, "gone": True}
+                changes.append(Change(("rate", exchange, pair), event("FUNDING_RATE_UPDATE", over), pair))
         if news.summary is not None:
             changes.extend(self._take_summary(summary_document(news.summary)))
         for order, pair, exchange in news.orders:
