@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -141,7 +142,9 @@ async def test_a_new_tolerance_shows_at_once() -> None:
         await bot.set_tolerance(made.hedge.id, "0.01", None, ME)
         view = await bot.hedge_view(made.hedge)
         assert (view.tolerance, view.preset) == (D("0.01"), None)
-        assert view.exits[0].needed == "8-hour spread below 0.01"
+        assert view.exits[0].needed == "8-hour spread below 1.0000%"
+        assert re.fullmatch(r"[+-]\d+\.\d{4}%", view.exits[0].actual)
+        assert view.exits[1].needed.endswith("% to liquidation")
 
 
 @pytest.mark.parametrize("value", ["", "NaN", "Infinity", "0.2", "-0.2", "bold"])

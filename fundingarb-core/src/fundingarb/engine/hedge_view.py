@@ -124,12 +124,14 @@ class HedgeLook:
 
     def _exits(self, hedge: Hedge, spread: Decimal | None) -> Iterator[WatchedExit]:
         """What would close or reduce the hedge, with the figures it is decided by."""
-        at_least = f"8-hour spread below {hedge.intent.tolerance}"
-        yield WatchedExit(CloseReason.SPREAD, at_least, "unknown" if spread is None else str(spread))
+        at_least = f"8-hour spread below {hedge.intent.tolerance:.4%}"
+        yield WatchedExit(CloseReason.SPREAD, at_least, "unknown" if spread is None else f"{spread:+.4%}")
         for leg in (hedge.intent.long, hedge.intent.short):
             distance = self.state.distances.get((leg.account, hedge.symbol))
-            needed = f"{leg.account} nearer than {self.settings.margin.act} to liquidation"
-            yield WatchedExit(CloseReason.MARGIN, needed, "unknown" if distance is None else str(distance))
+            needed = f"{leg.account} nearer than {self.settings.margin.act:.1%} to liquidation"
+            yield WatchedExit(
+                CloseReason.MARGIN, needed, "unknown" if distance is None else f"{distance:.1%}"
+            )
             listed = self.markets.instruments.get((leg.instrument.exchange, hedge.symbol), leg.instrument)
             if listed.delists_at is not None:
                 closes = listed.delists_at - self.settings.delisting_close
