@@ -66,10 +66,10 @@ class Board:
                 self.rates[rate.exchange, rate.pair] = rate
                 key = ("rate", rate.exchange, rate.pair)
                 changes.append(Change(key, event("FUNDING_RATE_UPDATE", rate), rate.pair))
-            for exchange, pair in news.markets.gone:
-                self.rates.pop((exchange, pair), None)
-                over = {"exchange": exchange, "pair": pair, "gone": True}
-                changes.append(Change(("rate", exchange, pair), event("FUNDING_RATE_UPDATE", over), pair))
+            for gone in news.markets.gone:
+                self.rates.pop(gone, None)
+                over = {"exchange": gone[0], "pair": gone[1], "gone": True}
+                changes.append(Change(("rate", *gone), event("FUNDING_RATE_UPDATE", over), gone[1]))
         if news.summary is not None:
             changes.extend(self._take_summary(summary_document(news.summary)))
         for order, pair, exchange in news.orders:
