@@ -198,6 +198,73 @@ async def test_what_cannot_be_done_whole_is_not_done(desk: Desk, what: str) -> N
             assert desk.file.read_text() == FILE
 
 
+async def test_a_plugin_that_ends_badly_takes_no_bot_with_it(desk: Desk) -> None:
+    judging = desk.keeper._judging
+
+    @asynccontextmanager
+    async def bad(config: Config) -> AsyncIterator[tuple[Strategy, Sequence[RiskRule]]]:
+        async with judging(config) as judgement:
+            yield judgement
+        if config.trading.min_net_usd == D(7):
+            raise RuntimeError("its socket was closed already")
+
+    desk.keeper._judging = bad
+    async with desk.running() as bot:
+        await desk.keeper.apply(desk.changed(min_net_usd="7"), ME, 0)
+        await desk.keeper.apply(desk.changed(min_net_usd="8"), ME, 1)
+        await anyio.sleep(1)
+        assert bot.settings.rules.min_net_usd == D(8)
+        assert bot.vitals().state == "RUNNING"
+
+
+@pytest.mark.parametrize("what", ["plugin", "settings"])
+async def test_whatever_fails_nothing_is_half_done_and_it_is_noted(
+    desk: Desk, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> Any:
+        raise ZeroDivisionError("no lots")
+
+    async with desk.running() as bot:
+        monkeypatch.setattr(desk.keeper, "_judging" if what == "plugin" else "_settings", fails)
+        with pytest.raises((ConfigError, ZeroDivisionError), match="no lots"):
+            await desk.keeper.apply(desk.changed(min_net_usd="7"), ME, 0)
+        await anyio.sleep(0.1)
+        assert (desk.keeper.revision, bot.settings.rules.min_net_usd != D(7)) == (0, True)
+        assert (desk.floor.store.revisions, desk.file.read_text()) == ([], FILE)
+        assert "5" not in desk.closed
+        (noted,) = desk.floor.store.noted
+        assert (noted.ok, "no lots" in noted.result) == (False, True)
+
+
+async def test_a_database_that_hangs_is_one_that_fails(desk: Desk) -> None:
+    async def hangs(*_: object) -> Any:
+        await anyio.sleep_forever()
+
+    async with desk.running() as bot:
+        save = desk.floor.store.save_config
+        desk.floor.store.save_config = hangs  # type: ignore[method-assign]
+        with anyio.fail_after(10), pytest.raises(StoreError, match="did not answer"):
+            await desk.keeper.apply(desk.changed(min_net_usd="7"), ME, 0)
+        assert (bot.settings.rules.min_net_usd != D(7), desk.file.read_text()) == (True, FILE)
+        desk.floor.store.save_config = save  # type: ignore[method-assign]
+        await desk.keeper.apply(desk.changed(min_net_usd="7"), ME, 0)
+
+
+async def test_going_back_writes_no_password_that_nobody_knows(desk: Desk) -> None:
+    async with desk.running():
+        await desk.keeper.apply(desk.changed(min_net_usd="7"), ME, 0)
+        stored = desk.floor.store.revisions
+        other = {**stored[0].document, "database": {"url": "postgresql://me:***@host/name"}}
+        stored[0] = replace(stored[0], document=other)
+        with pytest.raises(ConfigRefused, match=r"database\.url: its password is hidden"):
+            await desk.keeper.rollback(1, ME)
+        assert "***" not in desk.file.read_text()
+        assert desk.floor.store.noted[-1].arguments["rollback"] == 1
+        with pytest.raises(ConfigError, match="no revision"):
+            await desk.keeper.rollback(9, ME)
+        assert (desk.floor.store.noted[-1].ok, desk.floor.store.noted[-1].actor) == (False, ME)
+
+
 async def test_two_editors_and_going_back(desk: Desk) -> None:
     async with desk.running() as bot:
         first = await desk.keeper.apply(desk.changed(min_net_usd="7"), ME, 0)

@@ -226,6 +226,75 @@ async def test_without_a_database_what_reduces_is_done_and_what_adds_is_not() ->
         assert [(one.command, one.actor, one.ok) for one in made.store.noted] == [("CLOSE", ME, True)]
 
 
+async def test_a_database_that_hangs_holds_up_nothing_that_reduces() -> None:
+    made = floor(proposing=True)
+    async with made.running() as bot:
+        await held(made)
+        answers = anyio.Event()
+
+        def hanging(write: Any) -> Any:
+            async def late(*arguments: Any) -> Any:
+                await answers.wait()
+                return await write(*arguments)
+
+            return late
+
+        submit, set_paused = made.store.submit_command, made.store.set_paused
+        made.store.submit_command = hanging(submit)  # type: ignore[method-assign]
+        made.store.set_paused = hanging(set_paused)  # type: ignore[method-assign]
+        with anyio.fail_after(10):
+            await bot.close_hedge(made.hedge.id, actor=ME)
+            await bot.pause(ME)
+            await bot.kill(ME)
+        assert bot.state.paused
+        assert bot.killed
+        await made.until(lambda: made.position == (0, 0), within=20)
+        assert not made.store.paused
+        answers.set()
+        made.store.set_paused = set_paused  # type: ignore[method-assign]
+        await made.until(lambda: made.store.paused)
+        await made.until(lambda: {one.command for one in made.store.noted} >= {"CLOSE", "PAUSE"})
+
+
+async def test_what_was_answered_with_a_failure_is_not_done_when_it_is_found_stored() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await ready(made)
+        take = made.store.take_command
+
+        async def lost(*_: Any) -> bool:
+            raise StoreError("the connection is gone")
+
+        made.store.take_command = lost  # type: ignore[method-assign]
+        with pytest.raises(StoreError, match="is gone"):
+            await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, "lost")
+        made.store.take_command = take  # type: ignore[method-assign]
+        await made.until(lambda: made.store.commands["lost"].done_at)
+        assert not bot.state.hedges
+        assert [(one.command, one.ok) for one in made.store.noted] == [("OPEN", False)]
+        with pytest.raises(ConfigError, match="not done: the connection is gone"):
+            await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, "lost")
+
+
+async def test_a_command_whose_sender_goes_while_it_is_stored_has_an_end() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await ready(made)
+        submit = made.store.submit_command
+
+        async def slow(command: Command) -> Command:
+            stored = await submit(command)
+            await anyio.sleep(1)
+            return stored
+
+        made.store.submit_command = slow  # type: ignore[method-assign]
+        with anyio.move_on_after(0.1):
+            await bot.scan(ME, "gone")
+        made.store.submit_command = submit  # type: ignore[method-assign]
+        await made.until(lambda: made.store.commands["gone"].done_at, within=5)
+        await bot.scan(ME, "gone")
+
+
 async def test_a_kill_is_latched_before_it_is_noted() -> None:
     made = floor()
     async with made.running() as bot:

@@ -206,6 +206,16 @@ async def test_a_loss_with_the_kill_reaction_latches_the_kill_switch() -> None:
         assert len(bot.state.hedges) == 1
 
 
+async def test_a_guard_that_is_told_to_kill_when_its_limit_is_reached_already_kills() -> None:
+    made = floor(DailyLoss(D(20)), retry_pause=timedelta(0))
+    async with made.running() as bot:
+        await lose(made)
+        await made.until(lambda: bot.parts_in_use.guards._reached)
+        assert not bot.state.killed
+        bot.adopt(bot.settings, made.strategy, [DailyLoss(D(20), kill=True)])
+        await made.until(lambda: bot.state.killed, within=5)
+
+
 async def test_near_the_limit_is_a_warning() -> None:
     sink = RecordingAlertSink()
     made = floor(TotalNotional(D(1200), D(5000)), sinks={"memory": sink})

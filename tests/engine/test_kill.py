@@ -354,6 +354,33 @@ async def test_it_is_released_when_flat_and_only_then() -> None:
         await flat(made)
 
 
+async def test_a_kill_while_it_is_being_released_wins() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await bot.kill("me")
+        await flat(made)
+        set_killed = made.store.set_killed
+
+        async def slow(killed: bool, *arguments: Any) -> None:
+            if not killed:
+                await anyio.sleep(1)
+                await set_killed(killed, *arguments)
+                made.store.failing = "down"  # the latch is in memory only for now
+
+        made.store.set_killed = slow  # type: ignore[method-assign]
+        async with anyio.create_task_group() as tasks:
+
+            async def release() -> None:
+                with pytest.raises(ConfigError, match="latched again"):
+                    await bot.kill_switch.release("somebody")
+
+            tasks.start_soon(release)
+            await anyio.sleep(0.5)
+            await bot.kill_switch.latch("somebody else")
+        assert bot.killed
+        assert made.bot.loop.entries_off_reason == "kill switch latched"
+
+
 async def test_latching_twice_is_latching_once() -> None:
     sink = RecordingAlertSink()
     made = floor(sinks={"memory": sink})

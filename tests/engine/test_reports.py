@@ -14,8 +14,9 @@ from tests.domain.make import D, instrument, plan
 from tests.engine.rig import Floor, Proposing
 from tests.store.samples import StillClock
 
+from fundingarb.domain.events import HedgeChanged
 from fundingarb.domain.funding import SettledRate
-from fundingarb.domain.hedge import CloseReason, LegPlan, Mode
+from fundingarb.domain.hedge import CloseReason, Hedge, LegPlan, Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.opportunity import HedgePlan
 from fundingarb.domain.pnl import hedge_pnl
@@ -137,6 +138,82 @@ async def test_the_summary_reads_the_store_once_and_after_a_failure_again() -> N
         for _ in range(3):
             assert (await bot.summary()).trades == 1
         assert asked == 3  # the failure, the page and the empty one behind it
+
+
+async def test_failures_leave_nothing_behind() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await filled(made)
+        await bot.summary()
+        listening, books = len(bot.bus._subscriptions), made.store.books
+
+        async def fails(ids: object) -> object:
+            raise StoreError("locked")
+
+        for _ in range(3):
+            made.store.books = fails  # type: ignore[method-assign, assignment]
+            bot.bus.publish(HedgeChanged(replace_mode(made), made.clock.now()))
+            with pytest.raises(StoreError):
+                await bot.summary()
+            made.store.books = books  # type: ignore[method-assign]
+            await bot.summary()
+        assert len(bot.bus._subscriptions) == listening
+
+
+def replace_mode(made: Floor) -> Hedge:
+    """The hedge, as if it were over."""
+    return made.hedge.with_intent(made.hedge.intent.edit(mode=Mode.DONE))
+
+
+async def test_what_is_booked_while_an_account_is_read_is_not_lost() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await filled(made)
+        await bot.hedge_view(made.hedge)
+        settlements = made.store.settlements
+        asked = 0
+
+        async def slow(*arguments: object, **options: object) -> object:
+            nonlocal asked
+            asked += 1
+            found = await settlements(*arguments, **options)  # type: ignore[arg-type]
+            if (
+                asked == 1
+            ):  # the payments are read already when another one is booked, and somebody else looks
+                made.alpha.settle("BTC-USDT", "-0.05", "100")
+                await made.until(lambda: made.store.paid)
+                await anyio.sleep(0.1)
+                await bot.hedge_view(made.hedge)
+            return found
+
+        made.store.settlements = slow  # type: ignore[method-assign, assignment]
+        bot.money._known.clear()
+        await bot.hedge_view(made.hedge)
+        assert (await bot.hedge_view(made.hedge)).funding == D(50)
+
+
+async def test_what_was_given_back_before_would_have_brought_nothing() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await filled(made)
+        bot.state.put_intent(made.hedge.intent.edit(quantity=D(4)))
+        await made.until(lambda: made.hedge.hedged == D(4))
+        await bot.close_hedge(made.hedge.id)
+        await over(made)
+        closed = made.hedge.intent.closed_at
+        assert closed is not None
+        for exchange, rate in ((made.alpha, "0"), (made.beta, "0.004")):
+            exchange.history["BTC-USDT"] = [
+                SettledRate(exchange.name, "BTC-USDT", D(rate), T + timedelta(hours=8 * number))
+                for number in range(-1, 4)
+            ]
+        later = StillClock(closed + timedelta(hours=5))
+        settled = replace(bot.reports.settled, clock=later)
+        held = (
+            await replace(bot.reports, clock=later, settled=settled).account_of(made.hedge.id)
+        ).held_longer
+        assert held is not None
+        assert held.one_hour == pytest.approx(4 * D("0.004") * 100, rel=D("0.01"))
 
 
 async def test_the_full_account_of_a_hedge() -> None:

@@ -14,6 +14,7 @@ from anyio.abc import TaskStatus
 
 from fundingarb.config import Config
 from fundingarb.config.document import (
+    HIDDEN,
     RESTART,
     SYMBOLS,
     differences,
@@ -25,6 +26,7 @@ from fundingarb.config.document import (
 from fundingarb.config.edit import edited, replacement
 from fundingarb.config.schema import Origin, hide_password
 from fundingarb.domain.control import AuditEntry, plain
+from fundingarb.engine.durable import in_time
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import ConfigError, ConfigRefused, FundingArbError, StoreError, VersionConflict
 from fundingarb.plugins import Plugins
@@ -107,10 +109,13 @@ class ConfigKeeper:
                     task_status.started()
                     await made[0].retire.wait()
             except Exception as error:
-                if made:
+                if not made:
+                    failed.append(error)
+                    task_status.started()
+                elif made[0].retire.is_set():  # what is not in force any more takes no bot with it
+                    log.exception("a strategy or a risk rule did not end as it should")
+                else:
                     raise
-                failed.append(error)
-                task_status.started()
 
         await tasks.start(live)
         if failed:
@@ -136,13 +141,21 @@ class ConfigKeeper:
         return self._schema
 
     def check(self, document: Mapping[str, Any]) -> ConfigCheck:
-        config, errors = parsed(self._with_secrets(document), self._plugins)
+        config, errors = self._parsed(document)
         return ConfigCheck(errors) if config is None else ConfigCheck({}, self._changes(config))
 
     def _changes(self, config: Config) -> tuple[ConfigChange, ...]:
         found = differences(document_of(self._config), document_of(config))
         new = set(config.trading.symbols) - set(self._started.trading.symbols)
         return tuple(replace(each, restart=bool(new)) if each.path == SYMBOLS else each for each in found)
+
+    def _parsed(self, document: Mapping[str, Any]) -> tuple[Config | None, dict[str, str]]:
+        config, errors = parsed(self._with_secrets(document), self._plugins)
+        url = "" if config is None else config.database.url
+        if HIDDEN in url and url == hide_password(url) and url != self._config.database.url:
+            text = "its password is hidden in what is stored and is not known; write it out"
+            return None, {"database.url": text}
+        return config, errors
 
     def _with_secrets(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """What is hidden in a document is what it was."""
@@ -157,19 +170,29 @@ class ConfigKeeper:
     async def rollback(self, revision: int, actor: str) -> ConfigApplied:
         found = [one for one in await self._store.config_revisions(limit=None) if one.revision == revision]
         if not found:
-            raise ConfigError(f"there is no revision {revision}")
-        return await self.apply(found[0].document, actor, self._revision)
+            error = ConfigError(f"there is no revision {revision}")
+            await self._audit(actor, {"rollback": revision}, False, str(error))
+            raise error
+        return await self._audited(found[0].document, actor, self._revision, {"rollback": revision})
 
     async def apply(self, document: Mapping[str, Any], actor: str, base_revision: int) -> ConfigApplied:
+        return await self._audited(document, actor, base_revision, {})
+
+    async def _audited(
+        self, document: Mapping[str, Any], actor: str, base_revision: int, told: Mapping[str, Any]
+    ) -> ConfigApplied:
+        told = {"base_revision": base_revision, **told}
         async with self._turn:
             try:
                 applied = await self._apply(document, base_revision)
-            except FundingArbError as error:
-                await self._audit(actor, {"base_revision": base_revision}, False, str(error))
+            except Exception as error:
+                text = (
+                    str(error) if isinstance(error, FundingArbError) else f"{type(error).__name__}: {error}"
+                )
+                await self._audit(actor, told, False, text)
                 raise
             changes = {change.path: [change.before, change.after] for change in applied.changes}
-            told = {"base_revision": base_revision, "changes": changes}
-            await self._audit(actor, told, True, f"revision {applied.revision}")
+            await self._audit(actor, {**told, "changes": changes}, True, f"revision {applied.revision}")
             return applied
 
     async def _apply(self, document: Mapping[str, Any], base_revision: int) -> ConfigApplied:
@@ -177,7 +200,7 @@ class ConfigKeeper:
             raise VersionConflict(
                 f"the configuration is at revision {self._revision} now, not {base_revision}; look at it again"
             )
-        config, errors = parsed(self._with_secrets(document), self._plugins)
+        config, errors = self._parsed(document)
         if config is None:
             path, text = next(iter(errors.items()))
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
@@ -188,13 +211,21 @@ class ConfigKeeper:
         if self._tasks is None or self._adopt is None or not self._ready():
             raise ConfigError("the bot is starting; try again")
         effective = in_force(config, self._started)
-        coming = await self._next(self._tasks, effective)
         try:
+            coming = await self._next(self._tasks, effective)
+        except FundingArbError:
+            raise
+        except Exception as error:
+            raise ConfigError(
+                f"its strategy or a risk rule does not open: {type(error).__name__}: {error}; nothing was changed"
+            ) from error
+        try:
+            settings = self._settings(effective, self._revision)
             revision = await self._store_it(config, changes)
         except BaseException:
             coming.retire.set()
             raise
-        self._adopt(self._settings(effective, revision), *coming.judgement)
+        self._adopt(replace(settings, config_revision=revision), *coming.judgement)
         retired, self._generation = self._generation, coming
         if retired is not None:
             retired.retire.set()
@@ -205,11 +236,11 @@ class ConfigKeeper:
         """Into the file it came from, if any, and into the database; both or neither."""
         origin = self._config.origin
         if origin is None:
-            return await self._store.save_config(document_of(config), self._clock.now())
+            return await in_time(self._store.save_config(document_of(config), self._clock.now()))
         text = self._text(origin, config, changes)
         config.came_from(origin)
         with replacement(origin.path, text) as put:
-            revision = await self._store.save_config(document_of(config), self._clock.now())
+            revision = await in_time(self._store.save_config(document_of(config), self._clock.now()))
             put()
         return revision
 
@@ -233,6 +264,6 @@ class ConfigKeeper:
     async def _audit(self, actor: str, arguments: Mapping[str, Any], ok: bool, result: str) -> None:
         entry = AuditEntry(self._clock.now(), plain(actor), "CONFIG", arguments, ok, result)
         try:
-            await self._store.audit(entry)
+            await in_time(self._store.audit(entry))
         except StoreError as error:
             log.warning("not audited: %s by %s: %s: %s", entry.command, entry.actor, result, error)

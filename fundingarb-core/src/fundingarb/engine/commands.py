@@ -16,6 +16,7 @@ import anyio.abc
 from fundingarb.domain.control import AuditEntry, Command, CommandKind, plain
 from fundingarb.domain.hedge import CloseReason, Hedge
 from fundingarb.engine.deeds import Deeds
+from fundingarb.engine.durable import in_time
 from fundingarb.engine.kill import KillSwitch
 from fundingarb.engine.resolve import Resolution
 from fundingarb.engine.state import BotState
@@ -56,6 +57,8 @@ class CommandDesk:
     resolution: Resolution
     _taken: set[UUID] = field(default_factory=set)
     _unnoted: list[AuditEntry] = field(default_factory=list)
+    _answered: dict[UUID, Command] = field(default_factory=dict)
+    _pausing: str | None = None
     _tasks: anyio.abc.TaskGroup | None = None
     _silent: bool = False
 
@@ -66,15 +69,23 @@ class CommandDesk:
             while True:
                 try:
                     await self.look(tasks)
-                    while self._unnoted:
-                        await self.store.audit(self._unnoted[0])
-                        del self._unnoted[0]
+                    await self._catch_up()
                     self._silent = False
                 except StoreError as error:
                     if not self._silent:
                         log.warning("commands cannot be read: %s", error)
                     self._silent = True
                 await anyio.sleep(POLL)
+
+    async def _catch_up(self) -> None:
+        """What was done while the database did not answer. Raises ``StoreError``."""
+        if (actor := self._pausing) is not None:
+            await self.store.set_paused(True, actor, self.clock.now())
+            self._pausing = None if self._pausing == actor else self._pausing
+        while self._unnoted:
+            entry = self._unnoted[0]
+            await self.store.audit(entry)
+            self._unnoted.remove(entry)
 
     async def look(self, tasks: anyio.abc.TaskGroup) -> None:
         """Take what was commanded. Raises ``StoreError``."""
@@ -84,6 +95,9 @@ class CommandDesk:
             actors = [each.actor for each in control.commands if each.kind is CommandKind.KILL]
             await self.kill_switch.latch(next(iter(actors), "the database"))
         for command in control.commands:
+            if command.id in self._answered:
+                await self._write_late(self._answered[command.id])
+                continue
             if command.id in self._taken:
                 continue
             if command.taken_at is not None and command.kind is not CommandKind.KILL:
@@ -98,25 +112,25 @@ class CommandDesk:
     async def perform(self, command: Command) -> Command:
         """Store ``command`` and execute it at once; the one with its key that was stored first, when it is done.
 
-        What reduces risk is done also while the database does not answer, and noted later; of anything else
-        ``StoreError`` is raised. Raises ``ConfigError`` when the key was used for something else.
+        What reduces risk is done also while the database fails or hangs, and noted later; of anything else
+        ``StoreError`` is raised, and it is not done. Raises ``ConfigError`` when the key was used for something else.
         """
         if self._tasks is None:
             raise ConfigError("the bot is starting; try again")
         self._taken.add(command.id)
         try:
-            stored = await self.store.submit_command(command)
-            if stored.id == command.id:
-                await self.store.take_command(command.id, self.clock.now())
-        except StoreError:
-            self._taken.discard(
-                command.id
-            )  # should it be stored all the same, it is taken when it is found there
+            stored = await in_time(self._submit(command))
+        except StoreError as error:
             if command.kind not in WITHOUT_STORE:
+                # should it be stored all the same, that is what is written there: it is not done after all
+                self._answered[command.id] = self._done(command, False, {"text": f"not done: {error}"})
                 raise
-            done = await self._do(command)
+            done = self._answered[command.id] = await self._do(command)
             self._unnoted.append(done.entry)
             return done
+        except BaseException:
+            self._taken.discard(command.id)  # whoever asked has gone; it is taken when it is found there
+            raise
         if stored.id == command.id:
             return await self._have_done(replace(stored, taken_at=self.clock.now()), self._tasks)
         if (stored.kind, _plain(stored.arguments)) != (command.kind, _plain(command.arguments)):
@@ -125,6 +139,19 @@ class CommandDesk:
             await anyio.sleep(PROGRESS)
             stored = await self.store.command(command.key)
         return stored
+
+    async def _submit(self, command: Command) -> Command:
+        stored = await self.store.submit_command(command)
+        if stored.id == command.id:
+            await self.store.take_command(command.id, self.clock.now())
+        return stored
+
+    async def _write_late(self, done: Command) -> None:
+        """The answer that was given to a command before the database said that it has it. Raises ``StoreError``."""
+        await self.store.report_command(done)
+        del self._answered[done.id]
+        if done.entry in self._unnoted:
+            self._unnoted.remove(done.entry)  # noted with the result
 
     async def _have_done(self, command: Command, tasks: anyio.abc.TaskGroup) -> Command:
         """Execute it in a task of its own: whoever waits for the result may go away."""
@@ -190,7 +217,7 @@ class CommandDesk:
         """Write the result, as soon as the database takes it; ``tried`` is set when that was tried once."""
         while True:
             try:
-                await self.store.report_command(done)
+                await in_time(self.store.report_command(done))
                 return
             except StoreError as error:
                 log.warning("result of %s not written: %s", done.kind.value, error)
@@ -225,11 +252,18 @@ class CommandDesk:
         return "released; entries are possible again once every account matches"
 
     async def _pause(self, command: Command) -> str:
+        """Done also while the database does not answer; it is told as soon as it does."""
         self.deeds.entries(False)
-        await self.store.set_paused(True, command.actor, self.clock.now())
+        self._pausing = command.actor
+        try:
+            await in_time(self.store.set_paused(True, command.actor, self.clock.now()))
+            self._pausing = None
+        except StoreError as error:
+            log.warning("the pause is in memory only: %s", error)
         return "paused; open hedges are looked after as before"
 
     async def _unpause(self, command: Command) -> str:
+        self._pausing = None
         await self.store.set_paused(False, command.actor, self.clock.now())
         self.deeds.entries(True)
         return "entries are on again"

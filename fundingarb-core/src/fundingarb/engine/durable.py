@@ -1,18 +1,29 @@
-"""Committing with a bound on patience: a database that hangs counts as down, so that what reduces does not wait."""
+"""Writing with a bound on patience: a database that hangs counts as down, so that what reduces does not wait."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TypeVar
 
 import anyio
 
 from fundingarb.errors import StoreError
 from fundingarb.ports import Batch, Committed, Store
 
+T = TypeVar("T")
+
 #: Real seconds a commit may take: after that the database counts as down, and what reduces goes out without it.
 COMMIT_SECONDS = 2.0
 
 
+async def in_time(work: Awaitable[T]) -> T:
+    """The outcome of ``work``, which the store does. Raises ``StoreError`` when there is none in time; it may be done
+    all the same, later."""
+    with anyio.move_on_after(COMMIT_SECONDS):
+        return await work
+    raise StoreError(f"the database did not answer within {COMMIT_SECONDS:.0f} s; look at its server")
+
+
 async def commit(store: Store, batch: Batch) -> Committed:
     """``store.commit``. Raises ``StoreError`` also when there is no answer in time; it may be stored all the same."""
-    with anyio.move_on_after(COMMIT_SECONDS):
-        return await store.commit(batch)
-    raise StoreError(f"the database did not answer within {COMMIT_SECONDS:.0f} s; look at its server")
+    return await in_time(store.commit(batch))

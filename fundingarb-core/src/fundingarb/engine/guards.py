@@ -60,8 +60,10 @@ class GuardWatch:
     def watch(self, guards: Sequence[Guard], closers: Sequence[ClosingRule]) -> None:
         """Watch these from now on, in place of the others."""
         new = {guard.gate for guard in guards} - {guard.gate for guard in self.guards}
+        changed = {guard.gate for guard in guards if guard not in self.guards}
         self.guards, self.closers = guards, closers
         self._blind |= new
+        self._reached -= changed  # one that is to kill now kills, although its limit was reached before
 
     def __post_init__(self) -> None:
         self._blind = {guard.gate for guard in self.guards}

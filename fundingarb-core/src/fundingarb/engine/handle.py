@@ -19,6 +19,7 @@ from fundingarb.engine.bus import Bus, Subscription
 from fundingarb.engine.calculator import Calculator
 from fundingarb.engine.commands import CommandDesk
 from fundingarb.engine.deeds import Deeds
+from fundingarb.engine.durable import in_time
 from fundingarb.engine.hedge_view import HedgeLook
 from fundingarb.engine.kill import KillSwitch
 from fundingarb.engine.market_table import MarketTable
@@ -231,7 +232,7 @@ class Handle:
     async def kill(self, actor: str, key: str | None = None) -> None:
         await self.kill_switch.latch(plain(actor))
         try:
-            await self.store.submit_command(self._command(CommandKind.KILL, {}, actor, key))
+            await in_time(self.store.submit_command(self._command(CommandKind.KILL, {}, actor, key)))
         except StoreError as error:
             log.warning("the kill is latched and not noted: %s", error)
 

@@ -112,7 +112,8 @@ class KillSwitch:
         await self._save()
 
     async def release(self, actor: str) -> None:
-        """Let entries be possible again. Raises ``ConfigError`` while something is not flat, naming it."""
+        """Let entries be possible again. Raises ``ConfigError`` while something is not flat, naming it, and when it is
+        latched again meanwhile: the latch wins."""
         if not self._state.killed:
             raise ConfigError("the kill switch is not latched")
         for name in self._watches:
@@ -120,7 +121,10 @@ class KillSwitch:
         if not self.flat:
             raise ConfigError("not flat yet: " + "; ".join(str(leg) for leg in self.open))
         self.version += 1
+        version = self.version
         await self._store.set_killed(False, actor, self._clock.now())
+        if self.version != version:
+            raise ConfigError("it was latched again meanwhile")
         self.version += 1
         self._unsaved = None
         self._state.killed, self._state.released_at = False, self._clock.now()

@@ -13,6 +13,8 @@ from fundingarb.ports import Store
 
 #: Events that wait until somebody asks; when there were more, everything is read again.
 NEWS = 2000
+#: Accounts that are kept: far more hedges than are open at once.
+KEPT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +32,25 @@ class HedgeMoney:
         self._news: Subscription | None = None
         self._missed = 0
         self._known: dict[UUID, _Known] = {}
+        self._changes = 0
 
     async def pnl(self, hedge: Hedge) -> HedgePnl:
         """Exact to the ledger as committed. Raises ``StoreError``."""
         self._forget()
         known = self._known.get(hedge.id)
         if known is None or known.orders != len(hedge.orders):
+            changes = self._changes
             pnl = hedge_pnl(
                 hedge,
                 await self._store.fills(hedge.id),
                 await self._store.payments(hedge.id),
                 await self._store.settlements(hedge.id),
             )
-            known = self._known[hedge.id] = _Known(len(hedge.orders), pnl)
+            known = _Known(len(hedge.orders), pnl)
+            if changes == self._changes:  # otherwise another look has taken news that may be about this one
+                self._known[hedge.id] = known
+                if len(self._known) > KEPT:
+                    del self._known[next(iter(self._known))]
         return known.pnl
 
     def _forget(self) -> None:
@@ -51,8 +59,10 @@ class HedgeMoney:
             self._news = self._bus.join(NEWS, FillBooked, PaymentBooked, SettlementChanged)
         if self._news.missed != self._missed:
             self._missed = self._news.missed
+            self._changes += 1
             self._known.clear()
         while (event := self._news.take()) is not None:
+            self._changes += 1
             if isinstance(event, SettlementChanged):
                 self._known.pop(event.settlement.hedge_id, None)
             elif isinstance(event, (FillBooked, PaymentBooked)) and event.hedge_id is not None:

@@ -38,7 +38,6 @@ class Results:
     store: Store
     bus: Bus
     _news: Subscription | None = None
-    _missed: int = 0
     _rows: dict[UUID, HistoryRow] = field(default_factory=dict)
     _turn: anyio.Lock = field(default_factory=anyio.Lock)
     price: Decimal = ZERO
@@ -66,7 +65,7 @@ class Results:
                     for books in await self.store.books(changed):
                         self._take(books)
                 except BaseException:
-                    self._news = None  # what was taken from it is lost: read everything again
+                    self._leave()  # what was taken from it is lost: read everything again
                     raise
 
     def _changed(self) -> set[UUID] | None:
@@ -84,9 +83,7 @@ class Results:
         return changed
 
     async def _read_all(self) -> None:
-        if self._news is not None:
-            self.bus.leave(self._news)
-        self._news = None
+        self._leave()
         news = self.bus.join(NEWS, FillBooked, PaymentBooked, HedgeChanged, SettlementChanged)
         try:
             self._clear()
@@ -101,6 +98,11 @@ class Results:
             self.bus.leave(news)
             raise
         self._news = news
+
+    def _leave(self) -> None:
+        if self._news is not None:
+            self.bus.leave(self._news)
+        self._news = None
 
     def _clear(self) -> None:
         self._rows.clear()
@@ -201,7 +203,7 @@ class Reports:
         closed = hedge.intent.closed_at
         if closed is None:
             return HeldLonger(None, None, None)
-        quantity = min(pnl.long.quantity, pnl.short.quantity)
+        quantity = min(pnl.long.quantity, pnl.short.quantity, hedge.intent.quantity)  # what was left of it
         found: list[Decimal | None] = [ZERO for _ in HOURS]
         for leg, money in ((hedge.intent.long, pnl.long), (hedge.intent.short, pnl.short)):
             price = money.exit_price or money.entry_price or ZERO
