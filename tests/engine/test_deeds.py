@@ -265,7 +265,7 @@ async def test_what_was_answered_with_a_failure_is_not_done_when_it_is_found_sto
         async def lost(*_: Any) -> bool:
             raise StoreError("the connection is gone")
 
-        made.store.take_command = lost  # type: ignore[method-assign]
+        made.store.take_command = lost  # type: ignore[method-assign, assignment]
         with pytest.raises(StoreError, match="is gone"):
             await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, "lost")
         made.store.take_command = take  # type: ignore[method-assign]

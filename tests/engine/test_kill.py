@@ -367,7 +367,7 @@ async def test_a_kill_while_it_is_being_released_wins() -> None:
                 await set_killed(killed, *arguments)
                 made.store.failing = "down"  # the latch is in memory only for now
 
-        made.store.set_killed = slow  # type: ignore[method-assign]
+        made.store.set_killed = slow  # type: ignore[method-assign, assignment]
         async with anyio.create_task_group() as tasks:
 
             async def release() -> None:
