@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.engine.stage import HEDGE, booked, floor, opened
 
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.hedge import Mode
-from fundingarb.domain.order import FillKind, NewOrder, OrderSide, TimeInForce
+from fundingarb.domain.order import Fill, FillKind, NewOrder, OrderSide, TimeInForce
 from fundingarb.errors import ConfigError, ExchangeError, ExchangeUnavailable
 from fundingarb.ports import Batch
 from fundingarb.testing import FakeExchange, RecordingAlertSink, Script
@@ -141,6 +142,28 @@ async def test_positions_that_cannot_be_read_while_a_hedge_is_open_are_told() ->
         await made.until(lambda: critical(sink, "Account beta cannot be read"), within=45)
         assert "positions not read" in str(bot.state.accounts["beta"].halted)
         await made.until(lambda: bot.state.accounts["beta"].halted is None, within=120)
+
+
+@pytest.mark.parametrize("moment", [0, 2, 4, 6])
+async def test_while_positions_cannot_be_read_the_ledger_is_read_until_it_has_what_was_taken(
+    moment: float,
+) -> None:
+    """The stream tells of a liquidation at once, the ledger has it a moment later, and nothing else tells of it."""
+    made = floor()
+    async with made.running():
+        await opened(made)
+        await booked(made)
+        made.beta.fail("get_positions", ExchangeError("beta: internal error", code="500"), times=10_000)
+        original = made.beta.get_fills
+
+        async def lagging(since: datetime, symbol: str | None = None) -> Sequence[Fill]:
+            late = made.clock.now() - timedelta(seconds=1.5)
+            return [fill for fill in await original(since, symbol) if fill.at <= late]
+
+        made.beta.get_fills = lagging  # type: ignore[method-assign]
+        await anyio.sleep(8 + moment)
+        made.beta.liquidate("BTC-USDT", "150")
+        await made.until(lambda: made.position == (0, 0), within=5)
 
 
 @pytest.mark.parametrize("by_hand", [False, True])

@@ -43,6 +43,8 @@ EVERYTHING = 15
 MISMATCH = 3
 #: Real seconds that positions may be unread while legs are held, before that is an alert.
 UNREAD = 5.0
+#: Real seconds without positions after which the ledger is read in every round instead.
+UNSEEN = 2.5
 #: Why entries are off after an outage, until what happened meanwhile has been read.
 NOT_READ_SINCE = "not read since the exchange was unavailable"
 #: Real seconds between two readings of positions and open orders, however often they are wanted; and the share of any
@@ -160,7 +162,7 @@ class AccountReader:
         steps: list[Callable[[], Awaitable[object]]] = [
             partial(self.collect_fills, symbol, since) for symbol, since in self._take_wanted()
         ]
-        if every or self._want_fills:
+        if every or self._want_fills or self._unseen():
             self._want_fills = False
             steps.append(self.collect_fills)
         if every:
@@ -185,6 +187,10 @@ class AccountReader:
                 failures.append(error)
         if failures:
             raise failures[0]
+
+    def _unseen(self) -> bool:
+        """Whether legs are held here and their positions cannot be read: then the ledger tells what is taken away."""
+        return self._clock.monotonic() - self._read_at > UNSEEN and bool(self._legs())
 
     def _legs(self) -> list[LegState]:
         """The legs of live hedges on this account that hold something."""
