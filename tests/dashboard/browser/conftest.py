@@ -34,9 +34,10 @@ PATIENCE = 20_000
 OpenDesk = Callable[..., "AbstractContextManager[Page]"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's chromium, headless."""
+    """Debian's chromium, headless. No longer than a module: while it is open, this thread counts as running an event
+    loop, and nothing else can."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     need(chromium, "chromium", "apt-get install chromium")
     need(find_spec("playwright"), "playwright", "pip install playwright")
