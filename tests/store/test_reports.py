@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import timedelta
 
+import anyio
 import pytest
 from tests.store.samples import NOW, fill, filled, intent, order, payment
 
@@ -13,7 +15,7 @@ from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import OrderSide, Purpose
 from fundingarb.domain.pnl import hedge_pnl
 from fundingarb.ports import Batch, HedgeBooks
-from fundingarb.store import SqlStore
+from fundingarb.store import SqlStore, reports
 
 pytestmark = pytest.mark.anyio
 
@@ -84,3 +86,26 @@ async def test_configuration_revisions_the_newest_first(store: SqlStore) -> None
     assert [(one.revision, one.document) for one in found] == [(3, documents[2]), (2, documents[1])]
     assert found[0].at == NOW + timedelta(minutes=2)
     assert len(await store.config_revisions(limit=None)) == 3
+
+
+async def test_nothing_of_the_bots_waits_behind_what_people_look_at(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await trade(store, 1, 5)
+    go_on = threading.Event()
+
+    def slow(connection: object, **_: object) -> list[HedgeBooks]:
+        assert go_on.wait(30)
+        return []
+
+    monkeypatch.setattr(reports, "closed", slow)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(store.closed)
+        await anyio.sleep(0.05)
+        try:
+            with anyio.fail_after(10):
+                assert not (await store.control()).killed
+                assert len(await store.fills()) == 1
+        finally:
+            go_on.set()

@@ -31,6 +31,17 @@ BREATH = 10
 HOURS = (1, 4, 24)
 
 
+@dataclass(frozen=True, slots=True)
+class _Brought:
+    """What one hedge has brought: kept for every hedge there has been, so no more than the sums need."""
+
+    price: Decimal
+    funding: Decimal
+    fees: Decimal
+    slippage: Decimal
+    duration: timedelta
+
+
 @dataclass
 class Results:
     """What the hedges that are over have brought: read once, then only what has changed. Sums are exact."""
@@ -38,7 +49,7 @@ class Results:
     store: Store
     bus: Bus
     _news: Subscription | None = None
-    _rows: dict[UUID, HistoryRow] = field(default_factory=dict)
+    _rows: dict[UUID, _Brought] = field(default_factory=dict)
     _turn: anyio.Lock = field(default_factory=anyio.Lock)
     price: Decimal = ZERO
     funding: Decimal = ZERO
@@ -116,16 +127,18 @@ class Results:
             self._add(before, -1)
         hedge = books.hedge
         if hedge.intent.mode is Mode.DONE and hedge.status is not Status.ABANDONED:
-            self._rows[hedge.id] = row = history_row(books)
-            self._add(row, 1)
+            row = history_row(books)
+            brought = _Brought(row.price, row.funding, row.fees, row.slippage, row.duration or timedelta(0))
+            self._rows[hedge.id] = brought
+            self._add(brought, 1)
 
-    def _add(self, row: HistoryRow, sign: int) -> None:
+    def _add(self, row: _Brought, sign: int) -> None:
         self.price += sign * row.price
         self.funding += sign * row.funding
         self.fees += sign * row.fees
         self.slippage += sign * row.slippage
-        self.duration += sign * (row.duration or timedelta(0))
-        self.wins += sign * (row.net > 0)
+        self.duration += sign * row.duration
+        self.wins += sign * (row.price + row.funding - row.fees > 0)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -31,7 +31,8 @@ CLOSE_SECONDS = 10
 
 
 class SqlStore:
-    """The durable truth in a database. One thread writes; reports are read on another connection.
+    """The durable truth in a database. One thread writes; what the bot needs is read on another connection, and what
+    only people look at on a third: however much they ask for, a command or a ledger's row never waits behind it.
 
     ``commit`` returns when the batch is on disk. Batches that wait at the same time share one transaction and one
     sync to disk; each is still stored whole or not at all, and one that cannot be stored fails alone.
@@ -42,9 +43,12 @@ class SqlStore:
     the repetition. (Only the counts of the why-not ledger may then count a refusal twice.)
     """
 
-    def __init__(self, writer: SessionThread, reader: SessionThread, instance: str | None) -> None:
+    def __init__(
+        self, writer: SessionThread, reader: SessionThread, reporter: SessionThread, instance: str | None
+    ) -> None:
         self._writer = writer
         self._reader = reader
+        self._reporter = reporter
         self.instance = instance
 
     async def commit(self, batch: Batch) -> Committed:
@@ -96,7 +100,7 @@ class SqlStore:
         return await self._writer.run(lambda session: session.localnet_run(run, at))
 
     async def hedges(self, *, limit: int = 1000) -> Sequence[Hedge]:
-        return await self._reader.read(partial(reading.hedges, instance=self.instance, limit=limit))
+        return await self._reporter.read(partial(reading.hedges, instance=self.instance, limit=limit))
 
     async def fills(self, hedge_id: UUID | None = None) -> Sequence[Fill]:
         return await self._reader.read(partial(reading.fills, hedge_id=hedge_id))
@@ -116,41 +120,42 @@ class SqlStore:
         return await self._reader.read(partial(reading.hedges_at, account=account, symbol=symbol, at=at))
 
     async def refusals(self, *, limit: int = 1000) -> Sequence[Refusal]:
-        return await self._reader.read(partial(reading.refusals, limit=limit))
+        return await self._reporter.read(partial(reading.refusals, limit=limit))
 
     async def refusal_counts(self) -> Mapping[str, int]:
-        return await self._reader.read(reading.refusal_counts)
+        return await self._reporter.read(reading.refusal_counts)
 
     async def undelivered(self, since: datetime) -> Sequence[Delivery]:
         return await self._reader.read(partial(reading.undelivered, instance=self.instance, since=since))
 
     async def alerts(self, *, limit: int = 100) -> Sequence[Alert]:
-        return await self._reader.read(partial(reading.alerts, limit=limit))
+        return await self._reporter.read(partial(reading.alerts, limit=limit))
 
     async def audit(self, entry: AuditEntry) -> None:
         await self._writer.run(lambda session: session.audit(entry))
 
     async def audited(self, *, limit: int = 100) -> Sequence[AuditEntry]:
-        return await self._reader.read(partial(reports.audited, instance=self.instance, limit=limit))
+        return await self._reporter.read(partial(reports.audited, instance=self.instance, limit=limit))
 
     async def config_revisions(self, *, limit: int | None = 100) -> Sequence[ConfigRevision]:
-        return await self._reader.read(partial(reports.config_revisions, instance=self.instance, limit=limit))
+        return await self._reporter.read(
+            partial(reports.config_revisions, instance=self.instance, limit=limit)
+        )
 
     async def closed(self, *, after: UUID | None = None, limit: int = 100) -> Sequence[HedgeBooks]:
-        return await self._reader.read(
+        return await self._reporter.read(
             partial(reports.closed, instance=self.instance, after=after, limit=limit)
         )
 
     async def books(self, ids: Collection[UUID]) -> Sequence[HedgeBooks]:
-        return await self._reader.read(partial(reports.books_of, instance=self.instance, wanted=ids))
+        return await self._reporter.read(partial(reports.books_of, instance=self.instance, wanted=ids))
 
     async def blotter(self, *, limit: int = 100) -> Sequence[tuple[OrderRecord, str, str]]:
-        return await self._reader.read(partial(reports.newest_orders, instance=self.instance, limit=limit))
+        return await self._reporter.read(partial(reports.newest_orders, instance=self.instance, limit=limit))
 
     async def close(self) -> None:
-        if self._reader is not self._writer:
-            await self._reader.close()
-        await self._writer.close()
+        for thread in dict.fromkeys((self._reporter, self._reader, self._writer)):
+            await thread.close()
 
 
 @asynccontextmanager
@@ -167,21 +172,20 @@ async def open_store(
     database = parse_url(url)
     session = Session(database, clock, instance, migrate=migrate)
     writer = SessionThread(session, "fundingarb-store")
-    reader = writer
+    reader = reporter = writer
     try:
         await writer.run(Session.open)
         if not database.memory:
-            reader = SessionThread(
-                Session(database, clock, instance, read_only=True), "fundingarb-store-reader"
+            reader, reporter = (
+                SessionThread(Session(database, clock, instance, read_only=True), f"fundingarb-store-{what}")
+                for what in ("reader", "reports")
             )
-        yield SqlStore(writer, reader, instance)
+        yield SqlStore(writer, reader, reporter, instance)
     finally:
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-            try:
-                if reader is not writer:
-                    await reader.close()
-            finally:
-                await writer.close()
+            async with AsyncExitStack() as closing:
+                for thread in dict.fromkeys((writer, reader, reporter)):
+                    closing.push_async_callback(thread.close)
 
 
 class InlineStore:
