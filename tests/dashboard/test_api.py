@@ -258,6 +258,19 @@ async def test_a_database_that_is_down_is_said() -> None:
         assert "no route to the database" in document["error"]["message"]
 
 
+async def test_a_bug_tells_nothing_but_that_it_is_one() -> None:
+    async with trading() as desk:
+
+        async def broken() -> None:
+            raise RuntimeError("postgresql://user:hunter2@host")
+
+        desk.floor.bot.summary = broken  # type: ignore[method-assign,assignment]
+        status, document, _ = await desk.browser.ask("GET", "/api/summary")
+        assert (status, document["error"]["code"]) == (500, "internal")
+        assert "hunter2" not in str(document)
+        assert "the program's log" in document["error"]["message"]
+
+
 async def test_the_audit_says_who_did_what() -> None:
     async with trading() as desk:
         await desk.command("/api/engine/stop")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from time import sleep as monotonic_sleep
 
+import anyio
 import pytest
 from click.testing import CliRunner
 
 from fundingarb.errors import ConfigError
 from fundingarb_dashboard.command import dashboard_group
+from fundingarb_dashboard.login import Gatekeeper, TooManyAttempts
 from fundingarb_dashboard.passwords import check_hash, hash_password, verify_password
 from fundingarb_dashboard.secretfiles import read_secret, write_secret
 from fundingarb_dashboard.sessions import Sessions
@@ -73,6 +77,42 @@ def test_a_success_forgets_the_failures() -> None:
         throttle.failed("a")
     throttle.succeeded("a")
     assert throttle.admit("a") == 0
+
+
+@pytest.mark.anyio
+async def test_whoever_guesses_waits_longer_and_longer() -> None:
+    time = Time()
+    keeper = Gatekeeper(None, time, lambda token: None)
+    waits = []
+    for _ in range(3):
+        for _ in range(5):
+            assert await keeper.admit("a", None, "wrong") is None
+        with pytest.raises(TooManyAttempts) as refused:
+            await keeper.admit("a", None, "wrong")
+        waits.append(refused.value.wait)
+        time.at += refused.value.wait
+    assert waits == [60, 120, 240]
+
+
+@pytest.mark.anyio
+async def test_passwords_are_checked_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = threading.Lock()
+    seen: list[bool] = []
+
+    def checked(password: str, phc: str) -> bool:
+        alone = busy.acquire(blocking=False)
+        seen.append(alone)
+        if alone:
+            monotonic_sleep(0.05)
+            busy.release()
+        return True
+
+    monkeypatch.setattr("fundingarb_dashboard.login.verify_password", checked)
+    keeper = Gatekeeper("a hash", Time(), lambda token: None)
+    async with anyio.create_task_group() as tasks:
+        for number in range(4):
+            tasks.start_soon(keeper.admit, f"address {number}", "a password", None)
+    assert seen == [True] * 4
 
 
 def sessions(time: Callable[[], float]) -> Sessions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import io
@@ -39,6 +40,7 @@ def addresses() -> list[tuple[str, str]]:
 
 
 async def test_every_route_denies_strangers_unless_it_is_on_the_list() -> None:
+    assert {"index", "static", "plotly", "health", "login"} == ANONYMOUS
     async with browsing() as browser:
         found = addresses()
         assert {endpoint for endpoint, _ in found} >= ANONYMOUS
@@ -195,6 +197,19 @@ async def test_a_body_beyond_a_megabyte_is_refused() -> None:
         }
         status, document, _ = await browser.ask("POST", "/api/login", **options)
         assert (status, document["error"]["code"]) == (413, "too_large")
+
+
+async def test_a_body_that_does_not_arrive_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "BODY_SECONDS", 0.2)
+    async with browsing() as browser:
+        reader, writer = await asyncio.open_connection("127.0.0.1", browser.port)
+        writer.write(
+            f"POST /api/login HTTP/1.1\r\nHost: 127.0.0.1:{browser.port}\r\nOrigin: {browser.url}\r\n"
+            'Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"token"'.encode()
+        )
+        answer = await asyncio.wait_for(reader.readline(), 5)
+        assert b" 408 " in answer
+        writer.close()
 
 
 # other pages

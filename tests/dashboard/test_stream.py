@@ -126,6 +126,28 @@ def test_a_session_does_not_remember_connections_that_are_over() -> None:
     assert (kept.over.is_set(), kept.code) == (True, 1008)
 
 
+def test_a_session_that_is_over_takes_its_connections_along() -> None:
+    moment = [0.0]
+    clock = SystemClock()
+    sessions = Sessions(lambda: moment[0], clock.now)
+    hub = hub_module.Hub(sessions.alive, clock.now)
+    client = hub.join(sessions.start("someone")[1])
+    assert client is not None
+    hub.flush()
+    assert not client.over.is_set()
+    moment[0] = 16 * 60.0  # nobody has asked for anything: watching alone does not keep it
+    hub.flush()
+    assert (client.over.is_set(), client.code) == (True, 1008)
+
+
+def test_there_is_an_end_to_how_many_may_watch() -> None:
+    clock = SystemClock()
+    sessions = Sessions(time.monotonic, clock.now)
+    hub = hub_module.Hub(sessions.alive, clock.now)
+    _, session = sessions.start("someone")
+    assert [hub.join(session) is None for _ in range(201)] == [False] * 200 + [True]
+
+
 async def test_only_the_pairs_that_were_asked_for() -> None:
     async with trading() as desk, desk.watching() as stream:
         await stream.until("SNAPSHOT")
@@ -213,6 +235,7 @@ async def test_other_pages_get_no_connection() -> None:
             {"Origin": f"https://127.0.0.1:{port}"},
             {"Origin": f"http://127.0.0.1:{port + 1}"},
             {"Origin": url, "Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-origin"},
         ):
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 await desk.browser.http.ws_connect(f"{url}/api/ws", headers=headers)

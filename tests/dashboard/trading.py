@@ -95,10 +95,11 @@ class Stream:
 
     async def ended(self) -> int | None:
         """The close code, once the connection has ended."""
-        while True:
-            message = await asyncio.wait_for(self.socket.receive(), 10)
-            if message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING):
-                return self.socket.close_code
+        over = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING)
+        with anyio.fail_after(10):
+            while (await self.socket.receive()).type not in over:
+                pass
+        return self.socket.close_code
 
 
 def market(symbols: tuple[str, ...] = SYMBOLS) -> Floor:
