@@ -72,6 +72,23 @@ def test_what_is_taken_out_of_a_table_is_gone() -> None:
     assert "min_net_usd: 2" in found
 
 
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "trading:\n  # why\n  leverage: 3  # three\n  min_net_usd: 2  # two\n"]
+)
+def test_a_value_that_is_gone_takes_nothing_beside_it_along(text: str) -> None:
+    found = change(text, trading__leverage={"BTC-USDT": 4})
+    assert parse_config(found).trading.leverage == {"BTC-USDT": 4}
+    for remark in ("# nothing", "# why", "# three", "min_net_usd: 2  # two"):
+        assert remark not in text or remark in found
+
+
+def test_a_file_that_cannot_be_edited_is_refused_in_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"trading\.min_net_usd: the file is written in a way"):
+        change(
+            "---\nmargin:\n  warn_distance: 0.2\n...\n", trading__min_net_usd="7", trading__horizon_hours="9"
+        )
+
+
 def test_the_example_file_and_an_empty_one_take_every_setting() -> None:
     for text in (example_config(), "", "# nothing\n"):
         found = change(

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 from anyio.abc import TaskStatus
 
 from fundingarb.config import Config
@@ -237,21 +238,24 @@ class ConfigKeeper:
         origin = self._config.origin
         if origin is None:
             return await in_time(self._store.save_config(document_of(config), self._clock.now()))
-        text = self._text(origin, config, changes)
+        text = await self._text(origin, config, changes)
         config.came_from(origin)
         with replacement(origin.path, text) as put:
             revision = await in_time(self._store.save_config(document_of(config), self._clock.now()))
             put()
         return revision
 
-    def _text(self, origin: Origin, config: Config, changes: Sequence[ConfigChange]) -> str:
+    async def _text(self, origin: Origin, config: Config, changes: Sequence[ConfigChange]) -> str:
         """The file with the changes in it. Raises ``ConfigError`` when it would not mean ``config``."""
         try:
             before = origin.path.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise ConfigError(f"{origin.path}: cannot be read: {error}; nothing was changed") from None
         wanted = document_of(config)
-        text = edited(before, [change.path for change in changes], wanted)
+        text = before
+        for change in changes:
+            text = edited(text, [change.path], wanted)
+            await anyio.lowlevel.checkpoint()  # one takes milliseconds, and the trading loop has its turn
         meant = document_of(origin.read(text))
         others = differences(wanted, meant)
         if others:

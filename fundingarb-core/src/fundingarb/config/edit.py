@@ -17,18 +17,24 @@ from fundingarb.errors import ConfigError
 
 
 def edited(text: str, paths: Iterable[str], document: Mapping[str, Any]) -> str:
-    """``text`` with the settings at ``paths`` (dotted) as ``document`` has them."""
+    """``text`` with the settings at ``paths`` (dotted) as ``document`` has them. Raises ``ConfigError``."""
     for path in paths:
-        text = _set(text, path.split("."), document)
+        try:
+            text = _set(text, path.split("."), document)
+        except yaml.YAMLError:
+            raise ConfigError(
+                f"{path}: the file is written in a way that is not edited here; change it there by hand"
+            ) from None
     return text
 
 
 def _set(text: str, path: list[str], document: Mapping[str, Any]) -> str:
     root = yaml.compose(text, Loader=yaml.BaseLoader)
     if not isinstance(root, yaml.MappingNode):
-        return f"{text.rstrip()}\n{_lines(path, document, 0)}".lstrip("\n")
+        return f"{text.rstrip()}\n{_lines(_there(document, path), document, 0)}".lstrip("\n")
     if path[:2] == ["services", "dashboard"] and _entry(root, "dashboard"):
         document, path = {"dashboard": document.get("services", {}).get("dashboard")}, path[1:]
+    path = _there(document, path)
     node: yaml.MappingNode = root
     for depth, key in enumerate(path):
         entry = _entry(node, key)
@@ -37,7 +43,7 @@ def _set(text: str, path: list[str], document: Mapping[str, Any]) -> str:
         key_node, value = entry
         there, wanted = _find(document, path[: depth + 1])
         last = depth == len(path) - 1
-        if not last and isinstance(value, yaml.MappingNode) and value.value and _find(document, path)[0]:
+        if not last and isinstance(value, yaml.MappingNode) and value.value:
             node = value
         elif not last and _empty(value) and there:
             end = _line_end(text, key_node.end_mark.index)
@@ -58,6 +64,13 @@ def _find(document: Any, path: list[str]) -> tuple[bool, Any]:
             return False, None
         document = document[part]
     return True, document
+
+
+def _there(document: Mapping[str, Any], path: list[str]) -> list[str]:
+    """``path``, or of a setting that is gone what it was in: that is written anew, and nothing around it."""
+    while len(path) > 1 and not _find(document, path)[0]:
+        path = path[:-1]
+    return path
 
 
 def _empty(node: yaml.Node) -> bool:
