@@ -303,6 +303,8 @@ async def test_a_kill_is_latched_before_it_is_noted() -> None:
         assert bot.killed
         made.store.failing = None
         await made.until(lambda: made.store.killed)
+        await made.until(lambda: made.store.noted)
+        assert [(one.command, one.actor, one.ok) for one in made.store.noted] == [("KILL", ME, True)]
 
 
 def test_text_of_others_is_one_plain_line() -> None:

@@ -17,7 +17,8 @@ from tests.engine.rig import Floor, Proposing
 from fundingarb.builtin.risk import DailyLoss, OrderRate, RoundTrips, TotalNotional
 from fundingarb.domain.decide import ExecutionPolicy
 from fundingarb.domain.events import Severity
-from fundingarb.domain.hedge import Mode
+from fundingarb.domain.hedge import CloseReason, Hedge, Mode
+from fundingarb.domain.opportunity import HedgePlan
 from fundingarb.domain.order import NewOrder
 from fundingarb.domain.risk import Portfolio
 from fundingarb.simulation.virtual import START
@@ -214,6 +215,33 @@ async def test_a_guard_that_is_told_to_kill_when_its_limit_is_reached_already_ki
         assert not bot.state.killed
         bot.adopt(bot.settings, made.strategy, [DailyLoss(D(20), kill=True)])
         await made.until(lambda: bot.state.killed, within=5)
+
+
+async def test_a_database_that_hangs_keeps_no_rule_from_closing() -> None:
+    class Closes:
+        closes_as = CloseReason.DEPEG
+        now = False
+
+        def check(self, asked: HedgePlan, portfolio: Portfolio, now: Any) -> None:
+            return None
+
+        def why_close(self, hedge: Hedge, portfolio: Portfolio, now: Any) -> str | None:
+            return "apart" if self.now else None
+
+    rule = Closes()
+    made = floor(rule)
+    async with made.running() as bot:
+        await opened(made)
+
+        async def hangs(*_: Any) -> Any:
+            await anyio.sleep_forever()
+
+        made.store.result_since = hangs  # type: ignore[method-assign]
+        await anyio.sleep((T - made.clock.now()).total_seconds() + 1)
+        made.alpha.settle("BTC-USDT", "-0.001", "100")  # something to read
+        await anyio.sleep(5)
+        rule.now = True
+        await made.until(lambda: not bot.state.live(), within=20)
 
 
 async def test_near_the_limit_is_a_warning() -> None:

@@ -87,6 +87,10 @@ class CommandDesk:
             await self.store.audit(entry)
             self._unnoted.remove(entry)
 
+    def note_later(self, done: Command) -> None:
+        """Audit what was done while the database did not answer, as soon as it does."""
+        self._unnoted.append(replace(done, done_at=self.clock.now()).entry)
+
     async def look(self, tasks: anyio.abc.TaskGroup) -> None:
         """Take what was commanded. Raises ``StoreError``."""
         version = self.kill_switch.version
@@ -263,8 +267,12 @@ class CommandDesk:
         return "paused; open hedges are looked after as before"
 
     async def _unpause(self, command: Command) -> str:
-        self._pausing = None
-        await self.store.set_paused(False, command.actor, self.clock.now())
+        unsaved, self._pausing = self._pausing, None
+        try:
+            await self.store.set_paused(False, command.actor, self.clock.now())
+        except StoreError:
+            self._pausing = unsaved
+            raise
         self.deeds.entries(True)
         return "entries are on again"
 

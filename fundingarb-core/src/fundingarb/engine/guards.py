@@ -18,6 +18,7 @@ from fundingarb.domain.risk import Portfolio, Usage
 from fundingarb.engine.alerts import Announcer
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.clock import elapsed
+from fundingarb.engine.durable import in_time
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.state import BotState
 from fundingarb.errors import StoreError
@@ -91,8 +92,8 @@ class GuardWatch:
         if not changed and day == self._day and all(hedge.id in self._books for hedge in live):
             return
         try:
-            self._booked = await self.store.result_since(list(self.state.accounts), day)
-            self._books = {hedge.id: await self.pnl(hedge) for hedge in live}
+            self._booked = await in_time(self.store.result_since(list(self.state.accounts), day))
+            self._books = {hedge.id: await in_time(self.pnl(hedge)) for hedge in live}
             self._day = day
         except StoreError as error:
             log.info("the day's result was not read: %s", error)

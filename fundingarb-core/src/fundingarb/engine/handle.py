@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -231,10 +232,12 @@ class Handle:
 
     async def kill(self, actor: str, key: str | None = None) -> None:
         await self.kill_switch.latch(plain(actor))
+        command = self._command(CommandKind.KILL, {}, actor, key)
         try:
-            await in_time(self.store.submit_command(self._command(CommandKind.KILL, {}, actor, key)))
+            await in_time(self.store.submit_command(command))
         except StoreError as error:
-            log.warning("the kill is latched and not noted: %s", error)
+            log.warning("the kill is latched and not noted yet: %s", error)
+            self.commands.note_later(replace(command, result={"ok": True, "text": "latched"}))
 
     async def release(self, actor: str, key: str | None = None) -> None:
         await self._perform(CommandKind.RELEASE, {}, actor, key)
