@@ -236,7 +236,7 @@ async def test_a_database_that_hangs_keeps_no_rule_from_closing() -> None:
         async def hangs(*_: Any) -> Any:
             await anyio.sleep_forever()
 
-        made.store.result_since = hangs  # type: ignore[method-assign]
+        made.store.result_since = hangs  # type: ignore[method-assign, assignment]
         await anyio.sleep((T - made.clock.now()).total_seconds() + 1)
         made.alpha.settle("BTC-USDT", "-0.001", "100")  # something to read
         await anyio.sleep(5)
