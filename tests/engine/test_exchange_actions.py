@@ -66,6 +66,22 @@ async def test_deleveraging_lowers_what_is_wanted_and_is_told_once() -> None:
     assert [alert.title for alert in sink.alerts].count("Auto-Deleveraged") == 1
 
 
+async def test_figures_that_cannot_be_read_hold_up_no_reaction() -> None:
+    made = floor()
+    async with made.running():
+        await made.until(lambda: made.alpha.ledger.orders)
+
+        async def hangs(*_: Any, **__: Any) -> Any:
+            await anyio.sleep_forever()
+
+        made.store.settlements = hangs  # type: ignore[method-assign]
+        await opened(made)  # which is told with figures
+        await anyio.sleep(0.5)
+        made.beta.liquidate("BTC-USDT", "130")
+        await made.until(lambda: made.hedge.intent.liquidated, within=10)
+        await made.until(lambda: made.position == (0, 0), within=10)
+
+
 async def test_deleveraging_of_a_whole_leg_ends_the_hedge() -> None:
     made = floor(retry_pause=timedelta(hours=1))
     async with made.running():

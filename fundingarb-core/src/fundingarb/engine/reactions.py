@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
@@ -19,7 +20,8 @@ from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import ZERO, Fill, FillKind
 from fundingarb.domain.pnl import HedgePnl
 from fundingarb.engine.alerts import Announcer
-from fundingarb.engine.bus import Bus
+from fundingarb.engine.bus import Bus, Subscription
+from fundingarb.engine.durable import in_time
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.state import BotState
 from fundingarb.engine.view import TradingSettings
@@ -47,31 +49,37 @@ class Reactions:
     pnl: Callable[[Hedge], Awaitable[HedgePnl]]
 
     async def watch_events(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """React until cancelled. What is only told waits for figures of the database, and nothing waits for that."""
         told = {(hedge.id, mode) for hedge in self.state.hedges.values() for mode in Mode}
         told -= {(hedge.id, Mode.DONE) for hedge in self.state.live()}
-        with self.bus.subscribe(5000, HedgeChanged, PaymentBooked, FillBooked, StreamChanged) as events:
-            task_status.started()
-            while True:
-                event = await events.get()
-                if isinstance(event, HedgeChanged):
-                    hedge, key = event.hedge, (event.hedge.id, event.hedge.intent.mode)
-                    if (
-                        key not in told
-                        and hedge.complete_fills
-                        and any(order.filled for order in hedge.orders)
-                    ):
-                        told.add(key)
-                        await self._announce(hedge, event.at)
-                elif isinstance(event, PaymentBooked) and event.hedge_id in self.state.hedges:
-                    await self._funded(event, self.state.hedges[event.hedge_id])
-                elif isinstance(event, FillBooked):
-                    self._closed_by_exchange(event.fill, event.hedge_id)
-                elif isinstance(event, StreamChanged):
-                    self.announcer.stream(event.stream, event.connected, event.reason, event.at)
+        with (
+            self.bus.subscribe(5000, FillBooked, StreamChanged) as events,
+            self.bus.subscribe(5000, HedgeChanged, PaymentBooked) as news,
+        ):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._tell, news, told)
+                task_status.started()
+                while True:
+                    event = await events.get()
+                    if isinstance(event, FillBooked):
+                        self._closed_by_exchange(event.fill, event.hedge_id)
+                    elif isinstance(event, StreamChanged):
+                        self.announcer.stream(event.stream, event.connected, event.reason, event.at)
+
+    async def _tell(self, news: Subscription, told: set[tuple[UUID, Mode]]) -> None:
+        while True:
+            event = await news.get()
+            if isinstance(event, HedgeChanged):
+                hedge, key = event.hedge, (event.hedge.id, event.hedge.intent.mode)
+                if key not in told and hedge.complete_fills and any(order.filled for order in hedge.orders):
+                    told.add(key)
+                    await self._announce(hedge, event.at)
+            elif isinstance(event, PaymentBooked) and event.hedge_id in self.state.hedges:
+                await self._funded(event, self.state.hedges[event.hedge_id])
 
     async def _announce(self, hedge: Hedge, at: datetime) -> None:
         try:
-            pnl = await self.pnl(hedge)
+            pnl = await in_time(self.pnl(hedge))
         except StoreError as error:
             log.warning("alert without figures: %s", error)
             return
@@ -85,7 +93,7 @@ class Reactions:
         realized = None
         if hedge.intent.mode is Mode.DONE:
             try:
-                realized = (await self.pnl(hedge)).realized
+                realized = (await in_time(self.pnl(hedge))).realized
             except StoreError as error:
                 log.warning("alert without figures: %s", error)
             self.bus.publish(HedgeChanged(hedge, self.clock.now()))
