@@ -20,6 +20,7 @@ from fundingarb.domain.hedge import CloseReason, Hedge, LegPlan, Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.opportunity import HedgePlan
 from fundingarb.domain.pnl import hedge_pnl
+from fundingarb.engine import settled
 from fundingarb.engine.settled import missed
 from fundingarb.errors import ConfigError, StoreError
 from fundingarb.simulation.virtual import START
@@ -208,10 +209,8 @@ async def test_what_was_given_back_before_would_have_brought_nothing() -> None:
                 for number in range(-1, 4)
             ]
         later = StillClock(closed + timedelta(hours=5))
-        settled = replace(bot.reports.settled, clock=later)
-        held = (
-            await replace(bot.reports, clock=later, settled=settled).account_of(made.hedge.id)
-        ).held_longer
+        known = replace(bot.reports.settled, clock=later)
+        held = (await replace(bot.reports, clock=later, settled=known).account_of(made.hedge.id)).held_longer
         assert held is not None
         assert held.one_hour == pytest.approx(4 * D("0.004") * 100, rel=D("0.01"))
 
@@ -257,8 +256,8 @@ async def test_what_holding_longer_would_have_brought() -> None:
                 for number, rate in enumerate(("0", *rates, "0.5"), start=-1)
             ]
         later = StillClock(closed + timedelta(hours=25))
-        settled = replace(bot.reports.settled, clock=later)
-        account = await replace(bot.reports, clock=later, settled=settled).account_of(made.hedge.id)
+        known = replace(bot.reports.settled, clock=later)
+        account = await replace(bot.reports, clock=later, settled=known).account_of(made.hedge.id)
         held = account.held_longer
         assert held is not None
         # within an hour and within four: the settlement at T; within a day: that one and the two after it
@@ -305,3 +304,41 @@ async def test_settled_rates_come_from_memory_or_are_asked_for_once() -> None:
         assert asked() == before + 1
         with pytest.raises(ConfigError, match="is not traded on gamma"):
             await bot.funding_history("BTC-USDT", ["gamma"], START)
+
+
+async def test_answers_about_the_past_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settled, "ANSWERS", 1)
+    made = floor()
+    async with made.running() as bot:
+        rates, since = bot.reports.settled, START - timedelta(days=30)
+        await bot.funding_history("BTC-USDT", ["alpha", "beta"], since)
+        assert list(rates._read) == [("beta", "BTC-USDT")]
+        monkeypatch.setattr(settled, "ANSWERS", 9)
+        await anyio.sleep(settled.KEPT + 1)
+        await bot.funding_history("BTC-USDT", ["alpha"], since)
+        assert list(rates._read) == [("alpha", "BTC-USDT")]
+
+
+async def test_exchanges_are_asked_once_by_many_and_not_about_long_ago() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await filled(made)
+        await bot.close_hedge(made.hedge.id)
+        await over(made)
+        closed = made.hedge.intent.closed_at
+        assert closed is not None
+
+        def asked() -> int:
+            return sum(name == "get_funding_history" for name, _ in made.alpha.calls)
+
+        before = asked()
+        async with anyio.create_task_group() as people:
+            for _ in range(5):
+                people.start_soon(bot.funding_history, "BTC-USDT", ["alpha"], START - timedelta(days=20))
+        assert asked() == before + 1
+        later = StillClock(closed + timedelta(days=40))
+        known = replace(bot.reports.settled, clock=later)
+        account = await replace(bot.reports, clock=later, settled=known).account_of(made.hedge.id)
+        assert account.held_longer is not None
+        assert account.held_longer.one_day is None
+        assert asked() == before + 1

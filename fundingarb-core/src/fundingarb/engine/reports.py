@@ -18,7 +18,7 @@ from fundingarb.domain.pnl import HedgePnl, hedge_pnl, unrealized
 from fundingarb.engine.bus import Bus, Subscription
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.money import NEWS, HedgeMoney
-from fundingarb.engine.settled import SettledRates, missed
+from fundingarb.engine.settled import ASKED, SettledRates, missed
 from fundingarb.errors import ConfigError, ExchangeError
 from fundingarb.ports import Clock, HedgeBooks, Store
 from fundingarb.ports.rows import HedgeAccount, HeldLonger, HistoryRow, OrderRow, Summary
@@ -230,8 +230,10 @@ class Reports:
         return HeldLonger(*found)
 
     async def _charged(self, exchange: str, hedge: Hedge) -> dict[datetime, Decimal]:
-        """What was charged around the end of ``hedge``; nothing while the exchange does not tell."""
+        """What was charged around the end of ``hedge``; nothing while the exchange does not tell, or is not asked."""
         since = (hedge.intent.closed_at or hedge.intent.created_at) - timedelta(hours=24)
+        if since < self.clock.now() - ASKED:
+            return {}
         try:
             rates = await self.settled.since(exchange, hedge.symbol, since)
         except (ExchangeError, ConfigError):

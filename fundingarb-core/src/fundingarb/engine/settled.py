@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import anyio
+
 from fundingarb.domain.funding import SettledRate
 from fundingarb.domain.hedge import LegPlan
 from fundingarb.domain.instrument import Instrument
@@ -18,6 +20,11 @@ from fundingarb.ports import Clock, ExchangeAdapter
 
 #: Real seconds for which an exchange's answer is used again.
 KEPT = 600.0
+#: Answers that are kept at once: one may have thousands of rates.
+ANSWERS = 50
+#: How long a hedge may have been over for an exchange to be asked what came after it: what is longer ago takes many
+#: pages, and every page takes of the budget that trading needs.
+ASKED = timedelta(days=30)
 
 
 @dataclass
@@ -29,6 +36,7 @@ class SettledRates:
     gates: Mapping[str, RequestGate]
     clock: Clock
     _read: dict[tuple[str, str], tuple[float, datetime, Sequence[SettledRate]]] = field(default_factory=dict)
+    _turns: dict[str, anyio.Lock] = field(default_factory=dict)
 
     async def since(self, exchange: str, symbol: str, since: datetime) -> Sequence[SettledRate]:
         """Oldest first, from ``since`` on. Raises ``ConfigError`` for what is not listed, ``ExchangeError``."""
@@ -47,6 +55,11 @@ class SettledRates:
         return [SettledRate(exchange, symbol, rate, at) for at, rate in known.items()]
 
     async def _ask(self, exchange: str, symbol: str, since: datetime) -> Sequence[SettledRate]:
+        """One question at a time of each exchange, however many people look."""
+        async with self._turns.setdefault(exchange, anyio.Lock()):
+            return await self._answer(exchange, symbol, since)
+
+    async def _answer(self, exchange: str, symbol: str, since: datetime) -> Sequence[SettledRate]:
         key, moment = (exchange, symbol), self.clock.monotonic()
         found = self._read.get(key)
         if found is not None and moment - found[0] < KEPT and found[1] <= since:
@@ -57,6 +70,11 @@ class SettledRates:
             adapter.cost("get_funding_history"),
             lambda: adapter.get_funding_history(symbol, since),
         )
+        for old in [old for old, answer in self._read.items() if moment - answer[0] >= KEPT]:
+            del self._read[old]
+        self._read.pop(key, None)
+        while len(self._read) >= ANSWERS:
+            del self._read[next(iter(self._read))]
         self._read[key] = (moment, since, rates)
         return rates
 
