@@ -15,7 +15,7 @@ from tests.engine.rig import hedge_on
 
 from fundingarb.domain.order import Fill, OrderSide
 from fundingarb.errors import StoreError
-from fundingarb.ports import HedgeBooks
+from fundingarb.ports import HedgeBooks, MarketRow
 from fundingarb.simulation.virtual import START, LoopClock
 from fundingarb_dashboard import api_market, api_positions
 from fundingarb_dashboard.api_review import longest_unhedged
@@ -40,6 +40,17 @@ async def test_status_health_and_rates() -> None:
         best = next(row for row in rates["spreads"] if row["pair"] == "BTC-USDT")
         assert (best["long"], best["short"]) == ("alpha", "beta")
         assert all(row["next_funding_time"].endswith("Z") for row in rates["rows"])
+
+
+def test_a_rate_that_is_not_heard_makes_no_spread() -> None:
+    def row(exchange: str, rate: float | None, stale: bool = False) -> MarketRow:
+        return MarketRow(exchange, "BTC-USDT", rate, rate, None, 8.0, None, None, None, 1.0, stale)
+
+    rows = [row("a", -0.01, stale=True), row("b", 0.001), row("c", 0.003), row("d", None)]
+    (best,) = api_market.best_spreads(rows)
+    assert (best.pair, best.long, best.short) == ("BTC-USDT", "b", "c")
+    assert (best.spread_8h, best.apr) == pytest.approx((0.002, 2.19))
+    assert api_market.best_spreads(rows[:2]) == []
 
 
 async def test_a_hedge_by_hand_from_open_to_history() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,9 +14,9 @@ from quart import Quart, Response
 from quart_schema import document_response, validate_querystring
 
 from fundingarb.domain.funding import SettledRate
-from fundingarb.ports import BotHandle, MarketRows
+from fundingarb.ports import BotHandle, MarketRow, MarketRows
 from fundingarb_dashboard.answers import answer
-from fundingarb_dashboard.rows import Rate, Spread, rate_row, spread_row
+from fundingarb_dashboard.rows import Rate, Spread, rate_row
 from fundingarb_dashboard.site import Site
 
 __all__ = ["Pair", "install"]
@@ -24,6 +24,8 @@ __all__ = ["Pair", "install"]
 PATIENCE = 15.0
 """Seconds for an answer that an exchange may have to be asked for."""
 OWN_HEDGES = 200
+PERIODS = 1095
+"""Of eight hours in a year."""
 
 Pair = Annotated[
     str, Field(min_length=1, max_length=40, pattern=r"^[A-Z0-9]+-[A-Z0-9]+$", examples=["BTC-USDT"])
@@ -93,9 +95,7 @@ def install(app: Quart, site: Site) -> None:
             return bot.market_rows()
 
         found = await site.line.ask(look)
-        return answer(
-            Rates([rate_row(row) for row in found.rows], [spread_row(row) for row in found.spreads])
-        )
+        return answer(Rates([rate_row(row) for row in found.rows], best_spreads(found.rows)))
 
     @app.get("/api/rates/history")
     @document_response(RateHistory)
@@ -116,6 +116,20 @@ def install(app: Quart, site: Site) -> None:
 
         settled, hours, own = await site.line.ask(look, PATIENCE)
         return answer(RateHistory(_series(settled, hours), own))
+
+
+def best_spreads(rows: Iterable[MarketRow]) -> list[Spread]:
+    """The widest spread of every symbol between rates that are fresh: one that is not heard any more is none."""
+    fresh: dict[str, list[tuple[float, str]]] = {}
+    for row in rows:
+        if row.rate_8h is not None and not row.stale:
+            fresh.setdefault(row.symbol, []).append((row.rate_8h, row.exchange))
+    return [
+        Spread(symbol, long, short, high - low, (high - low) * PERIODS)
+        for symbol, found in fresh.items()
+        if len(found) > 1
+        for (low, long), (high, short) in [(min(found), max(found))]
+    ]
 
 
 def _series(settled: Settled, hours: Mapping[str, float]) -> list[Series]:

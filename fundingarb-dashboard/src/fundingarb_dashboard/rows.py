@@ -12,7 +12,7 @@ from fundingarb.domain.events import Alert
 from fundingarb.domain.hedge import OrderRecord
 from fundingarb.domain.opportunity import Payment
 from fundingarb.domain.order import Fill
-from fundingarb.ports import HedgeView, LegView, MarketRow, SpreadRow
+from fundingarb.ports import HedgeView, LegView, MarketRow
 
 __all__ = [
     "AlertRow",
@@ -27,7 +27,6 @@ __all__ = [
     "order_row",
     "position_row",
     "rate_row",
-    "spread_row",
     "trade_row",
 ]
 
@@ -55,7 +54,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The best two exchanges of a pair: the short one's rate minus the long one's, for 8 hours and for a year."""
+    """The best two exchanges that are heard of a pair: short rate minus long rate, for 8 hours and for a year."""
 
     pair: str
     long: str
@@ -195,10 +194,6 @@ def rate_row(row: MarketRow) -> Rate:
         row.exchange, row.symbol, row.rate, row.rate_8h, row.annual, row.interval_hours, row.next_settlement,
         row.predicted, row.mark, row.age, row.stale,
     )  # fmt: skip
-
-
-def spread_row(row: SpreadRow) -> Spread:
-    return Spread(row.symbol, row.long_exchange, row.short_exchange, row.spread_8h, row.annual)
 
 
 def position_row(view: HedgeView) -> Position:
