@@ -37,7 +37,10 @@ class Refused(Exception):
 
 
 class BrowserServer:
-    """The server: `world` is what it shows, `requests` every command it got, `share` of the rates moves per frame."""
+    """The server: `world` is what it shows, `requests` every command it got, `share` of the rates moves per frame.
+
+    While it is ``deaf`` commands are carried out and nobody is told; ``behind`` is for how long the bot stalls.
+    """
 
     def __init__(self, world: World, share: float = 0.1) -> None:
         self.world = world
@@ -46,7 +49,10 @@ class BrowserServer:
         self.keys: list[str] = []
         self.reports: list[str] = []
         self.silent = False
+        self.deaf = False
+        self.behind = 0.0
         self.port = 0
+        self._answers: dict[str, Row] = {}
         self._sessions: dict[str, str] = {}
         self._sockets: set[web.WebSocketResponse] = set()
         self._pending: list[Row] = []
@@ -101,7 +107,7 @@ class BrowserServer:
                     {"type": "FUNDING_RATE_UPDATE", "data": row} for row in self.world.move(self.share)
                 ]
             if turn % 10 == 0:
-                events.append({"type": "HEARTBEAT", "data": {"at": iso(now())}})
+                events.append({"type": "HEARTBEAT", "data": {"at": iso(now()), "behind_s": self.behind}})
                 events.append(
                     {"type": "ENGINE_STATUS", "data": {"status": self.world.state, **self.world.status()}}
                 )
@@ -218,6 +224,8 @@ class BrowserServer:
             return self._login(body)
         if request.headers.get("X-CSRF-Token") != self._session(request):
             raise Refused(403, "csrf", "Reload the page.")
+        if path == "config/check":
+            return web.json_response(self._check(body["document"]))
         if not request.headers.get("Idempotency-Key"):
             raise Refused(400, "key", "Send an Idempotency-Key.")
         self.keys.append(request.headers["Idempotency-Key"])
@@ -225,7 +233,11 @@ class BrowserServer:
         self.world.audit.insert(
             0, {"at": iso(now()), "actor": "trader", "command": path, "arguments": body, "result": "done"}
         )
-        return web.json_response(self._done(path, body), status=201 if path == "positions/open" else 200)
+        key = request.headers["Idempotency-Key"]
+        done = self._answers[key] = self._answers.get(key) or self._done(path, body)
+        if self.deaf and request.transport is not None:
+            request.transport.abort()
+        return web.json_response(done, status=201 if path == "positions/open" else 200)
 
     def _login(self, body: Row) -> web.Response:
         if body.get("password") != PASSWORD and body.get("token") != "T" * 43:
@@ -267,8 +279,6 @@ class BrowserServer:
         elif path in ("engine/start", "engine/stop"):
             world.state = "RUNNING" if path == "engine/start" else "PAUSED"
             self.push("ENGINE_STATUS", world.status())
-        elif path == "config/check":
-            return self._check(body["document"])
         elif path == "config/update":
             if body["base_revision"] != world.revision:
                 raise Refused(409, "revision", "Somebody else saved meanwhile; reload the configuration.")

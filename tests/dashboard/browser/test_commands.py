@@ -40,6 +40,53 @@ def test_a_refusal_is_shown_where_it_was_asked_and_may_be_called_off(
         expect(page.locator(".position")).to_have_count(3)
 
 
+def test_an_outcome_nobody_knows_is_called_neither_done_nor_failed(
+    desk: OpenDesk, server: BrowserServer
+) -> None:
+    with desk(quiet=False) as page:
+        server.deaf = True
+        command(page, "OPEN DOGE okx dydx 7500")
+        dialog = page.get_by_role("dialog", name="Open DOGE-USDT")
+        dialog.get_by_role("button", name="Open position").click()
+        expect(dialog.get_by_role("alert")).to_contain_text("OUTCOME UNKNOWN: it may have been carried out")
+        expect(dialog.get_by_role("alert")).to_have_class("dialog-error unknown")
+        server.deaf = False
+        dialog.get_by_role("button", name="Open position").click()
+        expect(dialog).to_have_count(0)
+        expect(page.locator(".position")).to_have_count(4)
+        assert len(server.keys) > 1  # chromium itself sends again what a broken connection has swallowed
+        assert len(set(server.keys)) == 1
+        server.deaf = True
+        command(page, "SCAN")
+        expect(page.locator(".toast.warn")).to_contain_text("OUTCOME UNKNOWN")
+
+
+def test_what_a_dialog_was_closed_over_is_told_when_it_is_known(
+    desk: OpenDesk, server: BrowserServer
+) -> None:
+    with desk() as page:
+        page.route("**/api/positions/open", lambda route: (page.wait_for_timeout(400), route.continue_()))
+        command(page, "OPEN DOGE okx dydx 7500")
+        page.get_by_role("dialog").get_by_role("button", name="Open position").click(no_wait_after=True)
+        page.keyboard.press("Escape")
+        expect(page.locator(".toast.good")).to_contain_text("Open DOGE-USDT: it was carried out after all.")
+
+
+def test_a_tolerance_that_was_refused_is_not_shown_as_if_it_were_in_force(
+    desk: OpenDesk, world: World
+) -> None:
+    with desk(quiet=False) as page:
+        page.route("**/tolerance", lambda route: route.abort())
+        chosen = page.locator(".position select").first
+        chosen.select_option("aggressive")
+        expect(page.locator(".toast.warn")).to_contain_text("OUTCOME UNKNOWN")
+        expect(chosen).to_have_value("moderate")
+        page.unroute("**/tolerance")
+        chosen.select_option("aggressive")
+        expect(page.locator(".toast.good")).to_contain_text("tolerance is aggressive now")
+        expect(chosen).to_have_value("aggressive")
+
+
 def test_closing_names_the_version_it_saw(desk: OpenDesk, server: BrowserServer, world: World) -> None:
     with desk() as page:
         second = list(world.positions.values())[1]
@@ -82,11 +129,46 @@ def test_the_kill_switch_wants_the_word_and_shows_each_leg_until_flat(
         expect(dialog.locator("tr", has_text="✓ flat")).to_have_count(6)
         expect(page.locator("#kill")).to_have_text("KILLED ✓")
         dialog.get_by_role("button", name="Release…").click()
-        page.get_by_role("dialog", name="Release the kill switch").get_by_role(
-            "button", name="Release"
-        ).click()
+        release = page.get_by_role("dialog", name="Release the kill switch")
+        expect(release.locator("input")).to_have_count(0)
+        release.get_by_role("button", name="Release").click()
         expect(page.locator("#kill")).to_have_text("KILL")
         assert server.requests[-1] == ("engine/resume", {})
+
+
+def test_the_kill_switch_is_in_reach_over_another_dialog(desk: OpenDesk) -> None:
+    with desk() as page:
+        command(page, "HELP")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.keyboard.press("F10")
+        expect(page.get_by_label("Type KILL to go on")).to_be_focused()
+        page.keyboard.press("F10")
+        expect(page.get_by_role("dialog", name="Kill switch")).to_have_count(1)
+
+
+def test_without_a_connection_a_kill_is_sent_again_and_nothing_counts_as_flat(
+    desk: OpenDesk, server: BrowserServer, world: World
+) -> None:
+    with desk(quiet=False) as page:
+        page.keyboard.press("F10")
+        word = page.get_by_label("Type KILL to go on")
+        word.fill("kill")
+        word.press("Enter")
+        while world.not_flat:
+            server.flatten()
+        dialog = page.get_by_role("dialog", name="Kill switch")
+        expect(dialog).to_contain_text("✓ FLAT")
+        page.evaluate("() => { window.WebSocket = class extends EventTarget { close() {} }; }")
+        server.cut()
+        expect(dialog).to_contain_text("NOT KNOWN: nothing arrives from the bot")
+        expect(page.locator("#kill")).to_have_text("KILL")
+        expect(dialog).not_to_contain_text("✓ FLAT")
+        page.keyboard.press("Escape")
+        page.keyboard.press("F10")
+        word.fill("kill")
+        word.press("Enter")
+        expect(dialog).to_contain_text("NOT KNOWN")
+        assert [path for path, _ in server.requests] == ["engine/kill", "engine/kill"]
 
 
 def test_the_configuration_shows_errors_at_the_field_and_the_difference_before_saving(

@@ -91,7 +91,7 @@ def test_a_demo_is_watched_and_commanded_until_it_is_flat(link: str, visit: Open
         command(page, "CALC BTC binance okx 5000")
         expect(page.locator("#panel-calculator")).to_contain_text("Break-even")
         command(page, "SCAN")
-        expect(page.locator(".toast.good", has_text="Scan done.")).to_be_visible()
+        expect(page.locator(".toast.good", has_text="Looking at every symbol.")).to_be_visible()
 
         takes_effect_without_restart(page)
 

@@ -170,6 +170,16 @@ FIGURES = [
     ("clock", "2026-11-23T14:03:22.5Z", "14:03:22"),
     ("clock", "never", "–"),
     ("gain", "NaN", "–"),
+    ("shortPrice", "113189.04", "113,189"),
+    ("shortPrice", "13189.04", "13,189.0"),
+    ("shortSpan", 3799, "1h03m"),
+    ("shortSpan", 3599, "59:59"),
+    ("shortSpan", 187_200, "2d04h"),
+    ("judged", ["spread", "0.00010000"], "+0.0100%"),
+    ("judged", ["net", "-1.2345"], "−1.23 USD"),
+    ("judged", ["pair-cap", "7"], "7"),
+    ("judged", ["window", "2026-01-05 08:40:00 to 08:45:00"], "01-05 08:40:00 to 08:45:00"),
+    ("judged", [None, None], ""),
 ]
 
 
@@ -177,7 +187,8 @@ def test_how_figures_are_written(server: BrowserServer, visit: OpenDesk) -> None
     with visit(server.url) as page:
         for name, value, text in FIGURES:
             found = page.evaluate(
-                'async ([name, value]) => (await import("/static/js/format.js"))[name](value)', [name, value]
+                'async ([name, value]) => (await import("/static/js/format.js"))[name](...[value].flat())',
+                [name, value],
             )
             assert found == text, (name, value)
 

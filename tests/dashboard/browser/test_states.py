@@ -43,6 +43,61 @@ def test_silence_is_stale_within_seconds(desk: OpenDesk, server: BrowserServer) 
         expect(page.locator(".link")).to_have_text("● LIVE")
 
 
+def test_a_bot_that_stalls_is_stale_although_its_dashboard_answers(
+    desk: OpenDesk, server: BrowserServer
+) -> None:
+    with desk() as page:
+        server.behind = 4.0
+        expect(page.locator(".link")).to_have_text("◐ STALE")
+        expect(page.locator("body")).to_have_attribute("data-stale", "yes")
+        server.behind = 0.0
+        expect(page.locator(".link")).to_have_text("● LIVE")
+
+
+def test_figures_at_a_mark_that_is_not_heard_are_marked(desk: OpenDesk, world: World) -> None:
+    position = next(iter(world.positions.values()))
+    leg = position["legs"][0]
+    world.rates[leg["exchange"], position["pair"]]["stale"] = True
+    with desk() as page:
+        shown = page.locator(".leg").first
+        expect(shown.locator(".fig .value", has_text="! ")).not_to_have_count(0)
+        expect(shown).to_have_attribute(
+            "title", f"{leg['exchange']} is not heard: mark and P&L are the last known ones"
+        )
+        expect(page.locator(".leg[title]")).to_have_count(1)
+
+
+def test_an_unhedged_leg_without_a_price_is_not_nothing(desk: OpenDesk, world: World) -> None:
+    position = next(iter(world.positions.values()))
+    position.update(unhedged="-0.25", unhedged_usd=None, unhedged_s=12)
+    with desk() as page:
+        expect(page.locator(".position").first).to_contain_text("! −0.25000 0:12")
+
+
+def test_what_was_delisted_leaves_the_table(desk: OpenDesk, server: BrowserServer) -> None:
+    with desk() as page:
+        rows = page.get_by_role("grid", name="Funding rates")
+        before = int(rows.get_attribute("aria-rowcount") or 0)
+        exchange, pair = next(iter(server.world.rates))
+        server.share = 0
+        page.wait_for_timeout(200)
+        server.push("FUNDING_RATE_UPDATE", {"exchange": exchange, "pair": pair, "gone": True})
+        expect(rows).to_have_attribute("aria-rowcount", str(before - 1))
+
+
+CUT = """() => [
+    ...document.querySelectorAll('.position .label, .position .value, .exits, .panel-rates .vt-titles .vt-cell'),
+].filter((e) => e.scrollWidth > e.clientWidth && e.clientWidth > 1).map((e) => e.textContent)"""
+
+
+def test_nothing_of_a_position_and_no_head_is_cut_off(desk: OpenDesk) -> None:
+    with desk() as page:
+        expect(page.locator(".exits").first).to_contain_text(
+            "spread: 8-hour spread below -0.0100% (now +0.0274%)"
+        )
+        assert page.evaluate(CUT) == []
+
+
 @pytest.mark.parametrize(
     ("trouble", "said", "advice"),
     [
@@ -69,6 +124,7 @@ def test_troubles_say_what_is_wrong_and_what_to_do(
         if not world.state:
             expect(page.locator(".panel-rates")).to_contain_text("No funding rates yet.")
             expect(page.locator(".panel-positions")).to_contain_text("No open positions.")
+            expect(page.locator(".panel-actions")).to_contain_text("Automation NOT KNOWN")
 
 
 def test_a_phone_has_one_column_and_the_kill_switch_in_reach(desk: OpenDesk) -> None:

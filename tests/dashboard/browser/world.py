@@ -149,7 +149,11 @@ class World:
             "close_reason": None,
             "price": "0",
             "legs": legs,
-            "exits": [{"reason": "SPREAD", "needed": "-0.0001", "actual": "0.000274"}],
+            "exits": [
+                {"reason": "SPREAD", "needed": "8-hour spread below -0.0100%", "actual": "+0.0274%"},
+                {"reason": "MARGIN", "needed": f"{long} nearer than 4.0% to liquidation", "actual": "12.1%"},
+                {"reason": "MARGIN", "needed": f"{short} nearer than 4.0% to liquidation", "actual": "9.7%"},
+            ],
         }
         self.positions[position_id] = position
         for leg in legs:

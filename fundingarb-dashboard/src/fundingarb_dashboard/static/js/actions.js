@@ -3,7 +3,6 @@
 import { newKey, post } from "./api.js";
 import { confirm } from "./dialogs.js";
 import { gain, pct, usd } from "./format.js";
-import { h } from "./dom.js";
 import { showKill } from "./kill.js";
 import { state, takeStatus, touch } from "./store.js";
 import { toast } from "./toasts.js";
@@ -17,17 +16,17 @@ async function tell(path, body, done) {
     toast(done, "good");
     return answer;
   } catch (error) {
-    toast(error.message, "bad");
+    toast(error.message, error.unknown ? "warn" : "bad");
     return null;
   }
 }
 
 export const start = () => tell("/api/engine/start", {}, "Automation is on: the bot opens hedges by itself.");
 export const stop = () => tell("/api/engine/stop", {}, "Automation is off: no new hedges; open ones are looked after.");
-export const scan = () => tell("/api/engine/scan", {}, "Scan done.").then(() => touch("scanned"));
+export const scan = () => tell("/api/engine/scan", {}, "Looking at every symbol.").then(() => touch("scanned"));
 
 /** Reads the accounts again, and every panel with them. */
-export const refresh = () => tell("/api/engine/refresh", {}, "Accounts read again.").then(() => touch("refresh"));
+export const refresh = () => tell("/api/engine/refresh", {}, "Reading every account.").then(() => touch("refresh"));
 
 /** Asks, then opens a hedge of `size_usd` by hand. Resolves with the answer, undefined when called off. */
 export async function openPosition({ pair, long, short, size_usd, spread = null, net = null }) {
@@ -79,9 +78,12 @@ export function setTolerance(position, wanted) {
   );
 }
 
-/** Asks for the word KILL, latches the kill switch, then shows every leg until all are flat. */
+/**
+ * Asks for the word KILL, latches the kill switch, then shows every leg until all are flat. What was latched before the
+ * connection was lost may have been released since: it may be asked for again then.
+ */
 export async function kill() {
-  if (state.status?.kill?.latched) return showKill({ release });
+  if (state.status?.kill?.latched && state.link.state === "LIVE") return showKill({ release });
   const key = newKey();
   const done = await confirm({
     title: "Kill switch",
@@ -90,6 +92,7 @@ export async function kill() {
     action: "Kill",
     danger: true,
     typed: "KILL",
+    kind: "dialog-kill",
     run: () => post("/api/engine/kill", { confirm: "KILL" }, key).then(takeStatus),
   });
   return done ? showKill({ release }) : undefined;
@@ -97,14 +100,13 @@ export async function kill() {
 
 /** Asks, then releases the kill switch. */
 export async function release() {
-  const word = h("input", { type: "password", autocomplete: "off", id: "release-password" });
+  const key = newKey();
   const done = await confirm({
     title: "Release the kill switch",
-    text: "Automation may open hedges again. On live accounts the master password is needed.",
-    extra: h("div", { class: "field" }, h("label", { for: word.id }, "Master password (live only)"), word),
+    text: "Automation may open hedges again.",
     action: "Release",
     danger: true,
-    run: () => post("/api/engine/resume", word.value ? { master_password: word.value } : {}).then(takeStatus),
+    run: () => post("/api/engine/resume", {}, key).then(takeStatus),
   });
   if (done) toast("The kill switch is released.", "good");
 }

@@ -42,7 +42,7 @@ async function request(method, path, body, headers = {}) {
   } catch (error) {
     if (error instanceof ApiError) throw error;
     if (error.name === "AbortError") {
-      throw new ApiError(0, "timeout", "The bot did not answer in 20 s; look at the positions before you try again.");
+      throw new ApiError(0, "timeout", "The bot did not answer in 20 s.");
     }
     throw new ApiError(0, "network", "The bot cannot be reached; check that it runs, then try again.");
   } finally {
@@ -82,9 +82,27 @@ const query = (parameters) => {
 
 export const get = (path, parameters = {}) => request("GET", path + query(parameters));
 
-/** A command. `key` is its idempotency key (see newKey). */
-export const post = (path, body = {}, key = newKey()) =>
-  request(UNSAFE, path, body, { "X-CSRF-Token": csrf ?? "", "Idempotency-Key": key });
+// After these a command may still be carried out; one that a failing database has taken in is.
+const UNANSWERED = ["timeout", "network", "bot_silent", "database", "garbled", "internal"];
+
+/** A question that is too long for an address. */
+export const ask = (path, body) => request(UNSAFE, path, body, { "X-CSRF-Token": csrf ?? "" });
+
+/**
+ * A command. `key` is its idempotency key (see newKey). When nobody knows what came of it, the error is `unknown`: it may
+ * have been carried out, and must be called neither done nor failed.
+ */
+export async function post(path, body = {}, key = newKey()) {
+  try {
+    return await request(UNSAFE, path, body, { "X-CSRF-Token": csrf ?? "", "Idempotency-Key": key });
+  } catch (error) {
+    if (UNANSWERED.includes(error.code)) {
+      error.unknown = true;
+      error.message = `OUTCOME UNKNOWN: it may have been carried out. ${error.message}`;
+    }
+    throw error;
+  }
+}
 
 /** The health document, whatever status it comes with; null when there is no answer. */
 export async function health() {

@@ -1,6 +1,7 @@
 // Modal dialogs on the browser's own <dialog>: it keeps the focus inside and closes on Escape.
 
 import { fill, h, uid } from "./dom.js";
+import { toast } from "./toasts.js";
 
 /** Opens a dialog; `build(close)` returns its content. Resolves with what `close` was given, undefined for Escape. */
 export function modal(title, build, { kind = "" } = {}) {
@@ -35,9 +36,9 @@ export const facts = (rows) =>
 
 /**
  * Asks before something is done. `run()` does it while the dialog waits; its failure is shown there and may be tried
- * again. `typed` is a word that has to be typed first. Resolves with what `run` returned, undefined when called off.
+ * again. Who closes the dialog meanwhile is told in the corner. `typed` is a word that has to be typed first. Resolves with what `run` returned, undefined when called off.
  */
-export function confirm({ title, text, rows = [], action, danger = false, typed = null, extra = null, run }) {
+export function confirm({ title, text, rows = [], action, danger = false, typed = null, extra = null, kind = "", run }) {
   return modal(
     title,
     (close) => {
@@ -54,10 +55,14 @@ export function confirm({ title, text, rows = [], action, danger = false, typed 
         go.disabled = true;
         wrong.textContent = "";
         try {
-          close((await run()) ?? true);
+          const answer = (await run()) ?? true;
+          if (!go.isConnected) toast(`${title}: it was carried out after all.`, "good");
+          else close(answer);
         } catch (error) {
-          wrong.textContent = error.message;
+          wrong.textContent = error.unknown ? `${error.message} Pressing ${action} again asks for the same, once.` : error.message;
+          wrong.classList.toggle("unknown", Boolean(error.unknown));
           go.disabled = false;
+          if (!go.isConnected) toast(`${title}: ${error.message}`, error.unknown ? "warn" : "bad");
         }
       };
       return h(
@@ -76,6 +81,6 @@ export function confirm({ title, text, rows = [], action, danger = false, typed 
         ),
       );
     },
-    { kind: danger ? "dialog-danger" : "" },
+    { kind: `${danger ? "dialog-danger" : ""} ${kind}` },
   );
 }

@@ -73,10 +73,11 @@ export const price = (value) => {
   return rounded(number, digits, false);
 };
 
-/** A price where there is little room: 0.00001776 is 0.0₄1776. */
+/** A price where there is little room: 0.00001776 is 0.0₄1776, 113189.04 is 113,189. */
 export function shortPrice(value) {
   const number = num(value);
   const size = Math.abs(number ?? 0);
+  if (size >= 100000) return rounded(number, 0, false);
   if (size === 0 || size >= 0.0001) return price(value);
   const zeros = -Math.floor(Math.log10(size)) - 1;
   return `0.0${String.fromCharCode(0x2080 + zeros)}${Math.round(size * 10 ** (zeros + 4))}`;
@@ -115,6 +116,14 @@ export function span(seconds) {
   return `${Math.floor(s / 60)}:${two(s % 60)}`;
 }
 
+/** Seconds where there is little room: 4:05, 1h04m or 2d03h. */
+export function shortSpan(seconds) {
+  const total = num(seconds);
+  if (total === null || total < 3600) return span(seconds);
+  const hours = total / 3600;
+  return hours < 24 ? `${Math.floor(hours)}h${two((total % 3600) / 60)}m` : `${Math.floor(hours / 24)}d${two(hours % 24)}h`;
+}
+
 /** Seconds as a short age: 0.4s, 12s, 3m, 2h, 5d. */
 export function age(seconds) {
   const s = num(seconds);
@@ -149,6 +158,12 @@ export function tone(value) {
   const number = num(value);
   if (number === null || number === 0) return "flat";
   return number > 0 ? "up" : "down";
+}
+
+/** What a gate needed or found, which is text of the bot: bare fractions and amounts as people write them. */
+export function judged(gate, text) {
+  if (num(text) !== null) return ["spread", "identity"].includes(gate) ? pct(text) : gate === "net" ? `${gain(text)} USD` : text;
+  return String(text ?? "").replace(/\d{4}-(\d\d-\d\d \d\d:)/g, "$1");
 }
 
 /** SOME_WORDS as "some words". */

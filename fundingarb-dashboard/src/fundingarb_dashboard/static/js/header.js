@@ -55,6 +55,12 @@ export function makeHeader({ kill, leave }) {
     };
   };
 
+  /** What was latched before the connection was lost may have been released since. */
+  const nameKill = () => {
+    const kill = state.link.state === "LIVE" ? state.status?.kill : null;
+    setText(killButton, kill?.latched ? (kill.flat ? "KILLED ✓" : "KILLING…") : "KILL");
+  };
+
   on(["status"], () => {
     const status = state.status;
     simulation.hidden = !status?.simulation;
@@ -64,13 +70,14 @@ export function makeHeader({ kill, leave }) {
     setAttr(engine, "data-state", name);
     keyed(exchanges, status?.exchanges ?? [], (exchange) => exchange.name, dot);
     const killed = Boolean(status?.kill?.latched);
-    setText(killButton, killed ? (status.kill.flat ? "KILLED ✓" : "KILLING…") : "KILL");
+    nameKill();
     document.title = `${killed ? "KILLED · " : ""}${status?.simulation ? "[SIMULATION] " : ""}fundingarb`;
   });
   on(["link"], () => {
     const [mark, text] = LINK[state.link.state];
     setText(link, `${mark} ${text}`);
     setAttr(link, "data-state", state.link.state);
+    nameKill();
   });
   const tick = () => setText(time, `${new Date(now()).toISOString().slice(0, 19).replace("T", " ")} UTC`);
   setInterval(tick, 1000);

@@ -13,12 +13,16 @@ export const FUNCTION_KEYS = [
   ["F10", "KILL", { act: "kill" }],
 ];
 
-/** Listens for the function keys, `/` (command bar) and Z (enlarge the panel in use). */
+/** Listens for the function keys, `/` (command bar) and Z (enlarge the panel in use). Kill works over a dialog too. */
 export function listen({ run, focusCommand, enlarge }) {
   const byKey = new Map(FUNCTION_KEYS.map(([key, , command]) => [key, command]));
   window.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
     const command = byKey.get(event.key);
+    if (document.querySelector("dialog[open]") && (command?.act !== "kill" || document.querySelector(".dialog-kill[open]"))) {
+      if (command) event.preventDefault();
+      return;
+    }
     const typing = event.target.matches?.("input, select, textarea, [contenteditable]");
     if (command) {
       event.preventDefault();

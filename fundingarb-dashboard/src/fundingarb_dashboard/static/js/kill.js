@@ -2,7 +2,7 @@
 
 import { modal } from "./dialogs.js";
 import { fill, h, setAttr, setText } from "./dom.js";
-import { quantity } from "./format.js";
+import { clock, quantity } from "./format.js";
 import { on, state } from "./store.js";
 
 const leg = (row) =>
@@ -58,13 +58,15 @@ export function showKill({ release }) {
         setAttr(table, "hidden", legs.length === 0);
         fill(rows, legs.map(leg));
         free.disabled = !(kill.latched && kill.flat);
-        setAttr(verdict, "data-flat", kill.latched && kill.flat ? "yes" : "no");
-        if (!kill.latched) setText(verdict, "The kill switch is not latched.");
+        setAttr(verdict, "data-flat", kill.latched && kill.flat && state.link.state === "LIVE" ? "yes" : "no");
+        const stale = state.link.state !== "LIVE";
+        if (stale) setText(verdict, `? NOT KNOWN: nothing arrives from the bot since ${clock(new Date(state.link.since).toISOString())} UTC. What is below is from before; look at the exchanges.`);
+        else if (!kill.latched) setText(verdict, "The kill switch is not latched.");
         else if (kill.flat) setText(verdict, "✓ FLAT: every account was seen without positions and orders.");
         else if (open.length) setText(verdict, `CLOSING: ${open.length} ${open.length === 1 ? "leg is" : "legs are"} not flat yet, ${orders} orders pending.`);
         else setText(verdict, "CLOSING: waiting until every account was seen flat.");
       };
-      off = on(["status", "positions"], draw);
+      off = on(["status", "positions", "link"], draw);
       draw();
       return [
         verdict,
@@ -73,7 +75,7 @@ export function showKill({ release }) {
         h("div", { class: "dialog-buttons" }, free, h("button", { type: "button", class: "button primary", autofocus: true, on: { click: () => close() } }, "Close this window")),
       ];
     },
-    { kind: "dialog-danger dialog-wide" },
+    { kind: "dialog-danger dialog-wide dialog-kill" },
   );
   return shown.finally(() => off());
 }

@@ -2,7 +2,7 @@
 
 import { state, take, touch } from "./store.js";
 
-const QUIET = 3000; // ms without any frame (a heartbeat comes every second) after which figures count as stale
+const QUIET = 3000; // ms without any frame (a heartbeat comes every second), or of a stalled bot, until figures count as stale
 const FIRST_RETRY = 500;
 const LAST_RETRY = 15000;
 const REFUSED = 1008; // the server's close code when it no longer accepts this session
@@ -45,7 +45,8 @@ function connect() {
     if (own !== socket) return;
     take(JSON.parse(message.data));
     delay = FIRST_RETRY;
-    if (state.link.state !== "LIVE") link("LIVE");
+    const now = state.behind * 1000 > QUIET ? "STALE" : "LIVE";
+    if (state.link.state !== now) link(now);
   });
   own.addEventListener("close", (event) => {
     if (own === socket) lost(event);

@@ -19,6 +19,8 @@ export const state = {
   orders: new Map(),
   trades: [],
   arrived: null, // when the last frame came, performance.now()
+  behind: 0, // seconds for which the bot's loop had said nothing at the last heartbeat
+  heard: new Map(), // exchange -> when the bot last heard of its rates, performance.now()
 };
 
 const listeners = new Map();
@@ -63,6 +65,7 @@ const events = {
     list(data.positions).forEach(takePosition);
     state.alerts = list(data.alerts).slice(0, KEEP.alerts).map(numbered);
     state.status = data.status ?? null;
+    hear(state.status?.exchanges);
     state.summary = data.summary ?? null;
     forgetNumbers();
     touch("status", "summary", "rates", "positions", "alerts", "snapshot");
@@ -91,6 +94,7 @@ const events = {
     if (typeof status === "string") engine.state = status;
     for (const name of ["error", "last_scan"]) if (name in document) engine[name] = document[name];
     state.status = { ...state.status, ...document, engine };
+    hear(document.exchanges);
     touch("status");
   },
   ALERT(data) {
@@ -109,6 +113,7 @@ const events = {
   },
   HEARTBEAT(data) {
     beat(data.at);
+    state.behind = data.behind_s ?? 0;
     touch("heartbeat");
   },
 };
@@ -131,6 +136,14 @@ export function takeOrders(rows) {
   touch("orders");
 }
 
+/** Notes how old each exchange's rates are; a rate that stays the same for long is not an old one. */
+function hear(exchanges) {
+  for (const { name, rate_age_s: old } of exchanges ?? []) {
+    if (num(old) === null) state.heard.delete(name);
+    else state.heard.set(name, performance.now() - num(old) * 1000);
+  }
+}
+
 function takeOrder(row) {
   state.orders.set(row.order_id, row);
   for (const id of state.orders.keys()) {
@@ -145,6 +158,7 @@ const numbered = (alert) => ({ ...alert, serial: (alertSerial += 1) });
 function takeRate(data) {
   const key = `${data.exchange}|${data.pair}`;
   const old = state.rates.get(key);
+  if (data.gone) return void (old && dropRate(key, old));
   const row = { ...old, ...data };
   row.key = `${row.pair}|${row.exchange}`;
   row.r8 = num(row.rate_8h);
@@ -157,6 +171,15 @@ function takeRate(data) {
   pair.rows.set(row.exchange, row);
   pair.best = bestSpread(pair.rows);
   if (!state.exchanges.includes(row.exchange)) state.exchanges = [...state.exchanges, row.exchange].sort();
+}
+
+/** Forgets an instrument that is not listed any more. */
+function dropRate(key, row) {
+  state.rates.delete(key);
+  const pair = state.pairs.get(row.pair);
+  pair.rows.delete(row.exchange);
+  pair.best = bestSpread(pair.rows);
+  if (!pair.rows.size) state.pairs.delete(row.pair);
 }
 
 /** The widest spread between fresh rates of one pair: long where the rate is lowest, short where it is highest. */

@@ -5,12 +5,12 @@ import { h } from "./dom.js";
 const MOST = 4;
 const STAYS = 6000;
 const box = h("div", { class: "toasts", role: "status", "aria-live": "polite", "aria-label": "Notices" });
-const MARK = { info: "i", good: "✓", bad: "!" };
+const MARK = { info: "i", good: "✓", warn: "?", bad: "!" };
 
 /** Where notices appear; put on the page once. */
 export const toasts = box;
 
-/** Shows a notice; kind is info, good or bad. */
+/** Shows a notice; kind is info, good, warn (nobody knows what came of it) or bad. */
 export function toast(text, kind = "info") {
   const dismiss = () => item.remove();
   const item = h(
@@ -22,5 +22,5 @@ export function toast(text, kind = "info") {
   );
   box.append(item);
   while (box.children.length > MOST) box.firstChild.remove();
-  if (kind !== "bad") setTimeout(dismiss, STAYS);
+  if (kind !== "bad" && kind !== "warn") setTimeout(dismiss, STAYS);
 }

@@ -30,8 +30,9 @@ export const makeActions = () =>
       panel.live(["status"], () => {
         const killed = Boolean(state.status?.kill?.latched);
         setAttr(automation, "aria-checked", String(running()));
-        setAttr(automation, "disabled", killed);
-        setText(said, killed ? "KILLED" : running() ? "ON" : "OFF");
+        const known = Boolean(state.status?.engine?.state);
+        setAttr(automation, "disabled", killed || !known);
+        setText(said, killed ? "KILLED" : !known ? "NOT KNOWN" : running() ? "ON" : "OFF");
         setText(kill, killed ? "Kill switch: review…" : "Kill switch…");
       });
     },

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { facts } from "../dialogs.js";
 import { fill, h } from "../dom.js";
-import { gain, num, paid, pct, stamp, tone, usd } from "../format.js";
+import { gain, judged, num, paid, pct, stamp, tone, usd } from "../format.js";
 import { loader, makePanel, plainTable } from "../panel.js";
 import { hedgeFields } from "./hedgeform.js";
 
@@ -36,7 +36,7 @@ export const makeCalculator = (run) =>
       function draw(answer) {
         const net = num(answer.net);
         const verdict = answer.refusals?.length
-          ? h("p", { class: "calc-verdict bad" }, "✕ Would be refused: ", answer.refusals.map((refusal) => (typeof refusal === "string" ? refusal : `${refusal.gate}: needs ${refusal.needed}, is ${refusal.actual}`)).join("; "))
+          ? h("p", { class: "calc-verdict bad" }, "✕ Would be refused: ", answer.refusals.map((refusal) => (typeof refusal === "string" ? refusal : `${refusal.gate}: needs ${judged(refusal.gate, refusal.needed)}, is ${judged(refusal.gate, refusal.actual)}`)).join("; "))
           : h("p", { class: "calc-verdict good" }, "✓ Passes every gate now.");
         const rows = [
           ["Spread, 8 h", pct(answer.spread_8h), tone(answer.spread_8h)],

@@ -1,6 +1,6 @@
 // The configuration: a form from the schema, errors at their fields, the difference before saving, hot reload.
 
-import { get, newKey, post } from "../api.js";
+import { ask as check, get, newKey, post } from "../api.js";
 import { confirm } from "../dialogs.js";
 import { empty, field, fill, h, setText } from "../dom.js";
 import { loader, makePanel, plainTable, tool } from "../panel.js";
@@ -147,7 +147,7 @@ export const makeConfig = () =>
         event.preventDefault();
         if (apply.disabled) return;
         try {
-          const checked = await post("/api/config/check", { document: draft });
+          const checked = await check("/api/config/check", { document: draft });
           const errors = asFields(checked.errors);
           if (Object.keys(errors).length) return void show(errors);
           await ask(checked.diff ?? []);

@@ -3,7 +3,7 @@
 import { attended } from "../activity.js";
 import { get } from "../api.js";
 import { empty, h, keyed } from "../dom.js";
-import { clock, gain, pct, tone, usd } from "../format.js";
+import { clock, gain, judged, pct, tone, usd } from "../format.js";
 import { loader, makePanel, plainTable, rowOf } from "../panel.js";
 import { state } from "../store.js";
 
@@ -28,8 +28,8 @@ export const makeOpportunities = (run) =>
           [gain(entry.net), `num ${tone(entry.net)}`],
           [usd(entry.size_usd, 0), "num"],
           entry.gate ? [`✕ ${entry.gate}`, "bad"] : ["✓ takeable", "up strong"],
-          [entry.needed ?? "", "hint"],
-          [entry.actual ?? "", "hint"],
+          [judged(entry.gate, entry.needed), "hint"],
+          [judged(entry.gate, entry.actual), "hint"],
         ],
         {
           click: (entry) => run({ act: "panel", panel: "calculator", args: { pair: entry.pair, long: entry.long, short: entry.short, ...(entry.size_usd ? { size_usd: String(Math.round(Number(entry.size_usd))) } : {}) } }),

@@ -4,7 +4,7 @@ import { closePosition, setTolerance } from "../actions.js";
 import { until } from "../clock.js";
 import { PRESETS } from "../commands.js";
 import { empty, h, keyed, setAttr, setText } from "../dom.js";
-import { gain, num, paid, pct, quantity, share, shortPrice, span, tight, tone, usd, words } from "../format.js";
+import { gain, num, paid, pct, quantity, share, shortPrice, shortSpan, span, tight, tone, usd, words } from "../format.js";
 import { makePanel } from "../panel.js";
 import { openPositions, state } from "../store.js";
 
@@ -46,9 +46,13 @@ export const makePositions = () =>
 function makePosition() {
   const figs = Object.fromEntries(HEAD.map((name) => [name, figure(name, name === "pair" || name === "status" || name === "number" ? "" : "num")]));
   let position = null;
+  let inForce = null;
+  const choose = async () => {
+    if (!(await setTolerance(position, tolerance.value))) showTolerance(position, true);
+  };
   const tolerance = h(
     "select",
-    { "aria-label": "Tolerance for negative spreads", on: { change: () => setTolerance(position, tolerance.value) } },
+    { "aria-label": "Tolerance for negative spreads", on: { change: choose } },
     PRESETS.map((preset) => h("option", { value: preset }, preset)),
   );
   const own = h("option", { value: "" });
@@ -72,22 +76,24 @@ function makePosition() {
     put(figs.status, row.close_reason ? `${row.status} (${row.close_reason})` : row.status);
     put(figs.size, usd(row.size_usd, 0));
     put(figs.spread, `${pct(row.spread_8h_entry, 3)} → ${pct(row.spread_8h, 3)}`, tone(row.spread_8h));
-    const naked = num(row.unhedged_usd) ?? 0;
-    put(figs.unhedged, naked === 0 ? "0.00" : `! ${usd(naked)} ${span(row.unhedged_s)}`, naked === 0 ? "dim" : "bad");
+    const naked = num(row.unhedged) ?? 0;
+    const worth = num(row.unhedged_usd) === null ? quantity(naked) : usd(row.unhedged_usd);
+    put(figs.unhedged, naked === 0 ? "0.00" : `! ${worth} ${span(row.unhedged_s)}`, naked === 0 ? "dim" : "bad");
     for (const [name, key] of [["funding", "funding"], ["P&L", "unrealized"], ["net", "net"]]) {
       put(figs[name], gain(row[key]), tone(row[key]));
     }
     put(figs.fees, paid(row.fees), tone(-row.fees));
-    setText(exits, (row.exits ?? []).map((exit) => `${words(exit.reason)}: at ${exit.needed}, now ${exit.actual}`).join("  ·  "));
-    setAttr(exits, "title", exits.textContent || null);
+    setText(exits, (row.exits ?? []).map((exit) => `${words(exit.reason)}: ${exit.needed} (now ${exit.actual})`).join(" · "));
     showTolerance(row);
     setAttr(close, "disabled", row.status === "CLOSING");
     setAttr(close, "aria-label", `Close position ${number}, ${row.pair}`);
-    keyed(legs, row.legs, (leg) => leg.side, makeLeg);
+    keyed(legs, row.legs.map((leg) => ({ ...leg, old: Boolean(state.rates.get(`${leg.exchange}|${row.pair}`)?.stale) })), (leg) => leg.side, makeLeg);
   }
 
-  function showTolerance(row) {
-    if (document.activeElement === tolerance) return;
+  /** Shows what is in force, but leaves alone who is choosing. */
+  function showTolerance(row, always = false) {
+    if (!always && row.tolerance === inForce && document.activeElement === tolerance) return;
+    inForce = row.tolerance;
     const preset = PRESETS.includes(row.tolerance_preset) ? row.tolerance_preset : "";
     if (preset) own.remove();
     else {
@@ -114,11 +120,14 @@ function makeLeg() {
     put(figs.exchange, leg.account && leg.account !== leg.exchange ? `${leg.exchange} (${leg.account})` : leg.exchange);
     put(figs.quantity, quantity(leg.quantity));
     put(figs.entry, shortPrice(leg.entry));
-    put(figs.mark, shortPrice(leg.mark));
-    put(figs["P&L"], tight(leg.unrealized), tone(leg.unrealized));
+    // What is reckoned at a mark that is not heard any more is marked as well.
+    const old = leg.old && leg.mark !== null ? "! " : "";
+    put(figs.mark, `${old}${shortPrice(leg.mark)}`, old ? "bad" : null);
+    put(figs["P&L"], `${old}${tight(leg.unrealized)}`, old ? "bad" : tone(leg.unrealized));
+    setAttr(element, "title", old ? `${leg.exchange} is not heard: mark and P&L are the last known ones` : null);
     put(figs.funding, tight(leg.funding), tone(leg.funding));
     const next = leg.next_payments?.[0];
-    put(figs["next payment"], next ? `${tight(next.amount)} in ${span(until(next.at))}` : "–", next ? tone(next.amount) : null);
+    put(figs["next payment"], next ? `${tight(next.amount)} in ${shortSpan(until(next.at))}` : "–", next ? tone(next.amount) : null);
     put(figs["liq. at"], shortPrice(leg.liquidation_price));
     const distance = num(leg.liquidation_distance);
     const near = distance !== null && distance < NEAR;

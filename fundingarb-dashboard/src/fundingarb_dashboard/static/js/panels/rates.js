@@ -8,7 +8,7 @@ import { state } from "../store.js";
 import { virtualTable } from "../vtable.js";
 
 const SORT_EVERY = 1000; // ms; rows do not jump about more often than this
-const ageOf = (row) => (performance.now() - row.since) / 1000;
+const ageOf = (row) => (performance.now() - (state.heard.get(row.exchange) ?? row.since)) / 1000;
 const spreadOf = (row) => state.pairs.get(row.pair)?.best ?? null;
 const untilText = (at) => {
   const left = until(at);
@@ -24,9 +24,9 @@ const LIST = [
   { id: "predicted", title: "PRED", about: "What is predicted for the settlement after", width: "minmax(62px,1fr)", num: true, sort: (row) => Number(row.predicted ?? -9), text: (row) => pct(row.predicted), tone: (row) => tone(row.predicted) },
   { id: "interval", title: "INT", about: "Hours between settlements", width: "27px", num: true, sort: (row) => Number(row.interval_h), text: (row) => `${Number(row.interval_h)}h` },
   { id: "next", title: "NEXT", about: "Time to the next settlement", width: "55px", num: true, sort: (row) => row.next ?? Infinity, text: (row) => untilText(row.next) },
-  { id: "best", title: "SPREAD", about: "Widest 8-hour spread of this symbol", width: "minmax(62px,1fr)", num: true, sort: (row) => spreadOf(row)?.spread ?? -9, text: (row) => pct(spreadOf(row)?.spread), tone: (row) => tone(spreadOf(row)?.spread) },
+  { id: "best", title: "SPREAD", about: "Widest 8-hour spread of this symbol", width: "minmax(70px,1fr)", num: true, sort: (row) => spreadOf(row)?.spread ?? -9, text: (row) => pct(spreadOf(row)?.spread), tone: (row) => tone(spreadOf(row)?.spread) },
   { id: "mark", title: "MARK", width: "minmax(75px,1fr)", num: true, sort: (row) => Number(row.mark ?? 0), text: (row) => price(row.mark) },
-  { id: "age", title: "AGE", about: "Since this rate was last heard", width: "40px", num: true, sort: (row) => ageOf(row), text: (row) => (row.stale ? `! ${age(ageOf(row))}` : age(ageOf(row))), tone: (row) => (row.stale ? "bad" : "dim") },
+  { id: "age", title: "AGE", about: "Since this exchange's rates were last heard", width: "40px", num: true, sort: (row) => ageOf(row), text: (row) => (row.stale ? `! ${age(ageOf(row))}` : age(ageOf(row))), tone: (row) => (row.stale ? "bad" : "dim") },
 ];
 
 const matrix = (exchanges) => [

@@ -30,7 +30,7 @@ export const showRevisions = (changed) =>
       loader(box, () => get("/api/config/history"), (answer) => {
         const rows = answer.rows ?? answer.revisions ?? [];
         const table = plainTable("Revisions", [["Revision", "num"], ["When"], ["Who"], [""]]);
-        fill(table.body, rows.map((row, place) => h("tr", {}, h("td", { class: "num" }, String(row.revision)), h("td", {}, stamp(row.at ?? row.created_at)), h("td", {}, row.actor ?? ""), h("td", {}, place ? h("button", { type: "button", class: "button small", on: { click: () => back(row) } }, "Roll back…") : "in force"))));
+        fill(table.body, rows.map((row, place) => h("tr", {}, h("td", { class: "num" }, String(row.revision)), h("td", {}, stamp(row.at ?? row.created_at)), h("td", {}, row.actor ?? "the program's start"), h("td", {}, place ? h("button", { type: "button", class: "button small", on: { click: () => back(row) } }, "Roll back…") : "in force"))));
         fill(box, rows.length ? table.element : empty("No revisions yet."));
       })();
       return [box, h("div", { class: "dialog-buttons" }, h("button", { type: "button", class: "button primary", autofocus: true, on: { click: () => close() } }, "Close"))];
