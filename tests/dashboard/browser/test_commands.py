@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from tests.dashboard.browser.conftest import OpenDesk, command
 from tests.dashboard.browser.server import BrowserServer
 from tests.dashboard.browser.world import World
@@ -65,7 +65,12 @@ def test_what_a_dialog_was_closed_over_is_told_when_it_is_known(
     desk: OpenDesk, server: BrowserServer
 ) -> None:
     with desk() as page:
-        page.route("**/api/positions/open", lambda route: (page.wait_for_timeout(400), route.continue_()))
+
+        def late(route: Route) -> None:
+            page.wait_for_timeout(400)
+            route.continue_()
+
+        page.route("**/api/positions/open", late)
         command(page, "OPEN DOGE okx dydx 7500")
         page.get_by_role("dialog").get_by_role("button", name="Open position").click(no_wait_after=True)
         page.keyboard.press("Escape")
