@@ -14,7 +14,7 @@ from tests.domain.make import D
 from tests.engine.rig import Floor
 from tests.engine.stage import floor, opened
 
-from fundingarb.domain.control import flatten_order_id
+from fundingarb.domain.control import Command, flatten_order_id
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.hedge import CloseReason, Mode
 from fundingarb.domain.order import (
@@ -379,6 +379,33 @@ async def test_a_kill_while_it_is_being_released_wins() -> None:
             await bot.kill_switch.latch("somebody else")
         assert bot.killed
         assert made.bot.loop.entries_off_reason == "kill switch latched"
+
+
+async def test_a_kill_that_was_released_before_it_was_noted_does_not_come_back() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await anyio.sleep(0.6)
+        submit = made.store.submit_command
+
+        async def slow(command: Command) -> Command:
+            await anyio.sleep(3)
+            stored = await submit(command)
+            made.store.killed = False  # what the release wrote comes behind it
+            return stored
+
+        await made.until(lambda: bot.ready.is_set())
+        await bot.kill("me")
+        await bot.release("me")
+        await anyio.sleep(2)
+        assert not bot.killed
+        made.store.submit_command = slow  # type: ignore[method-assign]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(bot.kill_switch.latch, "me")
+            tasks.start_soon(bot.kill, "me")
+            await anyio.sleep(1.5)
+            await bot.kill_switch.release("me")
+        await anyio.sleep(5)
+        assert not bot.killed
 
 
 async def test_latching_twice_is_latching_once() -> None:

@@ -58,6 +58,7 @@ class CommandDesk:
     _taken: set[UUID] = field(default_factory=set)
     _unnoted: list[AuditEntry] = field(default_factory=list)
     _answered: dict[UUID, Command] = field(default_factory=dict)
+    _latched: set[UUID] = field(default_factory=set)
     _pausing: str | None = None
     _tasks: anyio.abc.TaskGroup | None = None
     _silent: bool = False
@@ -87,9 +88,24 @@ class CommandDesk:
             await self.store.audit(entry)
             self._unnoted.remove(entry)
 
-    def note_later(self, done: Command) -> None:
-        """Audit what was done while the database did not answer, as soon as it does."""
-        self._unnoted.append(replace(done, done_at=self.clock.now()).entry)
+    async def note_kill(self, command: Command) -> None:
+        """Store a KILL of which the switch is latched already, and see to its result; audited later when the database
+        does not answer. It never latches again: it may have been released when it is found there."""
+        self._latched.add(command.id)
+        if self._tasks is not None:
+            self._taken.add(command.id)
+        try:
+            stored = await in_time(self._submit(command))
+        except StoreError as error:
+            log.warning("the kill is latched and not noted yet: %s", error)
+            self._taken.discard(command.id)
+            self._unnoted.append(self._done(command, True, {"text": "latched"}).entry)
+        except BaseException:
+            self._taken.discard(command.id)
+            raise
+        else:
+            if stored.id == command.id and self._tasks is not None:
+                self._tasks.start_soon(self._execute, replace(stored, taken_at=self.clock.now()))
 
     async def look(self, tasks: anyio.abc.TaskGroup) -> None:
         """Take what was commanded. Raises ``StoreError``."""
@@ -234,7 +250,8 @@ class CommandDesk:
 
     async def _kill(self, command: Command) -> str:
         """Latch, then say how far it is until everything is flat."""
-        await self.kill_switch.latch(command.actor)
+        if command.id not in self._latched:
+            await self.kill_switch.latch(command.actor)
         said: dict[str, Any] | None = None
         while self.state.killed and not self.kill_switch.flat:
             result = {

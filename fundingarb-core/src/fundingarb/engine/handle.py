@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,7 +18,6 @@ from fundingarb.engine.bus import Bus, Subscription
 from fundingarb.engine.calculator import Calculator
 from fundingarb.engine.commands import CommandDesk
 from fundingarb.engine.deeds import Deeds
-from fundingarb.engine.durable import in_time
 from fundingarb.engine.hedge_view import HedgeLook
 from fundingarb.engine.kill import KillSwitch
 from fundingarb.engine.market_table import MarketTable
@@ -33,7 +30,7 @@ from fundingarb.engine.trading import TradingLoop
 from fundingarb.engine.view import TradingSettings
 from fundingarb.engine.vitals import LagMeter, Physician
 from fundingarb.engine.waiting import waiting_for
-from fundingarb.errors import ConfigError, StoreError, VersionConflict
+from fundingarb.errors import ConfigError, VersionConflict
 from fundingarb.ports import AccountStatus, BotStatus, Clock, ConfigDesk, ExchangeAdapter, Store
 from fundingarb.ports.rows import (
     Calculation,
@@ -54,8 +51,6 @@ if TYPE_CHECKING:
 
     from fundingarb.engine.gate import RequestGate
 
-
-log = logging.getLogger("fundingarb.bot")
 
 #: Who commands when nobody is named: the program that runs the bot.
 PROGRAM = "program"
@@ -232,12 +227,7 @@ class Handle:
 
     async def kill(self, actor: str, key: str | None = None) -> None:
         await self.kill_switch.latch(plain(actor))
-        command = self._command(CommandKind.KILL, {}, actor, key)
-        try:
-            await in_time(self.store.submit_command(command))
-        except StoreError as error:
-            log.warning("the kill is latched and not noted yet: %s", error)
-            self.commands.note_later(replace(command, result={"ok": True, "text": "latched"}))
+        await self.commands.note_kill(self._command(CommandKind.KILL, {}, actor, key))
 
     async def release(self, actor: str, key: str | None = None) -> None:
         await self._perform(CommandKind.RELEASE, {}, actor, key)
