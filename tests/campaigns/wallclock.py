@@ -15,11 +15,13 @@ import os
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
+from tests.campaigns import footprint
 from tests.campaigns.campaign import conclude, in_folder
 from tests.campaigns.wire.run import Live, Options
 
@@ -66,6 +68,11 @@ class Meter:
         return after / before - 1, before, after
 
 
+def objects(live: Live) -> Counter[str]:
+    """Bytes by type of all that the bot refers to: what grows there is kept by the program, not by an allocator."""
+    return footprint.weigh([live.bot], footprint.WORLD)
+
+
 async def quiet() -> Sample:
     """What there is once idle connections are closed."""
     await anyio.sleep(IDLE)
@@ -90,9 +97,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )  # fmt: skip
     meter = Meter()
 
+    held: list[Counter[str]] = []
+
     async def during(live: Live) -> None:
-        with anyio.move_on_after(given.minutes * 60):
+        with anyio.move_on_after(given.minutes * 20):
             await meter.run()
+        held.append(objects(live))
+        with anyio.move_on_after(given.minutes * 40):
+            await meter.run()
+        held.append(objects(live))
 
     async def after(live: Live) -> None:
         start, end = meter.samples[0], await quiet()
@@ -110,6 +123,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "minutes": given.minutes,
             "rss_mb": {"warm": round(before / 2**20, 1), "end": round(late / 2**20, 1)},
             "rss_growth": round(growth, 4),
+            "objects_mb": [round(each.total() / 2**20, 2) for each in held],
+            "objects_grown_kb": {
+                name: size // 1024 for name, size in (held[-1] - held[0]).most_common(6) if size >= 1024
+            },
             "tasks": {"start": start.tasks, "end": end.tasks},
             "descriptors": {"start": start.descriptors, "end": end.descriptors},
         }
