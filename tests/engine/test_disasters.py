@@ -141,6 +141,7 @@ async def test_positions_that_cannot_be_read_while_a_hedge_is_open_are_told() ->
         made.beta.fail("get_positions", ExchangeError("beta: internal error", code="500"), times=20)
         await made.until(lambda: critical(sink, "Account beta cannot be read"), within=45)
         assert "positions not read" in str(bot.state.accounts["beta"].halted)
+        assert "Held there: SHORT 10.000 BTC-USDT" in critical(sink, "Account beta cannot be read")[0].lines
         await made.until(lambda: bot.state.accounts["beta"].halted is None, within=120)
 
 

@@ -201,6 +201,19 @@ def test_i1_a_trade_by_hand_is_noticed_once_the_exchange_can_be_asked(table: Tab
     assert table.broken == ["I1"]
 
 
+def test_i1_what_an_exchange_took_has_to_be_learned_from_that_exchange(table: Table) -> None:
+    """Also when the other leg has moved since."""
+    table.enter()
+    table.desks["alpha"].exchange.deleverage("a", "BTCUSDT", Decimal("0.1"))
+    table.cut.add("alpha")
+    table.hedged()
+    table.wait(20)
+    assert table.broken == []
+    table.cut.clear()
+    table.wait(6)
+    assert table.broken == ["I1"]
+
+
 def test_i1_a_proof_is_not_an_excuse_for_ever(table: Table) -> None:
     table.enter()
     table.order(Side.SHORT, Purpose.HEDGE, "1", "990", state=OrderState.UNKNOWN)

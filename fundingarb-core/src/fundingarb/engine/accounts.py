@@ -239,7 +239,11 @@ class AccountReader:
         except ExchangeError as error:
             unread = self._clock.monotonic() - self._read_at
             if self._legs() and unread > UNREAD and self.account.exchange not in self._state.down:
-                self._set_halt(f"positions not read for {UNREAD:.0f} s: {error}", "cannot be read")
+                held = [
+                    f"{leg.plan.side.value} {leg.filled} {leg.plan.instrument.symbol}" for leg in self._legs()
+                ]
+                reason = f"positions not read for {UNREAD:.0f} s: {error}"
+                self._set_halt(reason, "cannot be read", f"Held there: {', '.join(held)}")
             self._want_positions = True
             raise
 
@@ -360,13 +364,13 @@ class AccountReader:
                     rows.append((order.client_id, order.state, order.filled))
         return found
 
-    def _set_halt(self, reason: str | None, what: str = "does not match") -> None:
+    def _set_halt(self, reason: str | None, what: str = "does not match", *lines: str) -> None:
         previous = self.account.halt("reconcile", reason)
         if reason == previous:
             return
         if reason is not None:
             title = f"Account {self.account.name} {what}"
-            self._alert(Severity.CRITICAL, title, (reason, "Entries are off."))
+            self._alert(Severity.CRITICAL, title, (reason, *lines, "Entries are off."))
         elif previous not in (NOT_READ, NOT_READ_SINCE):
             self._alert(Severity.INFO, f"Account {self.account.name} matches again", ("Entries are on.",))
         self._wake()

@@ -64,6 +64,8 @@ class Exposure:
         self.tolerance = tolerance
         self.positions: dict[tuple[str, str], Decimal] = {}
         self.last_moved: tuple[str, str] | None = None
+        self.surprised: tuple[str, str] | None = None
+        """Where something moved last that was not the bot's doing, until the legs are even again."""
         self.episode: Episode | None = None
         self.episodes: list[Episode] = []
         self._clock = 0.0
@@ -107,6 +109,7 @@ class Exposure:
             if self.episode is not None:
                 self.episode.ended_at = at
                 self.episode = None
+            self.surprised = None
             return
         if before * after <= 0:
             self._queue.clear()

@@ -153,9 +153,11 @@ class Monitor:
     def _order(self, exchange: str, event: OrderChanged, at: datetime) -> None:
         order = event.order
         if not self.rules.ours(order):
-            if event.fill is not None and not (order.liquidation or order.adl):
-                symbol = self.exchanges[exchange].instruments[order.instrument].symbol
-                self._by_hand[symbol] = self.limits.by_hand
+            symbol = self.exchanges[exchange].instruments[order.instrument].symbol
+            if event.fill is not None:
+                self.exposure(symbol).surprised = (exchange, event.account)
+                if not (order.liquidation or order.adl):
+                    self._by_hand[symbol] = self.limits.by_hand
             return
         if self._silent is not None and event.execution in ("NEW", "CANCELED", "AMENDED"):
             self._report("SILENT", at, f"{exchange}: {event.execution} {order.client_id} {self._silent}")
@@ -212,8 +214,8 @@ class Monitor:
     def _excuse(self, exposure: Exposure, seconds: float) -> Excuse | None:
         if not self.running():
             return Excuse.DOWN
-        # the leg that has to be reduced, and the one of which the bot has to learn that it moved
-        suspects = (exposure.heavier, exposure.last_moved)
+        # the leg that has to be reduced, and those of which the bot has to learn that they moved
+        suspects = (exposure.heavier, exposure.last_moved, exposure.surprised)
         if any(where is not None and not self.reachable(where[0]) for where in suspects):
             return Excuse.UNREACHABLE
         unnoticed = self._by_hand.get(exposure.symbol, 0.0)
