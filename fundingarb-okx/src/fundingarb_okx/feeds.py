@@ -118,6 +118,7 @@ def _books(adapter: OkxAdapter, sink: BookSink, name: str, ids: Sequence[str]) -
     async def opened(connection: Connection) -> None:
         decoder.reset()
         await subscribe(connection, [{"channel": "books", "instId": each} for each in ids])
+        mender.wake()
 
     return Subscription(
         name=name,
