@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from fundingarb.domain.opportunity import EntryRules
+from fundingarb.errors import ConfigError
 
 
 class Secret:
@@ -65,8 +66,9 @@ class OpenContext:
     """What a component is opened with.
 
     ``account`` is None for an adapter that only reads public data. ``endpoints`` (name -> URL) replace the exchange's
-    own hosts on a localnet; ``ssl`` trusts the localnet's certificate authority when it serves TLS. The last three
-    are the ``trading`` section's entry rules, no-trade guard around settlements and forecast, for strategies.
+    own hosts on a localnet; ``ssl`` trusts the localnet's certificate authority when it serves TLS. ``secrets`` are
+    the vault's named secrets (those that are no account's), for alert sinks and services. The rest are the ``trading``
+    section's entry rules, no-trade guard around settlements and forecast, for strategies.
     """
 
     name: str
@@ -80,3 +82,12 @@ class OpenContext:
     rules: EntryRules = field(default_factory=EntryRules)
     settlement_guard: timedelta = timedelta(seconds=60)
     forecast_half_life: timedelta = timedelta(hours=8)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+
+    def secret(self, name: str) -> Secret:
+        """The vault's secret of that name. Raises ``ConfigError`` when there is none, or no vault was opened."""
+        if name not in self.secrets:
+            raise ConfigError(
+                f"{self.name}: the vault has no secret {name}; add it with: fundingarb vault add secret {name}"
+            )
+        return self.secrets[name]
