@@ -30,13 +30,14 @@ LAYERS: dict[str, set[str]] = {
     "exchanges": VALUES,
     "builtin": VALUES | PLUGIN,
     "config": VALUES | {"plugins", "settings"},
+    "vault": VALUES,
     "localnet": {"errors", "plugins", "ports"},
     # The conformance suite opens installed plugins, on the clock that the engine shares with a localnet.
     "testing": VALUES | PLUGIN | {"engine", "exchanges", "localnet", "plugins"},
     # Changes the configuration of a bot that runs.
     "configuring": VALUES | {"config", "engine", "plugins"},
     # The composition root, and the one place that wires store and configuration to the engine.
-    "app": VALUES | {"component", "config", "configuring", "engine", "plugins", "store"},
+    "app": VALUES | {"component", "config", "configuring", "engine", "plugins", "store", "vault"},
     # Runs the engine as app does, on virtual time, and looks at the localnet's truth.
     "simulation": VALUES | {"app", "builtin", "config", "engine", "localnet", "plugins", "store"},
     # What people command from outside a bot: the same store, and a bot of its own where none answers.
@@ -53,8 +54,10 @@ LAYERS: dict[str, set[str]] = {
         "engine",
         "panel",
         "plugins",
+        "settings",
         "simulation",
         "terminal",
+        "vault",
     },
     "__main__": {"cli"},
 }

@@ -66,7 +66,7 @@ def test_help_lists_every_command(run_cli: RunCli) -> None:
     ]
     assert listed == [
         "dashboard", "db", "demo", "drill", "kill", "localnet", "plugins", "rates", "reconcile", "resume", "run",
-        "status",
+        "status", "vault",
     ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from fundingarb.config import Config, load_config
@@ -43,6 +44,7 @@ from fundingarb.ports import (
     Strategy,
 )
 from fundingarb.store import hold_lease, open_store
+from fundingarb.vault import Vault
 
 log = logging.getLogger("fundingarb.app")
 T = TypeVar("T")
@@ -61,12 +63,15 @@ class Surroundings:
     """What the configuration does not say: the clock, where the exchanges are, whom to trust.
 
     On a localnet it is read from the ready file that ``fundingarb localnet`` writes; ``run`` names that localnet.
+    ``unlock`` opens the credentials vault: the keys of testnet and mainnet come from nowhere else. On a localnet it
+    is only asked for other secrets, where it is given.
     """
 
     clock: Clock = field(default_factory=SystemClock)
     venues: Mapping[str, Venue] = field(default_factory=dict)
     ca_file: str | None = None
     run: str | None = None
+    unlock: Callable[[], Vault] | None = None
 
     @property
     def ssl(self) -> ssl.SSLContext | None:
@@ -139,7 +144,7 @@ async def open_bot(
     """A bot, wired and with its store open; ``await bot.run()`` trades. Everything is closed on the way out."""
     extras = extras or Extras()
     plugins = plugins or load_plugins(config.plugins.allow)
-    refuse_without_vault(config)
+    around, secrets = await unlocked(config, around)
     accounts = configured_accounts(config, around, plugins)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(config.database.url, around.clock))
@@ -150,7 +155,7 @@ async def open_bot(
                 "or the ready file of that localnet while it is running"
             )
         revision = await store.save_config(document_of(config), around.clock.now())
-        opener = _Opener(config, around, plugins, stack)
+        opener = _Opener(config, around, plugins, stack, secrets)
         adapters = {name: await opener.exchange(exchange, name) for name, exchange in accounts.items()}
         market_data = {
             exchange: await opener.exchange(exchange, None) for exchange in sorted(set(accounts.values()))
@@ -201,20 +206,34 @@ async def open_accounts(
 ) -> AsyncIterator[dict[str, ExchangeAdapter]]:
     """The adapters of the configured accounts, for looking at them; nothing trades."""
     plugins = plugins or load_plugins(config.plugins.allow)
-    refuse_without_vault(config)
+    around, _ = await unlocked(config, around)
     accounts = configured_accounts(config, around, plugins)
     async with AsyncExitStack() as stack:
         opener = _Opener(config, around, plugins, stack)
         yield {name: await opener.exchange(exchange, name) for name, exchange in accounts.items()}
 
 
-def refuse_without_vault(config: Config) -> None:
-    """Raise ``ConfigError`` for a network whose keys would have to come from the vault."""
-    if config.network != "localnet":
+async def unlocked(config: Config, around: Surroundings) -> tuple[Surroundings, Mapping[str, Secret]]:
+    """``around`` with the accounts that the vault has for this network, and the vault's other secrets.
+
+    Raises ``ConfigError`` for a network that needs a vault when there is none.
+    """
+    local = config.network == "localnet"
+    if around.unlock is None:
+        if local:
+            return around, {}
         raise ConfigError(
-            f"network {config.network} needs the credentials vault, which this release does not have yet; "
-            "set network: localnet and start `fundingarb localnet`"
+            f"network {config.network} needs the credentials vault; give the program a way to open it"
         )
+    vault = await anyio.to_thread.run_sync(around.unlock, abandon_on_cancel=True)
+    if local:
+        return around, vault.secrets
+    venues: dict[str, Venue] = {}
+    for one in vault.accounts():
+        if one.network == config.network:
+            known = venues.get(one.exchange, Venue())
+            venues[one.exchange] = Venue(accounts={**known.accounts, one.name: one.credentials})
+    return replace(around, venues=venues, ca_file=None, run=None), vault.secrets
 
 
 @asynccontextmanager
@@ -280,7 +299,14 @@ def configured_accounts(config: Config, around: Surroundings, plugins: Plugins) 
                 f"accounts.{name}: no plugin for exchange {exchange} is installed; installed: {known}"
             )
         if exchange not in around.venues or name not in around.venues[exchange].accounts:
-            raise ConfigError(f"accounts.{name}: there are no credentials of that name for {exchange}")
+            advice = (
+                "look at the accounts of the ready file"
+                if config.network == "localnet"
+                else f"fundingarb vault add account {name} --exchange {exchange} --network {config.network}"
+            )
+            raise ConfigError(
+                f"accounts.{name}: there are no credentials of that name for {exchange}; add them: {advice}"
+            )
     if len(set(accounts.values())) < 2 and len(accounts) < 2:
         raise ConfigError("a hedge needs accounts on two exchanges; configure another one under accounts")
     return accounts
@@ -326,7 +352,15 @@ def instance_id(config: Config, accounts: Mapping[str, str]) -> str:
 class _Opener:
     """Opens components with their settings on one exit stack."""
 
-    def __init__(self, config: Config, around: Surroundings, plugins: Plugins, stack: AsyncExitStack) -> None:
+    def __init__(
+        self,
+        config: Config,
+        around: Surroundings,
+        plugins: Plugins,
+        stack: AsyncExitStack,
+        secrets: Mapping[str, Secret] | None = None,
+    ) -> None:
+        self._secrets = secrets or {}
         self._config = config
         self._around = around
         self._plugins = plugins
@@ -383,7 +417,7 @@ class _Opener:
         _refuse_unknown("alerts", self._config.alerts, self._plugins.alert_sinks)
         wanted = {"log": {}, **self._config.alerts}
         return {
-            name: await self._open(self._plugins.alert_sinks[name], section)
+            name: await self._open(self._plugins.alert_sinks[name], section, secrets=self._secrets)
             for name, section in wanted.items()
         }
 
@@ -395,14 +429,15 @@ class _Opener:
                 say(f"alert sink {name}: no plugin of that name is installed; going on without it")
                 continue
             sink = SinkMeanwhile(name)
-            tasks.start_soon(sink.run, partial(self._opening, self._plugins.alert_sinks[name], section), say)
+            opening = partial(self._opening, self._plugins.alert_sinks[name], section, secrets=self._secrets)
+            tasks.start_soon(sink.run, opening, say)
             found[name] = sink
         return found
 
     async def services(self) -> dict[str, Service]:
         sections: Mapping[str, Mapping[str, Any]] = self._config.services
         return {
-            name: await self._open(service, sections.get(name, {}))
+            name: await self._open(service, sections.get(name, {}), secrets=self._secrets)
             for name, service in self._plugins.services.items()
         }
 
@@ -435,4 +470,5 @@ __all__ = [
     "read_ready_file",
     "run",
     "surroundings",
+    "unlocked",
 ]

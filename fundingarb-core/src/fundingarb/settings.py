@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict
 
 __all__ = ["PluginSettings"]
@@ -11,7 +14,10 @@ class PluginSettings(BaseModel):
     """A section of the configuration that belongs to one component.
 
     An unknown field is refused, so that a misspelt one is never a silent default; instances do not change. The
-    validator is built when it is first used: listing what is installed does not pay for it.
+    validator is built when it is first used: listing what is installed does not pay for it. ``credentials`` are the
+    keys that an account of an exchange has in the vault; nobody but exchanges has any.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    credentials: ClassVar[Sequence[str]] = ("api_key", "api_secret")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 from pydantic import Field
 
 from fundingarb.settings import PluginSettings
@@ -9,6 +12,8 @@ from fundingarb.settings import PluginSettings
 
 class OkxSettings(PluginSettings):
     """How to talk to OKX; the defaults suit everybody but accounts of its regional sites. Times are real seconds."""
+
+    credentials: ClassVar[Sequence[str]] = ("api_key", "api_secret", "passphrase")
 
     order_window_ms: int = Field(
         3000, ge=500, le=3000, description="how long OKX may take an order after it was sent (`expTime`)"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fundingarb.cli.password import PASSWORD_FD
 from fundingarb.cli.run import (
     CONFIG,
     READY_FILE,
@@ -22,20 +23,26 @@ if TYPE_CHECKING:
 @click.command("kill")
 @CONFIG
 @READY_FILE
+@PASSWORD_FD
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def kill_command(config_file: Path | None, ready_file: Path | None, yes: bool) -> None:
+def kill_command(
+    config_file: Path | None, ready_file: Path | None, password_fd: int | None, yes: bool
+) -> None:
     """Latch the kill switch and close everything.
 
     Entries go off, every order on every configured account is cancelled and every position closed, whoever opened
     it, until the exchanges say that nothing is left. Works with the bot running, hanging or absent; a bot that does not
-    answer within 5 seconds is ended. The switch stays latched until fundingarb resume.
+    answer within 5 seconds is ended. The switch stays latched until fundingarb resume. On testnet and mainnet this
+    takes the master password only when no bot is there that does it.
     """
     import anyio
 
-    anyio.run(_kill, config_file, ready_file, yes)
+    anyio.run(_kill, config_file, ready_file, password_fd, yes)
 
 
-async def _kill(config_file: Path | None, ready_file: Path | None, yes: bool) -> None:
+async def _kill(
+    config_file: Path | None, ready_file: Path | None, password_fd: int | None, yes: bool
+) -> None:
     import sys
 
     from fundingarb.panel import open_panel
@@ -43,7 +50,8 @@ async def _kill(config_file: Path | None, ready_file: Path | None, yes: bool) ->
     config = load_for_emergencies(config_file)
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("kill closes every position on every configured account; add --yes to go on")
-    around, plugins = load_surroundings(config, ready_file), plugins_for_emergencies(config)
+    around = load_surroundings(config, ready_file, password_fd)
+    plugins = plugins_for_emergencies(config)
     async with open_panel(config, around, plugins, create=True) as panel:
         if not yes:
             for line in await _what(panel):
@@ -62,6 +70,8 @@ async def _what(panel: Panel) -> list[str]:
         f"{hedge.short.filled} short on {hedge.intent.short.account}"
         for hedge in hedges
     ]
+    if panel.config.network != "localnet":  # reading them takes the master password, a kill does not
+        return [*lines, "and whatever else is on the configured accounts, whoever opened it"]
     for found in await panel.holdings():
         if found.problem is not None:
             lines.append(f"{found.account}: cannot be read ({found.problem}); what is there is closed too")
@@ -75,21 +85,23 @@ async def _what(panel: Panel) -> list[str]:
 @click.command("resume")
 @CONFIG
 @READY_FILE
-def resume_command(config_file: Path | None, ready_file: Path | None) -> None:
+@PASSWORD_FD
+def resume_command(config_file: Path | None, ready_file: Path | None, password_fd: int | None) -> None:
     """Release the kill switch.
 
-    Refused while an order or a position is left anywhere. Works with the bot running or absent.
+    Refused while an order or a position is left anywhere. Works with the bot running or absent. On testnet and
+    mainnet it takes the master password.
     """
     import anyio
 
-    anyio.run(_resume, config_file, ready_file)
+    anyio.run(_resume, config_file, ready_file, password_fd)
 
 
-async def _resume(config_file: Path | None, ready_file: Path | None) -> None:
+async def _resume(config_file: Path | None, ready_file: Path | None, password_fd: int | None) -> None:
     from fundingarb.panel import open_panel
 
     config = load_for_emergencies(config_file)
     async with open_panel(
-        config, load_surroundings(config, ready_file), plugins_for_emergencies(config)
+        config, load_surroundings(config, ready_file, password_fd), plugins_for_emergencies(config)
     ) as panel:
         click.echo(await panel.release(click.echo))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fundingarb.cli.password import PASSWORD_FD
 from fundingarb.cli.run import (
     CONFIG,
     READY_FILE,
@@ -30,6 +31,7 @@ class Mismatch(FundingArbError):
 @click.command("reconcile")
 @CONFIG
 @READY_FILE
+@PASSWORD_FD
 @click.option("--account", help="Only this account.")
 @click.option(
     "--accept", is_flag=True, help="Take the exchange's figures: what is foreign no longer halts entries."
@@ -38,7 +40,12 @@ class Mismatch(FundingArbError):
     "--flatten", is_flag=True, help="Cancel foreign orders and close, reduce-only, what is not ours."
 )
 def reconcile_command(
-    config_file: Path | None, ready_file: Path | None, account: str | None, accept: bool, flatten: bool
+    config_file: Path | None,
+    ready_file: Path | None,
+    password_fd: int | None,
+    account: str | None,
+    accept: bool,
+    flatten: bool,
 ) -> None:
     """Compare books and exchanges.
 
@@ -49,20 +56,25 @@ def reconcile_command(
 
     if accept and flatten:
         raise click.UsageError("--accept and --flatten contradict each other; choose one")
-    anyio.run(_reconcile, config_file, ready_file, account, accept, flatten)
+    anyio.run(_reconcile, config_file, ready_file, password_fd, account, accept, flatten)
 
 
 async def _reconcile(
-    config_file: Path | None, ready_file: Path | None, account: str | None, accept: bool, flatten: bool
+    config_file: Path | None,
+    ready_file: Path | None,
+    password_fd: int | None,
+    account: str | None,
+    accept: bool,
+    flatten: bool,
 ) -> None:
-    from fundingarb.app import configured_accounts
+    from fundingarb.app import configured_accounts, unlocked
     from fundingarb.domain.control import CommandKind
     from fundingarb.panel import open_panel, side_by_side
 
     config = load_for_emergencies(config_file)
-    around = load_surroundings(config, ready_file)
+    around = load_surroundings(config, ready_file, password_fd)
     plugins = plugins_for_emergencies(config)
-    known = configured_accounts(config, around, plugins)
+    known = configured_accounts(config, (await unlocked(config, around))[0], plugins)
     if account is not None and account not in known:
         raise ConfigError(f"--account: there is no account {account}; configured: {', '.join(sorted(known))}")
     async with open_panel(config, around, plugins) as panel:

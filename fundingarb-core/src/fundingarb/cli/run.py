@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fundingarb.cli.password import PASSWORD_FD
+
 if TYPE_CHECKING:
     from fundingarb.app import Surroundings
     from fundingarb.config import Config
@@ -25,18 +27,32 @@ READY_FILE = click.option(
 )
 
 
-def load_surroundings(config: Config, ready_file: Path | None) -> Surroundings:
-    """The localnet that the command line or the configuration names. Raises ``ConfigError`` when neither does."""
-    from fundingarb.app import read_ready_file
+def load_surroundings(
+    config: Config, ready_file: Path | None, password_fd: int | None = None, *, secrets: bool = False
+) -> Surroundings:
+    """Where the exchanges are, and how the vault is opened when it is needed.
+
+    A localnet is where the command line or the configuration says, and needs no vault; with ``secrets`` it is opened
+    there too when the configuration or the command line names one. Raises ``ConfigError``.
+    """
+    from dataclasses import replace
+
+    from fundingarb.app import Surroundings, read_ready_file
+    from fundingarb.cli.password import opener
     from fundingarb.errors import ConfigError
 
+    if config.network != "localnet":
+        return Surroundings(unlock=opener(config, password_fd))
     path = ready_file or config.ready_file
     if path is None:
         raise ConfigError(
             "network localnet needs a ready file: start `fundingarb localnet --exchange binance --exchange bybit "
             "--ready-file FILE`, then add --ready-file FILE or `ready_file: FILE` in the configuration"
         )
-    return read_ready_file(path)
+    around = read_ready_file(path)
+    if secrets and (config.vault is not None or password_fd is not None):
+        return replace(around, unlock=opener(config, password_fd))
+    return around
 
 
 def load_for_emergencies(config_file: Path | None) -> Config:
@@ -76,8 +92,11 @@ def _left_out(problem: str) -> None:
 @click.command("run")
 @CONFIG
 @READY_FILE
-def run_command(config_file: Path | None, ready_file: Path | None) -> None:
+@PASSWORD_FD
+def run_command(config_file: Path | None, ready_file: Path | None, password_fd: int | None) -> None:
     """Trade until interrupted.
+
+    On testnet and mainnet the keys come from the vault (fundingarb vault), which takes the master password.
 
     Ctrl-C (or SIGTERM) ends it: resting orders are cancelled, open hedges stay open and are taken up again by the
     next start.
@@ -89,15 +108,15 @@ def run_command(config_file: Path | None, ready_file: Path | None) -> None:
 
     config = load_config(config_file)
     configure_logging(config.logging.level, config.logging.file)
-    anyio.run(_run, config, ready_file)
+    anyio.run(_run, config, ready_file, password_fd)
 
 
-async def _run(config: Config, ready_file: Path | None) -> None:
+async def _run(config: Config, ready_file: Path | None, password_fd: int | None) -> None:
     import signal
 
     import anyio
 
-    from fundingarb.app import open_bot, refuse_without_vault
+    from fundingarb.app import open_bot
     from fundingarb.engine.bot import Bot
 
     async def stop_on_signal(bot: Bot, scope: anyio.CancelScope) -> None:
@@ -109,8 +128,7 @@ async def _run(config: Config, ready_file: Path | None) -> None:
             async for _ in signals:
                 scope.cancel()
 
-    refuse_without_vault(config)
-    async with open_bot(config, load_surroundings(config, ready_file)) as bot:
+    async with open_bot(config, load_surroundings(config, ready_file, password_fd, secrets=True)) as bot:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stop_on_signal, bot, tasks.cancel_scope)
             await bot.run()

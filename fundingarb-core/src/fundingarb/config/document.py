@@ -17,6 +17,7 @@ from fundingarb.ports.configuring import ConfigChange
 RESTART = (
     "network",
     "ready_file",
+    "vault",
     "database",
     "accounts",
     "exchanges",

@@ -31,7 +31,13 @@ CREDENTIALS = re.compile(
 )
 """Keys that would hold a secret: such values have no place in a file or an environment that anybody can read."""
 
-ESSENTIAL = ("network", "ready_file", "database", "accounts", "exchanges", "plugins")
+TELLING = re.compile(r"(?=[A-Za-z0-9+/=_-]{16})[0-9+/=_-]*[A-Za-z]")
+"""Looks like a key: no word that is worth repeating is so long."""
+
+NEVER = re.compile(r"FUNDINGARB_[A-Z0-9_]*(PASSWORD|PASSPHRASE|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|MNEMONIC)")
+"""Environment variables of ours that somebody would put a secret into, hoping that it is read."""
+
+ESSENTIAL = ("network", "ready_file", "vault", "database", "accounts", "exchanges", "plugins")
 """Sections without which positions can not be found: a mistake there is never left out."""
 
 
@@ -118,8 +124,8 @@ def _load(layers: list[Source]) -> Config:
         for where, key in _keys(layer.data, ()):
             if len(where) > 1 and CREDENTIALS.fullmatch(key.lower().replace("-", "_")):
                 raise _Wrong(
-                    f"{_place(layers, where)}: {dotted(where)}: credentials are not read from here; remove it "
-                    "(on network localnet the ready file has them)",
+                    f"{_place(layers, where)}: {dotted(where)}: credentials are not read from here; remove it and "
+                    "keep it in the vault: fundingarb vault add (on network localnet the ready file has them)",
                     where,
                 )
     first, *rest = layers
@@ -160,6 +166,11 @@ def _environment(env: Mapping[str, str]) -> Source:
     source = Source("environment")
     for variable in sorted(env):
         if not variable.upper().startswith(PREFIX):
+            if NEVER.fullmatch(variable.upper()):
+                raise ConfigError(
+                    f"environment variable {printable(variable)}: credentials are not read from here; unset it and "
+                    "use the vault: fundingarb vault add (its password: --password-fd)"
+                )
             continue
         parts = variable[len(PREFIX) :].lower().split("__")
         if not all(parts):
@@ -323,10 +334,12 @@ EXPECTED = (
 
 
 def _shown(where: Path_, value: Any) -> str:
-    """The value as it was written; nothing for sections, and for URLs, which may hold a password."""
+    """The value as it was written; nothing for sections, for URLs, which may hold a password, and for what looks like
+    a key that was pasted into the wrong place."""
     if value is None or isinstance(value, Mapping | list | tuple | BaseModel) or "url" in where:
         return ""
-    return f"{printable(str(value), 40)!r} "
+    text = str(value)
+    return "" if TELLING.search(text) else f"{printable(text, 40)!r} "
 
 
 def _default(where: Path_) -> str:

@@ -341,6 +341,10 @@ class Config(BaseSettings):
     ready_file: UserPath | None = Field(
         default=None, description="what `fundingarb localnet --ready-file` wrote: endpoints, keys and clock"
     )
+    vault: UserPath | None = Field(
+        default=None,
+        description="the credentials vault; null is ~/.fundingarb/credentials.vault, which localnet does without",
+    )
     database: DatabaseSection = DatabaseSection()
     accounts: Annotated[dict[Name, AccountSection], BeforeValidator(_section)] = Field(
         default={}, description="what is traded on: name of the credentials -> exchange"

@@ -57,17 +57,18 @@ class BotUnreachable(FundingArbError):
     """A bot holds the accounts and does not answer, and cannot be ended from here."""
 
 
-def confirm_identity(config: Config, what: str) -> None:
-    """Make sure that whoever asks may do ``what``. Live, that takes the master password; a localnet has no owner.
+def confirm_identity(config: Config, around: Surroundings, what: str) -> None:
+    """Make sure that whoever asks may do ``what``: the master password opens the vault. A localnet has no owner.
 
     Raises ``ConfigError``.
     """
     if config.network == "localnet":
         return
-    raise ConfigError(
-        f"{what} on network {config.network} takes the master password of the credentials vault, which this release "
-        "does not have yet"
-    )
+    if around.unlock is None:
+        raise ConfigError(
+            f"{what} on network {config.network} takes the master password of the credentials vault"
+        )
+    around.unlock()
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ class Panel:
             raise BotUnreachable(
                 f"the bot is {holder} and does not answer; end it there, then run this command again"
             )
-        await anyio.to_thread.run_sync(confirm_identity, self.config, "ending a bot that hangs")
+        await anyio.to_thread.run_sync(confirm_identity, self.config, self.around, "ending a bot that hangs")
         say(f"the bot ({holder}) does not answer; ending it")
         if not await anyio.to_thread.run_sync(end, holder):
             raise BotUnreachable(
@@ -242,7 +243,9 @@ class Panel:
         latch = await self.store.latch()
         if latch is None or not latch.killed:
             raise ConfigError("the kill switch is not latched; there is nothing to resume")
-        await anyio.to_thread.run_sync(confirm_identity, self.config, "releasing the kill switch")
+        await anyio.to_thread.run_sync(
+            confirm_identity, self.config, self.around, "releasing the kill switch"
+        )
         if await self.holder() is not None:
             result = await self.have_done(CommandKind.RELEASE, say)
             if not result["ok"]:
