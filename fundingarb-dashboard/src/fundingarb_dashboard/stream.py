@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from quart import Quart, Websocket, websocket
@@ -50,7 +50,7 @@ def install(app: Quart, site: Site) -> None:
         client = site.hub.join(session_of())
         if client is None:
             return failure(Problem(503, "too many browsers are connected; close some"))
-        connection: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
+        connection: Websocket = cast("Any", websocket)._get_current_object()
         try:
             await connection.accept()
             await _serve(connection, client, site)
