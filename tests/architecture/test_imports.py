@@ -11,16 +11,17 @@ from tests.architecture.imports import Import, imports_in, imports_of, modules_i
 
 import fundingarb
 
-VALUES = {"domain", "errors", "ports"}
+VALUES = {"domain", "errors", "ports", "redaction"}
 PLUGIN = {"component", "hookspecs", "settings"}
 """What a plugin's module needs to register."""
 
 LAYERS: dict[str, set[str]] = {
-    "errors": set(),
+    "redaction": set(),
+    "errors": {"redaction"},
     "domain": set(),
     "settings": set(),
     "process": set(),
-    "ports": {"domain", "errors"},
+    "ports": {"domain", "errors", "redaction"},
     "component": {"ports"},
     "hookspecs": {"component", "ports", "localnet"},
     "discovery": {"errors", "hookspecs"},
@@ -36,8 +37,12 @@ LAYERS: dict[str, set[str]] = {
     "testing": VALUES | PLUGIN | {"engine", "exchanges", "localnet", "plugins"},
     # Changes the configuration of a bot that runs.
     "configuring": VALUES | {"config", "engine", "plugins"},
+    # What the bot writes for people to read later.
+    "logs": VALUES | {"engine"},
     # The composition root, and the one place that wires store and configuration to the engine.
-    "app": VALUES | {"component", "config", "configuring", "engine", "plugins", "store", "vault"},
+    "app": VALUES | {"component", "config", "configuring", "engine", "logs", "plugins", "store", "vault"},
+    # The daily copy of a bot's database.
+    "backups": VALUES | {"engine", "store"},
     # Runs the engine as app does, on virtual time, and looks at the localnet's truth.
     "simulation": VALUES | {"app", "builtin", "config", "engine", "localnet", "plugins", "store"},
     # What people command from outside a bot: the same store, and a bot of its own where none answers.
@@ -47,11 +52,13 @@ LAYERS: dict[str, set[str]] = {
     "cli": VALUES
     | {
         "app",
+        "backups",
         "component",
         "config",
         "demo",
         "discovery",
         "engine",
+        "logs",
         "panel",
         "plugins",
         "settings",
@@ -63,8 +70,8 @@ LAYERS: dict[str, set[str]] = {
 }
 """Part of the core -> the other parts it may import, for run time or for types."""
 
-EXCEPTIONS = {"fundingarb.cli.db": {"store"}}
-"""Module -> parts it may import besides. The schema is looked after without a bot, so there is nothing to wire."""
+EXCEPTIONS = {"fundingarb.cli.db": {"store"}, "fundingarb.cli.backup": {"store"}}
+"""Module -> parts it may import besides. The database is looked after without a bot, so there is nothing to wire."""
 
 EXCHANGES = ("binance", "bybit", "okx", "dydx")
 SIDE_PACKAGES = (*EXCHANGES, "dashboard")
@@ -185,7 +192,7 @@ def test_the_domain_does_no_io(core: list[Import]) -> None:
 
 def test_what_every_command_line_imports_is_light(core: list[Import]) -> None:
     """Modules behind ``fundingarb --help`` import nothing but pluggy, click and each other at run time."""
-    light = {"", "component", "discovery", "errors", "hookspecs"}
+    light = {"", "component", "discovery", "errors", "hookspecs", "redaction"}
     known = sys.stdlib_module_names | {"fundingarb", "pluggy", "importlib_metadata"}
     heavy = [
         found

@@ -8,7 +8,12 @@ import json
 import logging
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -43,7 +48,9 @@ from fundingarb.ports import (
     Service,
     Strategy,
 )
+from fundingarb.redaction import hide
 from fundingarb.store import hold_lease, open_store
+from fundingarb.store.database import USUAL_FOLDER, parse_url
 from fundingarb.vault import Vault
 
 log = logging.getLogger("fundingarb.app")
@@ -146,6 +153,7 @@ async def open_bot(
     plugins = plugins or load_plugins(config.plugins.allow)
     around, secrets = await unlocked(config, around)
     accounts = configured_accounts(config, around, plugins)
+    hide(parse_url(config.database.url).url.password or "")
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(config.database.url, around.clock))
         lease = await stack.enter_async_context(hold_lease(config.database.url, list(accounts)))
@@ -184,9 +192,32 @@ async def open_bot(
             parts.sinks = {**await opener.sinks(), **extras.alert_sinks}
             parts.services = await opener.services() if extras.services else {}
         bot = Bot(parts)
+        stack.enter_context(_trades_logged(bot))
         if isinstance(parts.config, ConfigKeeper):
             parts.config.attach(bot.adopt, bot.ready.is_set)
         yield bot
+
+
+def _trades_logged(bot: Bot) -> AbstractContextManager[None]:
+    from fundingarb.logs.trades import log_trades  # structlog is loaded for a bot only
+
+    return log_trades(bot.bus, bot.state)
+
+
+def beside_database(config: Config, name: str) -> Path:
+    """The folder ``name`` beside the SQLite database, or in the usual folder when the database is elsewhere."""
+    file = parse_url(config.database.url).file
+    return (USUAL_FOLDER.expanduser() if file is None else file.parent) / name
+
+
+def backup_folder(config: Config) -> Path:
+    """Where copies of the database go."""
+    return config.backup.folder or beside_database(config, "backups")
+
+
+def log_folder(config: Config) -> Path:
+    """Where the daily log files go: what the configuration says, or beside the SQLite database."""
+    return config.logging.folder or beside_database(config, "logs")
 
 
 @asynccontextmanager
@@ -462,7 +493,10 @@ __all__ = [
     "Extras",
     "Surroundings",
     "Venue",
+    "backup_folder",
+    "beside_database",
     "load_config",
+    "log_folder",
     "open_accounts",
     "open_bot",
     "open_judgement",

@@ -22,6 +22,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
+from fundingarb.redaction import redacted
+
 __all__ = [
     "AuthenticationFailed",
     "BadMessage",
@@ -43,9 +45,12 @@ __all__ = [
 
 
 class FundingArbError(Exception):
-    """An expected failure. ``str()`` is one line that says what to do; no traceback is shown."""
+    """An expected failure. ``str()`` is one line that says what to do; no traceback is shown, and no secret."""
 
     exit_status = 2
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(redacted(each) if isinstance(each, str) else each for each in args))
 
 
 class ConfigError(FundingArbError):

@@ -10,6 +10,7 @@ import click
 
 from fundingarb.cli.lazy import Lazy, LazyGroup
 from fundingarb.errors import FundingArbError
+from fundingarb.redaction import redacted
 
 __all__ = ["COMMANDS", "build", "main"]
 
@@ -17,6 +18,7 @@ INTERRUPTED = 130
 UNEXPECTED = 1
 
 COMMANDS = {
+    "backup": Lazy("fundingarb.cli.backup:backup_command", "Copy the database while the bot trades."),
     "db": Lazy("fundingarb.cli.db:db_command", "Look after the database."),
     "demo": Lazy("fundingarb.cli.demo:demo_command", "Trade on offline exchanges, with nothing to set up."),
     "drill": Lazy("fundingarb.cli.drill:drill_command", "Run disasters past the bot, in simulated time."),
@@ -28,6 +30,7 @@ COMMANDS = {
     "plugins": Lazy("fundingarb.cli.plugins:plugins_command", "List what is installed."),
     "rates": Lazy("fundingarb.cli.rates:rates_command", "Watch funding rates and spreads."),
     "reconcile": Lazy("fundingarb.cli.reconcile:reconcile_command", "Compare books and exchanges."),
+    "restore": Lazy("fundingarb.cli.backup:restore_command", "Put a backup in place of the database."),
     "resume": Lazy("fundingarb.cli.kill:resume_command", "Release the kill switch."),
     "run": Lazy("fundingarb.cli.run:run_command", "Trade until interrupted."),
     "status": Lazy("fundingarb.cli.status:status_command", "Say what the bot is doing."),
@@ -81,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if wants_traceback(arguments):
             import traceback
 
-            traceback.print_exception(type(error), error, error.__traceback__)
+            trace = traceback.format_exception(type(error), error, error.__traceback__)
+            click.echo(redacted("".join(trace)), err=True, nl=False)
         status = explain(error)
     gc.freeze()  # the process ends: its last collection would only walk what is about to go, for up to 20 ms
     sys.exit(status if isinstance(status, int) else 0)
@@ -115,7 +119,7 @@ def explain(error: BaseException) -> int:
 
 def fail(message: str, status: int) -> int:
     """Print ``message`` as the one line of a failure."""
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    click.echo(redacted(f"error: {' '.join(message.split())}"), err=True)
     return status
 
 

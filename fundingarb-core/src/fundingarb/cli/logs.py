@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 import logging
-import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fundingarb.errors import ConfigError
+if TYPE_CHECKING:
+    from fundingarb.config import Config
+
+
+def logging_of(config: Config) -> AbstractContextManager[None]:
+    """All the logs of a program that trades. Raises ``ConfigError`` when one of them cannot be written."""
+    from fundingarb.app import log_folder
+    from fundingarb.logs.setup import LogPlan, logging_to
+
+    section = config.logging
+    return logging_to(
+        LogPlan(
+            section.level,
+            section.file,
+            log_folder(config),
+            section.debug,
+            section.trade_days,
+            section.error_days,
+            section.debug_days,
+        )
+    )
 
 
 def configure_logging(level: str = "INFO", file: Path | None = None) -> None:
@@ -14,17 +35,10 @@ def configure_logging(level: str = "INFO", file: Path | None = None) -> None:
 
     Raises ``ConfigError`` when the file cannot be written.
     """
-    try:
-        handler = logging.FileHandler(file) if file else logging.StreamHandler(sys.stderr)
-    except OSError as error:
-        raise ConfigError(
-            f"logging.file: {file}: {error.strerror}; name a file that can be written"
-        ) from error
-    logging.basicConfig(
-        level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[handler], force=True
-    )
-    for noisy in ("httpx", "aiohttp.access", "hypercorn.access", "ccxt", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    from fundingarb.logs.terminal import quieten, terminal_or
+
+    logging.basicConfig(level=level, handlers=[terminal_or(file)], force=True)
+    quieten()
 
 
 def log_to_file_only(level: str, file: Path | None) -> None:

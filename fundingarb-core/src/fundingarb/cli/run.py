@@ -104,11 +104,11 @@ def run_command(config_file: Path | None, ready_file: Path | None, password_fd: 
     import anyio
 
     from fundingarb.app import load_config
-    from fundingarb.cli.logs import configure_logging
+    from fundingarb.cli.logs import logging_of
 
     config = load_config(config_file)
-    configure_logging(config.logging.level, config.logging.file)
-    anyio.run(_run, config, ready_file, password_fd)
+    with logging_of(config):
+        anyio.run(_run, config, ready_file, password_fd)
 
 
 async def _run(config: Config, ready_file: Path | None, password_fd: int | None) -> None:
@@ -116,7 +116,8 @@ async def _run(config: Config, ready_file: Path | None, password_fd: int | None)
 
     import anyio
 
-    from fundingarb.app import open_bot
+    from fundingarb.app import backup_folder, open_bot
+    from fundingarb.backups import keep_backups
     from fundingarb.engine.bot import Bot
 
     async def stop_on_signal(bot: Bot, scope: anyio.CancelScope) -> None:
@@ -131,6 +132,9 @@ async def _run(config: Config, ready_file: Path | None, password_fd: int | None)
     async with open_bot(config, load_surroundings(config, ready_file, password_fd, secrets=True)) as bot:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stop_on_signal, bot, tasks.cancel_scope)
+            if config.backup.enabled:
+                where = config.database.url, backup_folder(config), config.backup.keep
+                tasks.start_soon(keep_backups, *where, bot.bus, bot.clock)
             await bot.run()
             tasks.cancel_scope.cancel()
         for hedge in bot.live_hedges():

@@ -25,6 +25,7 @@ RESTART = (
     "services",
     "plugins",
     "logging",
+    "backup",
 )
 """What is opened once at start, with everything below it."""
 

@@ -130,6 +130,7 @@ Spread = Annotated[Decimal, Field(ge=0, le=Decimal("0.1"))]
 Ratio = Annotated[Decimal, Field(gt=0, le=1)]
 Tolerance = Annotated[Decimal, BeforeValidator(_preset), Field(ge=Decimal("-0.1"), le=Decimal("0.1"))]
 LeverageTable = Annotated[dict[str, Annotated[int, Field(ge=1, le=125)]], BeforeValidator(_by_symbol)]
+Days = Annotated[int, Field(ge=1, le=36500)]
 UserPath = Annotated[Path, AfterValidator(_path)]
 RawSection = Annotated[dict[str, Any], BeforeValidator(_section)]
 RawSections = Annotated[dict[Name, RawSection], BeforeValidator(_section)]
@@ -320,6 +321,24 @@ class LoggingSection(Section):
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="least severity")
     file: UserPath | None = Field(default=None, description="a file; null logs to the terminal")
+    folder: UserPath | None = Field(
+        default=None,
+        description="folder of the trade, error and debug logs; null is `logs` beside the SQLite database",
+    )
+    debug: bool = Field(default=False, description="everything goes to the debug log as well")
+    trade_days: Days = Field(default=365, description="how long trade logs are kept")
+    error_days: Days = Field(default=90, description="how long error logs are kept")
+    debug_days: Days = Field(default=7, description="how long debug logs are kept")
+
+
+class BackupSection(Section):
+    """Copies of the database that are made daily while `fundingarb run` runs."""
+
+    enabled: bool = Field(default=True, description="false makes none")
+    folder: UserPath | None = Field(
+        default=None, description="where to; null is `backups` beside the SQLite database"
+    )
+    keep: Annotated[int, Field(ge=1, le=10000)] = Field(default=14, description="how many are kept")
 
 
 @dataclass(frozen=True)
@@ -363,6 +382,7 @@ class Config(BaseSettings):
     services: RawSections = Field(default={}, description="settings of services; `dashboard` may stand alone")
     plugins: PluginsSection = PluginsSection()
     logging: LoggingSection = LoggingSection()
+    backup: BackupSection = BackupSection()
 
     _origin: Origin | None = PrivateAttr(default=None)
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import anyio
 
 from fundingarb.domain.events import Event
+
+
+class Listener(Protocol):
+    """Is told of every event at once, in the task that publishes it: it must be quick and must not raise."""
+
+    def put(self, event: Event) -> None: ...
 
 
 class Subscription:
@@ -44,7 +51,7 @@ class Bus:
     """Publishes committed events to subscriptions."""
 
     def __init__(self) -> None:
-        self._subscriptions: list[Subscription] = []
+        self._subscriptions: list[Listener] = []
 
     def publish(self, event: Event) -> None:
         for subscription in self._subscriptions:
@@ -67,4 +74,11 @@ class Bus:
 
     def leave(self, subscription: Subscription) -> None:
         """End a subscription."""
-        self._subscriptions.remove(subscription)
+        self.detach(subscription)
+
+    def attach(self, listener: Listener) -> None:
+        """Have ``listener`` told of every event, until it is detached."""
+        self._subscriptions.append(listener)
+
+    def detach(self, listener: Listener) -> None:
+        self._subscriptions.remove(listener)

@@ -22,6 +22,7 @@ from fundingarb.engine.resolve import Resolution
 from fundingarb.engine.state import BotState
 from fundingarb.errors import ConfigError, FundingArbError, StoreError, VersionConflict
 from fundingarb.ports import BotStatus, Clock, Store
+from fundingarb.redaction import redacted
 
 log = logging.getLogger("fundingarb.commands")
 
@@ -202,7 +203,7 @@ class CommandDesk:
             return self._done(command, False, {"text": str(error), **conflict})
         except Exception as error:
             log.exception("command %s failed", command.kind.value)
-            return self._done(command, False, {"text": f"{type(error).__name__}: {error}"})
+            return self._done(command, False, {"text": redacted(f"{type(error).__name__}: {error}")})
 
     def _left_behind(self, command: Command) -> tuple[bool, dict[str, Any]]:
         """What became of a command that was taken when the bot ended: a hedge has the id of the command it is of."""

@@ -18,6 +18,7 @@ from fundingarb.engine.gate import GateClosed, Priority, RequestGate
 from fundingarb.engine.state import Account, BotState
 from fundingarb.errors import ExchangeError, OrderRefused
 from fundingarb.ports import Clock, OrderGuard
+from fundingarb.redaction import redacted
 
 log = logging.getLogger("fundingarb.executor")
 T = TypeVar("T")
@@ -147,7 +148,7 @@ class Executor:
         except (OrderRefused, GateClosed) as error:
             state, reason = OrderState.REFUSED, str(error)
         except Exception as error:
-            reason = str(error) or type(error).__name__
+            reason = redacted(str(error)) or type(error).__name__
             if not isinstance(error, ExchangeError):
                 log.exception("sending %s", record.client_id)
         now, latency = self._clock.now(), (self._clock.monotonic() - started) * 1000
@@ -175,7 +176,7 @@ class Executor:
                 reason = guard.admit(record, sent)
             except Exception as error:
                 log.exception("a risk rule failed")
-                reason = f"a risk rule failed: {type(error).__name__}: {error}"
+                reason = redacted(f"a risk rule failed: {type(error).__name__}: {error}")
             if reason is not None:
                 raise GateClosed(f"not sent: {reason}")
 

@@ -30,6 +30,7 @@ from fundingarb.engine.gate import GateClosed, Priority, RequestGate
 from fundingarb.engine.state import Account, BotState
 from fundingarb.errors import ExchangeError, OrderRefused, StoreError
 from fundingarb.ports import Batch, Clock, Store
+from fundingarb.redaction import redacted
 
 log = logging.getLogger("fundingarb.flatten")
 T = TypeVar("T")
@@ -127,7 +128,7 @@ class Flattener:
         """Why something did not work. A mistake of an adapter is no reason to stop flattening."""
         if not isinstance(error, ExchangeError):
             log.error("flattening %s", self.account.name, exc_info=error)
-        return str(error) or type(error).__name__
+        return redacted(str(error)) or type(error).__name__
 
     def _next(self, symbol: str, quantity: Decimal, hedge_id: UUID | None) -> FlattenOrder:
         attempt = 1 + max(

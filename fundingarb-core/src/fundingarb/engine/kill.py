@@ -27,6 +27,7 @@ from fundingarb.engine.flatten import Flattener, Holdings
 from fundingarb.engine.state import Account, BotState
 from fundingarb.errors import ConfigError, ExchangeError, StoreError
 from fundingarb.ports import Clock, Store
+from fundingarb.redaction import redacted
 
 log = logging.getLogger("fundingarb.kill")
 
@@ -213,7 +214,7 @@ class KillSwitch:
             except Exception as error:
                 if not isinstance(error, ExchangeError):
                     log.exception("flattening %s", name)
-                reason = str(error) or type(error).__name__
+                reason = redacted(str(error)) or type(error).__name__
                 watch.open, watch.seen_flat = tuple(self._unread(account, watch.open, reason)), False
                 return False
             watch.open = (*cancelling, *closing, *self._in_doubt(account, holdings))

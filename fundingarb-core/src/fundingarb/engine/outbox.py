@@ -20,6 +20,7 @@ from fundingarb.domain.events import Alert, Delivery, Severity
 from fundingarb.engine.bus import Bus
 from fundingarb.errors import FundingArbError, StoreError
 from fundingarb.ports import AlertSink, Batch, Clock, Store
+from fundingarb.redaction import redacted
 
 log = logging.getLogger("fundingarb.outbox")
 
@@ -211,6 +212,12 @@ def digest(alerts: Sequence[Alert], now: datetime) -> Alert:
     return Alert(alerts[0].severity, f"{len(alerts)} Alerts Not Delivered Before", tuple(lines), now)
 
 
+def without_secrets(alert: Alert) -> Alert:
+    """``alert`` as it may be stored and sent: what a plugin or a library said may hold a secret."""
+    title, lines = redacted(alert.title), tuple(redacted(line) for line in alert.lines)
+    return alert if (title, lines) == (alert.title, alert.lines) else replace(alert, title=title, lines=lines)
+
+
 def _when(alert: Alert) -> str:
     return f"{alert.at:%Y-%m-%d %H:%M:%S} UTC"
 
@@ -261,6 +268,7 @@ class Outbox:
 
     def _take(self, alert: Alert) -> None:
         besides = self._besides.pop(alert, None)
+        alert = without_secrets(alert)
         wanted = [name for name in self._couriers if name != besides]
         kept = () if alert.severity is Severity.INFO else wanted
         self._batches.append(

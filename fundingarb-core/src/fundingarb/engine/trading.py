@@ -44,6 +44,7 @@ from fundingarb.engine.state import Account, BotState
 from fundingarb.engine.view import TradingSettings, View
 from fundingarb.errors import ConfigError, ExchangeError, StoreError
 from fundingarb.ports import Batch, Clock, Exit, Proposals, RiskRule, Store, Strategy
+from fundingarb.redaction import redacted
 
 log = logging.getLogger("fundingarb.trading")
 
@@ -172,7 +173,7 @@ class TradingLoop:
         try:
             proposals = self.strategy.evaluate(View(self.state, self.markets, self.settings), symbols, now)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = redacted(f"{type(error).__name__}: {error}")
             if reason != self.strategy_error:
                 log.exception("the strategy failed")
                 self.announcer.strategy_failed(reason, now)
@@ -208,7 +209,8 @@ class TradingLoop:
             return approve(plan, self.rules, portfolio, now)
         except Exception as error:
             log.exception("a risk rule failed")
-            return refuse(plan, "rule", "a risk rule that answers", f"{type(error).__name__}: {error}", now)
+            actual = redacted(f"{type(error).__name__}: {error}")
+            return refuse(plan, "rule", "a risk rule that answers", actual, now)
 
     @property
     def entries_on(self) -> bool:

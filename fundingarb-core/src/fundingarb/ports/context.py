@@ -10,15 +10,17 @@ from typing import Protocol
 
 from fundingarb.domain.opportunity import EntryRules
 from fundingarb.errors import ConfigError
+from fundingarb.redaction import hide
 
 
 class Secret:
-    """A string that does not show itself: ``reveal()`` is the only way to it."""
+    """A string that does not show itself: ``reveal()`` is the only way to it, and logs and alerts hide it."""
 
     __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
         self._value = value
+        hide(value)
 
     def reveal(self) -> str:
         return self._value

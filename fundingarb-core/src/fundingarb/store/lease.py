@@ -13,8 +13,8 @@ import os
 import threading
 import time
 import zlib
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -198,6 +198,17 @@ class SqlLease:
                     return False
         return True
 
+    def others(self) -> bool:
+        """Whether anybody else holds a lock of this program in the same PostgreSQL database."""
+        if self._file is not None:
+            return False
+        with explained(self._database):
+            asked = text(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = :kind AND pid <> "
+                "pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+            return bool(self._connected().scalar(asked, {"kind": LOCK}))
+
     def _may_still_send(self, holder: str) -> bool:
         """Whether a holder that has lost its lock may not have noticed: not when it provably runs no more."""
         process = Process.load(holder)
@@ -325,6 +336,21 @@ def read_leases(connection: Connection) -> list[LeaseRow]:
         )
         for row in found
     ]
+
+
+@contextmanager
+def alone_with(database: Database) -> Iterator[None]:
+    """Keep every bot off ``database`` until the block is left; its tables need not be there.
+
+    Raises LeaseTaken when one is using it, or another command that needs it alone.
+    """
+    lease = SqlLease(database, (), None)
+    try:
+        if not lease._lock() or lease.others():
+            raise LeaseTaken(f"{database} is in use; end the bot that uses it first")
+        yield
+    finally:
+        lease.give_back()
 
 
 @asynccontextmanager

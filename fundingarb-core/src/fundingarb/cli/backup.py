@@ -1,0 +1,57 @@
+"""``fundingarb backup`` and ``fundingarb restore``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fundingarb.cli.run import CONFIG, load_for_emergencies
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command("backup")
+@CONFIG
+@click.option("--to", "folder", type=FOLDER, help="Folder of the copy; without it that of the daily ones.")
+def backup_command(config_file: Path | None, folder: Path | None) -> None:
+    """Copy the database while the bot trades.
+
+    The copy is checked, and appears only when it is whole. `fundingarb run` makes one a day by itself.
+    """
+    from fundingarb.app import backup_folder
+    from fundingarb.store.backup import back_up
+
+    config = load_for_emergencies(config_file)
+    click.echo(str(back_up(config.database.url, folder or backup_folder(config))))
+
+
+@click.command("restore")
+@CONFIG
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.argument("file", type=click.Path(path_type=Path))
+def restore_command(config_file: Path | None, yes: bool, file: Path) -> None:
+    """Put a backup in place of the database.
+
+    The bot has to be stopped. Of what is there now a copy is made first. What happened since the backup was made is
+    not in it: start with fundingarb reconcile.
+    """
+    import sys
+
+    from fundingarb.app import backup_folder
+    from fundingarb.store.backup import restore
+    from fundingarb.store.database import parse_url
+    from fundingarb.store.schema import REVISIONS
+
+    config = load_for_emergencies(config_file)
+    url = config.database.url
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("restore replaces everything in the database; add --yes to go on")
+        click.confirm(f"Replace everything in the {parse_url(url)} by {file}?", abort=True)
+    done = restore(url, file, backup_folder(config))
+    if done.before is not None:
+        click.echo(f"what was there: {done.before}")
+    more = "" if done.revision == REVISIONS[-1] else "; run fundingarb db upgrade"
+    click.echo(f"restored: {file}, schema {done.revision}{more}")
+    click.echo("what happened since it was made is not in it: run fundingarb reconcile before fundingarb run")

@@ -1,0 +1,290 @@
+"""Copies of the database, taken while the bot trades, and put back when it does not.
+
+A copy appears under its name only when it is whole, checked and on disk; what is put back is put back in one
+transaction. So whatever is interrupted, the old copy and the old database are as they were.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from fundingarb.errors import SchemaError, StoreError
+from fundingarb.store import pgdump
+from fundingarb.store.database import (
+    BUSY_SECONDS,
+    SQLITE_HEADER,
+    Database,
+    explained,
+    parse_url,
+    pragmas,
+    prepare_file,
+)
+from fundingarb.store.lease import alone_with
+from fundingarb.store.schema import REVISIONS, VERSION_TABLE, revision_of
+
+STAMP = "%Y%m%dT%H%M%SZ"
+DAILY = "daily"
+"""Kind of the copies that are made by themselves; only these are ever deleted again."""
+UNFINISHED = 24 * 3600.0
+"""Seconds after which what a killed process left behind is deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was put back: its schema, and where what was there before is (None: there was nothing)."""
+
+    revision: str
+    before: Path | None
+
+
+def back_up(url: str, folder: Path, kind: str = "backup") -> Path:
+    """Copy the database at ``url``, as it is at this moment, into ``folder``; returns the file.
+
+    Raises StoreError; then no file has appeared.
+    """
+    database = parse_url(url)
+    if database.memory:
+        raise StoreError("a database in memory cannot be backed up; choose a file as database.url")
+    if revision_of(url) is None:
+        raise StoreError(f"{database} is empty: there is nothing to back up")
+    _make_folder(folder)
+    _tidy(folder)
+    suffix = "db" if database.sqlite else "pgdump"
+    with _put_into(folder, f"{_stem(database)}-{kind}", suffix) as part:
+        if database.sqlite:
+            with explained(database), closing(_read(database.file)) as source:
+                _copy(source, part.path)
+        else:
+            pgdump.dump(database, part.path)
+        revision = _revision_in(part.path)
+        if revision is None:
+            raise StoreError(f"the copy of {database} holds no schema; look at the database")
+    return part.final
+
+
+def daily(url: str, folder: Path) -> list[Path]:
+    """The copies of the database at ``url`` that were made by themselves, oldest first."""
+    name = re.compile(rf"{re.escape(_stem(parse_url(url)))}-{DAILY}-(\d{{8}}T\d{{6}}Z)(-\d+)?\.(db|pgdump)")
+    try:
+        found = [path for path in folder.iterdir() if name.fullmatch(path.name)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return sorted(found, key=lambda path: path.name)
+
+
+def rotate(url: str, folder: Path, keep: int) -> list[Path]:
+    """Delete all but the newest ``keep`` daily copies; returns what was deleted."""
+    old = daily(url, folder)[:-keep]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return old
+
+
+def made_at(path: Path) -> datetime:
+    """When a copy was made, as its name says."""
+    stamp = re.search(r"-(\d{8}T\d{6}Z)", path.name)
+    if stamp is None:
+        raise ValueError(path.name)
+    return datetime.strptime(stamp[1], STAMP).replace(tzinfo=timezone.utc)
+
+
+def restore(url: str, file: Path, folder: Path) -> Restored:
+    """Put ``file`` in place of what the database at ``url`` holds, of which a copy is made in ``folder`` first.
+
+    Raises LeaseTaken while a bot uses the database, SchemaError for a copy of a newer version, StoreError.
+    """
+    database = parse_url(url)
+    if database.memory:
+        raise StoreError("a database in memory cannot be restored; choose a file as database.url")
+    revision = _check(database, file)
+    prepare_file(database)
+    with alone_with(database):
+        there = revision_of(url)
+        if there is not None and there not in REVISIONS:
+            raise SchemaError(
+                f"{database} has schema {there}, which this version does not know; use the version that made it"
+            )
+        before = back_up(url, folder, "before-restore") if there is not None else None
+        if database.sqlite:
+            _put_back(database, file)
+        else:
+            pgdump.restore(database, file)
+    if revision_of(url) != revision:
+        raise StoreError(f"{database} does not have what {file} holds; restore it again")
+    return Restored(revision, before)
+
+
+def _check(database: Database, file: Path) -> str:
+    """The schema in ``file``, which can be put into ``database``."""
+    try:
+        head = _head(file)
+    except OSError as error:
+        raise StoreError(f"{file}: {error.strerror}; name a file that fundingarb backup made") from error
+    kind = "SQLite" if head == SQLITE_HEADER else "PostgreSQL" if head.startswith(pgdump.MAGIC) else None
+    if kind is None:
+        raise StoreError(f"{file} is no backup; name a file that fundingarb backup made")
+    if (kind == "SQLite") is not database.sqlite:
+        raise StoreError(
+            f"{file} is a backup of a {kind} database and {database} is none; choose another one"
+        )
+    revision = _revision_in(file)
+    if revision is None:
+        raise StoreError(f"{file} holds no schema of this program; name a file that fundingarb backup made")
+    if revision not in REVISIONS:
+        raise SchemaError(
+            f"{file} has schema {revision}, which this version does not know; "
+            "restore it with the version of fundingarb that made it, or a newer one"
+        )
+    return revision
+
+
+def _head(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(len(SQLITE_HEADER))
+
+
+def _revision_in(file: Path) -> str | None:
+    """The schema of a copy that is whole. Raises StoreError when it is damaged."""
+    if _head(file) != SQLITE_HEADER:
+        return pgdump.revision_in(file, VERSION_TABLE)
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as copy:
+            _refuse_damaged(copy, file)
+            row = copy.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()  # noqa: S608
+    except sqlite3.Error as error:
+        if "no such table" in str(error):
+            return None
+        raise StoreError(f"{file} is damaged: {error}; use another backup") from error
+    return None if row is None else str(row[0])
+
+
+def _refuse_damaged(copy: sqlite3.Connection, file: Path) -> None:
+    found = [" ".join(str(row[0]).split()) for row in copy.execute("PRAGMA integrity_check(1)")]
+    if found != ["ok"]:
+        raise StoreError(f"{file} is damaged: {found[0]}; use another backup")
+    if copy.execute("PRAGMA foreign_key_check").fetchone() is not None:
+        raise StoreError(f"{file} is damaged: rows refer to nothing; use another backup")
+
+
+# SQLite
+
+
+def _read(file: Path | None) -> sqlite3.Connection:
+    return sqlite3.connect(str(file), timeout=BUSY_SECONDS, isolation_level=None)
+
+
+def _copy(source: sqlite3.Connection, part: Path) -> None:
+    """All of it in one read transaction: whoever writes meanwhile neither waits nor shows."""
+    with closing(sqlite3.connect(part, isolation_level=None)) as target:
+        source.backup(target)
+        target.execute("PRAGMA journal_mode = DELETE")  # one file, that needs no other beside it
+
+
+def _put_back(database: Database, file: Path) -> None:
+    """Overwrite the database in one transaction of its own: a crash leaves the old one or the new one."""
+    with explained(database), closing(_read(database.file)) as target:
+        for pragma in pragmas(memory=False, read_only=False):
+            target.execute(f"PRAGMA {pragma}")
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as source:
+            source.backup(target)
+        target.execute("PRAGMA journal_mode = WAL")
+        target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+# files
+
+
+@dataclass
+class _Part:
+    """A file that is being made; ``final`` is what it is called once it is whole."""
+
+    path: Path
+    final: Path
+
+
+@contextmanager
+def _put_into(folder: Path, stem: str, suffix: str) -> Iterator[_Part]:
+    """A file beside its place, that takes its name when the block has ended well."""
+    try:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{stem}-", suffix=".part")
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    os.close(handle)
+    part = _Part(Path(name), Path(name))
+    try:
+        yield part
+        part.final = _put(part.path, folder, stem, suffix)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    finally:
+        part.path.unlink(missing_ok=True)
+
+
+def _put(part: Path, folder: Path, stem: str, suffix: str) -> Path:
+    """On disk under a name of its own, which no other file is overwritten for."""
+    _sync(part)
+    stamp = datetime.now(timezone.utc).strftime(STAMP)
+    for number in range(1000):
+        more = f"-{number}" if number else ""
+        final = folder / f"{stem}-{stamp}{more}.{suffix}"
+        try:
+            os.link(part, final)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+                raise
+            if final.exists():
+                continue
+            os.replace(part, final)  # a file system without hard links
+        _sync(folder)
+        return final
+    raise FileExistsError(errno.EEXIST, "there are a thousand of this second", str(folder))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"no backup was made in {folder}: {error.strerror}; free some space, or choose another folder"
+    )
+
+
+def _tidy(folder: Path) -> None:
+    """Delete what processes that were killed have left unfinished."""
+    now = datetime.now(timezone.utc).timestamp()
+    for path in folder.glob(".*.part*"):
+        try:
+            if now - path.stat().st_mtime > UNFINISHED:
+                path.unlink()
+        except OSError:
+            continue
+
+
+def _stem(database: Database) -> str:
+    name = database.file.stem if database.file is not None else str(database.url.database or "fundingarb")
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)

@@ -1,0 +1,386 @@
+"""Copies of the database: taken under load, whole or not there, and put back exactly."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import anyio
+import pytest
+from sqlalchemy import select, text
+from tests.conftest import RunCli
+from tests.postgres import PostgresServer
+from tests.store.samples import NOW, StillClock, fill, filled, intent, order, payment
+from tests.store.test_schema import on
+
+from fundingarb.backups import DailyBackups
+from fundingarb.domain.control import AuditEntry
+from fundingarb.domain.events import Alert
+from fundingarb.domain.instrument import Side
+from fundingarb.engine.bus import Bus
+from fundingarb.errors import LeaseTaken, SchemaError, StoreError
+from fundingarb.ports import Batch
+from fundingarb.store import SqlStore, hold_lease, lease, open_store, pgdump, revision_of, tables, upgrade
+from fundingarb.store.backup import back_up, daily, restore, rotate
+from fundingarb.store.schema import REVISIONS
+
+pytestmark = pytest.mark.anyio
+
+NewDatabase = Callable[[], str]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "PATIENCE", 0.2)
+
+
+@pytest.fixture
+def another(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> NewDatabase:
+    """Makes empty databases of the same kind."""
+    made: Iterator[int] = iter(range(1000))
+    if url.startswith("sqlite"):
+        return lambda: f"sqlite:///{tmp_path / f'another{next(made)}.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.new_database
+
+
+def content(url: str) -> dict[str, list[Any]]:
+    """Every row of every table."""
+
+    def read(connection: Any) -> dict[str, list[Any]]:
+        return {
+            name: sorted((tuple(row) for row in connection.execute(select(table))), key=repr)
+            for name, table in tables.metadata.tables.items()
+        }
+
+    found: dict[str, list[Any]] = on(url, read)
+    return found
+
+
+def batch(number: int) -> Batch:
+    """A hedge with both orders and both fills: all of it is stored, or none."""
+    plan = intent(number, f"S{number}-USDT", id=UUID(int=number << 80))  # its first bits name its orders
+    legs = [filled(order(plan, side)) for side in Side]
+    return Batch(
+        intents=(plan,),
+        orders=tuple(legs),
+        fills=tuple((fill(leg, leg.account, plan.symbol), plan.id) for leg in legs),
+    )
+
+
+async def fill_up(store: SqlStore) -> None:
+    for number in range(1, 6):
+        await store.commit(batch(number))
+    await store.commit(Batch(payments=((payment("binance", "binance", "1.23456789"), batch(1).intents[0].id),)))
+    await store.audit(AuditEntry(NOW, "cli:me", "KILL", {"why": "ü"}, True, "flat"))
+    await store.save_config({"trading": {"symbols": ["BTC-USDT"]}}, NOW)
+
+
+async def test_what_is_restored_is_what_was_there(url: str, another: NewDatabase, tmp_path: Path) -> None:
+    folder = tmp_path / "copies"
+    async with open_store(url, StillClock()) as store:
+        await fill_up(store)
+        made = back_up(url, folder)
+    assert made.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in folder.iterdir()] == [made.name], "one file, nothing beside it"
+    other = another()
+    done = restore(other, made, folder)
+    assert (done.revision, done.before) == (REVISIONS[-1], None)
+    assert content(other) == content(url)
+    assert any(content(url).values())
+    async with open_store(other, StillClock()) as store:
+        await store.commit(batch(9))
+        with pytest.raises(Exception, match="only added to"):
+            on(other, lambda connection: connection.execute(text("DELETE FROM audit")))
+
+
+async def test_it_replaces_what_is_there_of_which_it_keeps_a_copy(url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "copies"
+    async with open_store(url, StillClock()) as store:
+        await fill_up(store)
+        then = content(url)
+        made = back_up(url, folder)
+        await store.commit(batch(7))
+    later = content(url)
+    done = restore(url, made, folder)
+    assert content(url) == then
+    assert done.before is not None
+    again = restore(url, done.before, folder)
+    assert content(url) == later
+    assert again.before is not None
+
+
+LOAD = 400
+
+
+async def test_taken_under_load_it_is_the_state_of_one_moment(
+    url: str, another: NewDatabase, tmp_path: Path
+) -> None:
+    """What was answered before is in it, what came after is not, and no batch is torn."""
+    done, loaded = 0, anyio.Event()
+    copies: list[tuple[int, int, Path]] = []
+
+    async def trade(store: SqlStore) -> None:
+        nonlocal done
+        for number in range(1, LOAD):
+            await store.commit(batch(number))
+            done = number
+            if number == 10:
+                loaded.set()
+            if len(copies) == 3:
+                return
+
+    async with open_store(url, StillClock()) as store, anyio.create_task_group() as tasks:
+        tasks.start_soon(trade, store)
+        await loaded.wait()
+        for _ in range(3):
+            before = done
+            made = await anyio.to_thread.run_sync(back_up, url, tmp_path / "copies")
+            copies.append((before, done, made))
+    assert done > copies[0][0] + 2, "there was load"
+    for least, most, made in copies:
+        other = another()
+        restore(other, made, tmp_path / "copies")
+        found = content(other)
+        count = len(found["positions"])
+        assert least <= count <= most + 1
+        assert len(found["orders"]) == len(found["trades"]) == 2 * count
+        assert {row[0] for row in found["positions"]} == {UUID(int=number << 80) for number in range(1, count + 1)}
+
+
+KILLED = """
+import os, signal, sqlite3, sys
+from pathlib import Path
+from fundingarb.store import backup, pgdump
+
+what, when, url, file, folder = sys.argv[1:]
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class Dying(sqlite3.Connection):
+    def backup(self, target, **options):
+        super().backup(target, pages=3, progress=lambda status, left, total: die() if left < total / 2 else None)
+
+if when == "half-way":
+    whole = sqlite3.connect
+    backup.sqlite3.connect = lambda *a, **o: whole(*a, factory=Dying, **o)
+    pgdump.dump = lambda database, path: (path.write_bytes(b"PGDMP half of it"), die())
+else:
+    backup._put = die
+if what == "backup":
+    backup.back_up(url, Path(folder), backup.DAILY)
+else:
+    backup.restore(url, Path(file), Path(folder))
+"""
+
+
+def killed(script: str, *arguments: str) -> bool:
+    """Whether ``script`` ended as it was meant to."""
+    done = subprocess.run([sys.executable, "-c", script, *arguments], check=False)
+    return done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("when", ["half-way", "before it has its name"])
+async def test_killed_while_it_copies_the_old_copy_is_whole(url: str, tmp_path: Path, when: str) -> None:
+    folder = tmp_path / "copies"
+    async with open_store(url, StillClock()) as store:
+        await fill_up(store)
+        old = back_up(url, folder, "daily")
+        whole = old.read_bytes()
+        await store.commit(batch(7))
+        assert killed(KILLED, "backup", when, url, str(old), str(folder))
+        await store.commit(batch(8))
+    assert daily(url, folder) == [old]
+    assert old.read_bytes() == whole
+    assert [path for path in folder.iterdir() if path.name[0] != "."] == [old], "what was begun has no name"
+    assert daily(url, folder) != [back_up(url, folder, "daily")]
+
+
+async def test_killed_while_it_restores_the_old_database_is_whole(tmp_path: Path) -> None:
+    url, folder = f"sqlite:///{tmp_path / 'bot.db'}", tmp_path / "copies"
+    async with open_store(url, StillClock()) as store:
+        await fill_up(store)
+    made = back_up(url, folder)
+    async with open_store(url, StillClock()) as store:
+        for number in range(10, 60):
+            await store.commit(batch(number))
+    before = content(url)
+    script = KILLED.replace("backup.restore(", "backup.back_up = lambda *a: None\n    backup.restore(")
+    assert killed(script, "restore", "half-way", url, str(made), str(folder))
+    assert on(url, lambda connection: connection.scalar(text("PRAGMA integrity_check"))) == "ok"
+    assert content(url) == before
+    restore(url, made, folder)
+    assert len(content(url)["positions"]) == 5
+
+
+async def test_a_database_in_use_is_not_replaced(url: str, tmp_path: Path) -> None:
+    async with open_store(url, StillClock()) as store:
+        await fill_up(store)
+        made = back_up(url, tmp_path)
+        async with hold_lease(url, ["binance", "bybit"]):
+            with pytest.raises(LeaseTaken, match="is in use; end the bot that uses it first"):
+                restore(url, made, tmp_path)
+            assert back_up(url, tmp_path) != made, "copying it is fine"
+    restore(url, made, tmp_path)
+
+
+async def test_copies_of_a_newer_version_and_newer_databases_are_refused(
+    url: str, another: NewDatabase, tmp_path: Path
+) -> None:
+    upgrade(url)
+    good = back_up(url, tmp_path)
+    on(url, lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    newer = back_up(url, tmp_path)
+    other = another()
+    with pytest.raises(
+        SchemaError, match="has schema 9999, which this version does not know; restore it with"
+    ):
+        restore(other, newer, tmp_path)
+    assert revision_of(other) is None
+    with pytest.raises(
+        SchemaError, match="has schema 9999, which this version does not know; use the version"
+    ):
+        restore(url, good, tmp_path)
+    with pytest.raises(SchemaError, match="has schema 9999"):
+        async with open_store(url, StillClock()):
+            pytest.fail("it started")
+
+
+async def test_what_is_no_backup_is_refused(url: str, tmp_path: Path) -> None:
+    upgrade(url)
+    good = back_up(url, tmp_path)
+    data = good.read_bytes()
+    other = tmp_path / "other"
+    with pytest.raises(StoreError, match="No such file or directory; name a file"):
+        restore(url, tmp_path / "nothing", tmp_path)
+    for content_ in (b"", b"text", data[: len(data) // 2], data[:4096] + b"\xff" * 4096 + data[8192:]):
+        other.write_bytes(content_)
+        with pytest.raises(StoreError) as refused:
+            restore(url, other, tmp_path)
+        assert str(other) in str(refused.value) or "pg_restore" in str(refused.value)
+        assert "\n" not in str(refused.value)
+    empty = sqlite3.connect(other.with_name("empty.db"))
+    empty.execute("CREATE TABLE x (y)")
+    empty.close()
+    with pytest.raises(StoreError, match=r"holds no schema|is a backup of a SQLite database"):
+        restore(url, other.with_name("empty.db"), tmp_path)
+    assert revision_of(url) == REVISIONS[-1]
+
+
+async def test_kinds_of_databases_are_not_mixed(postgres_url: str, tmp_path: Path) -> None:
+    file = f"sqlite:///{tmp_path / 'bot.db'}"
+    for each in (file, postgres_url):
+        upgrade(each)
+    with pytest.raises(StoreError, match="is a backup of a SQLite database and PostgreSQL database"):
+        restore(postgres_url, back_up(file, tmp_path), tmp_path)
+    with pytest.raises(StoreError, match="is a backup of a PostgreSQL database and SQLite database"):
+        restore(file, back_up(postgres_url, tmp_path), tmp_path)
+
+
+def test_without_postgresql_s_programs_it_says_so(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade(postgres_url)
+    monkeypatch.setattr(pgdump, "program", lambda name: None)
+    with pytest.raises(StoreError, match=r"pg_dump is not installed.*apt-get install postgresql-client"):
+        back_up(postgres_url, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_password_is_on_no_command_line_and_in_no_error(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade(postgres_url)
+    seen: list[list[str]] = []
+    run = subprocess.run
+    monkeypatch.setattr(pgdump.subprocess, "run", lambda args, **o: (seen.append(args), run(args, **o))[1])
+    back_up(postgres_url, tmp_path)
+    assert seen
+    assert not any("correct-horse" in word for args in seen for word in args)
+    monkeypatch.setattr(pgdump, "program", lambda name: Path(shutil.which("false") or "/bin/false"))
+    with pytest.raises(StoreError) as failed:
+        back_up(postgres_url, tmp_path)
+    assert "correct-horse" not in str(failed.value)
+
+
+def test_where_it_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'bot.db'}"
+    upgrade(url)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        StoreError, match=r"no backup was made in .*file: File exists; free some space, or choose"
+    ):
+        back_up(url, tmp_path / "file")
+    with pytest.raises(StoreError, match="is empty: there is nothing to back up"):
+        back_up(f"sqlite:///{tmp_path / 'nothing.db'}", tmp_path)
+    with pytest.raises(StoreError, match="in memory cannot be backed up"):
+        back_up("sqlite://", tmp_path)
+
+
+def test_only_daily_copies_are_rotated(tmp_path: Path) -> None:
+    url, folder = f"sqlite:///{tmp_path / 'bot.db'}", tmp_path / "copies"
+    upgrade(url)
+    by_hand = back_up(url, folder)
+    made = [back_up(url, folder, "daily") for _ in range(4)]
+    assert len(set(made)) == 4
+    found = daily(url, folder)
+    assert set(found) == set(made)
+    assert set(rotate(url, folder, 3)) == {found[0]}
+    assert by_hand.exists()
+    assert daily(url, folder) == found[1:]
+
+
+async def test_one_a_day_and_a_failure_is_one_alert(tmp_path: Path) -> None:
+    url, folder, bus = f"sqlite:///{tmp_path / 'bot.db'}", tmp_path / "copies", Bus()
+    upgrade(url)
+    now = datetime.now(timezone.utc)
+    backups = DailyBackups(url, folder, 2, bus, StillClock(), lambda: now)
+    with bus.subscribe(10, Alert) as alerts:
+        await backups.look()
+        await backups.look()
+        assert len(daily(url, folder)) == 1
+        now += timedelta(hours=25)
+        shutil.move(folder, tmp_path / "away")
+        folder.write_text("in the way")
+        for _ in range(3):
+            await backups.look()
+        told = alerts.take()
+        assert isinstance(told, Alert)
+        assert told.title == "Backup Failed"
+        assert "Not a directory; free some space, or choose another folder" in told.lines[0]
+        assert alerts.take() is None
+        folder.unlink()
+        shutil.move(tmp_path / "away", folder)
+        await backups.look()
+        assert len(daily(url, folder)) == 2
+        assert alerts.take() is None
+
+
+def test_the_commands(tmp_path: Path, run_cli: RunCli) -> None:
+    url = f"sqlite:///{tmp_path / 'bot.db'}"
+    config = tmp_path / "fundingarb.yaml"
+    config.write_text(f"database: {{url: '{url}'}}\n")
+    upgrade(url)
+    made = run_cli("backup", "--config", str(config))
+    assert made.returncode == 0, made.stderr
+    file = Path(made.stdout.strip())
+    assert file.parent == tmp_path / "backups"
+    elsewhere = run_cli("backup", "--config", str(config), "--to", str(tmp_path / "there"))
+    assert Path(elsewhere.stdout.strip()).parent == tmp_path / "there"
+    asked = run_cli("restore", "--config", str(config), str(file))
+    assert "add --yes to go on" in asked.stderr
+    done = run_cli("restore", "--yes", "--config", str(config), str(file))
+    assert done.returncode == 0, done.stderr
+    assert f"restored: {file}, schema {REVISIONS[-1]}\n" in done.stdout
+    assert "run fundingarb reconcile before fundingarb run" in done.stdout
+    refused = run_cli("restore", "--yes", "--config", str(config), str(config))
+    assert refused.stderr == f"error: {config} is no backup; name a file that fundingarb backup made\n"
