@@ -79,7 +79,9 @@ def batch(number: int) -> Batch:
 async def fill_up(store: SqlStore) -> None:
     for number in range(1, 6):
         await store.commit(batch(number))
-    await store.commit(Batch(payments=((payment("binance", "binance", "1.23456789"), batch(1).intents[0].id),)))
+    await store.commit(
+        Batch(payments=((payment("binance", "binance", "1.23456789"), batch(1).intents[0].id),))
+    )
     await store.audit(AuditEntry(NOW, "cli:me", "KILL", {"why": "ü"}, True, "flat"))
     await store.save_config({"trading": {"symbols": ["BTC-USDT"]}}, NOW)
 
@@ -153,7 +155,9 @@ async def test_taken_under_load_it_is_the_state_of_one_moment(
         count = len(found["positions"])
         assert least <= count <= most + 1
         assert len(found["orders"]) == len(found["trades"]) == 2 * count
-        assert {row[0] for row in found["positions"]} == {UUID(int=number << 80) for number in range(1, count + 1)}
+        assert {row[0] for row in found["positions"]} == {
+            UUID(int=number << 80) for number in range(1, count + 1)
+        }
 
 
 KILLED = """
