@@ -306,7 +306,12 @@ def test_the_password_is_on_no_command_line_and_in_no_error(
     upgrade(postgres_url)
     seen: list[list[str]] = []
     run = subprocess.run
-    monkeypatch.setattr(pgdump.subprocess, "run", lambda args, **o: (seen.append(args), run(args, **o))[1])
+
+    def watched(args: list[str], **options: Any) -> Any:
+        seen.append(args)
+        return run(args, **options)
+
+    monkeypatch.setattr(subprocess, "run", watched)
     back_up(postgres_url, tmp_path)
     assert seen
     assert not any("correct-horse" in word for args in seen for word in args)
