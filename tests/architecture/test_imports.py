@@ -39,8 +39,11 @@ LAYERS: dict[str, set[str]] = {
     "configuring": VALUES | {"config", "engine", "plugins"},
     # What the bot writes for people to read later.
     "logs": VALUES | {"engine"},
+    # Services beside a bot, each in a task of its own.
+    "hosting": {"errors", "ports"},
     # The composition root, and the one place that wires store and configuration to the engine.
-    "app": VALUES | {"component", "config", "configuring", "engine", "logs", "plugins", "store", "vault"},
+    "app": VALUES
+    | {"component", "config", "configuring", "engine", "hosting", "logs", "plugins", "store", "vault"},
     # The daily copy of a bot's database.
     "backups": VALUES | {"engine", "store"},
     # Runs the engine as app does, on virtual time, and looks at the localnet's truth.

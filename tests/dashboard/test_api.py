@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -165,19 +166,45 @@ async def test_what_is_wrong_is_named_by_field(body: dict[str, object], field: s
         assert "\n" not in document["error"]["message"]
 
 
-async def test_commands_need_a_key() -> None:
+async def test_every_command_needs_a_key_and_the_document_says_so() -> None:
     async with trading() as desk:
-        for path, body in (
-            ("/api/positions/open", OPEN),
-            ("/api/engine/kill", {"confirm": "KILL"}),
-            (f"/api/positions/{'0' * 32}/close", {}),
-        ):
-            for headers in ({}, {"Idempotency-Key": "short"}, {"Idempotency-Key": "x" * 65}):
-                status, document, _ = await desk.browser.ask("POST", path, body, headers=headers)
-                assert status in (400, 404), path
-                if status == 400:
-                    assert "Idempotency-Key" in document["error"]["message"]
+        paths = (await desk.browser.get("/api/openapi.json"))["paths"]
+        posted = {path: item["post"] for path, item in paths.items() if "post" in item}
+        assert len(posted) > 10
+        for path, operation in posted.items():
+            required = {each["name"] for each in operation["parameters"] if each.get("required")}
+            if path in ("/api/login", "/api/logout", "/api/config/check"):
+                assert "Idempotency-Key" not in required, path
+                continue
+            assert "Idempotency-Key" in required, path
+            body = {"/api/positions/open": OPEN, "/api/engine/kill": {"confirm": "KILL"}}.get(path, {})
+            address = re.sub(r"[{<][^}>]*[}>]", str(UUID(int=1)), path)
+            for key, said in ((None, "is missing"), ("short", "is malformed"), ("x" * 65, "is malformed")):
+                headers = {"Idempotency-Key": key}
+                status, document, _ = await desk.browser.ask("POST", address, body, headers=headers)
+                assert (status, document["error"]["code"]) == (400, "idempotency_key"), path
+                assert document["error"]["fields"] == {"Idempotency-Key": said}
+                assert "Idempotency-Key" in document["error"]["message"]
         assert not desk.floor.bot.killed
+        assert not desk.floor.bot.live_hedges()
+
+
+async def test_the_same_key_again_scans_once() -> None:
+    async with trading() as desk:
+        both = [await desk.command("/api/engine/scan", key="the-same-key") for _ in range(2)]
+        assert [status for status, _ in both] == [200, 200]
+        rows = (await desk.browser.get("/api/audit"))["rows"]
+        assert [row["command"] for row in rows].count("SCAN") == 1
+
+
+async def test_every_result_is_split() -> None:
+    async with trading() as desk:
+        opened = await desk.open()
+        await desk.check_splits()
+        await desk.command(f"/api/positions/{opened}/close")
+        await desk.until(lambda: not desk.floor.bot.live_hedges())
+        closed = await desk.check_splits()
+        assert closed["splits"]["realized"]["slippage"] == closed["splits"]["net"]["slippage"]
 
 
 async def test_an_account_that_is_not_there() -> None:

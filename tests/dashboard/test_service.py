@@ -11,12 +11,14 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 import anyio
+import anyio.to_thread
 import pytest
 from tests.dashboard.serving import NOWHERE
 
 from fundingarb import load_plugins
 from fundingarb.engine.clock import SystemClock
 from fundingarb.errors import ConfigError
+from fundingarb.hosting import service_host
 from fundingarb.ports import BotHandle, OpenContext, Service
 from fundingarb_dashboard.settings import DashboardSettings
 
@@ -118,3 +120,34 @@ async def test_closing_a_dashboard_that_never_started() -> None:
 def test_the_port_setting_is_checked() -> None:
     with pytest.raises(ValueError, match="less than or equal to 65535"):
         DashboardSettings(port=65536)
+
+
+async def test_a_server_that_dies_ends_the_service_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = threading.Event()
+
+    async def breaks(site: object) -> None:
+        await anyio.to_thread.run_sync(broken.wait)
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("fundingarb_dashboard.service._look_after", breaks)
+    component = load_plugins().services["dashboard"].component
+    context = OpenContext(name="dashboard", clock=SystemClock(), network="localnet")
+    settings = DashboardSettings(port=0, password_file=NOWHERE)
+    told: list[tuple[str, str]] = []
+    heard = anyio.Event()
+
+    def report(name: str, why: str) -> None:
+        told.append((name, why))
+        heard.set()
+
+    async with service_host() as host:
+        host.report = report
+        service = await host.open("dashboard", component.open(settings, context))
+        await service.start(cast(BotHandle, None))
+        assert (await get(port_of(service), "/api/health"))[0] == 200
+        broken.set()
+        with anyio.fail_after(10):
+            await heard.wait()
+        assert told == [("dashboard", "its server ended: ZeroDivisionError: a bug")]
+        assert service.url is None
+    assert not [thread.name for thread in threading.enumerate() if "dashboard" in thread.name]

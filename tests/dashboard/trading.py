@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,15 @@ class Desk:
                     made.fill_order(order.client_id)
         hedges = self.floor.bot.live_hedges()
         return bool(hedges) and all(hedge.status.value == "OPEN" and hedge.complete_fills for hedge in hedges)
+
+    async def check_splits(self) -> dict[str, Any]:
+        """The summary, whose parts add up to what they are the parts of."""
+        summary: dict[str, Any] = await self.browser.get("/api/summary")
+        for result, parts in summary["splits"].items():
+            amount = {name: Decimal(value) for name, value in parts.items()}
+            assert amount["funding"] + amount["price"] - amount["fees"] == Decimal(summary[result]), result
+            assert amount["basis"] + amount["slippage"] == amount["price"], result
+        return summary
 
     @asynccontextmanager
     async def watching(self, **headers: str) -> AsyncIterator[Stream]:

@@ -12,7 +12,7 @@ from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import OrderSide, Purpose
-from fundingarb.domain.pnl import average_price, hedge_pnl, unrealized
+from fundingarb.domain.pnl import average_price, hedge_pnl, open_slippage, unrealized
 
 LONG, SHORT = Side.LONG, Side.SHORT
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
@@ -107,3 +107,24 @@ def test_unrealised_at_the_marks() -> None:
     assert unrealized(made, pnl, None, D(103)) is None
     assert unrealized(made, hedge_pnl(made, [], []), D(103), D(103)) is None
     assert unrealized(hedge(), hedge_pnl(hedge(), [], []), None, None) == 0
+
+
+def test_what_entering_took_stays_with_the_quantity_that_is_open() -> None:
+    entries = (filled(LONG, Purpose.ENTRY, "10"), filled(SHORT, Purpose.HEDGE, "10"))
+    made = hedge(*entries)
+    names = [record.client_id for record in made.orders]
+    fills = [
+        fill("alpha", BUY, "10", "100.2", trade_id="1", client_id=names[0]),
+        fill("beta", SELL, "10", "99.7", trade_id="1", client_id=names[1]),
+    ]
+    pnl = hedge_pnl(made, fills, [])
+    assert open_slippage(made, pnl) == pnl.slippage == D("-5")
+
+    half = hedge(*entries, filled(LONG, Purpose.CLOSE, "5"), filled(SHORT, Purpose.CLOSE, "5"))
+    exits = [
+        fill("alpha", SELL, "5", "99.8", trade_id="2", client_id=half.orders[2].client_id),
+        fill("beta", BUY, "5", "100", trade_id="2", client_id=half.orders[3].client_id),
+    ]
+    pnl = hedge_pnl(half, [*fills, *exits], [])
+    assert pnl.slippage == D("-5") - 1
+    assert open_slippage(half, pnl) == D("-2.5")

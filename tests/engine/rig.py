@@ -47,6 +47,7 @@ from fundingarb.ports import (
     MarketView,
     Proposals,
     RiskRule,
+    Service,
     Strategy,
 )
 from fundingarb.simulation.virtual import START, LoopClock
@@ -339,6 +340,7 @@ class Floor:
         # orders are named after the first bits of their hedge's id
         self.ids = iter([UUID(int=1), *(UUID(int=number << 78) for number in range(2, 1000))])
         self.lease: Lease = SoleProcess()
+        self.services: Mapping[str, Service] = {}
         self.bot = self._bot()
 
     def _bot(self) -> Bot:
@@ -353,6 +355,7 @@ class Floor:
                 accounts=both,
                 rules=self.rules,
                 sinks=self.sinks,
+                services=self.services,
                 new_id=lambda: next(self.ids),
                 lease=self.lease,
             )

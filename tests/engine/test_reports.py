@@ -85,6 +85,10 @@ async def test_the_summary_is_exactly_what_is_booked_at_every_moment() -> None:
         assert opened.fees > 0
         assert opened.realized == opened.price - opened.fees
         assert opened.unrealized is not None
+        # nothing is closed: all slippage so far is in what is not realised
+        assert (opened.realized_slippage, opened.basis) == (D(0), opened.price)
+        assert opened.open_slippage == opened.slippage != 0
+        assert opened.unrealized_basis == opened.unrealized - opened.slippage
 
         await anyio.sleep((T - made.clock.now()).total_seconds())
         made.alpha.settle("BTC-USDT", "-0.05", "100")
@@ -103,6 +107,7 @@ async def test_the_summary_is_exactly_what_is_booked_at_every_moment() -> None:
         await over(made)
         both = await bot.summary()
         assert (both.open, both.trades, both.wins, both.unrealized) == (0, 2, 1, D(0))
+        assert (both.open_slippage, both.realized_slippage) == (D(0), both.slippage)
         assert both.win_rate == D("0.5")
         assert both.average_duration is not None
         assert (both.price, both.funding, both.fees, both.slippage) == await sums(made)

@@ -36,6 +36,7 @@ from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
 from fundingarb.engine.unusable import unusable
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import ConfigError
+from fundingarb.hosting import ServiceHost, service_host
 from fundingarb.plugins import Plugins, Registered, load_plugins, validate_settings
 from fundingarb.ports import (
     AccountCredentials,
@@ -162,6 +163,7 @@ async def open_bot(
                 "database.url: this database has the hedges of another run of the localnet; choose another one, "
                 "or the ready file of that localnet while it is running"
             )
+        host: ServiceHost | None = None
         revision = await store.save_config(document_of(config), around.clock.now())
         opener = _Opener(config, around, plugins, stack, secrets)
         adapters = {name: await opener.exchange(exchange, name) for name, exchange in accounts.items()}
@@ -190,9 +192,12 @@ async def open_bot(
             )  # fmt: skip
             parts.strategy, parts.rules = await stack.enter_async_context(keeper.open())
             parts.sinks = {**await opener.sinks(), **extras.alert_sinks}
-            parts.services = await opener.services() if extras.services else {}
+            host = await stack.enter_async_context(service_host())
+            parts.services = await opener.services(host) if extras.services else {}
         bot = Bot(parts)
         stack.enter_context(_trades_logged(bot))
+        if host is not None:
+            host.report = bot.service_failed
         if isinstance(parts.config, ConfigKeeper):
             parts.config.attach(bot.adopt, bot.ready.is_set)
         yield bot
@@ -465,10 +470,11 @@ class _Opener:
             found[name] = sink
         return found
 
-    async def services(self) -> dict[str, Service]:
+    async def services(self, host: ServiceHost) -> dict[str, Service]:
+        """Every installed service, each in a task of its own."""
         sections: Mapping[str, Mapping[str, Any]] = self._config.services
         return {
-            name: await self._open(service, sections.get(name, {}), secrets=self._secrets)
+            name: await host.open(name, self._opening(service, sections.get(name, {}), secrets=self._secrets))
             for name, service in self._plugins.services.items()
         }
 

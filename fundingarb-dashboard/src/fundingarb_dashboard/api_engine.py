@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-from quart import Quart, Response, request
+from quart import Quart, Response
 from quart_schema import document_response, validate_querystring, validate_request
 
 from fundingarb.ports import BotHandle
@@ -64,17 +64,15 @@ class Audit:
 def install(app: Quart, site: Site) -> None:
     """The routes of `fundingarb_dashboard.api_engine`."""
 
-    async def carry_out(command: Callable[[BotHandle, str, str | None], Awaitable[None]]) -> Response:
-        """Have ``command`` done under the request's key, where it has one, and say how the bot is then."""
+    async def carry_out(command: Callable[[BotHandle, str, str], Awaitable[None]]) -> Response:
+        """Have ``command`` done under the request's key, and say how the bot is then."""
         actor = session_of().actor
-        key = await key_of_request(actor) if "Idempotency-Key" in request.headers else None
+        key = await key_of_request(actor)
 
         async def there(bot: BotHandle) -> Status:
-            await command(bot, actor, None if key is None else key.durable)
+            await command(bot, actor, key.durable)
             return status_document(watch(bot))
 
-        if key is None:
-            return answer(Done(await site.line.command(there, PATIENCE)))
         return answer(Done(await site.replies.once(key, lambda: site.line.command(there, PATIENCE))))
 
     @app.post("/api/engine/start")
@@ -110,7 +108,6 @@ def install(app: Quart, site: Site) -> None:
     @validate_request(Kill)
     async def kill(data: Kill) -> Response:
         """Latch the kill switch: every order is cancelled, every position on every account closed."""
-        await key_of_request(session_of().actor)
         return await carry_out(lambda bot, actor, key: bot.kill(actor, key))
 
     @app.post("/api/engine/resume")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import starmap
 
 from importlib_metadata import version
 
@@ -97,6 +98,24 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """When a leg's distance to liquidation is a warning (``warn``) and when its hedge is reduced (``act``), fractions
+    of its mark; ``adl_rank`` from which the place in the queue for auto-deleveraging is a warning. As configured."""
+
+    warn: Decimal
+    act: Decimal
+    adl_rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailedService:
+    """A service that has ended by itself, and why. The bot goes on without it."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The bot at a glance. ``simulation``: the exchanges are offline ones, no money moves."""
 
@@ -107,13 +126,37 @@ class Status:
     accounts: tuple[Account, ...]
     kill: Kill
     config_revision: int
+    margin: Marks
+    failed_services: tuple[FailedService, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """What a result consists of, in USD: funding + price - fees. ``basis`` and ``slippage`` add up to ``price``."""
+
+    funding: Decimal
+    price: Decimal
+    basis: Decimal
+    slippage: Decimal
+    fees: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """``unrealized`` has neither funding nor fees: those are realised when they are booked. None while a mark is
+    unknown."""
+
+    realized: Split
+    unrealized: Split | None
+    net: Split | None
 
 
 @dataclass(frozen=True, slots=True)
 class Earned:
     """What all hedges have brought, in USD: ``realized`` = price + funding - fees, ``net`` = realized + unrealized.
 
-    ``basis`` and ``slippage`` are parts of ``price``. ``win_rate`` is a fraction of ``trades``.
+    ``basis`` and ``slippage`` are parts of ``price``; ``splits`` has the same of every result. ``win_rate`` is a
+    fraction of ``trades``.
     """
 
     realized: Decimal
@@ -129,6 +172,7 @@ class Earned:
     wins: int
     open: int
     average_duration_s: float | None
+    splits: Splits
 
 
 def watch(bot: BotHandle) -> Watched:
@@ -166,6 +210,8 @@ def status_document(seen: Watched) -> Status:
         ),
         kill=Kill(seen.killed, seen.flat, tuple(map(_not_flat, seen.not_flat))),
         config_revision=vitals.config_revision,
+        margin=Marks(vitals.margin.warn, vitals.margin.act, vitals.margin.adl_rank),
+        failed_services=tuple(starmap(FailedService, sorted(status.failed_services.items()))),
     )
 
 
@@ -206,11 +252,28 @@ def summary_document(found: Summary) -> Earned:
         fees=found.fees,
         price=found.price,
         basis=found.basis,
-        slippage=found.slippage,
+        slippage=found.realized_slippage,
         net=found.net,
         win_rate=found.win_rate,
         trades=found.trades,
         wins=found.wins,
         open=found.open,
         average_duration_s=None if duration is None else duration.total_seconds(),
+        splits=_splits(found),
     )
+
+
+def _splits(found: Summary) -> Splits:
+    realized = Split(found.funding, found.price, found.basis, found.realized_slippage, found.fees)
+    if found.unrealized is None or found.unrealized_basis is None:
+        return Splits(realized, None, None)
+    zero = Decimal(0)
+    unrealized = Split(zero, found.unrealized, found.unrealized_basis, found.open_slippage, zero)
+    net = Split(
+        found.funding,
+        found.price + found.unrealized,
+        found.basis + found.unrealized_basis,
+        found.slippage,
+        found.fees,
+    )
+    return Splits(realized, unrealized, net)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from importlib_metadata import version
@@ -9,6 +10,7 @@ from quart import Quart, Response, current_app, render_template
 from quart_schema import APIKeySecurityScheme, HttpSecurityScheme, Info, QuartSchema, hide
 
 from fundingarb_dashboard.answers import answer
+from fundingarb_dashboard.replies import KEY, KEYLESS
 from fundingarb_dashboard.security import ANONYMOUS
 
 __all__ = ["document", "install"]
@@ -32,6 +34,11 @@ ERROR = {
         }
     },
 }
+IDEMPOTENCY = {
+    "name": "Idempotency-Key", "in": "header", "required": True,
+    "schema": {"type": "string", "pattern": f"^{KEY}$"},
+    "description": "new for every command; the same key again gets the first one's answer and does nothing",
+}  # fmt: skip
 READING = {
     400: "the request cannot be read", 401: "no session", 404: "there is no such thing",
     409: "refused, with the reason", 503: "bot, database or exchange does not answer",
@@ -76,18 +83,20 @@ def document(app: Quart) -> dict[str, Any]:
     """The OpenAPI 3.1 document of ``app``."""
     schema = app.extensions["QUART_SCHEMA"].openapi_provider.schema()
     schema["components"]["schemas"]["Error"] = ERROR
-    anonymous = {
-        (rule.rule, method)
-        for rule in app.url_map.iter_rules()
-        if rule.endpoint in ANONYMOUS
-        for method in (rule.methods or ())
-    }
+    anonymous, keyless = _addresses(app, ANONYMOUS), _addresses(app, KEYLESS)
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
-            _complete(
-                operation, method, open_to_all=(path, method.upper()) in anonymous, metrics=path == "/metrics"
-            )
+            address = (path, method.upper())
+            _complete(operation, method, open_to_all=address in anonymous, metrics=path == "/metrics")
+            if method != "get" and address not in keyless:
+                operation["parameters"].append(IDEMPOTENCY)
     return dict(schema)
+
+
+def _addresses(app: Quart, endpoints: Collection[str]) -> set[tuple[str, str]]:
+    """(path, method) of everything that these endpoints answer."""
+    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint in endpoints]
+    return {(rule.rule, method) for rule in rules for method in (rule.methods or ())}
 
 
 def _complete(operation: dict[str, Any], method: str, *, open_to_all: bool, metrics: bool) -> None:

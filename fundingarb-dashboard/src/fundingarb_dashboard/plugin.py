@@ -23,14 +23,24 @@ async def open_dashboard(settings: DashboardSettings, context: OpenContext) -> A
 
     Raises `ConfigError` when the settings would let strangers in, a secret's file is not safe, or the port is taken.
     """
+    import anyio
+
     from fundingarb_dashboard.place import place_of
     from fundingarb_dashboard.service import Dashboard
 
     dashboard = Dashboard(place_of(settings), context.clock)
-    try:
-        yield dashboard
-    finally:
-        await dashboard.close()
+    failed: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(dashboard.watch)
+        try:
+            yield dashboard
+        except Exception as error:  # noqa: BLE001 - raised below, as itself and not in a group
+            failed = error
+        finally:
+            await dashboard.close()
+            tasks.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
 
 
 @hookimpl

@@ -15,10 +15,12 @@ from quart import request
 from fundingarb.errors import ExchangeError, FundingArbError, StoreError
 from fundingarb_dashboard.answers import Problem
 
-__all__ = ["Key", "Replies", "key_of_request"]
+__all__ = ["KEY", "KEYLESS", "Key", "Replies", "given_key", "key_of_request"]
 
 KEPT = 1000
-KEY = re.compile(r"[A-Za-z0-9._:-]{8,64}")
+KEY = r"[A-Za-z0-9._:-]{8,64}"
+KEYLESS = frozenset({"login", "logout", "config_check"})
+"""Endpoints that are posted to and command nothing. Everything else that is posted to is a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +84,22 @@ class Key:
     durable: str
 
 
+def given_key() -> str:
+    """The Idempotency-Key of the request at hand. Raises `Problem` 400 when it is missing or malformed."""
+    given = request.headers.get("Idempotency-Key", "")
+    if not re.fullmatch(KEY, given):
+        raise Problem(
+            400,
+            "send the header Idempotency-Key: 8 to 64 letters, digits or ._:-, new for every command",
+            code="idempotency_key",
+            fields={"Idempotency-Key": "is malformed" if given else "is missing"},
+        )
+    return given
+
+
 async def key_of_request(actor: str) -> Key:
     """The request's Idempotency-Key, as the actor's own. Raises `Problem` 400 when it is missing or malformed."""
-    given = request.headers.get("Idempotency-Key", "")
-    if not KEY.fullmatch(given):
-        raise Problem(
-            400, "send the header Idempotency-Key: 8 to 64 letters, digits or ._:-, new for every command"
-        )
+    given = given_key()
     body: bytes = await request.get_data(cache=True, as_text=False)  # type: ignore[assignment]
     asked = hashlib.sha256(b"\n".join((request.method.encode(), request.path.encode(), body))).digest()
     name = f"{actor}\n{given}"

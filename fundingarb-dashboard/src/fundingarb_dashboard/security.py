@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from quart import Quart, Request, Response, Websocket, g, request, websocket
 
 from fundingarb_dashboard.answers import Problem, failure
+from fundingarb_dashboard.replies import KEYLESS, given_key
 from fundingarb_dashboard.sessions import Session
 from fundingarb_dashboard.site import Site
 
@@ -62,6 +63,8 @@ def _admit_request(site: Site) -> None:
         _check_csrf(session)
     if request.mimetype != "application/json":
         raise Problem(415, "send JSON, with Content-Type: application/json")
+    if request.routing_exception is None and request.endpoint not in KEYLESS:
+        given_key()
 
 
 def _admit_websocket(site: Site) -> None:

@@ -57,8 +57,11 @@ class ServerThread:
         app: ASGIFramework,
         beside: Callable[[], Awaitable[None]],
         before_end: Callable[[], None],
+        failed: Callable[[Exception], None],
     ) -> None:
-        """``beside`` runs in the server's loop while it serves; ``before_end`` is called there when it ends."""
+        """``beside`` runs in the server's loop while it serves; ``before_end`` is called there when it ends.
+
+        ``failed`` is called in the server's thread when it ended without having been asked to."""
         self._config = Config()
         self._config.bind = [f"fd://{listening.detach()}"]
         self._config.errorlog = logger
@@ -73,6 +76,7 @@ class ServerThread:
         self._app = app
         self._beside = beside
         self._before_end = before_end
+        self._failed = failed
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(_note)
         self._asked_to_stop = asyncio.Event()
@@ -101,18 +105,24 @@ class ServerThread:
     def _run(self) -> None:
         try:
             self.loop.run_until_complete(self._serve())
-        except Exception:
+        except Exception as error:
             logger.exception("the dashboard's server ended; trading goes on without it")
+            self._failed(error)
         finally:
             self.loop.close()
 
     async def _serve(self) -> None:
         beside = asyncio.ensure_future(self._beside())
+        beside.add_done_callback(
+            lambda _: self._asked_to_stop.set()
+        )  # nothing would reach the browsers any more
         try:
             await serve(self._app, self._config, shutdown_trigger=self._end)
         finally:
             beside.cancel()
-            await asyncio.gather(beside, return_exceptions=True)
+            (outcome,) = await asyncio.gather(beside, return_exceptions=True)
+        if isinstance(outcome, Exception):
+            raise outcome
 
     async def _end(self) -> None:
         await self._asked_to_stop.wait()

@@ -10,9 +10,13 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio
+
+from fundingarb.errors import FundingArbError
 from fundingarb_dashboard.app import build
 from fundingarb_dashboard.feed import Feed
 from fundingarb_dashboard.hosts import KnownHosts
@@ -44,6 +48,8 @@ class Dashboard:
         self._say = say or _to_terminal
         self._server: ServerThread | None = None
         self._feeding: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
+        self._failed = asyncio.Event()
         self._url: str | None = None
 
     @property
@@ -73,7 +79,7 @@ class Dashboard:
         )
         app = KnownHosts(build(site), self._place.hosts(port))
         server = self._server = ServerThread(
-            listening, self._place, app, partial(_look_after, site), site.hub.close
+            listening, self._place, app, partial(_look_after, site), site.hub.close, partial(self._fail, loop)
         )
         site.gatekeeper.invite()
         server.start()
@@ -82,11 +88,23 @@ class Dashboard:
 
     async def close(self) -> None:
         """Stop serving; does nothing when the dashboard was never started."""
-        if self._feeding is not None:
-            self._feeding.cancel()
-            await asyncio.gather(self._feeding, return_exceptions=True)
-        if self._server is not None:
-            await self._server.stop()
+        with anyio.CancelScope(shield=True):
+            if self._feeding is not None:
+                self._feeding.cancel()
+                await asyncio.gather(self._feeding, return_exceptions=True)
+            if self._server is not None:
+                await self._server.stop()
+
+    async def watch(self) -> None:
+        """Return never; raises `FundingArbError` when the server has ended by itself."""
+        await self._failed.wait()
+        error = self._failure
+        raise FundingArbError(f"its server ended: {type(error).__name__}: {error}") from error
+
+    def _fail(self, loop: asyncio.AbstractEventLoop, error: Exception) -> None:
+        self._failure = error
+        with suppress(RuntimeError):  # the bot's loop may be closed by now
+            loop.call_soon_threadsafe(self._failed.set)
 
     def _invite(self, url: str, token: str) -> None:
         self._say(

@@ -63,12 +63,34 @@ def test_every_panel_has_content(desk: OpenDesk) -> None:
             expect(page.locator(f"#panel-{panel}")).to_contain_text(content)
 
 
-def test_the_result_splits_on_demand(desk: OpenDesk) -> None:
+@pytest.mark.parametrize(
+    ("card", "result"), [("Realised", "realized"), ("Unrealised", "unrealized"), ("Net", "net")]
+)
+def test_every_result_splits_on_demand_by_the_keyboard(
+    card: str, result: str, desk: OpenDesk, server: BrowserServer, world: World
+) -> None:
+    server.share = 0  # nothing moves
+    wanted = {name: float(value) for name, value in world.summary()["splits"][result].items()}
     with desk() as page:
-        page.get_by_role("button", name="SPLIT").click()
-        for part in ("funding", "price", "basis", "slippage", "fees"):
-            expect(page.locator("#pnl-split .part", has_text=part)).to_be_visible()
-        expect(page.locator("#pnl-split .part", has_text="fees")).to_contain_text("−")
+        split = page.get_by_role("region", name="What it consists of, USD")
+        toggle = page.get_by_role("button", name=card, exact=True)
+        expect(toggle).to_have_attribute("aria-expanded", "false")
+        toggle.focus()
+        page.keyboard.press("Enter")
+        expect(toggle).to_have_attribute("aria-expanded", "true")
+        expect(split).to_contain_text(f"{card}, USD")
+        for part in ("funding", "price", "basis", "slippage"):
+            shown = split.locator(".part", has_text=part).locator("dd").inner_text()
+            assert number(shown) == pytest.approx(wanted[part]), part
+        fees = split.locator(".part", has_text="fees").locator("dd").inner_text()
+        assert number(fees) == pytest.approx(-wanted["fees"])
+        page.keyboard.press("Space")
+        expect(split).to_be_hidden()
+
+
+def number(shown: str) -> float:
+    """A figure as a person reads it."""
+    return float(shown.replace("−", "-").replace(",", "").replace("+", ""))
 
 
 def test_rates_sort_filter_freeze_and_turn_into_a_matrix(desk: OpenDesk) -> None:

@@ -67,6 +67,20 @@ def test_figures_at_a_mark_that_is_not_heard_are_marked(desk: OpenDesk, world: W
         expect(page.locator(".leg[title]")).to_have_count(1)
 
 
+def test_liquidation_is_marked_where_the_configuration_says(desk: OpenDesk, world: World) -> None:
+    world.warn, world.act = "0.30", "0.10"
+    near, safe, critical = (position["legs"][0] for position in world.positions.values())
+    for leg, distance in ((near, "0.2"), (safe, "0.31"), (critical, "0.05")):
+        leg["liquidation_distance"] = distance
+    with desk() as page:
+        for position, said in enumerate(("! 20.0%", "31.0%", "!! 5.0%")):
+            leg = page.locator(".position").nth(position).locator(".leg").first
+            shown = leg.locator(".fig", has_text="to liq.")
+            expect(shown.locator(".value")).to_have_text(said)
+            expect(shown.locator("meter")).to_have_attribute("high", "0.3")
+            expect(shown.locator("meter")).to_have_attribute("low", "0.1")
+
+
 def test_an_unhedged_leg_without_a_price_is_not_nothing(desk: OpenDesk, world: World) -> None:
     position = next(iter(world.positions.values()))
     position.update(unhedged="-0.25", unhedged_usd=None, unhedged_s=12)
@@ -109,8 +123,9 @@ def test_nothing_of_a_position_and_no_head_is_cut_off(desk: OpenDesk) -> None:
         ),
         ({"down": ("okx",)}, "okx is down.", "open hedges are kept"),
         ({"database": False}, "The database is not reachable.", "Start the database"),
+        ({"failed_services": {"pager": "its line is cut"}}, "Service pager has ended.", "Trading goes on"),
     ],
-    ids=["no engine data", "engine error", "exchange down", "database down"],
+    ids=["no engine data", "engine error", "exchange down", "database down", "service ended"],
 )
 def test_troubles_say_what_is_wrong_and_what_to_do(
     trouble: dict[str, object], said: str, advice: str, world: World, desk: OpenDesk

@@ -56,6 +56,9 @@ class World:
     database: bool = True
     down: tuple[str, ...] = ()
     killed: bool = False
+    warn: str = "0.06"
+    act: str = "0.04"
+    failed_services: dict[str, str] = field(default_factory=dict)
     document: Row = field(default_factory=dict)
     revision: int = 12
 
@@ -318,6 +321,8 @@ class World:
             "accounts": accounts,
             "kill": kill,
             "config_revision": self.revision,
+            "margin": {"warn": self.warn, "act": self.act, "adl_rank": 4},
+            "failed_services": [{"name": name, "reason": why} for name, why in self.failed_services.items()],
         }
 
     def summary(self) -> Row:
@@ -329,8 +334,15 @@ class World:
         unrealized = sum(float(row["unrealized"]) for row in self.positions.values())
         realized = total["funding"] + total["price"] - total["fees"]
         wins = sum(float(row["net"]) > 0 for row in self.closed)
+        booked = {name: f"{value:.2f}" for name, value in total.items()}
+        at_marks = {
+            **dict.fromkeys(total, "0.00"),
+            "price": f"{unrealized:.2f}",
+            "basis": f"{unrealized:.2f}",
+        }
+        both = {name: f"{float(booked[name]) + float(at_marks[name]):.2f}" for name in total}
         return {
-            **{name: f"{value:.2f}" for name, value in total.items()},
+            **booked,
             "realized": f"{realized:.2f}",
             "unrealized": f"{unrealized:.2f}",
             "net": f"{realized + unrealized:.2f}",
@@ -339,6 +351,7 @@ class World:
             "open": len(self.positions),
             "win_rate": f"{wins / len(self.closed):.4f}" if self.closed else None,
             "average_duration_s": 86000 if self.closed else None,
+            "splits": {"realized": booked, "unrealized": at_marks, "net": both},
         }
 
     def snapshot(self) -> Row:

@@ -62,6 +62,10 @@ async def describe(panel: Panel) -> list[str]:
         lines = [f"bot: {holder}, {doing}"]
     lines.append(_latch(await panel.store.latch()))
     lines += [f"not flat: {leg}" for leg in (said or {}).get("not_flat", ())]
+    failed: Mapping[str, str] = (said or {}).get("failed_services", {})
+    lines += [
+        f"service {name}: has ended, {why}; restart the bot to have it back" for name, why in failed.items()
+    ]
     hedges = await panel.hedges()
     lines += [line for hedge in hedges for line in _hedge(hedge)] or ["hedges: none open"]
     lines += (

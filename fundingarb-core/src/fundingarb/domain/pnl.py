@@ -19,7 +19,8 @@ class LegPnl:
 
     ``funding`` is what the ledger has booked and nothing else. Settlements that it has not posted yet are not 0 and no
     part of it: ``awaited`` are within the time a ledger may take, ``missing`` beyond it, ``outstanding`` what both are
-    expected to bring (None while that is unknown of one).
+    expected to bring (None while that is unknown of one). ``entry_slippage`` is what the entries' fills differed from
+    the mid their decisions saw; negative is a cost.
     """
 
     side: Side
@@ -34,6 +35,7 @@ class LegPnl:
     awaited: int = 0
     missing: int = 0
     outstanding: Decimal | None = ZERO
+    entry_slippage: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +104,16 @@ def hedge_pnl(
     unpaid = [row for row in settlements if row.unpaid]
     references = {order.client_id: order.reference for order in hedge.orders}
     return HedgePnl(
-        long=_leg_pnl(hedge, Side.LONG, fills, payments, unpaid),
-        short=_leg_pnl(hedge, Side.SHORT, fills, payments, unpaid),
+        long=_leg_pnl(hedge, Side.LONG, fills, payments, unpaid, references),
+        short=_leg_pnl(hedge, Side.SHORT, fills, payments, unpaid, references),
         slippage=_slippage(fills, references),
     )
 
 
 def _leg_pnl(
-    hedge: Hedge, side: Side, fills: list[Fill], payments: list[FundingPayment], unpaid: list[Settlement]
-) -> LegPnl:
+    hedge: Hedge, side: Side, fills: list[Fill], payments: list[FundingPayment], unpaid: list[Settlement],
+    references: Mapping[str, Decimal | None],
+) -> LegPnl:  # fmt: skip
     plan = hedge.intent.leg(side)
     unpaid = [row for row in unpaid if row.account == plan.account]
     missing = sum(row.status is SettlementStatus.MISSING for row in unpaid)
@@ -134,6 +137,7 @@ def _leg_pnl(
         awaited=len(unpaid) - missing,
         missing=missing,
         outstanding=None if None in due else sum((amount for amount in due if amount is not None), ZERO),
+        entry_slippage=_slippage(entries, references),
     )
 
 
@@ -157,4 +161,13 @@ def unrealized(
         if mark is None or money.entry_price is None:
             return None
         total += leg.plan.side.sign * (mark - money.entry_price) * leg.filled
+    return total
+
+
+def open_slippage(hedge: Hedge, pnl: HedgePnl) -> Decimal:
+    """The part of the slippage that is not in ``price`` yet: what entering the quantity that is still held took."""
+    total = ZERO
+    for leg, money in ((hedge.long, pnl.long), (hedge.short, pnl.short)):
+        if leg.filled > 0 and money.quantity:
+            total += money.entry_slippage * min(leg.filled / money.quantity, Decimal(1))
     return total

@@ -86,6 +86,14 @@ class Announcer:
     ) -> None:
         self._bus.publish(Alert(severity, title, tuple(lines), now, hedge.id if hedge else None))
 
+    def service_failed(self, name: str, reason: str, now: datetime) -> None:
+        lines = (
+            f"Service: {name}",
+            f"Reason: {reason}",
+            "Action: trading goes on without it; restart the bot to have it back",
+        )
+        self._say(Severity.WARNING, "Service Ended", lines, now)
+
     def opened(self, hedge: Hedge, pnl: HedgePnl, expected: Decimal | None, now: datetime) -> None:
         lines = [f"Pair: {hedge.symbol}"]
         lines += [

@@ -411,6 +411,11 @@ class Bot(Handle):
         if isinstance(error, StoreError):
             self.loop.books_failed(str(error))
 
+    def service_failed(self, name: str, reason: str) -> None:
+        """A service has ended by itself; trading goes on without it."""
+        self.state.failed_services[name] = reason
+        self.announcer.service_failed(name, reason, self.clock.now())
+
     # what others ask
 
     async def pnl(self, hedge: Hedge) -> HedgePnl:

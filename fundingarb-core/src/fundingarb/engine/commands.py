@@ -346,6 +346,7 @@ class CommandDesk:
             "waiting_for": status.waiting_for,
             "streams": dict(status.streams),
             "not_flat": [str(leg) for leg in self.kill_switch.open] if self.state.killed else [],
+            "failed_services": dict(status.failed_services),
             "accounts": [
                 {
                     "account": each.account,

@@ -126,6 +126,7 @@ class Handle:
             streams=dict(self.markets.streams),
             pending_orders=sum(1 for h in self.state.live() for o in h.orders if not o.state.terminal),
             waiting_for=waiting_for(self.state, loop),
+            failed_services=dict(self.state.failed_services),
         )
 
     @property
@@ -142,8 +143,7 @@ class Handle:
         return HedgeLook(self.state, self.markets, self.settings).view(hedge, pnl, seconds, self.clock.now())
 
     def vitals(self) -> Vitals:
-        revision = self.settings.config_revision
-        physician = Physician(self.state, self.markets, self.gates, self.lag, revision)
+        physician = Physician(self.state, self.markets, self.gates, self.lag, self.settings)
         return physician.vitals(self._loop, self.ready.is_set())
 
     async def summary(self) -> Summary:

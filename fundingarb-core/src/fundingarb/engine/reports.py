@@ -14,7 +14,7 @@ import anyio.lowlevel
 from fundingarb.domain.events import FillBooked, HedgeChanged, PaymentBooked, SettlementChanged
 from fundingarb.domain.hedge import Hedge, Mode, Status
 from fundingarb.domain.order import ZERO
-from fundingarb.domain.pnl import HedgePnl, hedge_pnl, unrealized
+from fundingarb.domain.pnl import HedgePnl, hedge_pnl, open_slippage, unrealized
 from fundingarb.engine.bus import Bus, Subscription
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.money import NEWS, HedgeMoney
@@ -158,12 +158,14 @@ class Reports:
         done = self.results
         price, funding, fees, slippage = done.price, done.funding, done.fees, done.slippage
         open_result: Decimal | None = ZERO
+        entered = ZERO
         for hedge in hedges:
             if hedge.id in done or not any(order.filled for order in hedge.orders):
                 continue
             pnl = await self.money.pnl(hedge)
             price, funding, fees = price + pnl.price, funding + pnl.funding, fees + pnl.fees
             slippage += pnl.slippage
+            entered += open_slippage(hedge, pnl)
             own = unrealized(hedge, pnl, *self._marks(hedge))
             open_result = None if own is None or open_result is None else open_result + own
         return Summary(
@@ -176,6 +178,7 @@ class Reports:
             wins=done.wins,
             open=sum(hedge.live for hedge in hedges),
             average_duration=done.duration / done.trades if done.trades else None,
+            open_slippage=entered,
         )
 
     def _marks(self, hedge: Hedge) -> tuple[Decimal | None, Decimal | None]:

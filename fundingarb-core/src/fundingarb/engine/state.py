@@ -112,6 +112,7 @@ class BotState:
     ``dirty`` collects registry rows and intents that changed since the last commit; ``in_flight`` are client order ids
     whose send has not returned; ``sent_at`` is when orders left lately; ``day_result`` as in ``Portfolio``;
     ``distances`` is (account, symbol) -> how far that leg is from liquidation, as a fraction of price, where known.
+    ``failed_services`` is service -> why it has ended by itself.
     ``pegs`` is settle currency -> what one unit is worth in USDT, where known.
     ``settlements`` are those of the last days by (account, symbol) and time, ``unsettled`` the hedges whose fills or
     payments changed since they were matched.
@@ -138,6 +139,7 @@ class BotState:
     flatten_orders: dict[str, FlattenOrder] = field(default_factory=dict)
     accepted: dict[tuple[str, Subject, str], Accepted] = field(default_factory=dict)
     taken_fills: dict[tuple[str, str, str], UUID] = field(default_factory=dict)
+    failed_services: dict[str, str] = field(default_factory=dict)
     _owner: dict[str, UUID] = field(default_factory=dict)
     _named: dict[tuple[str, str], str] = field(default_factory=dict)
 

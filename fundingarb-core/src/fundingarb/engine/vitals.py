@@ -16,6 +16,7 @@ from fundingarb.engine.hedge_view import margin_ratio
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.state import BotState
 from fundingarb.engine.trading import TradingLoop
+from fundingarb.engine.view import TradingSettings
 from fundingarb.ports import Clock
 from fundingarb.ports.rows import AccountVital, ExchangeVital, StreamVital, Vitals
 
@@ -54,7 +55,7 @@ class Physician:
     markets: Markets
     gates: Mapping[str, RequestGate]
     lag: LagMeter
-    config_revision: int
+    settings: TradingSettings
 
     def vitals(self, loop: TradingLoop | None, ready: bool) -> Vitals:
         """How the bot is now; ``loop`` is None while it starts."""
@@ -86,7 +87,8 @@ class Physician:
             liquidation_distance=min(self.state.distances.values(), default=None),
             database=database,
             lease_fresh=self.state.lease.fresh,
-            config_revision=self.config_revision,
+            config_revision=self.settings.config_revision,
+            margin=self.settings.margin,
         )
 
     def _age(self, exchange: str) -> float | None:

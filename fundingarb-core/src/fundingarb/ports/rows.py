@@ -6,13 +6,14 @@ which is never the same as 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
 from fundingarb.domain.funding import FundingPayment
+from fundingarb.domain.health import MarginRules
 from fundingarb.domain.hedge import CloseReason, OrderRecord, Status
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.opportunity import Payment, Refusal, Valuation
@@ -185,7 +186,7 @@ class Vitals:
     was measured. Latencies are milliseconds from asking for an order to be sent until the exchange's answer, of the
     orders of the last day. ``unhedged_usd`` is the notional of all legs without a partner, ``unhedged_seconds`` (real)
     how long the oldest has been so. ``settlements_booked`` of ``settlements_expected`` in the last days were paid.
-    ``liquidation_distance`` is the nearest leg's, a fraction of its mark.
+    ``liquidation_distance`` is the nearest leg's, a fraction of its mark; ``margin`` says at which something is done.
     """
 
     state: str
@@ -207,6 +208,7 @@ class Vitals:
     database: str | None
     lease_fresh: bool
     config_revision: int
+    margin: MarginRules = field(default_factory=MarginRules)
 
     @property
     def database_reachable(self) -> bool:
@@ -218,9 +220,11 @@ class Summary:
     """What all hedges have brought, exact to what is booked. ``realized`` = price + funding - fees, also of open
     hedges.
 
-    ``slippage`` and ``basis`` partition ``price``. ``unrealized`` is what closing every open leg at its mark would add,
-    None while a mark is unknown; ``net`` = realized + unrealized. ``trades`` are hedges that are over and have held
-    something, ``wins`` those of them that brought more than 0, ``average_duration`` how long they were open.
+    ``slippage`` is that of every fill; ``open_slippage`` the part of it that is in ``unrealized`` and not in ``price``,
+    because it was paid on entering what is still open. ``basis`` is the rest of ``price``, ``unrealized_basis`` the
+    rest of ``unrealized``, which is what closing every open leg at its mark would add, before fees; None while a mark
+    is unknown. ``net`` = realized + unrealized. ``trades`` are hedges that are over and have held something, ``wins``
+    those of them that brought more than 0, ``average_duration`` how long they were open.
     """
 
     price: Decimal
@@ -232,14 +236,23 @@ class Summary:
     wins: int
     open: int
     average_duration: timedelta | None
+    open_slippage: Decimal = Decimal(0)
 
     @property
     def realized(self) -> Decimal:
         return self.price + self.funding - self.fees
 
     @property
+    def realized_slippage(self) -> Decimal:
+        return self.slippage - self.open_slippage
+
+    @property
     def basis(self) -> Decimal:
-        return self.price - self.slippage
+        return self.price - self.realized_slippage
+
+    @property
+    def unrealized_basis(self) -> Decimal | None:
+        return None if self.unrealized is None else self.unrealized - self.open_slippage
 
     @property
     def net(self) -> Decimal | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
@@ -50,7 +50,9 @@ class AccountStatus:
 
 @dataclass(frozen=True, slots=True)
 class BotStatus:
-    """The bot at a glance. ``state`` is RUNNING, PAUSED, KILLED or STARTING; ``waiting_for`` is one sentence."""
+    """The bot at a glance. ``state`` is RUNNING, PAUSED, KILLED or STARTING; ``waiting_for`` is one sentence.
+
+    ``failed_services`` is service -> why it has ended by itself; the bot goes on without it."""
 
     state: str
     network: str
@@ -60,6 +62,7 @@ class BotStatus:
     streams: Mapping[str, bool]
     pending_orders: int
     waiting_for: str
+    failed_services: Mapping[str, str] = field(default_factory=dict)
 
 
 class Events(Protocol):
@@ -236,7 +239,10 @@ class Service(Protocol):
     """Something that runs beside the bot (the dashboard)."""
 
     async def start(self, bot: BotHandle) -> None:
-        """Start serving; returns once it is up. Closing the component stops it."""
+        """Start serving; returns once it is up. Closing the component stops it.
+
+        ``ConfigError`` refuses the bot's start. Whatever else fails, here or later in a task of the component, ends
+        this service alone: the bot goes on, and says so."""
         ...
 
     @property

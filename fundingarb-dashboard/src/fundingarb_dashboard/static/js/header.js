@@ -158,6 +158,9 @@ function troubles() {
   for (const account of status.accounts ?? []) {
     if (account.halted && account.halted !== "starting") rows.push(["warn", `Entries on ${account.account} are off.`, account.halted]);
   }
+  for (const service of status.failed_services ?? []) {
+    rows.push(["warn", `Service ${service.name} has ended.`, `${service.reason}. Trading goes on without it; restart the bot to have it back.`]);
+  }
   if (engine.state === "STARTING") rows.push(["info", "The bot is starting.", engine.waiting_for || "It reads every account before it trades."]);
   return rows;
 }

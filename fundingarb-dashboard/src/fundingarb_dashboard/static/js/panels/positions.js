@@ -8,8 +8,12 @@ import { gain, num, paid, pct, quantity, share, shortPrice, shortSpan, span, tig
 import { makePanel } from "../panel.js";
 import { openPositions, state } from "../store.js";
 
-const NEAR = 0.06; // distance to liquidation below which a leg is marked
-const CRITICAL = 0.04;
+/** At which distance to liquidation a leg is marked, and at which its hedge is reduced: as the bot is configured. */
+function marks() {
+  const { warn, act, adl_rank } = state.status?.margin ?? {};
+  return { warn: num(warn), act: num(act), rank: num(adl_rank) };
+}
+const BAR = 5; // the bar is full at five times the warning distance
 
 /** A labelled figure: the label is beside it on a phone and above it for screen readers. */
 function figure(label, kind = "num") {
@@ -110,7 +114,7 @@ const LEG = ["side", "exchange", "quantity", "entry", "mark", "P&L", "funding", 
 
 function makeLeg() {
   const figs = Object.fromEntries(LEG.map((name) => [name, figure(name, name === "side" || name === "exchange" ? "" : "num")]));
-  const bar = h("meter", { min: "0", max: "0.3", low: String(CRITICAL), high: String(NEAR), optimum: "0.3", "aria-label": "Distance to liquidation" });
+  const bar = h("meter", { min: "0", "aria-label": "Distance to liquidation" });
   figs["to liq."].element.append(bar);
   const element = h("div", { class: "leg" }, LEG.map((name) => figs[name].element));
 
@@ -130,12 +134,17 @@ function makeLeg() {
     put(figs["next payment"], next ? `${tight(next.amount)} in ${shortSpan(until(next.at))}` : "–", next ? tone(next.amount) : null);
     put(figs["liq. at"], shortPrice(leg.liquidation_price));
     const distance = num(leg.liquidation_distance);
-    const near = distance !== null && distance < NEAR;
-    put(figs["to liq."], `${near ? "! " : ""}${share(distance)}`, near ? "bad" : null);
-    bar.hidden = distance === null;
-    if (distance !== null) bar.value = Math.max(0, Math.min(0.3, distance));
+    const { warn, act, rank } = marks();
+    const below = (mark) => distance !== null && mark !== null && distance < mark;
+    put(figs["to liq."], `${below(act) ? "!! " : below(warn) ? "! " : ""}${share(distance)}`, below(warn) || below(act) ? "bad" : null);
+    bar.hidden = distance === null || warn === null;
+    if (!bar.hidden) {
+      Object.entries({ max: warn * BAR, optimum: warn * BAR, high: warn, low: act }).forEach(([name, value]) => setAttr(bar, name, value));
+      bar.value = Math.max(0, Math.min(warn * BAR, distance));
+      setAttr(bar, "title", `warning below ${share(warn)}, reduced below ${share(act)}`);
+    }
     put(figs.margin, share(leg.margin_ratio));
-    put(figs.ADL, leg.adl_rank ? `${leg.adl_rank}/5` : "–", leg.adl_rank >= 4 ? "bad" : null);
+    put(figs.ADL, leg.adl_rank ? `${leg.adl_rank}/5` : "–", rank !== null && leg.adl_rank >= rank ? "bad" : null);
   }
   return { element, update };
 }
