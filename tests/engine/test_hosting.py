@@ -128,17 +128,17 @@ async def test_what_dies_before_the_bot_runs_is_told_when_it_does() -> None:
 
 
 async def test_a_service_that_is_configured_wrongly_refuses_the_start() -> None:
-    @asynccontextmanager
-    async def refusing() -> AsyncIterator[Fragile]:
-        raise ConfigError("dashboard: choose another port")
-        yield Fragile()
-
-    with pytest.raises(ConfigError, match="choose another port"):
-        async with service_host() as host:
-            await host.open("dashboard", refusing())
-
     def refuse() -> None:
         raise ConfigError("port 1 is taken")
+
+    @asynccontextmanager
+    async def refusing() -> AsyncIterator[Fragile]:
+        refuse()
+        yield Fragile()
+
+    with pytest.raises(ConfigError, match="port 1 is taken"):
+        async with service_host() as host:
+            await host.open("dashboard", refusing())
 
     service = Fragile(refuse)
     async with service_host() as host:
