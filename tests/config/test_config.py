@@ -304,3 +304,13 @@ def test_overrides_that_contradict_each_other_are_refused() -> None:
     overrides: dict[str, Any] = {"trading": 5, "trading.min_net_usd": 1}
     with pytest.raises(ConfigError, match="contradicts another one"):
         load_config(None, overrides, {})
+
+
+def test_an_account_may_say_its_network_but_no_other_one() -> None:
+    config = parse_config("accounts:\n  a: {exchange: binance, network: testnet}\n")
+    assert config.network == "testnet"
+    for text in ("network: mainnet\n", "accounts:\n  b: {exchange: okx, network: mainnet}\n"):
+        clash = text if "accounts" not in text else ""
+        more = text.partition("accounts:\n")[2]
+        with pytest.raises(ConfigError, match="all accounts of a bot are on one network"):
+            parse_config(f"{clash}accounts:\n  a: {{exchange: binance, network: testnet}}\n{more}")

@@ -101,11 +101,11 @@ def test_names_are_names(vault: Vault, name: str) -> None:
         vault.put_account(StoredAccount(name, "binance", "testnet", KEYS))
 
 
-@pytest.mark.parametrize("value", ["", "two\nlines", "x" * 9000, "\x1b[31m"])
-def test_values_are_one_line_and_never_repeated(vault: Vault, value: str) -> None:
+@pytest.mark.parametrize("value", ["", "a\rb", "\n", "x" * 9000, "\x1b[31m"])
+def test_values_are_plain_text_and_never_repeated(vault: Vault, value: str) -> None:
     with pytest.raises(VaultError) as caught:
         vault.put_secret("telegram-token", Secret(value))
-    assert value == "" or value not in str(caught.value)
+    assert not value.strip() or value not in str(caught.value)
 
 
 def test_keys_of_a_localnet_are_not_kept(vault: Vault) -> None:

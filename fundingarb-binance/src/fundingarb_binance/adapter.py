@@ -24,6 +24,7 @@ from fundingarb.domain.order import (
 from fundingarb.errors import BadMessage, ExchangeError, ExchangeUnavailable
 from fundingarb.exchanges import values
 from fundingarb.exchanges.base import RestAdapter, endpoint, expiry
+from fundingarb.exchanges.guard import Hosts
 from fundingarb.exchanges.parse import moment, plain, positive, to_ms
 from fundingarb.ports import (
     AccountModes,
@@ -66,6 +67,12 @@ COSTS: Mapping[str, Mapping[str, float]] = {
     "get_modes": {"ip": 10},
     "get_key_permissions": {},
 }
+
+
+HOSTS = Hosts(
+    live=("*.binance.com",),
+    simulated=("demo-*.binance.com", "testnet.*", "*.binancefuture.com", "*.binance.vision"),
+)
 
 
 def roots(context: OpenContext, settings: BinanceSettings) -> Mapping[str, str]:
@@ -116,6 +123,8 @@ class BinanceAdapter(RestAdapter):
             options={"recvWindow": settings.recv_window_ms, "timeDifference": 0},
             timeout=settings.request_timeout_seconds,
             order_expiry=expiry(settings.recv_window_ms),
+            hosts=HOSTS,
+            streams=(self.stream_root,),
         )
         self._client_ids: dict[str, str] = {}
         sign_order = signing.order_signer(self.trading.ccxt)

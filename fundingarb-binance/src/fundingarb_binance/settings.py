@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 from pydantic import Field
 
 from fundingarb.settings import PluginSettings
@@ -9,6 +12,8 @@ from fundingarb.settings import PluginSettings
 
 class BinanceSettings(PluginSettings):
     """How to talk to Binance; the defaults suit everybody. Times are real seconds."""
+
+    optional_credentials: ClassVar[Sequence[str]] = ("ed25519_api_key", "ed25519_private_key")
 
     recv_window_ms: int = Field(
         3000, ge=500, le=3000, description="how long Binance may take a request after its time"

@@ -27,6 +27,7 @@ from fundingarb.domain.order import (
 from fundingarb.errors import BadMessage, ExchangeError
 from fundingarb.exchanges import values
 from fundingarb.exchanges.base import RestAdapter, endpoint, expiry
+from fundingarb.exchanges.guard import Hosts
 from fundingarb.exchanges.parse import moment, plain, to_ms
 from fundingarb.ports import (
     AccountModes,
@@ -70,6 +71,12 @@ COSTS: Mapping[str, Mapping[str, float]] = {
     "set_one_way_mode": {"ip": 1, "settings": 1},
     "get_key_permissions": {"ip": 1, "fees": 1},
 }
+
+
+HOSTS = Hosts(
+    live=("*.bybit.com", "*.bytick.com"),
+    simulated=("api-testnet.*", "api-demo.*", "api-demo-testnet.*", "stream-testnet.*", "stream-demo.*"),
+)
 
 
 def roots(context: OpenContext, settings: BybitSettings) -> Mapping[str, str]:
@@ -123,6 +130,8 @@ class BybitAdapter(RestAdapter):
             },
             timeout=settings.request_timeout_seconds,
             order_expiry=expiry(settings.recv_window_ms),
+            hosts=HOSTS,
+            streams=(self.public_stream, self.private_stream),
         )
         self.protected = anyio.Event()
         """Set once the account stream is to count for the disconnect protection."""

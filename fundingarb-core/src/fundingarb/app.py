@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -32,6 +32,7 @@ from fundingarb.engine.bot import Bot, BotParts
 from fundingarb.engine.caretaker import Idle, SinkMeanwhile
 from fundingarb.engine.clock import ScaledClock, SystemClock
 from fundingarb.engine.gate import RequestGate
+from fundingarb.engine.mainnet_rates import MainnetRates
 from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
 from fundingarb.engine.unusable import unusable
 from fundingarb.engine.view import TradingSettings
@@ -168,7 +169,7 @@ async def open_bot(
         opener = _Opener(config, around, plugins, stack, secrets)
         adapters = {name: await opener.exchange(exchange, name) for name, exchange in accounts.items()}
         market_data = {
-            exchange: await opener.exchange(exchange, None) for exchange in sorted(set(accounts.values()))
+            exchange: await opener.market_data(exchange) for exchange in sorted(set(accounts.values()))
         }
         parts = BotParts(
             clock=around.clock,
@@ -298,7 +299,7 @@ async def open_market_data(
         markets = Markets(around.clock, lambda _event: None, lambda: None)
         feeds = []
         for exchange in exchanges:
-            adapter = await opener.exchange(exchange, None)
+            adapter = await opener.market_data(exchange)
             gate = RequestGate(exchange, adapter.limits, around.clock)
             feeds.append(
                 MarketFeed(adapter, gate, markets, config.trading.symbols, around.clock, _log_failure)
@@ -423,7 +424,15 @@ class _Opener:
     async def _open(self, registered: Registered[T], section: Mapping[str, Any], **context: Any) -> T:
         return await self._stack.enter_async_context(self._opening(registered, section, **context))
 
-    async def exchange(self, exchange: str, account: str | None) -> ExchangeAdapter:
+    async def market_data(self, exchange: str) -> ExchangeAdapter:
+        """An adapter for public data. A simulation on testnet has its rates from mainnet: those are the real ones."""
+        own = await self.exchange(exchange, None)
+        if self._config.network != "testnet" or exchange not in self._plugins.exchanges:
+            return own
+        real = await self.exchange(exchange, None, network="mainnet")
+        return cast(ExchangeAdapter, MainnetRates(own, real))
+
+    async def exchange(self, exchange: str, account: str | None, **context: Any) -> ExchangeAdapter:
         """An adapter for one account, or (None) for public data only."""
         venue = self._around.venues.get(exchange, Venue())
         credentials = venue.accounts[account] if account else None
@@ -431,7 +440,9 @@ class _Opener:
         if exchange not in self._plugins.exchanges:
             return unusable(exchange, f"its plugin cannot be used: {'; '.join(self._plugins.left_out or ())}")
         registered = self._plugins.exchanges[exchange]
-        return await self._open(registered, section, account=credentials, endpoints=venue.endpoints)
+        return await self._open(
+            registered, section, account=credentials, endpoints=venue.endpoints, **context
+        )
 
     async def strategy(self) -> Strategy:
         name = self._config.strategy.name

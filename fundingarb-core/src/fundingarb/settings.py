@@ -15,9 +15,10 @@ class PluginSettings(BaseModel):
 
     An unknown field is refused, so that a misspelt one is never a silent default; instances do not change. The
     validator is built when it is first used: listing what is installed does not pay for it. ``credentials`` are the
-    keys that an account of an exchange has in the vault; nobody but exchanges has any.
+    keys that an account of an exchange has in the vault, ``optional_credentials`` those it may have besides.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     credentials: ClassVar[Sequence[str]] = ("api_key", "api_secret")
+    optional_credentials: ClassVar[Sequence[str]] = ()

@@ -36,7 +36,7 @@ from fundingarb_dydx import feeds, ledger, margin, messages, schema
 from fundingarb_dydx.chain import Heights
 from fundingarb_dydx.errors import CODES
 from fundingarb_dydx.ledger import Books
-from fundingarb_dydx.networks import network_of
+from fundingarb_dydx.networks import HOSTS, network_of
 from fundingarb_dydx.orders import OrderDesk
 from fundingarb_dydx.settings import DydxSettings
 from fundingarb_dydx.transactions import Scale, public_key_of
@@ -102,6 +102,8 @@ class DydxAdapter(RestAdapter):
             options={},
             timeout=settings.request_timeout_seconds,
             order_expiry=None,
+            hosts=HOSTS,
+            streams=(self.network.stream,),
         )
         for client in (self.trading, self.polling):
             client.signers["feeTier"] = self._get(

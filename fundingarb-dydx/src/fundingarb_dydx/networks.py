@@ -7,10 +7,20 @@ from dataclasses import dataclass
 
 from fundingarb.errors import ConfigError
 from fundingarb.exchanges.base import endpoint
+from fundingarb.exchanges.guard import Hosts
 from fundingarb.ports import OpenContext
 from fundingarb_dydx.settings import DydxSettings
 
 CHAIN_IDS = {"mainnet": "dydx-mainnet-1", "testnet": "dydx-testnet-4"}
+
+
+HOSTS = Hosts(
+    live=("*.dydx.trade", "dydx-*.kingnodes.com", "dydx-rest.publicnode.com", "dydx-rpc.publicnode.com"),
+    simulated=("*.v4testnet.dydx.exchange", "test-dydx-*.kingnodes.com"),
+    others=True,
+)
+"""Of those that are known. Anybody may run a node; what keeps the networks apart there is the chain's name in every
+signature, which the node is asked for before the first one."""
 
 
 @dataclass(frozen=True, slots=True)

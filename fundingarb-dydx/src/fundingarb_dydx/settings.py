@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 from pydantic import Field
 
 from fundingarb.settings import PluginSettings
@@ -13,6 +16,8 @@ class DydxSettings(PluginSettings):
     The indexer is dYdX's own; the nodes are public ones, run by others. Whoever trades in earnest names a node of
     their own, which accepts orders sooner.
     """
+
+    optional_credentials: ClassVar[Sequence[str]] = ("subaccount",)
 
     accept_key_that_can_withdraw: bool = Field(
         False,

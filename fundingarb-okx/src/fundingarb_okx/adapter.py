@@ -26,6 +26,7 @@ from fundingarb.domain.order import (
 from fundingarb.errors import BadMessage, ConfigError, ExchangeError
 from fundingarb.exchanges import values
 from fundingarb.exchanges.base import RestAdapter, endpoint, expiry
+from fundingarb.exchanges.guard import Hosts
 from fundingarb.exchanges.parse import moment, plain
 from fundingarb.ports import (
     AccountModes,
@@ -56,6 +57,10 @@ SHORTEST_TIMER, LONGEST_TIMER = 10, 120
 """Seconds that the timer which cancels everything may be set to."""
 
 
+DEMO = ("x-simulated-trading", "1")
+HOSTS = Hosts(live=("okx.com", "*.okx.com"), simulated=("ws*pap.okx.com",), marker=DEMO)
+
+
 def roots(context: OpenContext, settings: OkxSettings) -> Mapping[str, str]:
     """Prefix of ccxt's address names -> scheme and host."""
     return {"rest": endpoint(context, "rest") if context.network == "localnet" else settings.rest_url}
@@ -81,7 +86,7 @@ def simulated(context: OpenContext, stream: str) -> dict[str, str]:
         raise ConfigError(
             f"{context.name}: network {context.network} needs {wanted} for its streams, not {host}"
         )
-    return {"x-simulated-trading": "1"} if demo else {}
+    return dict([DEMO]) if demo else {}
 
 
 class OkxAdapter(RestAdapter):
@@ -104,6 +109,8 @@ class OkxAdapter(RestAdapter):
             timeout=settings.request_timeout_seconds,
             order_expiry=expiry(settings.order_window_ms),
             headers=simulated(context, self.public_stream),
+            hosts=HOSTS,
+            streams=(self.public_stream, self.private_stream),
         )
         self._instruments = self.contracts = Contracts()
         self._chosen_modes: dict[str, str] = {}

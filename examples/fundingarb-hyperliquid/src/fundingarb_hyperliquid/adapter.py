@@ -27,6 +27,7 @@ from fundingarb import (
 )
 from fundingarb.exchanges import values
 from fundingarb.exchanges.base import RestAdapter, endpoint, expiry
+from fundingarb.exchanges.guard import Hosts
 from fundingarb.exchanges.paging import pages_since
 from fundingarb.exchanges.parse import moment
 from fundingarb.exchanges.polling import PolledStreams
@@ -48,6 +49,9 @@ WEIGHTS = {
 }
 
 
+HOSTS = Hosts(live=("api.hyperliquid.xyz",), simulated=("api.hyperliquid-testnet.xyz",))
+
+
 class HyperliquidAdapter(PolledStreams, RestAdapter):
     """One address. Credentials: ``api_key`` is the address, ``api_secret`` the private key of its agent wallet."""
 
@@ -67,6 +71,7 @@ class HyperliquidAdapter(PolledStreams, RestAdapter):
             options={"sandboxMode": context.network != "mainnet"},
             timeout=settings.request_timeout_seconds,
             order_expiry=expiry(settings.order_window_ms),
+            hosts=HOSTS,
         )
         self.window_ms = settings.order_window_ms
         self.assets: dict[str, int] = {}

@@ -90,12 +90,15 @@ def add_account_command(
     """Add the keys of an account, called as in the configuration."""
     from fundingarb.vault import StoredAccount, VaultError
 
-    fields = _fields(exchange)
+    fields, optional = _fields(exchange)
     vault = _opened(config_file, file, password_fd)
-    values = _values(fields, values_fd)
-    wrong = sorted(set(values) ^ set(fields))
+    values = _values(fields, values_fd, optional)
+    wrong = sorted({*fields} - {*values} | {*values} - {*fields, *optional})
     if wrong:
-        raise VaultError(f"an account of {exchange} has {', '.join(fields)}; correct {', '.join(wrong)}")
+        more = f" and may have {', '.join(optional)}" if optional else ""
+        raise VaultError(
+            f"an account of {exchange} has {', '.join(fields)}{more}; correct {', '.join(wrong)}"
+        )
     known = vault.account(name, network)
     vault.put_account(StoredAccount(name, exchange, network, values))
     vault.save()
@@ -212,8 +215,8 @@ def _opened(config_file: Path | None, file: Path | None, password_fd: int | None
     return Vault.open(_path(config_file, file), master_password(password_fd))
 
 
-def _fields(exchange: str) -> tuple[str, ...]:
-    """Names of the keys that an account of ``exchange`` has."""
+def _fields(exchange: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the keys that an account of ``exchange`` has, and of those it may have besides."""
     from fundingarb.errors import ConfigError
     from fundingarb.plugins import load_plugins
     from fundingarb.settings import PluginSettings
@@ -223,15 +226,24 @@ def _fields(exchange: str) -> tuple[str, ...]:
         known = ", ".join(sorted(plugins.exchanges)) or "none"
         raise ConfigError(f"no plugin for exchange {exchange} is installed; installed: {known}")
     settings = plugins.exchanges[exchange].component.settings
-    return tuple(getattr(settings, "credentials", PluginSettings.credentials))
+    if not issubclass(settings, PluginSettings):
+        settings = PluginSettings
+    return tuple(settings.credentials), tuple(settings.optional_credentials)
 
 
-def _values(fields: tuple[str, ...], descriptor: int | None) -> dict[str, Secret]:
+def _values(
+    fields: tuple[str, ...], descriptor: int | None, optional: tuple[str, ...] = ()
+) -> dict[str, Secret]:
     """What is secret: of the descriptor, or typed field by field."""
     from fundingarb.ports import Secret
 
     if descriptor is None:
-        return {field: Secret(master_password(None, field).strip()) for field in fields}
+        typed = {field: Secret(master_password(None, field).strip()) for field in fields}
+        for field in optional:
+            value = master_password(None, f"{field} (empty: none)").strip()
+            if value:
+                typed[field] = Secret(value)
+        return typed
     import json
     import os
 

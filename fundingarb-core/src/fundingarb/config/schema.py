@@ -155,6 +155,9 @@ class AccountSection(Section):
     """One named set of credentials."""
 
     exchange: Name = Field(description="name of the exchange, as `fundingarb plugins` lists it")
+    network: Literal["localnet", "testnet", "mainnet"] | None = Field(
+        default=None, description="the same for all accounts; null is the configuration's `network`"
+    )
     testnet: bool | None = Field(default=None, description="true means `network: testnet`")
 
 
@@ -506,6 +509,16 @@ def _with_network(values: dict[str, Any]) -> dict[str, Any]:
             }
     if any(flags.values()):
         values.setdefault("network", "testnet")
+    accounts = values.get("accounts")
+    for name, section in accounts.items() if isinstance(accounts, dict) else ():
+        wanted = section.get("network") if isinstance(section, dict) else None
+        if wanted in NETWORKS and values.setdefault("network", wanted) != wanted:
+            raise problem(
+                f"contradicts network {values['network']}: all accounts of a bot are on one network; change one",
+                "accounts",
+                str(name),
+                "network",
+            )
     for (kind, name), flag in flags.items():
         network = values.get("network", "localnet")
         if flag is not (network == "testnet") and (flag or network == "testnet"):

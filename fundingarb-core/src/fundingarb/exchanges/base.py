@@ -22,6 +22,7 @@ from fundingarb.errors import (
     OrderRefused,
     OutcomeUnknown,
 )
+from fundingarb.exchanges.guard import NO_HOSTS, Hosts, NetworkGuard
 from fundingarb.exchanges.parse import decode, excerpt
 from fundingarb.exchanges.rest import (
     CallFailed,
@@ -64,7 +65,8 @@ def endpoint(context: OpenContext, name: str) -> str:
 class RestAdapter(ABC):
     """Base of an adapter: two REST clients on one session, the instruments by symbol and id, outcomes of orders.
 
-    Entering it does nothing, leaving it closes its connections.
+    Entering it makes sure that every address is of the context's network (``ConfigError``), leaving it closes its
+    connections.
     """
 
     name: str
@@ -82,12 +84,17 @@ class RestAdapter(ABC):
         timeout: float,
         order_expiry: timedelta | None,
         headers: Mapping[str, str] | None = None,
+        hosts: Hosts = NO_HOSTS,
+        streams: Sequence[str] = (),
     ) -> None:
+        """``hosts`` says which are live and which simulated; ``streams`` are the addresses of the adapter's streams."""
+        self.guard = NetworkGuard(self.name, context.network, hosts)
+        self._streams, self._headers = tuple(streams), dict(headers or {})
         self.context = context
         self.codes = codes
         self._order_expiry = order_expiry
         self.clock = context.clock
-        self.session: aiohttp.ClientSession = new_session(context)
+        self.session: aiohttp.ClientSession = new_session(context, self.guard)
         self.skew = Skew()
 
         def client() -> RestClient:
@@ -132,6 +139,13 @@ class RestAdapter(ABC):
         return self.costs.get(operation, _ONE_REQUEST)
 
     async def __aenter__(self: Opened) -> Opened:
+        try:
+            self.guard.assert_urls(self._streams, {})
+            for each in (self.trading, self.polling):
+                self.guard.assert_urls(each.addresses(), self._headers)
+        except ConfigError:
+            await self.close()
+            raise
         return self
 
     async def __aexit__(self, *reason: object) -> None:

@@ -32,6 +32,7 @@ from fundingarb.errors import (
     RateLimited,
     RefusalReason,
 )
+from fundingarb.exchanges.guard import NO_HOSTS, NetworkGuard, WrongNetwork
 from fundingarb.exchanges.parse import excerpt
 from fundingarb.ports import Clock, OpenContext
 
@@ -150,13 +151,17 @@ def usual_authorities() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
-def new_session(context: OpenContext) -> aiohttp.ClientSession:
-    """A session with keep-alive that trusts the usual authorities, or the localnet's own. The caller closes it."""
+def new_session(context: OpenContext, guard: NetworkGuard | None = None) -> aiohttp.ClientSession:
+    """A session with keep-alive that trusts the usual authorities, or the localnet's own, and sends nothing that
+    ``guard`` refuses (None: a guard that knows no hosts but this machine's). The caller closes it."""
+    guard = guard or NetworkGuard(context.name, context.network, NO_HOSTS)
     own = ssl.create_default_context(cafile=context.ca_file) if context.ca_file else None
     connector = aiohttp.TCPConnector(
         ssl=context.ssl or own or usual_authorities(), limit=0, keepalive_timeout=20
     )
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[guard.trace()]
+    )
 
 
 def rebase(url: str, root: str) -> str:
@@ -225,6 +230,8 @@ class RestClient:
             ) as response:
                 body = await response.read()
                 status, answered = response.status, response.headers
+        except WrongNetwork as error:
+            raise CallFailed(str(error), sent=False, meaning=Meaning.AUTHENTICATION) from None
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             # aiohttp repeats all but POST on a connection that went stale, so that elsewhere a refused connection may
             # have been the second attempt.
@@ -246,6 +253,11 @@ class RestClient:
         with anyio.CancelScope(shield=True):
             body = await self.call(endpoint, params, headers)
         return body  # noqa: RET504 (inside the scope the type checker misses it)
+
+    def addresses(self) -> list[str]:
+        """Every address that a request can be built on."""
+        found = self.ccxt.urls["api"].values()
+        return [self.ccxt.implode_hostname(url) for url in found if isinstance(url, str)]
 
     async def close(self) -> None:
         """Let go of ccxt's own resources; the session stays the adapter's."""

@@ -184,5 +184,5 @@ def _check_name(name: str) -> None:
 
 def _check_value(what: str, value: Secret) -> None:
     text = value.reveal()
-    if not text or len(text) > LONGEST_VALUE or not text.isprintable():
-        raise VaultError(f"{what} is empty, too long or not one line of text; paste it again")
+    if not text.strip() or len(text) > LONGEST_VALUE or not text.replace("\n", "").isprintable():
+        raise VaultError(f"{what} is empty, too long or not plain text; paste it again")
