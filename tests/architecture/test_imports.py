@@ -73,8 +73,12 @@ LAYERS: dict[str, set[str]] = {
 }
 """Part of the core -> the other parts it may import, for run time or for types."""
 
-EXCEPTIONS = {"fundingarb.cli.db": {"store"}, "fundingarb.cli.backup": {"store"}}
-"""Module -> parts it may import besides. The database is looked after without a bot, so there is nothing to wire."""
+EXCEPTIONS = {
+    "fundingarb.cli.db": {"store"},
+    "fundingarb.cli.backup": {"store"},
+    "fundingarb.cli.telegram": {"builtin"},
+}
+"""Module -> parts it may import besides. Database and pairing are looked after without a bot: nothing is wired."""
 
 EXCHANGES = ("binance", "bybit", "okx", "dydx")
 SIDE_PACKAGES = (*EXCHANGES, "dashboard")

@@ -66,7 +66,7 @@ def test_help_lists_every_command(run_cli: RunCli) -> None:
     ]
     assert listed == [
         "backup", "dashboard", "db", "demo", "drill", "kill", "localnet", "plugins", "rates", "reconcile", "restore",
-        "resume", "run", "status", "vault",
+        "resume", "run", "status", "telegram", "vault",
     ]  # fmt: skip
 
 

@@ -111,6 +111,6 @@ def open_log(settings: LogSinkSettings, context: OpenContext) -> AbstractAsyncCo
 
 
 def open_telegram(settings: TelegramSettings, context: OpenContext) -> AbstractAsyncContextManager[AlertSink]:
-    from fundingarb.builtin import sinks
+    from fundingarb.builtin.telegram import sink
 
-    return sinks.open_telegram(settings, context)
+    return sink.open_telegram(settings, context)

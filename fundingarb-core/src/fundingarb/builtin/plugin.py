@@ -85,5 +85,8 @@ def register_alert_sinks() -> Iterable[Component[AlertSink]]:
 
     yield Component("log", settings.LogSinkSettings, components.open_log, summary="the program's log")
     yield Component(
-        "telegram", settings.TelegramSettings, components.open_telegram, summary="one Telegram chat"
+        "telegram",
+        settings.TelegramSettings,
+        components.open_telegram,
+        summary="one person on Telegram, who also commands the bot from there",
     )

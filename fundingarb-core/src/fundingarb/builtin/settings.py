@@ -73,14 +73,20 @@ class LogSinkSettings(PluginSettings):
 
 
 class TelegramSettings(PluginSettings):
-    """Alerts go to one Telegram chat.
+    """Alerts go to the person who is paired (``fundingarb telegram pair``), who commands the bot from there.
 
     ``token_file`` holds the bot's token and nothing else; it must belong to you and be readable by you alone.
+    ``chat_id`` sends alerts to another chat instead; CRITICAL ones go to the paired person besides. ``commands: false``
+    takes no commands, and then nothing is acknowledged or repeated. ``repeat_minutes``: until CRITICAL alerts that
+    nobody has acknowledged are said again. ``state_folder`` is where it is kept who is paired.
     ``base_url`` is the Bot API to talk to; without TLS only on this machine, since the token is part of it.
     """
 
-    chat_id: int
     token_file: Path
+    chat_id: int | None = None
+    commands: bool = True
+    repeat_minutes: Decimal = Field(default=Decimal(5), gt=0, le=1440, allow_inf_nan=False)
+    state_folder: Path = Path("~/.fundingarb")
     base_url: str = Field(
         default="https://api.telegram.org/bot",
         pattern=r"^(https://|http://(127\.0\.0\.1|localhost|\[::1\])[:/])",

@@ -34,6 +34,7 @@ COMMANDS = {
     "resume": Lazy("fundingarb.cli.kill:resume_command", "Release the kill switch."),
     "run": Lazy("fundingarb.cli.run:run_command", "Trade until interrupted."),
     "status": Lazy("fundingarb.cli.status:status_command", "Say what the bot is doing."),
+    "telegram": Lazy("fundingarb.cli.telegram:telegram_group", "Alerts and commands on Telegram."),
     "vault": Lazy("fundingarb.cli.vault:vault_command", "Keep keys and passwords, encrypted."),
 }
 """Name -> command. The help text is the first sentence of the command's own help."""

@@ -15,10 +15,10 @@ from rich.text import Text
 
 from fundingarb.demo.report import Books
 from fundingarb.domain.events import Alert, Severity
+from fundingarb.domain.figures import money
 from fundingarb.domain.hedge import Hedge, Mode
 from fundingarb.domain.order import ZERO
 from fundingarb.domain.pnl import HedgePnl, unrealized
-from fundingarb.engine.alerts import money
 from fundingarb.engine.bot import Bot
 from fundingarb.terminal import rates_table
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from fundingarb.domain.events import Alert, PaymentBooked, Severity
+from fundingarb.domain.figures import money, price
 from fundingarb.domain.hedge import CloseReason, Hedge, LegPlan, OrderRecord, Status
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.opportunity import Refusal
@@ -17,20 +18,6 @@ from fundingarb.engine.bus import Bus
 
 #: Settlements that one alert names; the rest are counted.
 LONGEST_LIST = 20
-
-
-def money(amount: Decimal) -> str:
-    """``$1,234.56``; a loss as ``-$1,234.56``."""
-    text = f"{abs(amount):,.2f}"
-    return f"{'-' if amount < 0 and text.strip('0.') else ''}${text}"
-
-
-def price(value: Decimal | None) -> str:
-    """``$42,150.00``, with as many digits as a price has."""
-    if value is None:
-        return "unknown"
-    whole, _, fraction = f"{value:,.12f}".rstrip("0").partition(".")
-    return f"${whole}.{fraction:0<2}"
 
 
 def lease_lost(reason: str, now: datetime) -> Alert:

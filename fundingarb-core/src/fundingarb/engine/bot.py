@@ -56,6 +56,7 @@ from fundingarb.ports import (
     ExchangeAdapter,
     Guard,
     Lease,
+    ListeningSink,
     OrderGuard,
     RemembersOrders,
     RiskRule,
@@ -176,6 +177,9 @@ class Bot(Handle):
             self._start_readers(tasks)
             tasks.start_soon(self.kill_switch.run)
             tasks.start_soon(self.commands.run)
+            for sink in self.parts.sinks.values():
+                if isinstance(sink, ListeningSink):
+                    await sink.listen(self)
             startup = Startup(
                 self.state, self.parts.market_data, self.gates, self.markets, self.readers, self.loop,
                 self.settings, self.clock, self._failed,

@@ -10,12 +10,12 @@ from decimal import Decimal
 import anyio
 
 from fundingarb.domain.events import Alert, Severity
+from fundingarb.domain.figures import money
 from fundingarb.domain.funding import FundingRate
 from fundingarb.domain.hedge import CloseReason, Hedge, LegPlan, Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.opportunity import Payment, RateForecast, expected_payments
 from fundingarb.domain.order import ZERO
-from fundingarb.engine.alerts import money
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.listings import with_funding_terms
 from fundingarb.engine.markets import Markets

@@ -42,7 +42,15 @@ from fundingarb.ports.rows import (
     Vitals,
     WatchedExit,
 )
-from fundingarb.ports.service import AccountStatus, AlertSink, BotHandle, BotStatus, Events, Service
+from fundingarb.ports.service import (
+    AccountStatus,
+    AlertSink,
+    BotHandle,
+    BotStatus,
+    Events,
+    ListeningSink,
+    Service,
+)
 from fundingarb.ports.store import Batch, Checkpoint, Committed, HedgeBooks, Lease, Store
 from fundingarb.ports.strategy import (
     ClosingRule,
@@ -90,6 +98,7 @@ __all__ = [
     "KeyPermissions",
     "Lease",
     "LegView",
+    "ListeningSink",
     "MarketRow",
     "MarketRows",
     "MarketView",

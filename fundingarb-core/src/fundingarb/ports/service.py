@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 from fundingarb.domain.control import AuditEntry, OpenLeg
@@ -247,3 +247,12 @@ class Service(Protocol):
 
     @property
     def url(self) -> str | None: ...
+
+
+@runtime_checkable
+class ListeningSink(AlertSink, Protocol):
+    """An alert sink from which people also command the bot (Telegram)."""
+
+    async def listen(self, bot: BotHandle) -> None:
+        """Take commands for ``bot`` until the sink is closed. Returns at once, also when nothing can be heard there."""
+        ...

@@ -1,0 +1,1 @@
+"""Alerts to Telegram, and commands from there."""
