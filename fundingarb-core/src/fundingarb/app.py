@@ -250,6 +250,16 @@ async def open_accounts(
         yield {name: await opener.exchange(exchange, name) for name, exchange in accounts.items()}
 
 
+@asynccontextmanager
+async def open_sinks(
+    config: Config, around: Surroundings, plugins: Plugins
+) -> AsyncIterator[dict[str, AlertSink]]:
+    """The configured alert sinks, for trying them; no bot is there."""
+    around, secrets = await unlocked(config, around)
+    async with AsyncExitStack() as stack:
+        yield await _Opener(config, around, plugins, stack, secrets).sinks()
+
+
 async def unlocked(config: Config, around: Surroundings) -> tuple[Surroundings, Mapping[str, Secret]]:
     """``around`` with the accounts that the vault has for this network, and the vault's other secrets.
 
@@ -518,6 +528,7 @@ __all__ = [
     "open_bot",
     "open_judgement",
     "open_market_data",
+    "open_sinks",
     "read_ready_file",
     "run",
     "surroundings",

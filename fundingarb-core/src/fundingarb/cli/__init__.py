@@ -21,6 +21,7 @@ COMMANDS = {
     "backup": Lazy("fundingarb.cli.backup:backup_command", "Copy the database while the bot trades."),
     "db": Lazy("fundingarb.cli.db:db_command", "Look after the database."),
     "demo": Lazy("fundingarb.cli.demo:demo_command", "Trade on offline exchanges, with nothing to set up."),
+    "doctor": Lazy("fundingarb.cli.doctor:doctor_command", "Check everything a bot needs."),
     "drill": Lazy("fundingarb.cli.drill:drill_command", "Run disasters past the bot, in simulated time."),
     "kill": Lazy("fundingarb.cli.kill:kill_command", "Latch the kill switch and close everything."),
     "localnet": Lazy(
