@@ -53,7 +53,7 @@ def test_an_exchange_that_does_not_answer(run_cli: RunCli, tmp_path: Path, ready
     ready = json.loads(ready_file.read_text())
     bybit = ready["exchanges"]["bybit"]
     bybit["rest"] = f"http://127.0.0.1:{port}"
-    bybit["endpoints"] = {name: bybit["rest"] for name in bybit["endpoints"]}
+    bybit["endpoints"] = dict.fromkeys(bybit["endpoints"], bybit["rest"])
     elsewhere = tmp_path / "ready.json"
     elsewhere.write_text(json.dumps(ready))
 
