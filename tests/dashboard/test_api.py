@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+from collections import Counter
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,8 +19,9 @@ from fundingarb.domain.order import Fill, OrderSide
 from fundingarb.errors import StoreError
 from fundingarb.ports import HedgeBooks, MarketRow
 from fundingarb.simulation.virtual import START, LoopClock
-from fundingarb_dashboard import api_market, api_positions
+from fundingarb_dashboard import api_market, api_positions, api_review
 from fundingarb_dashboard.api_review import longest_unhedged
+from fundingarb_dashboard.shared import Shared
 
 pytestmark = pytest.mark.anyio
 
@@ -373,6 +375,61 @@ async def test_the_review_of_a_simulation() -> None:
         assert (found["simulation"], found["hedges"], found["open"]) == (True, 1, 1)
         assert 0 < found["worst_unhedged_s"] < 10
         assert set(found["alerts"]) <= {"INFO", "WARNING", "CRITICAL"}
+
+
+async def test_what_many_look_at_is_asked_of_the_bot_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+    made = api_review.review
+
+    def noted(seen: api_review.Seen) -> api_review.Review:
+        threads.append(threading.current_thread().name)
+        return made(seen)
+
+    monkeypatch.setattr(api_review, "review", noted)
+    async with trading() as desk:
+        bot, asked = desk.floor.bot, Counter[str]()
+        for owner, name in ((bot.store, "closed"), (bot, "funding_history"), (bot, "market_rows")):
+            counted(monkeypatch, owner, name, asked)
+        history = "/api/rates/history?pair=BTC-USDT&exchange=alpha&days=1"
+        asked.clear()
+        await asyncio.gather(*(desk.browser.get("/api/simulation") for _ in range(20)))
+        assert (asked["closed"], threads) == (1, ["fundingarb-dashboard"])
+        await asyncio.gather(*(desk.browser.get(history) for _ in range(20)))
+        assert (asked["closed"], asked["funding_history"]) == (2, 1)
+        await desk.browser.get(history.replace("days=1", "days=2"))
+        assert asked["funding_history"] == 2
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, asked: Counter[str]) -> None:
+    """Have ``asked`` count the calls of a method."""
+    method = getattr(owner, name)
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        asked[name] += 1
+        return method(*arguments, **named)
+
+    monkeypatch.setattr(owner, name, call)
+
+
+async def test_shared_answers_grow_old_and_failures_are_not_kept() -> None:
+    now, asked = [0.0], Counter[str]()
+    shared = Shared(lambda: now[0])
+
+    async def ask() -> int:
+        asked["calls"] += 1
+        await asyncio.sleep(0)
+        if asked["calls"] == 1:
+            raise StoreError("no route")
+        return asked["calls"]
+
+    outcomes = await asyncio.gather(*(shared.get("x", ask, 5) for _ in range(3)), return_exceptions=True)
+    assert [type(each) for each in outcomes] == [StoreError] * 3
+    assert await asyncio.gather(*(shared.get("x", ask, 5) for _ in range(3))) == [2, 2, 2]
+    now[0] = 5.0
+    assert await shared.get("x", ask, 5) == 3
+    for number in range(60):
+        await shared.get(number, ask, 5)
+    assert len(shared._known) == 50
 
 
 async def test_the_longest_time_with_a_heavier_leg() -> None:

@@ -265,10 +265,10 @@ class MemoryStore:
     async def audited(self, *, limit: int = 100) -> Sequence[AuditEntry]:
         return self.noted[::-1][:limit]
 
-    async def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
+    async def save_config(self, document: Mapping[str, Any], at: datetime, actor: str | None = None) -> int:
         if self.failing is not None:
             raise StoreError(self.failing)
-        self.revisions.append(ConfigRevision(len(self.revisions) + 1, at, document))
+        self.revisions.append(ConfigRevision(len(self.revisions) + 1, at, document, actor))
         return len(self.revisions)
 
     async def config_revisions(self, *, limit: int | None = 100) -> Sequence[ConfigRevision]:

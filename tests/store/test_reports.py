@@ -81,7 +81,9 @@ async def test_the_blotter_is_newest_first_with_symbol_and_exchange(store: SqlSt
 async def test_configuration_revisions_the_newest_first(store: SqlStore) -> None:
     documents = [{"trading": {"min_net_usd": str(number)}} for number in range(3)]
     for number, document in enumerate(documents):
-        await store.save_config(document, NOW + timedelta(minutes=number))
+        actor = f"dashboard@{number}" if number else None
+        await store.save_config(document, NOW + timedelta(minutes=number), actor)
+    assert [one.actor for one in await store.config_revisions()] == ["dashboard@2", "dashboard@1", None]
     found = await store.config_revisions(limit=2)
     assert [(one.revision, one.document) for one in found] == [(3, documents[2]), (2, documents[1])]
     assert found[0].at == NOW + timedelta(minutes=2)

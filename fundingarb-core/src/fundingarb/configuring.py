@@ -185,7 +185,7 @@ class ConfigKeeper:
         told = {"base_revision": base_revision, **told}
         async with self._turn:
             try:
-                applied = await self._apply(document, base_revision)
+                applied = await self._apply(document, base_revision, plain(actor))
             except Exception as error:
                 text = (
                     str(error) if isinstance(error, FundingArbError) else f"{type(error).__name__}: {error}"
@@ -196,7 +196,7 @@ class ConfigKeeper:
             await self._audit(actor, {**told, "changes": changes}, True, f"revision {applied.revision}")
             return applied
 
-    async def _apply(self, document: Mapping[str, Any], base_revision: int) -> ConfigApplied:
+    async def _apply(self, document: Mapping[str, Any], base_revision: int, actor: str) -> ConfigApplied:
         if base_revision != self._revision:
             raise VersionConflict(
                 f"the configuration is at revision {self._revision} now, not {base_revision}; look at it again"
@@ -222,7 +222,7 @@ class ConfigKeeper:
             ) from error
         try:
             settings = self._settings(effective, self._revision)
-            revision = await self._store_it(config, changes)
+            revision = await self._store_it(config, changes, actor)
         except BaseException:
             coming.retire.set()
             raise
@@ -233,15 +233,15 @@ class ConfigKeeper:
         self._config, self._revision = config, revision
         return ConfigApplied(revision, changes)
 
-    async def _store_it(self, config: Config, changes: Sequence[ConfigChange]) -> int:
+    async def _store_it(self, config: Config, changes: Sequence[ConfigChange], actor: str) -> int:
         """Into the file it came from, if any, and into the database; both or neither."""
         origin = self._config.origin
         if origin is None:
-            return await in_time(self._store.save_config(document_of(config), self._clock.now()))
+            return await in_time(self._store.save_config(document_of(config), self._clock.now(), actor))
         text = await self._text(origin, config, changes)
         config.came_from(origin)
         with replacement(origin.path, text) as put:
-            revision = await in_time(self._store.save_config(document_of(config), self._clock.now()))
+            revision = await in_time(self._store.save_config(document_of(config), self._clock.now(), actor))
             put()
         return revision
 

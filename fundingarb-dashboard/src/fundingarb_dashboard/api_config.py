@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -12,7 +11,6 @@ from pydantic import BaseModel, ConfigDict
 from quart import Quart, Response
 from quart_schema import document_response, validate_querystring, validate_request
 
-from fundingarb.domain.control import AuditEntry
 from fundingarb.ports import BotHandle, ConfigApplied, ConfigChange, ConfigDesk
 from fundingarb_dashboard.answers import Problem, answer
 from fundingarb_dashboard.api_status import Limit
@@ -24,9 +22,6 @@ from fundingarb_dashboard.site import Site
 __all__ = ["install"]
 
 PATIENCE = 15.0
-AUDITED = 1000
-"""Rows of the audit that are looked through for who made a revision."""
-REVISION = re.compile(r"revision ([0-9]+)")
 T = TypeVar("T")
 
 
@@ -89,7 +84,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class RevisionRow:
-    """``actor`` made it, as far as the audit tells; None of what the program found in its file when it started."""
+    """``actor`` made it; None of what the program found in its file when it started."""
 
     revision: int
     at: datetime
@@ -142,10 +137,7 @@ def install(app: Quart, site: Site) -> None:
 
         async def look(bot: BotHandle) -> Revisions:
             found = await desk_of(bot).revisions(query_args.limit)
-            actors = makers(await bot.audit(AUDITED))
-            return Revisions(
-                [RevisionRow(each.revision, each.at, actors.get(each.revision)) for each in found]
-            )
+            return Revisions([RevisionRow(each.revision, each.at, each.actor) for each in found])
 
         return answer(await site.line.ask(look))
 
@@ -167,16 +159,6 @@ async def _apply(site: Site, change: Callable[[ConfigDesk, str], Awaitable[Confi
         return Applied(done.revision, list(done.restart), changes(done.changes))
 
     return answer(await site.replies.once(key, lambda: site.line.command(there, PATIENCE)))
-
-
-def makers(audit: Iterable[AuditEntry]) -> dict[int, str]:
-    """Who made which revision: the changes of the configuration that were carried out, as they were audited."""
-    return {
-        int(revision[1]): entry.actor
-        for entry in audit
-        if entry.command == "CONFIG" and entry.ok and entry.arguments.get("changes")
-        if (revision := REVISION.fullmatch(entry.result))
-    }
 
 
 def desk_of(bot: BotHandle) -> ConfigDesk:

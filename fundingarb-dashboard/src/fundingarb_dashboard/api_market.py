@@ -14,7 +14,7 @@ from quart import Quart, Response
 from quart_schema import document_response, validate_querystring
 
 from fundingarb.domain.funding import SettledRate
-from fundingarb.ports import BotHandle, MarketRow, MarketRows
+from fundingarb.ports import BotHandle, HedgeBooks, MarketRow, MarketRows
 from fundingarb_dashboard.answers import answer
 from fundingarb_dashboard.rows import Rate, Spread, rate_row
 from fundingarb_dashboard.site import Site
@@ -23,7 +23,9 @@ __all__ = ["Pair", "install"]
 
 PATIENCE = 15.0
 """Seconds for an answer that an exchange may have to be asked for."""
-OWN_HEDGES = 200
+OWN_HEDGES, OWN_PAGES = 200, 5
+TABLE_KEPT, HISTORY_KEPT = 0.5, 10.0
+"""Seconds (real) for which an answer is given again, to everybody who asks for the same."""
 PERIODS = 1095
 """Of eight hours in a year."""
 
@@ -94,7 +96,7 @@ def install(app: Quart, site: Site) -> None:
         async def look(bot: BotHandle) -> MarketRows:
             return bot.market_rows()
 
-        found = await site.line.ask(look)
+        found = await site.shared.get("rates", lambda: site.line.ask(look), TABLE_KEPT)
         return answer(Rates([rate_row(row) for row in found.rows], best_spreads(found.rows)))
 
     @app.get("/api/rates/history")
@@ -103,19 +105,19 @@ def install(app: Quart, site: Site) -> None:
     async def rates_history(query_args: Wanted) -> Response:
         """Rates that were charged, per exchange, and the settlements of our own hedges."""
 
-        async def look(bot: BotHandle) -> tuple[Settled, dict[str, float], list[OwnPayment]]:
-            since = bot.clock.now() - timedelta(days=query_args.days)
-            hours = {
-                row.exchange: row.interval_hours
-                for row in bot.market_rows().rows
-                if row.symbol == query_args.pair
-            }
-            exchanges = query_args.exchange or sorted(hours)
-            settled = await bot.funding_history(query_args.pair, exchanges, since)
-            return settled, hours, await _own(bot, query_args.pair, since)
+        pair, named, days = query_args.pair, query_args.exchange, query_args.days
 
-        settled, hours, own = await site.line.ask(look, PATIENCE)
-        return answer(RateHistory(_series(settled, hours), own))
+        async def look(bot: BotHandle) -> tuple[Settled, Sequence[HedgeBooks], datetime]:
+            since = bot.clock.now() - timedelta(days=days)
+            exchanges = named or sorted(hours)
+            settled = await bot.funding_history(pair, exchanges, since)
+            return settled, await _own(bot, pair, since), since
+
+        hours = await _hours(site, pair)
+        what = ("rates/history", pair, tuple(named), days)
+        found = await site.shared.get(what, lambda: site.line.ask(look, PATIENCE), HISTORY_KEPT)
+        settled, books, since = found
+        return answer(RateHistory(_series(settled, hours), own_payments(books, since)))
 
 
 def best_spreads(rows: Iterable[MarketRow]) -> list[Spread]:
@@ -145,18 +147,44 @@ def _series(settled: Settled, hours: Mapping[str, float]) -> list[Series]:
     return found
 
 
-async def _own(bot: BotHandle, pair: str, since: datetime) -> list[OwnPayment]:
-    """What hedges of ``pair`` were paid from ``since`` on: of those that are open and the last closed ones."""
-    ids = [hedge.id for hedge in bot.live_hedges() if hedge.symbol == pair]
-    over = await bot.history(limit=OWN_HEDGES)
-    ids += [
-        row.hedge_id
-        for row in over
-        if row.symbol == pair and (row.closed_at is None or row.closed_at >= since)
-    ]
+async def _hours(site: Site, pair: str) -> dict[str, float]:
+    """Exchange -> hours between settlements of ``pair`` there: from what is shown, else asked of the bot."""
+    shown = {
+        exchange: row.interval_h for (exchange, name), row in site.hub.board.rates.items() if name == pair
+    }
+    if shown:
+        return shown
+
+    async def look(bot: BotHandle) -> MarketRows:
+        return bot.market_rows()
+
+    found = await site.shared.get("rates", lambda: site.line.ask(look), TABLE_KEPT)
+    return {row.exchange: row.interval_hours for row in found.rows if row.symbol == pair}
+
+
+async def _own(bot: BotHandle, pair: str, since: datetime) -> Sequence[HedgeBooks]:
+    """The hedges of ``pair`` that were open at some time from ``since`` on, of the last thousand that are over."""
+    found = list(await bot.store.books([hedge.id for hedge in bot.live_hedges() if hedge.symbol == pair]))
+    last: UUID | None = None
+    for _ in range(OWN_PAGES):
+        page = await bot.store.closed(after=last, limit=OWN_HEDGES)
+        ended = [books.hedge.intent.closed_at for books in page]
+        found += [
+            books
+            for books, at in zip(page, ended, strict=True)
+            if books.hedge.symbol == pair and (at is None or at >= since)
+        ]
+        if len(page) < OWN_HEDGES or (ended[-1] is not None and ended[-1] < since):
+            break
+        last = page[-1].hedge.id
+    return found
+
+
+def own_payments(books: Iterable[HedgeBooks], since: datetime) -> list[OwnPayment]:
+    """What hedges were paid from ``since`` on. For the server's thread."""
     return [
-        OwnPayment(books.hedge.id, payment.account, payment.settlement, payment.amount)
-        for books in (await bot.store.books(ids) if ids else ())
-        for payment in books.payments
+        OwnPayment(each.hedge.id, payment.account, payment.settlement, payment.amount)
+        for each in books
+        for payment in each.payments
         if payment.settlement >= since
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,7 +11,8 @@ from decimal import Decimal
 from quart import Quart, Response
 from quart_schema import document_response
 
-from fundingarb.ports import BotHandle, HedgeBooks
+from fundingarb.domain.events import Alert
+from fundingarb.ports import BotHandle, BotStatus, HedgeBooks, Summary
 from fundingarb_dashboard.answers import answer
 from fundingarb_dashboard.site import Site
 
@@ -20,6 +21,8 @@ __all__ = ["install", "longest_unhedged"]
 PATIENCE = 15.0
 HEDGES = 200
 ALERTS = 1000
+KEPT = 5.0
+"""Seconds (real) for which a review is shown again, to everybody who looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +49,54 @@ def install(app: Quart, site: Site) -> None:
     @document_response(Review)
     async def simulation() -> Response:
         """What the bot has done so far, on whatever network it trades."""
-        return answer(await site.line.ask(_review, PATIENCE))
+        return answer(await site.shared.get("simulation", look, KEPT))
+
+    async def look() -> Review:
+        return review(await site.line.ask(_seen, PATIENCE))
 
 
-async def _review(bot: BotHandle) -> Review:
-    status, summary, now = bot.status(), await bot.summary(), bot.clock.now()
-    books = list(await bot.store.closed(limit=HEDGES))
-    books += await bot.store.books([hedge.id for hedge in bot.live_hedges()])
-    worst = max((longest_unhedged(each, now) for each in books), default=None)
-    alerts = Counter(alert.severity.value for alert in await bot.alerts(ALERTS))
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a review is made from, as the bot hands it over."""
+
+    status: BotStatus
+    summary: Summary
+    now: datetime
+    speed: float
+    books: tuple[HedgeBooks, ...]
+    alerts: Sequence[Alert]
+    refusals: Mapping[str, int]
+
+
+async def _seen(bot: BotHandle) -> Seen:
+    """For the bot's loop, which only fetches: going through it all is the server thread's work."""
+    return Seen(
+        bot.status(),
+        await bot.summary(),
+        bot.clock.now(),
+        bot.clock.speed,
+        (
+            *await bot.store.closed(limit=HEDGES),
+            *await bot.store.books([hedge.id for hedge in bot.live_hedges()]),
+        ),
+        await bot.alerts(ALERTS),
+        await bot.store.refusal_counts(),
+    )
+
+
+def review(seen: Seen) -> Review:
+    status, summary = seen.status, seen.summary
+    worst = max((longest_unhedged(each, seen.now) for each in seen.books), default=None)
     return Review(
         simulation=status.network == "localnet",
-        hours=(now - status.started_at).total_seconds() / 3600,
+        hours=(seen.now - status.started_at).total_seconds() / 3600,
         hedges=summary.trades + summary.open,
         open=summary.open,
         net=summary.net,
         win_rate=summary.win_rate,
-        worst_unhedged_s=None if worst is None else worst / bot.clock.speed,
-        refusals=dict(await bot.store.refusal_counts()),
-        alerts=dict(alerts),
+        worst_unhedged_s=None if worst is None else worst / seen.speed,
+        refusals=dict(seen.refusals),
+        alerts=dict(Counter(alert.severity.value for alert in seen.alerts)),
     )
 
 

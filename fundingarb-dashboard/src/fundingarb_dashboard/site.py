@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fundingarb_dashboard.hub import Hub
 from fundingarb_dashboard.line import BotLine
 from fundingarb_dashboard.login import Gatekeeper
 from fundingarb_dashboard.replies import Replies
 from fundingarb_dashboard.sessions import Sessions
+from fundingarb_dashboard.shared import Shared
 
 __all__ = ["Site"]
 
@@ -33,3 +34,4 @@ class Site:
     policy: str
     tls: bool
     metrics_token: str | None
+    shared: Shared = field(default_factory=Shared)

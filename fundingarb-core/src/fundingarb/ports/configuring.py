@@ -41,11 +41,12 @@ class ConfigApplied:
 
 @dataclass(frozen=True, slots=True)
 class ConfigRevision:
-    """A configuration as it was stored at ``at``."""
+    """A configuration as it was stored at ``at``. ``actor`` made it; None of what the program found when it started."""
 
     revision: int
     at: datetime
     document: Mapping[str, Any]
+    actor: str | None = None
 
 
 class ConfigDesk(Protocol):

@@ -188,8 +188,9 @@ class Store(Protocol):
         """Newest first."""
         ...
 
-    async def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
-        """Store this configuration as a revision (the last one when it is the same); returns its number."""
+    async def save_config(self, document: Mapping[str, Any], at: datetime, actor: str | None = None) -> int:
+        """Store this configuration as a revision that ``actor`` made (the last one when it is the same); returns its
+        number."""
         ...
 
     async def config_revisions(self, *, limit: int | None = 100) -> Sequence[ConfigRevision]:

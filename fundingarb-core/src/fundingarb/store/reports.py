@@ -75,7 +75,7 @@ def config_revisions(connection: Connection, instance: str | None, limit: int | 
     table = tables.config_revisions
     query = select(table).where(table.c.instance == (instance or "")).order_by(table.c.revision.desc())
     found = reading.fetch(connection, query if limit is None else query.limit(limit))
-    return [ConfigRevision(row["revision"], row["at"], row["document"]) for row in found]
+    return [ConfigRevision(row["revision"], row["at"], row["document"], row["actor"]) for row in found]
 
 
 def newest_orders(

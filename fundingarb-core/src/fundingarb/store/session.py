@@ -184,7 +184,7 @@ class Session:
         row = {"instance": self.instance or "", "name": name, "value": value, "actor": actor, "at": at}
         self._transaction(link, lambda: link.driver.execute(link.statements.control, row))
 
-    def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
+    def save_config(self, document: Mapping[str, Any], at: datetime, actor: str | None = None) -> int:
         """Store a configuration unless it is the newest one already; returns its number."""
         plain = json.loads(json.dumps(document, sort_keys=True, default=str))
         last = self.read(lambda connection: reading.last_config(connection, self.instance))
@@ -192,7 +192,13 @@ class Session:
             return last[0]
         number = self.read(reading.next_revision)
         link = self._connect()
-        row = {"revision": number, "instance": self.instance or "", "document": plain, "at": at}
+        row = {
+            "revision": number,
+            "instance": self.instance or "",
+            "document": plain,
+            "at": at,
+            "actor": actor,
+        }
         self._transaction(link, lambda: link.driver.execute(link.statements.revision, row))
         return number
 

@@ -92,8 +92,8 @@ class SqlStore:
         """What ``load`` gives, as of one moment, while another process may be writing."""
         return await self._reader.run(Session.load)
 
-    async def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
-        return await self._writer.run(lambda session: session.save_config(document, at))
+    async def save_config(self, document: Mapping[str, Any], at: datetime, actor: str | None = None) -> int:
+        return await self._writer.run(lambda session: session.save_config(document, at, actor))
 
     async def localnet_run(self, run: str, at: datetime) -> str:
         """The localnet run that this database belongs to: ``run`` from now on, unless it has hedges of another."""
@@ -231,8 +231,8 @@ class InlineStore:
     async def command(self, key: str) -> Command:
         return self._session.read(partial(reading.command_of_key, instance=self.instance, key=key))
 
-    async def save_config(self, document: Mapping[str, Any], at: datetime) -> int:
-        return self._session.save_config(document, at)
+    async def save_config(self, document: Mapping[str, Any], at: datetime, actor: str | None = None) -> int:
+        return self._session.save_config(document, at, actor)
 
     async def hedges(self, *, limit: int = 1000) -> Sequence[Hedge]:
         return self._session.read(partial(reading.hedges, instance=self.instance, limit=limit))

@@ -268,6 +268,7 @@ config_revisions = Table(
     Column("instance", String(8), nullable=False),
     Column("document", document(), nullable=False),
     Column("at", Instant(), nullable=False),
+    Column("actor", Words()),
 )
 
 control = Table(
