@@ -17,9 +17,10 @@ from tests.engine.rig import hedge_on
 
 from fundingarb.domain.order import Fill, OrderSide
 from fundingarb.errors import StoreError
-from fundingarb.ports import HedgeBooks, MarketRow
+from fundingarb.ports import HedgeBooks, HeldLonger, MarketRow
 from fundingarb.simulation.virtual import START, LoopClock
 from fundingarb_dashboard import api_market, api_positions, api_review
+from fundingarb_dashboard.api_history import longer_row
 from fundingarb_dashboard.api_review import longest_unhedged
 from fundingarb_dashboard.shared import Shared
 
@@ -84,7 +85,13 @@ async def test_a_hedge_by_hand_from_open_to_history() -> None:
         assert (closed["position_id"], closed["close_reason"]) == (opened, "MANUAL")
         account = await desk.browser.get(f"/api/history/{opened}")
         assert len(account["orders"]) == 4
-        assert set(account["held_longer"]) == {"h1", "h4", "h24"}
+        longer = account["held_longer"]
+        assert (longer["h1"], longer["h24"]) == (None, None)
+        assert "once those hours are over" in longer["note"]
+        old = longer_row(HeldLonger(None, None, None, too_old=True))
+        assert old.note is not None
+        assert "too long ago" in old.note
+        assert longer_row(HeldLonger(Decimal(1), Decimal(2), Decimal(3))).note is None
         assert (await desk.browser.get("/api/summary"))["trades"] == 1
         assert {row["severity"] for row in (await desk.browser.get("/api/alerts"))["rows"]} <= {
             "INFO",

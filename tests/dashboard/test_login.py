@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from time import sleep as monotonic_sleep
@@ -92,6 +93,57 @@ async def test_whoever_guesses_waits_longer_and_longer() -> None:
         waits.append(refused.value.wait)
         time.at += refused.value.wait
     assert waits == [60, 120, 240]
+
+
+@pytest.mark.anyio
+async def test_strangers_cannot_keep_the_owner_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "fundingarb_dashboard.login.verify_password", lambda password, phc: password == PASSWORD
+    )
+    keeper = Gatekeeper("a hash", Time(), lambda token: None)
+    home, elsewhere = "192.0.2.1", "198.51.100.7"
+    browser = keeper.remember(None)
+
+    async def guess(address: str, times: int) -> None:
+        for _ in range(times):
+            with suppress(TooManyAttempts):
+                assert await keeper.admit(address, "guess", None) is None
+
+    await guess(home, 20)  # at the owner's own address
+    for number in range(100):  # and at so many others that all together have had their share
+        await guess(f"203.0.113.{number}", 5)
+    for address in (home, elsewhere):
+        with pytest.raises(TooManyAttempts):
+            await keeper.admit(address, PASSWORD, None)
+        with pytest.raises(TooManyAttempts):
+            await keeper.admit(address, PASSWORD, None, "made up")
+        assert await keeper.admit(address, PASSWORD, None, browser) == f"dashboard@{address}"
+    assert await keeper.admit("127.0.0.1", PASSWORD, None) == "dashboard@127.0.0.1"  # through a tunnel
+
+    # who has stolen what a browser is known by may not guess faster than others
+    for _ in range(5):
+        assert await keeper.admit(elsewhere, "guess", None, browser) is None
+    with pytest.raises(TooManyAttempts):
+        await keeper.admit(elsewhere, PASSWORD, None, browser)
+    fresh = keeper.remember(browser)
+    with pytest.raises(TooManyAttempts):
+        await keeper.admit(elsewhere, PASSWORD, None, browser)
+    assert await keeper.admit(elsewhere, PASSWORD, None, fresh) is not None
+
+
+@pytest.mark.anyio
+async def test_the_printed_link_works_however_often_somebody_guessed() -> None:
+    said: list[str] = []
+    keeper = Gatekeeper(None, Time(), said.append)
+    keeper.invite()
+    for number in range(200):
+        with suppress(TooManyAttempts):
+            assert await keeper.admit(f"192.0.2.{number % 3}", None, "wrong") is None
+    with pytest.raises(TooManyAttempts):
+        await keeper.admit("192.0.2.1", None, "wrong")
+    assert await keeper.admit("192.0.2.1", None, said[0]) == "dashboard@192.0.2.1"
+    with pytest.raises(TooManyAttempts):  # once
+        await keeper.admit("192.0.2.1", None, said[0])
 
 
 @pytest.mark.anyio

@@ -238,6 +238,7 @@ async def test_the_full_account_of_a_hedge() -> None:
         assert account.row.size_usd == pytest.approx(D(1000), abs=D(2))
         assert account.held_longer is not None
         assert account.held_longer.one_hour is None  # the hour is not over yet
+        assert not account.held_longer.too_old
         (row,) = await bot.history()
         assert row == account.row
         assert await bot.history(after=hedge_id) == []
@@ -345,5 +346,25 @@ async def test_exchanges_are_asked_once_by_many_and_not_about_long_ago() -> None
         known = replace(bot.reports.settled, clock=later)
         account = await replace(bot.reports, clock=later, settled=known).account_of(made.hedge.id)
         assert account.held_longer is not None
-        assert account.held_longer.one_day is None
+        assert (account.held_longer.one_day, account.held_longer.too_old) == (None, True)
         assert asked() == before + 1
+
+
+async def test_a_history_of_many_pages_is_charged_for_all_of_them() -> None:
+    made = floor()
+    async with made.running() as bot:
+        rates, charged = bot.reports.settled, []
+        call = bot.gates["alpha"].call
+
+        async def noted(priority: Any, cost: Any, request: Any) -> Any:
+            charged.append(cost)
+            return await call(priority, cost, request)
+
+        bot.gates["alpha"].call = noted  # type: ignore[method-assign]
+        one = {"ip": 2.0, "minute": 1.0}
+        made.alpha.cost = lambda operation: one  # type: ignore[method-assign]
+        for days, pages in ((20, 1), (90, 3)):  # three settlements a day, a hundred on the shortest page
+            rates._read.clear()
+            charged.clear()
+            await bot.funding_history("BTC-USDT", ["alpha"], made.clock.now() - timedelta(days=days))
+            assert charged[-1] == {scope: units * pages for scope, units in one.items()}

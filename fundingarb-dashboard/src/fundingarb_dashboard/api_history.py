@@ -12,7 +12,7 @@ from quart import Quart, Response
 from quart_schema import document_response, validate_querystring
 
 from fundingarb.errors import ConfigError
-from fundingarb.ports import BotHandle, HedgeAccount, HistoryRow
+from fundingarb.ports import BotHandle, HedgeAccount, HeldLonger, HistoryRow
 from fundingarb_dashboard.accounts import PaymentRow, SettlementRow, records_of
 from fundingarb_dashboard.answers import Problem, answer
 from fundingarb_dashboard.rows import Order, Trade
@@ -68,11 +68,13 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Longer:
-    """What holding it so many hours longer would have brought in funding, at its exit prices; None while unknown."""
+    """What holding it so many hours longer would have brought in funding, at its exit prices; None while unknown, and
+    ``note`` says why."""
 
     h1: Decimal | None
     h4: Decimal | None
     h24: Decimal | None
+    note: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,5 +149,15 @@ def full_closed(account: HedgeAccount) -> FullClosed:
         fills=records.fills,
         payments=records.payments,
         settlements=records.settlements,
-        held_longer=None if longer is None else Longer(longer.one_hour, longer.four_hours, longer.one_day),
+        held_longer=None if longer is None else longer_row(longer),
     )
+
+
+def longer_row(found: HeldLonger) -> Longer:
+    figures = (found.one_hour, found.four_hours, found.one_day)
+    note = None
+    if found.too_old:
+        note = "closed too long ago: exchanges are asked for the rates of the last 30 days only"
+    elif None in figures:
+        note = "what is missing is known once those hours are over and the exchanges have told their rates"
+    return Longer(*figures, note)

@@ -18,6 +18,10 @@ from fundingarb_dashboard.site import Site
 __all__ = ["install"]
 
 
+REMEMBERED = 30 * 24 * 3600
+"""Seconds for which a browser keeps what it is known by at the next login; the dashboard does until it ends."""
+
+
 class Credentials(BaseModel):
     """One of the two: the password, or the token of the link that was printed at start."""
 
@@ -56,7 +60,8 @@ def install(app: Quart, site: Site) -> None:
     async def login(data: Credentials) -> Response:
         """Log in; the answer sets the session cookie."""
         try:
-            actor = await site.gatekeeper.admit(request.remote_addr or "", data.password, data.token)
+            browser = request.cookies.get(site.browser_cookie)
+            actor = await site.gatekeeper.admit(request.remote_addr or "", data.password, data.token, browser)
         except TooManyAttempts as error:
             wait = int(error.wait) + 1
             raise Problem(
@@ -69,7 +74,8 @@ def install(app: Quart, site: Site) -> None:
             site.sessions.end(before)
         cookie, session = site.sessions.start(actor)
         response = answer(LoggedIn(session.csrf))
-        response.set_cookie(site.cookie, cookie, path="/", secure=site.tls, httponly=True, samesite="Strict")
+        _set(site, response, site.cookie, cookie)
+        _set(site, response, site.browser_cookie, site.gatekeeper.remember(browser), REMEMBERED)
         return response
 
     @app.get("/api/session")
@@ -89,6 +95,12 @@ def install(app: Quart, site: Site) -> None:
         response = answer(Nothing())
         response.delete_cookie(site.cookie, path="/", secure=site.tls, httponly=True, samesite="Strict")
         return response
+
+
+def _set(site: Site, response: Response, name: str, value: str, seconds: int | None = None) -> None:
+    response.set_cookie(
+        name, value, max_age=seconds, path="/", secure=site.tls, httponly=True, samesite="Strict"
+    )
 
 
 def _what_else(site: Site, data: Credentials) -> str:

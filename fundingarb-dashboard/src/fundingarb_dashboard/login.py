@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import hmac
+import ipaddress
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable
 
 from fundingarb_dashboard.passwords import verify_password
 from fundingarb_dashboard.throttle import Throttle
 
 __all__ = ["Gatekeeper", "TooManyAttempts"]
+
+
+BROWSERS = 100
 
 
 class TooManyAttempts(Exception):
@@ -24,6 +30,9 @@ class TooManyAttempts(Exception):
 class Gatekeeper:
     """Checks passwords and one-time tokens. Lives in the server's loop.
 
+    Nobody can lock the owner out by guessing: the right token is always taken, a browser that was let in before waits
+    for its own failures only, and loopback (a tunnel to the machine) has no part in what all together may try.
+
     ``password_hash`` None means that people come in by token; ``announce`` is given each new token, to show to
     whoever sits at the terminal.
     """
@@ -35,6 +44,7 @@ class Gatekeeper:
         self._throttle = Throttle(clock)
         self._announce = announce
         self._token: str | None = None
+        self._browsers: OrderedDict[bytes, None] = OrderedDict()
         self._one_at_a_time: asyncio.Lock | None = None
 
     def invite(self) -> None:
@@ -47,22 +57,35 @@ class Gatekeeper:
     def has_password(self) -> bool:
         return self._hash is not None
 
-    async def admit(self, address: str, password: str | None, token: str | None) -> str | None:
-        """Who it is (the actor's name in the audit), None for a wrong secret. Raises `TooManyAttempts`."""
-        wait = self._throttle.admit(address)
+    async def admit(
+        self, address: str, password: str | None, token: str | None, browser: str | None = None
+    ) -> str | None:
+        """Who it is (the actor's name in the audit), None for a wrong secret. Raises `TooManyAttempts`.
+
+        ``browser`` is what `remember` gave out to it before, if anything."""
+        actor = f"dashboard@{address}"
+        if token is not None and self._use(token):  # 256 bits are not guessed
+            return actor
+        known = browser is not None and _digest(browser) in self._browsers
+        who = f"browser {_digest(browser).hex()}" if known and browser is not None else address
+        wait = self._throttle.admit(who, apart=known or _loopback(address))
         if wait > 0:
             raise TooManyAttempts(wait)
-        if token is not None:
-            right = self._use(token)
-        elif password is not None and self._hash is not None:
-            right = await self._verify(password, self._hash)
-        else:
-            right = False
-        if not right:
-            self._throttle.failed(address)
+        if password is None or self._hash is None or not await self._verify(password, self._hash):
+            self._throttle.failed(who)
             return None
-        self._throttle.succeeded(address)
-        return f"dashboard@{address}"
+        self._throttle.succeeded(who)
+        return actor
+
+    def remember(self, browser: str | None) -> str:
+        """What a browser that was just let in gets to be known by next time, in place of ``browser``."""
+        if browser is not None:
+            self._browsers.pop(_digest(browser), None)
+        given = secrets.token_urlsafe(32)
+        self._browsers[_digest(given)] = None
+        while len(self._browsers) > BROWSERS:
+            self._browsers.popitem(last=False)
+        return given
 
     def _use(self, token: str) -> bool:
         given = token.encode("utf-8", "surrogatepass")
@@ -77,3 +100,14 @@ class Gatekeeper:
             self._one_at_a_time = asyncio.Lock()
         async with self._one_at_a_time:
             return await asyncio.to_thread(verify_password, password, phc)
+
+
+def _digest(browser: str) -> bytes:
+    return hashlib.sha256(browser.encode("utf-8", "surrogatepass")).digest()
+
+
+def _loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -35,3 +35,8 @@ class Site:
     tls: bool
     metrics_token: str | None
     shared: Shared = field(default_factory=Shared)
+
+    @property
+    def browser_cookie(self) -> str:
+        """The cookie by which a browser that was let in is known at its next login. It lets nobody in."""
+        return f"{self.cookie}_browser"

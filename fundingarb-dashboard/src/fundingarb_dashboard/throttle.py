@@ -26,7 +26,8 @@ class Attempts:
 
 
 class Throttle:
-    """Five attempts a minute per address, twenty for all; every fifth failure in a row doubles the wait, to 15 min."""
+    """Five attempts a minute for each who tries, twenty for all together; every fifth failure in a row of one doubles
+    what that one waits, to 15 min. Who is ``apart`` has no part in what all together may."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """``clock`` gives monotonic seconds of real time."""
@@ -34,34 +35,37 @@ class Throttle:
         self._all: deque[float] = deque()
         self._known: OrderedDict[str, Attempts] = OrderedDict()
 
-    def admit(self, address: str) -> float:
-        """Count an attempt that is about to be made and return 0, or return the seconds until one may be made."""
+    def admit(self, who: str, *, apart: bool = False) -> float:
+        """Count an attempt that is about to be made and return 0, or return the seconds until one may be made.
+
+        ``who`` is an address, or a browser that is known."""
         now = self._clock()
-        attempts = self._known.setdefault(address, Attempts())
-        self._known.move_to_end(address)
+        attempts = self._known.setdefault(who, Attempts())
+        self._known.move_to_end(who)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         wait = max(
             attempts.until - now,
             _full_for(attempts.at, PER_ADDRESS, now),
-            _full_for(self._all, FOR_ALL, now),
+            0.0 if apart else _full_for(self._all, FOR_ALL, now),
         )
         if wait > 0:
             return wait
         attempts.at.append(now)
-        self._all.append(now)
+        if not apart:
+            self._all.append(now)
         return 0.0
 
-    def failed(self, address: str) -> None:
+    def failed(self, who: str) -> None:
         """The attempt that ``admit`` let through was wrong."""
-        attempts = self._known.setdefault(address, Attempts())
+        attempts = self._known.setdefault(who, Attempts())
         attempts.failures += 1
         if attempts.failures % PER_ADDRESS == 0:
             rounds = attempts.failures // PER_ADDRESS
             attempts.until = self._clock() + min(LONGEST, WINDOW * 2.0 ** min(rounds - 1, 10))
 
-    def succeeded(self, address: str) -> None:
-        self._known.pop(address, None)
+    def succeeded(self, who: str) -> None:
+        self._known.pop(who, None)
 
 
 def _full_for(attempts: deque[float], size: int, now: float) -> float:

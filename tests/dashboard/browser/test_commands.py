@@ -104,7 +104,8 @@ def test_closing_names_the_version_it_saw(desk: OpenDesk, server: BrowserServer,
         page.locator("#panel-history tbody tr").first.click()
         account = page.get_by_role("dialog", name="ETH-USDT: the full account")
         expect(account).to_contain_text("Holding 1 h longer+0.80 USD")
-        expect(account).to_contain_text("24 h longernot known yet")
+        expect(account).to_contain_text("the day is not over")
+        expect(account).to_contain_text("24 h longernot known")
         expect(account).to_contain_text("Orders (4)")
 
 

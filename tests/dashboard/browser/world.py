@@ -488,5 +488,5 @@ class World:
             "fills": fills,
             "payments": payments,
             "settlements": [],
-            "held_longer": {"h1": "0.80", "h4": "2.31", "h24": None},
+            "held_longer": {"h1": "0.80", "h4": "2.31", "h24": None, "note": "the day is not over"},
         }

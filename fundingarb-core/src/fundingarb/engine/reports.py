@@ -219,6 +219,8 @@ class Reports:
         closed = hedge.intent.closed_at
         if closed is None:
             return HeldLonger(None, None, None)
+        if self._too_old(hedge):
+            return HeldLonger(None, None, None, too_old=True)
         quantity = min(pnl.long.quantity, pnl.short.quantity, hedge.intent.quantity)  # what was left of it
         found: list[Decimal | None] = [ZERO for _ in HOURS]
         for leg, money in ((hedge.intent.long, pnl.long), (hedge.intent.short, pnl.short)):
@@ -232,13 +234,18 @@ class Reports:
                 found[index] = None if own is None or total is None else total + own
         return HeldLonger(*found)
 
+    @staticmethod
+    def _charged_since(hedge: Hedge) -> datetime:
+        """From when on the rates are wanted: the last ones before its end show which settlements there are."""
+        return (hedge.intent.closed_at or hedge.intent.created_at) - timedelta(hours=24)
+
+    def _too_old(self, hedge: Hedge) -> bool:
+        return self._charged_since(hedge) < self.clock.now() - ASKED
+
     async def _charged(self, exchange: str, hedge: Hedge) -> dict[datetime, Decimal]:
-        """What was charged around the end of ``hedge``; nothing while the exchange does not tell, or is not asked."""
-        since = (hedge.intent.closed_at or hedge.intent.created_at) - timedelta(hours=24)
-        if since < self.clock.now() - ASKED:
-            return {}
+        """What was charged around the end of ``hedge``; nothing while the exchange does not tell."""
         try:
-            rates = await self.settled.since(exchange, hedge.symbol, since)
+            rates = await self.settled.since(exchange, hedge.symbol, self._charged_since(hedge))
         except (ExchangeError, ConfigError):
             return {}
         return {rate.settled_at: rate.rate for rate in rates}

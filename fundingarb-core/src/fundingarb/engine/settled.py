@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from math import ceil
 
 import anyio
 
@@ -25,6 +26,9 @@ ANSWERS = 50
 #: How long a hedge may have been over for an exchange to be asked what came after it: what is longer ago takes many
 #: pages, and every page takes of the budget that trading needs.
 ASKED = timedelta(days=30)
+#: Settled rates on one page of the exchange that gives the fewest. Adapters read page after page within one request of
+#: the gate, which is charged for all of them beforehand.
+PAGE = 100
 
 
 @dataclass
@@ -59,6 +63,14 @@ class SettledRates:
         async with self._turns.setdefault(exchange, anyio.Lock()):
             return await self._answer(exchange, symbol, since)
 
+    def _cost(self, exchange: str, symbol: str, since: datetime) -> Mapping[str, float]:
+        """What all the pages cost that so many settlements take, where an exchange's pages are the shortest known."""
+        listed = self.markets.instruments[exchange, symbol]
+        settlements = (self.clock.now() - since) / listed.funding_interval
+        pages = max(1, ceil(settlements / PAGE))
+        one = self.market_data[exchange].cost("get_funding_history")
+        return {scope: units * pages for scope, units in one.items()}
+
     async def _answer(self, exchange: str, symbol: str, since: datetime) -> Sequence[SettledRate]:
         key, moment = (exchange, symbol), self.clock.monotonic()
         found = self._read.get(key)
@@ -67,7 +79,7 @@ class SettledRates:
         adapter = self.market_data[exchange]
         rates = await self.gates[exchange].call(
             Priority.READ,
-            adapter.cost("get_funding_history"),
+            self._cost(exchange, symbol, since),
             lambda: adapter.get_funding_history(symbol, since),
         )
         for old in [old for old, answer in self._read.items() if moment - answer[0] >= KEPT]:

@@ -332,11 +332,13 @@ class OrderRow:
 @dataclass(frozen=True, slots=True)
 class HeldLonger:
     """What the settlements of the hours after a hedge was closed would have brought at its exit prices; None while
-    the rates that were charged are not known of all of them."""
+    the rates that were charged are not known of all of them. ``too_old``: it was closed so long ago that the exchanges
+    are not asked any more."""
 
     one_hour: Decimal | None
     four_hours: Decimal | None
     one_day: Decimal | None
+    too_old: bool = False
 
 
 @dataclass(frozen=True, slots=True)

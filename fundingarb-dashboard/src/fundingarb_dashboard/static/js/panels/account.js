@@ -34,7 +34,7 @@ export function showAccount(closed) {
   );
 }
 
-const longer = (value) => (value === null || value === undefined ? ["not known yet", null] : [`${gain(value)} USD`, tone(value)]);
+const longer = (value) => (value === null || value === undefined ? ["not known", null] : [`${gain(value)} USD`, tone(value)]);
 
 function draw(box, full) {
   const held = full.held_longer ?? {};
@@ -56,7 +56,12 @@ function draw(box, full) {
         ["fees", paid(full.fees), tone(-full.fees)],
         ["Net", `${gain(full.net)} USD`, `${tone(full.net)} total`],
       ]),
-      facts([["Holding 1 h longer", ...longer(held.h1)], ["4 h longer", ...longer(held.h4)], ["24 h longer", ...longer(held.h24)]]),
+      h(
+        "div",
+        {},
+        facts([["Holding 1 h longer", ...longer(held.h1)], ["4 h longer", ...longer(held.h4)], ["24 h longer", ...longer(held.h24)]]),
+        held.note ? h("p", { class: "hint" }, held.note) : null,
+      ),
     ),
     section("Funding payments", [["When"], ["Exchange"], ["Leg"], ["USD", "num"]], full.payments ?? [], (row) => [[stamp(row.at)], [row.exchange ?? row.account], [words(row.leg ?? row.side)], [gain(row.amount, 4), `num ${tone(row.amount)}`]]),
     section("Fills", [["When"], ["Exchange"], ["Side"], ["Price", "num"], ["Quantity", "num"], ["Fee", "num"]], full.fills ?? [], (row) => [[clock(row.at)], [row.exchange ?? row.account], [words(row.side)], [price(row.price), "num"], [quantity(row.quantity ?? row.size), "num"], [paid(row.fee, 4), "num"]]),
