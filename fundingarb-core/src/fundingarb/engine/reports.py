@@ -232,7 +232,7 @@ class Reports:
                 if end <= self.clock.now():
                     own = missed(leg, quantity, price, charged, closed, end)
                 found[index] = None if own is None or total is None else total + own
-        return HeldLonger(*found)
+        return HeldLonger(found[0], found[1], found[2])
 
     @staticmethod
     def _charged_since(hedge: Hedge) -> datetime:
