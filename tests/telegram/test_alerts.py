@@ -6,6 +6,7 @@ import base64
 import logging
 import os
 import time
+from dataclasses import replace
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 from pydantic import ValidationError
+from tests.dashboard.trading import market
 from tests.telegram.botapi import TOKEN, bot_api
 from tests.telegram.rig import CONTEXT, OWNER, chatting, paired, settings, token_file
 
@@ -23,6 +25,7 @@ from fundingarb.builtin.telegram.sink import TelegramSink, open_telegram, read_t
 from fundingarb.builtin.telegram.text import fit, render
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.errors import ConfigError
+from fundingarb.ports import Secret
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*PTB_TIMEDELTA")]
 
@@ -61,6 +64,7 @@ async def test_only_info_is_silent_and_only_critical_has_a_button(
     paired(tmp_path)
     with bot_api() as api:
         async with open_telegram(settings(api, tmp_path), CONTEXT) as sink:
+            await sink.listen(market().bot)
             await sink.send(alert(INFO, "Position Opened", "Pair: BTC-USDT"))
             await sink.send(alert(WARNING, "Spread Widening"))
             await sink.send(alert(CRITICAL, "Liquidation Detected", "Pair: ETH-USDT"))
@@ -83,6 +87,7 @@ async def test_another_chat_gets_the_alerts_and_the_paired_person_the_critical_o
     paired(tmp_path)
     with bot_api() as api:
         async with open_telegram(settings(api, tmp_path, chat_id=-100), CONTEXT) as sink:
+            await sink.listen(market().bot)
             await sink.send(alert(INFO))
             await sink.send(alert(CRITICAL, "Liquidation"))
     assert [(each.chat, bool(each.buttons)) for each in api.sent] == [
@@ -90,6 +95,18 @@ async def test_another_chat_gets_the_alerts_and_the_paired_person_the_critical_o
         (-100, False),
         (OWNER, True),
     ]
+
+
+async def test_where_no_bot_listens_there_is_no_button_that_would_do_nothing(tmp_path: Path) -> None:
+    """As in `fundingarb watch`, and in a kill that does without the bot; and the bot's own buttons still work then."""
+    paired(tmp_path)
+    with bot_api() as api:
+        async with open_telegram(settings(api, tmp_path), CONTEXT) as sink:
+            began = time.monotonic()
+            for _ in range(3):
+                await sink.send(alert(CRITICAL, "Bot Is Silent"))
+            assert time.monotonic() - began < 4
+    assert [each.buttons for each in api.sent] == [{}, {}, {}]
 
 
 async def test_nobody_to_tell(tmp_path: Path) -> None:
@@ -207,14 +224,14 @@ async def test_telegrams_wish_for_silence_is_honoured(tmp_path: Path) -> None:
         async with open_telegram(settings(api, tmp_path), CONTEXT) as sink:
             api.retry_after, api.flood_until = 2, time.monotonic() + 1.0
             with pytest.raises(NotNow, match="wants no messages for 2 s"):
-                await sink.send(alert(CRITICAL))
+                await sink.send(alert(WARNING))
             asked = api.count("sendmessage")
             await anyio.sleep(1.2)
             with pytest.raises(NotNow):
-                await sink.send(alert(CRITICAL))
+                await sink.send(alert(WARNING))
             assert api.count("sendmessage") == asked, "not even asked"
             await anyio.sleep(1.0)
-            await sink.send(alert(CRITICAL))
+            await sink.send(alert(WARNING))
     assert len(api.sent) == 1
 
 
@@ -294,12 +311,29 @@ async def test_a_refused_token_is_one_line_without_it(
     text = str(caught.value)
     assert "\n" not in text
     assert text.startswith("alerts.telegram: the Bot API refused: InvalidToken")
-    assert text.endswith("check token_file and base_url")
+    assert text.endswith("check the token and base_url")
     assert TOKEN not in text + caplog.text
     assert caught.value.__suppress_context__
 
 
-# the token file
+# the token
+
+
+async def test_the_token_may_be_in_the_vault(tmp_path: Path) -> None:
+    paired(tmp_path)
+    with bot_api() as api:
+        made = settings(api, tmp_path, token_file=None)
+        with pytest.raises(ConfigError, match="fundingarb vault add secret telegram-token"):
+            async with open_telegram(made, CONTEXT):
+                pytest.fail("must not open")
+        with pytest.raises(ConfigError, match="is no bot token"):
+            async with open_telegram(
+                made, replace(CONTEXT, secrets={"telegram-token": Secret("hunter2 hunter2")})
+            ):
+                pytest.fail("must not open")
+        async with open_telegram(made, replace(CONTEXT, secrets={"telegram-token": Secret(TOKEN)})) as sink:
+            await sink.send(alert())
+    assert len(api.sent) == 1
 
 
 def test_the_token_is_read_and_does_not_show(tmp_path: Path) -> None:

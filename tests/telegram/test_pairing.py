@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import threading
 import time
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.telegram.botapi import NAME, BotApi, bot_api, soon
+from tests.telegram.botapi import NAME, TOKEN, BotApi, bot_api, soon
 from tests.telegram.rig import OWNER, STRANGER, chatting, paired, pairing, settings, token_file
 
 from fundingarb.builtin.telegram.pairing import ALL_TRIES, LENGTH, LIFE, TRIES, Claim, shown, utc_now
 from fundingarb.cli.telegram import telegram_group
 from fundingarb.errors import ConfigError
+from fundingarb.ports import Secret
+from fundingarb.vault import LEAST_COSTS, Vault
 
 NOW = utc_now()
 
@@ -154,6 +157,26 @@ def test_pairing_at_the_terminal_without_a_bot(tmp_path: Path) -> None:
         gone = invoke("unpair", "--config", file)
         assert gone.output == f"not served any more: Telegram user {OWNER}\n"
         assert invoke("unpair", "--config", file).output == "nobody was paired\n"
+
+
+def test_the_token_comes_from_the_vault(tmp_path: Path) -> None:
+    folder = tmp_path / "private"
+    folder.mkdir(mode=0o700)
+    vault = Vault.create(folder / "credentials.vault", "correct horse battery", LEAST_COSTS)
+
+    def unpair() -> Result:
+        reading, writing = os.pipe()
+        os.write(writing, b"correct horse battery\n")
+        os.close(writing)
+        return invoke("unpair", "--config", str(file), "--password-fd", str(reading))
+
+    file = tmp_path / "fundingarb.yaml"
+    file.write_text(f"vault: {vault.path}\nalerts:\n  telegram: {{state_folder: {tmp_path}}}\n")
+    assert "fundingarb vault add secret telegram-token" in str(unpair().exception)
+    vault.put_secret("telegram-token", Secret(TOKEN))
+    vault.save()
+    paired(tmp_path)
+    assert unpair().output == f"not served any more: Telegram user {OWNER}\n"
 
 
 def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:

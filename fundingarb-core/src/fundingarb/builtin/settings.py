@@ -75,14 +75,15 @@ class LogSinkSettings(PluginSettings):
 class TelegramSettings(PluginSettings):
     """Alerts go to the person who is paired (``fundingarb telegram pair``), who commands the bot from there.
 
-    ``token_file`` holds the bot's token and nothing else; it must belong to you and be readable by you alone.
+    The bot's token is the vault's secret ``telegram-token``, or what ``token_file`` holds: nothing else may be in that
+    file, and it must belong to you and be readable by you alone.
     ``chat_id`` sends alerts to another chat instead; CRITICAL ones go to the paired person besides. ``commands: false``
     takes no commands, and then nothing is acknowledged or repeated. ``repeat_minutes``: until CRITICAL alerts that
     nobody has acknowledged are said again. ``state_folder`` is where it is kept who is paired.
     ``base_url`` is the Bot API to talk to; without TLS only on this machine, since the token is part of it.
     """
 
-    token_file: Path
+    token_file: Path | None = None
     chat_id: int | None = None
     commands: bool = True
     repeat_minutes: Decimal = Field(default=Decimal(5), gt=0, le=1440, allow_inf_nan=False)

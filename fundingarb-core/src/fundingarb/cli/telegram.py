@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fundingarb.cli.password import PASSWORD_FD
 from fundingarb.cli.run import CONFIG
 
 if TYPE_CHECKING:
     from fundingarb.builtin.settings import TelegramSettings
+    from fundingarb.ports import Secret
 
 
 @click.group("telegram")
@@ -18,7 +20,10 @@ def telegram_group() -> None:
     """Alerts and commands on Telegram."""
 
 
-def _settings(config_file: Path | None) -> TelegramSettings:
+def _settings(config_file: Path | None, password_fd: int | None) -> tuple[TelegramSettings, Secret]:
+    """The settings and the token, which is in a file or in the vault."""
+    from fundingarb.builtin.telegram.sink import SECRET, check_token, read_token
+    from fundingarb.cli.password import opener
     from fundingarb.config import load_config
     from fundingarb.errors import ConfigError
     from fundingarb.plugins import load_plugins, validate_settings
@@ -31,12 +36,20 @@ def _settings(config_file: Path | None) -> TelegramSettings:
         )
     registered = load_plugins(config.plugins.allow).alert_sinks["telegram"]
     settings: TelegramSettings = validate_settings(registered, config.alerts["telegram"])  # type: ignore[assignment]
-    return settings
+    if settings.token_file is not None:
+        return settings, read_token(settings.token_file)
+    found = opener(config, password_fd)().secrets
+    if SECRET not in found:
+        raise ConfigError(
+            f"the vault has no secret {SECRET}; add it with: fundingarb vault add secret {SECRET}"
+        )
+    return settings, check_token(found[SECRET])
 
 
 @telegram_group.command("pair")
 @CONFIG
-def pair_command(config_file: Path | None) -> None:
+@PASSWORD_FD
+def pair_command(config_file: Path | None, password_fd: int | None) -> None:
     """Show a code that makes whoever sends it to the bot the one person it serves.
 
     Works with the bot running or not. The code can be used once and for ten minutes; until it is used, whoever was
@@ -44,26 +57,26 @@ def pair_command(config_file: Path | None) -> None:
     """
     import anyio
 
-    anyio.run(_pair, config_file)
+    anyio.run(_pair, *_settings(config_file, password_fd))
 
 
-async def _pair(config_file: Path | None) -> None:
+async def _pair(settings: TelegramSettings, token: Secret) -> None:
     from fundingarb.builtin.telegram.terminal import describe, open_terminal
 
-    async with open_terminal(_settings(config_file)) as terminal:
+    async with open_terminal(settings, token) as terminal:
         owner = await terminal.pair(click.echo)
         click.echo(f"paired: {describe(owner)}; alerts go there, and commands are taken from there only")
 
 
 @telegram_group.command("unpair")
 @CONFIG
-def unpair_command(config_file: Path | None) -> None:
+@PASSWORD_FD
+def unpair_command(config_file: Path | None, password_fd: int | None) -> None:
     """Serve nobody any more. Works at once, also with the bot running."""
     from fundingarb.builtin.telegram.pairing import Pairing
-    from fundingarb.builtin.telegram.sink import Places, read_token
+    from fundingarb.builtin.telegram.sink import Places
 
-    settings = _settings(config_file)
-    pairing = Pairing(Places(settings, read_token(settings.token_file)).pairing)
+    pairing = Pairing(Places(*_settings(config_file, password_fd)).pairing)
     before = pairing.owner
     pairing.forget()
     click.echo(
@@ -73,15 +86,16 @@ def unpair_command(config_file: Path | None) -> None:
 
 @telegram_group.command("test")
 @CONFIG
-def test_command(config_file: Path | None) -> None:
+@PASSWORD_FD
+def test_command(config_file: Path | None, password_fd: int | None) -> None:
     """Send a message to where alerts go."""
     import anyio
 
-    anyio.run(_test, config_file)
+    anyio.run(_test, *_settings(config_file, password_fd))
 
 
-async def _test(config_file: Path | None) -> None:
+async def _test(settings: TelegramSettings, token: Secret) -> None:
     from fundingarb.builtin.telegram.terminal import open_terminal
 
-    async with open_terminal(_settings(config_file)) as terminal:
+    async with open_terminal(settings, token) as terminal:
         click.echo(f"sent to {await terminal.test()}")

@@ -110,7 +110,7 @@ class Post:
             if not isinstance(error, NetworkError | RetryAfter) or isinstance(error, BadRequest):
                 await self.close()
                 raise ConfigError(
-                    f"alerts.telegram: the Bot API refused: {reason}; check token_file and base_url"
+                    f"alerts.telegram: the Bot API refused: {reason}; check the token and base_url"
                 ) from None
             self.unreachable = reason
 

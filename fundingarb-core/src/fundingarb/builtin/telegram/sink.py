@@ -44,9 +44,24 @@ TOKEN = re.compile(rb"[0-9]+:[A-Za-z0-9_-]+")
 OPEN_SECONDS = 6.0
 """How long the start waits for Telegram."""
 CLOSE_SECONDS = 5.0
+DECIDE_SECONDS = 2.0
+"""How long the first CRITICAL alert waits for the bot to listen, so that it can be acknowledged."""
 LOOK_AGAIN = 10.0
 """Until it is looked again whether another process still listens for this bot."""
 AFTER_A_BUG = 5.0
+
+
+SECRET = "telegram-token"  # noqa: S105 - the name of it
+"""What the token is called in the vault."""
+
+
+def check_token(token: Secret) -> Secret:
+    """Raises ``ConfigError`` when what the vault has is no token."""
+    if not TOKEN.fullmatch(token.reveal().encode()):
+        raise ConfigError(
+            f"the vault's secret {SECRET} is no bot token; one looks like 123456:ABC-DEF, add it anew"
+        )
+    return token
 
 
 def read_token(path: Path) -> Secret:
@@ -89,6 +104,7 @@ class TelegramSink:
         self._thread = threading.Thread(target=self._run, name="fundingarb-telegram", daemon=True)
         self._stop = asyncio.Event()
         self._attended = asyncio.Event()
+        self._decided = asyncio.Event()
         self._desk: Desk | None = None
         self._ours = False
         self._post: Post
@@ -181,11 +197,12 @@ class TelegramSink:
 
     async def _listen(self) -> None:
         """As long as no other process does, for a bot that is there."""
+        gate = Gate(utc_now())
+        await self._attended.wait()
         while True:
             with locked(self._places.lock) as self._ours:
+                self._decided.set()
                 if self._ours:
-                    gate = Gate(utc_now())
-                    await self._attended.wait()
                     await Listener(self._post, self._pairing, gate, self._ignored, self._handle).run()
             log.warning("another process listens to this Telegram bot; commands are not taken here")
             await anyio.sleep(LOOK_AGAIN)
@@ -230,6 +247,8 @@ class TelegramSink:
             raise NotDelivered("nobody is paired with the Telegram bot; run fundingarb telegram pair")
         self._post.pace()
         self._budget.take(urgent=urgent)
+        if urgent and self._settings.commands:
+            await self._until_decided()
         if urgent and chat == owner and self._ours:
             await self._deliver_with_button(alert, owner)
             return
@@ -239,6 +258,13 @@ class TelegramSink:
                 await self._deliver_with_button(alert, owner)
             except NotDelivered as error:  # the chat has it: sending it there again would not help
                 log.warning("a CRITICAL alert could not be told to the paired person: %s", error)
+
+    async def _until_decided(self) -> None:
+        """Wait until it is known whether buttons are heard here; in a process without a bot they never are."""
+        with anyio.move_on_after(DECIDE_SECONDS) as patience:
+            await self._decided.wait()
+        if patience.cancelled_caught:
+            self._decided.set()
 
     async def _deliver_with_button(self, alert: Alert, owner: int) -> None:
         text, number = render(alert), self._reminders.next_number()
@@ -283,9 +309,10 @@ async def pair(claimed: Claimed, pairing: Pairing, post: Post, line: Line | None
 
 
 @asynccontextmanager
-async def open_telegram(settings: TelegramSettings, _context: OpenContext) -> AsyncIterator[TelegramSink]:
+async def open_telegram(settings: TelegramSettings, context: OpenContext) -> AsyncIterator[TelegramSink]:
     """Alerts to Telegram. A refused token stops the start; a Telegram that is down does not: hedges come first."""
-    sink = TelegramSink(settings, read_token(settings.token_file))
+    file = settings.token_file
+    sink = TelegramSink(settings, check_token(context.secret(SECRET)) if file is None else read_token(file))
     try:
         await sink.open()
         yield sink

@@ -14,8 +14,9 @@ from fundingarb.builtin.telegram.gate import Claimed, Gate, Passed
 from fundingarb.builtin.telegram.listener import Listener
 from fundingarb.builtin.telegram.pairing import LIFE, Owner, Pairing, shown, utc_now
 from fundingarb.builtin.telegram.post import Post
-from fundingarb.builtin.telegram.sink import Places, pair, read_token
+from fundingarb.builtin.telegram.sink import Places, pair
 from fundingarb.errors import ConfigError
+from fundingarb.ports import Secret
 
 Say = Callable[[str], None]
 
@@ -90,9 +91,8 @@ def describe(owner: Owner) -> str:
 
 
 @asynccontextmanager
-async def open_terminal(settings: TelegramSettings) -> AsyncIterator[Terminal]:
+async def open_terminal(settings: TelegramSettings, token: Secret) -> AsyncIterator[Terminal]:
     """Raises ``ConfigError`` when the token is refused or Telegram does not answer."""
-    token = read_token(settings.token_file)
     post = Post(token, settings.base_url)
     await post.open()
     try:
