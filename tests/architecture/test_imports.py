@@ -32,6 +32,7 @@ LAYERS: dict[str, set[str]] = {
     "builtin": VALUES | PLUGIN,
     "config": VALUES | {"plugins", "settings"},
     "vault": VALUES,
+    "golive": VALUES | {"config", "vault"},
     "localnet": {"errors", "plugins", "ports"},
     # The conformance suite opens installed plugins, on the clock that the engine shares with a localnet.
     "testing": VALUES | PLUGIN | {"engine", "exchanges", "localnet", "plugins"},
@@ -43,13 +44,24 @@ LAYERS: dict[str, set[str]] = {
     "hosting": {"errors", "ports"},
     # The composition root, and the one place that wires store and configuration to the engine.
     "app": VALUES
-    | {"component", "config", "configuring", "engine", "hosting", "logs", "plugins", "store", "vault"},
+    | {
+        "component",
+        "config",
+        "configuring",
+        "engine",
+        "golive",
+        "hosting",
+        "logs",
+        "plugins",
+        "store",
+        "vault",
+    },
     # The daily copy of a bot's database.
     "backups": VALUES | {"engine", "store"},
     # Runs the engine as app does, on virtual time, and looks at the localnet's truth.
     "simulation": VALUES | {"app", "builtin", "config", "engine", "localnet", "plugins", "store"},
     # What people command from outside a bot: the same store, and a bot of its own where none answers.
-    "panel": VALUES | {"app", "config", "engine", "plugins", "process", "store"},
+    "panel": VALUES | {"app", "config", "engine", "golive", "plugins", "process", "store"},
     "terminal": {"domain", "ports"},
     "demo": VALUES | {"app", "config", "engine", "localnet", "plugins", "store", "terminal"},
     "cli": VALUES

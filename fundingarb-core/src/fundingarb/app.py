@@ -18,14 +18,16 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from fundingarb.config import Config, load_config
+from fundingarb.config.digest import configuration_digest, setup_digest
 from fundingarb.config.document import document_of
+from fundingarb.config.places import vault_file
 from fundingarb.configuring import ConfigKeeper
 from fundingarb.domain.opportunity import DecayToMedian
 from fundingarb.engine.bot import Bot, BotParts
@@ -37,6 +39,7 @@ from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
 from fundingarb.engine.unusable import unusable
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import ConfigError
+from fundingarb.golive import LiveSwitch, SimulatedHours
 from fundingarb.hosting import ServiceHost, service_host
 from fundingarb.plugins import Plugins, Registered, load_plugins, validate_settings
 from fundingarb.ports import (
@@ -53,7 +56,7 @@ from fundingarb.ports import (
 from fundingarb.redaction import hide
 from fundingarb.store import hold_lease, open_store
 from fundingarb.store.database import USUAL_FOLDER, parse_url
-from fundingarb.vault import Vault
+from fundingarb.vault import LiveApproval, Vault
 
 log = logging.getLogger("fundingarb.app")
 T = TypeVar("T")
@@ -153,13 +156,21 @@ async def open_bot(
     """A bot, wired and with its store open; ``await bot.run()`` trades. Everything is closed on the way out."""
     extras = extras or Extras()
     plugins = plugins or load_plugins(config.plugins.allow)
-    around, secrets = await unlocked(config, around)
+    open_vault = await unlocked(config, around)
+    around, secrets = open_vault.around, open_vault.secrets
+    if extras.caretaker is None:
+        refuse_unapproved(config, open_vault.approval)
     accounts = configured_accounts(config, around, plugins)
     hide(parse_url(config.database.url).url.password or "")
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(config.database.url, around.clock))
         lease = await stack.enter_async_context(hold_lease(config.database.url, list(accounts)))
-        if around.run and await store.localnet_run(around.run, around.clock.now()) != around.run:
+        run = around.run if config.network == "localnet" else config.network
+        if run and await store.localnet_run(run, around.clock.now()) != run:
+            if config.network != "localnet":
+                raise ConfigError(
+                    "database.url: this database has the hedges of another network; every network needs one of its own"
+                )
             raise ConfigError(
                 "database.url: this database has the hedges of another run of the localnet; choose another one, "
                 "or the ready file of that localnet while it is running"
@@ -195,6 +206,8 @@ async def open_bot(
             parts.sinks = {**await opener.sinks(), **extras.alert_sinks}
             host = await stack.enter_async_context(service_host())
             parts.services = await opener.services(host) if extras.services else {}
+            if config.network == "testnet" and open_vault.journal_key is not None:
+                await _count_hours(parts, keeper, open_vault.journal_key, vault_file(config), stack)
         bot = Bot(parts)
         stack.enter_context(_trades_logged(bot))
         if host is not None:
@@ -202,6 +215,15 @@ async def open_bot(
         if isinstance(parts.config, ConfigKeeper):
             parts.config.attach(bot.adopt, bot.ready.is_set)
         yield bot
+
+
+async def _count_hours(
+    parts: BotParts, keeper: ConfigKeeper, key: Secret, vault: Path, stack: AsyncExitStack
+) -> None:
+    """A simulation notes its hours, and offers the way to live trading."""
+    hours = SimulatedHours.opened(key, lambda: configuration_digest(keeper.config))
+    parts.services = {**parts.services, "simulation": await stack.enter_async_context(hours)}
+    parts.live = LiveSwitch(parts.store, parts.clock, lambda: keeper.config, vault, key)
 
 
 def _trades_logged(bot: Bot) -> AbstractContextManager[None]:
@@ -243,7 +265,7 @@ async def open_accounts(
 ) -> AsyncIterator[dict[str, ExchangeAdapter]]:
     """The adapters of the configured accounts, for looking at them; nothing trades."""
     plugins = plugins or load_plugins(config.plugins.allow)
-    around, _ = await unlocked(config, around)
+    around = (await unlocked(config, around)).around
     accounts = configured_accounts(config, around, plugins)
     async with AsyncExitStack() as stack:
         opener = _Opener(config, around, plugins, stack)
@@ -255,32 +277,56 @@ async def open_sinks(
     config: Config, around: Surroundings, plugins: Plugins
 ) -> AsyncIterator[dict[str, AlertSink]]:
     """The configured alert sinks, for trying them; no bot is there."""
-    around, secrets = await unlocked(config, around)
+    open_vault = await unlocked(config, around)
+    around, secrets = open_vault.around, open_vault.secrets
     async with AsyncExitStack() as stack:
         yield await _Opener(config, around, plugins, stack, secrets).sinks()
 
 
-async def unlocked(config: Config, around: Surroundings) -> tuple[Surroundings, Mapping[str, Secret]]:
-    """``around`` with the accounts that the vault has for this network, and the vault's other secrets.
+class Unlocked(NamedTuple):
+    """What the vault gives for one network. ``approval`` is that of this set-up for live trading."""
+
+    around: Surroundings
+    secrets: Mapping[str, Secret]
+    journal_key: Secret | None = None
+    approval: LiveApproval | None = None
+
+
+async def unlocked(config: Config, around: Surroundings) -> Unlocked:
+    """``around`` with the accounts that the vault has for this network, and what else of the vault a bot needs.
 
     Raises ``ConfigError`` for a network that needs a vault when there is none.
     """
     local = config.network == "localnet"
     if around.unlock is None:
         if local:
-            return around, {}
+            return Unlocked(around, {})
         raise ConfigError(
             f"network {config.network} needs the credentials vault; give the program a way to open it"
         )
     vault = await anyio.to_thread.run_sync(around.unlock, abandon_on_cancel=True)
     if local:
-        return around, vault.secrets
+        return Unlocked(around, vault.secrets)
     venues: dict[str, Venue] = {}
     for one in vault.accounts():
         if one.network == config.network:
             known = venues.get(one.exchange, Venue())
             venues[one.exchange] = Venue(accounts={**known.accounts, one.name: one.credentials})
-    return replace(around, venues=venues, ca_file=None, run=None), vault.secrets
+    found = replace(around, venues=venues, ca_file=None, run=None)
+    return Unlocked(found, vault.secrets, vault.journal_key, vault.approval(setup_digest(config)))
+
+
+def refuse_unapproved(config: Config, approval: LiveApproval | None) -> None:
+    """Raise ``ConfigError`` for a bot that would trade with real money without ever having been sent live."""
+    if config.network != "mainnet":
+        return
+    if approval is None:
+        raise ConfigError(
+            "network mainnet: these accounts, this strategy and these plugins were never sent live; run them on "
+            f"testnet for {config.simulation.min_hours} hours, then: fundingarb go-live"
+        )
+    if config.plugins.allow is None:
+        raise ConfigError("plugins.allow: with real money only plugins that are named may load; name them")
 
 
 @asynccontextmanager

@@ -126,6 +126,11 @@ class ConfigKeeper:
     # ports.ConfigDesk
 
     @property
+    def config(self) -> Config:
+        """The newest configuration."""
+        return self._config
+
+    @property
     def revision(self) -> int:
         return self._revision
 
@@ -152,6 +157,10 @@ class ConfigKeeper:
 
     def _parsed(self, document: Mapping[str, Any]) -> tuple[Config | None, dict[str, str]]:
         config, errors = parsed(self._with_secrets(document), self._plugins)
+        if config is not None and config.network == "mainnet" != self._started.network:
+            return None, {
+                "network": "going live takes a review and the master password; use fundingarb go-live"
+            }
         url = "" if config is None else config.database.url
         if HIDDEN in url and url == hide_password(url) and url != self._config.database.url:
             text = "its password is hidden in what is stored and is not known; write it out"

@@ -23,6 +23,9 @@ COMMANDS = {
     "demo": Lazy("fundingarb.cli.demo:demo_command", "Trade on offline exchanges, with nothing to set up."),
     "doctor": Lazy("fundingarb.cli.doctor:doctor_command", "Check everything a bot needs."),
     "drill": Lazy("fundingarb.cli.drill:drill_command", "Run disasters past the bot, in simulated time."),
+    "go-live": Lazy(
+        "fundingarb.cli.golive:go_live_command", "Review the simulation and switch to real money."
+    ),
     "kill": Lazy("fundingarb.cli.kill:kill_command", "Latch the kill switch and close everything."),
     "localnet": Lazy(
         "fundingarb.localnet.command:localnet_command",

@@ -304,6 +304,14 @@ class MarginSection(Section):
         return self
 
 
+class SimulationSection(Section):
+    """What a simulation has to show before its configuration goes live."""
+
+    min_hours: Annotated[Decimal, Field(gt=0, le=8760)] = Field(
+        default=Decimal(24), description="hours on testnet with the very same configuration"
+    )
+
+
 class StrategySection(Section):
     """What proposes hedges and exits."""
 
@@ -380,6 +388,7 @@ class Config(BaseSettings):
     )
     margin: MarginSection = MarginSection()
     strategy: StrategySection = StrategySection()
+    simulation: SimulationSection = SimulationSection()
     risk: RawSections = Field(default={}, description="settings of risk rules, by the rule's name")
     alerts: RawSections = Field(default={}, description="alert sinks to use besides the log, with settings")
     services: RawSections = Field(default={}, description="settings of services; `dashboard` may stand alone")

@@ -57,6 +57,7 @@ from fundingarb.ports import (
     Guard,
     Lease,
     ListeningSink,
+    LiveDesk,
     OrderGuard,
     RemembersOrders,
     RiskRule,
@@ -91,6 +92,7 @@ class BotParts:
     sinks: Mapping[str, AlertSink] = field(default_factory=dict)
     services: Mapping[str, Service] = field(default_factory=dict)
     config: ConfigDesk | None = None
+    live: LiveDesk | None = None
     new_id: Callable[[], UUID] = uuid4
 
 
@@ -109,7 +111,7 @@ class Bot(Handle):
         self.readers: dict[str, AccountReader] = {}
         self.gates: dict[str, RequestGate] = {}
         self.network, self.market_data = parts.network, parts.market_data
-        self.new_id, self.config = parts.new_id, parts.config
+        self.new_id, self.config, self.live = parts.new_id, parts.config, parts.live
         self.started_at = self.clock.now()
         self.ready = anyio.Event()
         self.loop: TradingLoop

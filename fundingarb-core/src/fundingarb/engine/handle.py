@@ -31,7 +31,7 @@ from fundingarb.engine.view import TradingSettings
 from fundingarb.engine.vitals import LagMeter, Physician
 from fundingarb.engine.waiting import waiting_for
 from fundingarb.errors import ConfigError, VersionConflict
-from fundingarb.ports import AccountStatus, BotStatus, Clock, ConfigDesk, ExchangeAdapter, Store
+from fundingarb.ports import AccountStatus, BotStatus, Clock, ConfigDesk, ExchangeAdapter, LiveDesk, Store
 from fundingarb.ports.rows import (
     Calculation,
     HedgeAccount,
@@ -73,6 +73,7 @@ class Handle:
     network: str
     market_data: Mapping[str, ExchangeAdapter]
     config: ConfigDesk | None
+    live: LiveDesk | None
     commands: CommandDesk
     deeds: Deeds
     new_id: Callable[[], UUID]

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -25,8 +26,9 @@ from fundingarb.domain.control import Command, CommandKind
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.order import ExchangePosition, OrderReport
 from fundingarb.errors import ConfigError, ExchangeError, FundingArbError, RateLimited, StoreError
+from fundingarb.golive import LiveSwitch
 from fundingarb.plugins import Plugins
-from fundingarb.ports import Checkpoint
+from fundingarb.ports import Checkpoint, Clock, Secret
 from fundingarb.process import Process, end, running
 from fundingarb.store import LeaseRow, SqlStore, hold_lease, open_store, revision_of
 
@@ -317,6 +319,18 @@ async def open_panel(
         raise ConfigError("there is no database yet: no bot has run with this configuration (database.url)")
     async with open_store(url, around.clock) as store:
         yield Panel(config, around, plugins, store)
+
+
+@asynccontextmanager
+async def open_switch(
+    config: Config, clock: Clock, vault: Path, key: Secret
+) -> AsyncIterator[tuple[LiveSwitch, str]]:
+    """The switch to live trading of a simulation, and who turns it. Raises ``ConfigError`` without a database."""
+    url = config.database.url
+    if await anyio.to_thread.run_sync(revision_of, url) is None:
+        raise ConfigError("there is no database yet: no bot has run with this configuration (database.url)")
+    async with open_store(url, clock) as store:
+        yield LiveSwitch(store, clock, lambda: config, vault, key), f"cli:{_user()}"
 
 
 async def patiently(read: Callable[[], Awaitable[T]]) -> T:

@@ -21,6 +21,7 @@ from fundingarb.ports.exchange import (
     RemembersOrders,
     StreamSink,
 )
+from fundingarb.ports.live import LiveDesk, LiveReview
 from fundingarb.ports.rows import (
     AccountVital,
     Calculation,
@@ -99,6 +100,8 @@ __all__ = [
     "Lease",
     "LegView",
     "ListeningSink",
+    "LiveDesk",
+    "LiveReview",
     "MarketRow",
     "MarketRows",
     "MarketView",

@@ -18,6 +18,7 @@ from fundingarb.domain.market import RateBook
 from fundingarb.domain.order import Balance
 from fundingarb.ports.configuring import ConfigDesk
 from fundingarb.ports.context import Clock
+from fundingarb.ports.live import LiveDesk
 from fundingarb.ports.rows import (
     Calculation,
     HedgeAccount,
@@ -97,6 +98,11 @@ class BotHandle(Protocol):
     @property
     def config(self) -> ConfigDesk | None:
         """Changing the configuration; None of a bot that was put together without one."""
+        ...
+
+    @property
+    def live(self) -> LiveDesk | None:
+        """Going live; None of a bot that does not simulate on testnet."""
         ...
 
     def status(self) -> BotStatus: ...

@@ -1,0 +1,48 @@
+"""From simulation to live: what there is to review, and the switch that only the master password turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from fundingarb.ports.context import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class LiveReview:
+    """What a simulation has shown, and what is in the way of going live with its configuration.
+
+    ``hours`` were simulated with this very configuration, ``needed`` are asked for. ``obstacles`` are sentences that
+    say what to do; while there is one, nobody goes live. ``ticket`` goes with the decision: it is good once, for a
+    few minutes and for this configuration; empty while there are obstacles.
+    """
+
+    network: str
+    at: datetime
+    hours: Decimal
+    needed: Decimal
+    hedges: int
+    result: Decimal
+    funding: Decimal
+    fees: Decimal
+    critical_alerts: int
+    obstacles: tuple[str, ...]
+    ticket: str
+
+
+class LiveDesk(Protocol):
+    """The way from simulation to live. There is no other, and none without the master password."""
+
+    async def review(self) -> LiveReview:
+        """Raises ``StoreError``."""
+        ...
+
+    async def go_live(self, password: Secret, ticket: str, actor: str) -> str:
+        """Have the next start trade with real money; what to do now, in one sentence. Audited, refused or not.
+
+        A ticket is used up by an attempt, so that no request does anything twice. Raises ``ConfigError`` with what is
+        in the way, ``WrongPassword`` (a ``ConfigError``), ``StoreError``.
+        """
+        ...

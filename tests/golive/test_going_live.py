@@ -1,0 +1,297 @@
+"""From simulation to live: hours that count, a review, the master password, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from fundingarb.app import Surroundings, refuse_unapproved, unlocked
+from fundingarb.config import Config, load_config
+from fundingarb.config.digest import configuration_digest, setup_digest
+from fundingarb.domain.control import AuditEntry
+from fundingarb.errors import ConfigError
+from fundingarb.golive import LiveSwitch, SimulatedHours
+from fundingarb.ports import Secret
+from fundingarb.store import SqlStore, open_store
+from fundingarb.testing import FakeClock
+from fundingarb.testing.clock import START
+from fundingarb.vault import LEAST_COSTS, StoredAccount, Vault, WrongPassword
+from fundingarb.vault.journal import LONGEST, Stretch, simulated
+
+pytestmark = pytest.mark.anyio
+
+PASSWORD = "correct horse battery"
+KEYS = {"api_key": Secret("the-key-of-somebody"), "api_secret": Secret("the-secret-of-somebody")}
+TEXT = """\
+# mine
+network: testnet  # for now
+database: {{url: "sqlite:///{folder}/bot.db"}}
+vault: {folder}/credentials.vault
+accounts:
+  binance: {{exchange: binance, testnet: true}}
+  bybit: {{exchange: bybit}}
+plugins: {{allow: [fundingarb-binance, fundingarb-bybit]}}
+trading: {{symbols: [BTC-USDT]}}
+"""
+HOUR = timedelta(hours=1)
+
+
+@dataclass
+class Stage:
+    """A simulation: its file, vault, database and switch."""
+
+    file: Path
+    vault: Vault
+    store: SqlStore
+    clock: FakeClock
+    config: Config
+
+    @property
+    def switch(self) -> LiveSwitch:
+        return LiveSwitch(
+            self.store, self.clock, lambda: self.config, self.vault.path, self.vault.journal_key
+        )
+
+    async def simulate(self, hours: int, config: Config | None = None, since: datetime = START) -> None:
+        digest = configuration_digest(config or self.config)
+        for number in range(hours):
+            stretch = Stretch("testnet", digest, since + number * HOUR, since + (number + 1) * HOUR)
+            await self.store.audit(stretch.entry(self.vault.journal_key))
+
+    async def go(self, password: str = PASSWORD) -> str:
+        switch = self.switch
+        return await switch.go_live(Secret(password), (await switch.review()).ticket, "cli:me")
+
+    async def audited(self) -> list[tuple[bool, str]]:
+        return [(row.ok, row.result) for row in await self.store.audited() if row.command == "GO_LIVE"]
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    os.chmod(tmp_path, 0o700)
+    file = tmp_path / "fundingarb.yaml"
+    file.write_text(TEXT.format(folder=tmp_path))
+    vault = Vault.create(tmp_path / "credentials.vault", PASSWORD, LEAST_COSTS)
+    for name in ("binance", "bybit"):
+        vault.put_account(StoredAccount(name, name, "testnet", KEYS))
+        vault.put_account(StoredAccount(name, name, "mainnet", KEYS))
+    vault.save()
+    config, clock = load_config(file, env={}), FakeClock()
+    async with open_store(config.database.url, clock) as store:
+        yield Stage(file, vault, store, clock, config)
+
+
+async def refused(stage: Stage, match: str, password: str = PASSWORD) -> None:
+    """Going live fails, and leaves file and vault as they were, and a trace."""
+    before = stage.file.read_text(), stage.vault.path.read_bytes()
+    with pytest.raises(ConfigError, match=match):
+        await stage.go(password)
+    assert (stage.file.read_text(), stage.vault.path.read_bytes()) == before
+    assert (await stage.audited())[0][0] is False
+
+
+async def test_after_the_hours_the_password_switches_the_file(stage: Stage) -> None:
+    await stage.simulate(24)
+    review = await stage.switch.review()
+    assert review.hours == review.needed == 24
+    assert review.network == "testnet"
+    assert not review.obstacles
+    assert "start the bot again" in await stage.go()
+    text = stage.file.read_text()
+    assert "network: mainnet  # for now" in text
+    assert "# mine" in text
+    config = load_config(stage.file, env={})
+    assert config.network == "mainnet"
+    assert config.database.url.endswith("/bot-live.db")
+    assert config.trading == stage.config.trading
+    assert stat.S_IMODE(os.stat(stage.vault.path).st_mode) == 0o600
+    assert (await stage.audited())[0][0]
+    opened = await unlocked(config, Surroundings(unlock=lambda: Vault.open(stage.vault.path, PASSWORD)))
+    refuse_unapproved(config, opened.approval)
+    assert sorted(opened.around.venues) == ["binance", "bybit"]
+
+
+async def test_without_the_hours_nobody_goes_live(stage: Stage) -> None:
+    await stage.simulate(23)
+    review = await stage.switch.review()
+    assert review.ticket == ""
+    assert review.obstacles[0].startswith("23.0 of 24 hours")
+    await refused(stage, "review it again")
+
+
+async def test_the_wrong_password_goes_nowhere_and_uses_the_ticket_up(stage: Stage) -> None:
+    await stage.simulate(24)
+    switch = stage.switch
+    ticket = (await switch.review()).ticket
+    with pytest.raises(WrongPassword):
+        await switch.go_live(Secret(PASSWORD + "x"), ticket, "dashboard:me")
+    with pytest.raises(ConfigError, match="review it again"):
+        await switch.go_live(Secret(PASSWORD), ticket, "dashboard:me")
+    assert "network: testnet" in stage.file.read_text()
+    assert [ok for ok, _ in await stage.audited()] == [False, False]
+    assert not any(PASSWORD in result for _, result in await stage.audited())
+
+
+async def test_a_request_that_is_replayed_does_nothing(stage: Stage) -> None:
+    await stage.simulate(24)
+    switch = stage.switch
+    ticket = (await switch.review()).ticket
+    await switch.go_live(Secret(PASSWORD), ticket, "dashboard:me")
+    stage.file.write_text(TEXT.format(folder=stage.file.parent))
+    for again in (ticket, "", "made up"):
+        with pytest.raises(ConfigError, match="review it again"):
+            await switch.go_live(Secret(PASSWORD), again, "dashboard:me")
+    assert "network: testnet" in stage.file.read_text()
+
+
+async def test_another_configuration_has_its_own_hours(stage: Stage) -> None:
+    await stage.simulate(24)
+    stage.file.write_text(stage.file.read_text().replace("[BTC-USDT]", "[BTC-USDT, ETH-USDT]"))
+    ticket = (await stage.switch.review()).ticket
+    switch = stage.switch
+    ticket = (await switch.review()).ticket
+    stage.config = load_config(stage.file, env={})
+    with pytest.raises(ConfigError, match="review it again"):
+        await switch.go_live(Secret(PASSWORD), ticket, "cli:me")
+    assert (await stage.switch.review()).hours == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "without", "said"),
+    [
+        ("bybit", "mainnet", "no keys of bybit on mainnet"),
+        ("binance", "mainnet", "no keys of binance on mainnet"),
+    ],
+)
+async def test_without_live_keys_nobody_goes_live(stage: Stage, name: str, without: str, said: str) -> None:
+    stage.vault.remove_account(name, without)
+    stage.vault.save()
+    await stage.simulate(24)
+    await refused(stage, said)
+
+
+async def test_plugins_have_to_be_named(stage: Stage) -> None:
+    stage.file.write_text(stage.file.read_text().replace("plugins:", "#"))
+    stage.config = load_config(stage.file, env={})
+    await stage.simulate(24)
+    assert "plugins.allow" in (await stage.switch.review()).obstacles[0]
+
+
+async def test_what_the_environment_says_is_not_switched_in_the_file(stage: Stage) -> None:
+    stage.config = load_config(stage.file, env={"FUNDINGARB__NETWORK": "testnet"})
+    await stage.simulate(24)
+    await refused(stage, "contradicts network testnet|cannot be switched by itself")
+
+
+# the database
+
+
+async def test_rows_that_were_made_up_do_not_count(stage: Stage) -> None:
+    """Whoever writes the database cannot write what only the vault's key makes."""
+    await stage.simulate(2)
+    digest = configuration_digest(stage.config)
+    entry = Stretch("testnet", digest, START, START + 2 * HOUR).entry(Secret(os.urandom(32).hex()))
+    await stage.store.audit(entry)
+    good = next(row for row in await stage.store.audited() if row.command == "SIMULATED")
+    for change in (
+        {"until": (START + 30 * HOUR).isoformat()}, {"since": (START - HOUR).isoformat()}, {"mac": ""},
+        {"configuration": "x"}, {"network": "mainnet"}, {"mac": None}, {"since": 5},
+    ):  # fmt: skip
+        await stage.store.audit(replace(good, arguments={**good.arguments, **change}, result=str(change)))
+    assert (await stage.switch.review()).hours == 2
+
+
+async def test_rows_that_were_copied_count_once(stage: Stage) -> None:
+    await stage.simulate(3)
+    rows = [row for row in await stage.store.audited() if row.command == "SIMULATED"]
+    for number in range(20):
+        for row in rows:
+            await stage.store.audit(replace(row, result=f"copy {number}", at=row.at + number * HOUR))
+    assert (await stage.switch.review()).hours == 3
+
+
+def test_a_stretch_is_no_longer_than_a_bot_writes_one() -> None:
+    key = Secret(os.urandom(32).hex())
+    for length, counted in ((LONGEST, LONGEST), (LONGEST + HOUR, timedelta(0)), (-HOUR, timedelta(0))):
+        entry = Stretch("testnet", "x", START, START + length).entry(key)
+        assert simulated([entry], key, "x") == counted
+
+
+async def test_an_edited_database_or_file_is_not_live(stage: Stage) -> None:
+    """No row makes anything live: a start on mainnet asks the vault, which only the master password writes."""
+    await stage.simulate(30)
+    await stage.store.audit(AuditEntry(START, "cli:me", "GO_LIVE", {}, True, "approved"))
+    stage.file.write_text(
+        stage.file.read_text().replace("testnet  #", "mainnet  #").replace(", testnet: true", "")
+    )
+    config = load_config(stage.file, env={})
+    opened = await unlocked(config, Surroundings(unlock=lambda: Vault.open(stage.vault.path, PASSWORD)))
+    assert opened.approval is None
+    with pytest.raises(ConfigError, match="were never sent live"):
+        refuse_unapproved(config, opened.approval)
+
+
+async def test_an_approval_is_of_accounts_strategy_and_plugins(stage: Stage) -> None:
+    await stage.simulate(24)
+    await stage.go()
+    live = load_config(stage.file, env={})
+    digest = setup_digest(live)
+    for old, new, same in (
+        ("[BTC-USDT]", "[ETH-USDT]", True),
+        ("{exchange: bybit}", "{exchange: okx}", False),
+        ("[fundingarb-binance, ", "[fundingarb-binance, stranger, ", False),
+    ):
+        stage.file.write_text(stage.file.read_text().replace(old, new))
+        assert (setup_digest(load_config(stage.file, env={})) == digest) is same
+        stage.file.write_text(stage.file.read_text().replace(new, old))
+
+
+# the hours
+
+
+@dataclass
+class Simulating:
+    """The part of a bot that the journal looks at."""
+
+    store: SqlStore
+    clock: FakeClock
+    state: str = "RUNNING"
+    network: str = "testnet"
+
+    def status(self) -> Any:
+        return self
+
+
+async def counted(stage: Stage, *states: tuple[str, int], step: float = 15.0) -> timedelta:
+    """What is in the journal after a bot was in these states for so many looks each."""
+    bot = cast(Any, Simulating(stage.store, stage.clock))
+    hours = SimulatedHours(
+        cast(Any, None), stage.vault.journal_key, lambda: configuration_digest(stage.config)
+    )
+    for state, looks in states:
+        bot.state = state
+        for _ in range(looks):
+            stage.clock.advance(step)
+            await hours.look(bot, step)
+    await hours._write(bot)
+    return simulated(
+        await stage.store.audited(limit=10_000), stage.vault.journal_key, configuration_digest(stage.config)
+    )
+
+
+async def test_only_time_in_which_it_runs_counts(stage: Stage) -> None:
+    took = await counted(
+        stage, ("STARTING", 40), ("RUNNING", 241), ("PAUSED", 100), ("RUNNING", 5), ("KILLED", 9)
+    )
+    assert took == timedelta(seconds=(240 + 4) * 15)
+
+
+async def test_time_that_was_slept_through_does_not_count(stage: Stage) -> None:
+    assert await counted(stage, ("RUNNING", 10), step=3600.0) == timedelta(0)
