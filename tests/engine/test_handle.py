@@ -10,11 +10,12 @@ import pytest
 from tests.domain.make import D, plan
 from tests.engine.rig import Floor, Proposing
 
+from fundingarb.domain.control import ControlState
 from fundingarb.domain.events import FillBooked, HedgeChanged
 from fundingarb.domain.hedge import CloseReason, Mode, Status
 from fundingarb.domain.instrument import Side
 from fundingarb.engine.vitals import LagMeter, quantile
-from fundingarb.errors import ExchangeUnavailable
+from fundingarb.errors import ExchangeUnavailable, StoreError
 from fundingarb.simulation.virtual import START
 
 pytestmark = pytest.mark.anyio
@@ -260,3 +261,21 @@ def test_quantiles() -> None:
     assert quantile([1.0], 0.99) == 1.0
     assert quantile([float(value) for value in range(100)], 0.99) == 99.0
     assert quantile([float(value) for value in range(100)], 0.5) == 50.0
+
+
+async def test_a_database_that_cannot_be_read_is_said_also_in_quiet_hours() -> None:
+    made = floor()
+    made.strategy = Proposing([])
+    async with made.running() as bot:
+        assert bot.vitals().database_reachable
+        read = made.store.control
+
+        async def broken() -> ControlState:
+            raise StoreError("no route to the database")
+
+        made.store.control = broken  # type: ignore[method-assign]
+        await made.until(lambda: not bot.vitals().database_reachable)
+        assert (bot.vitals().state, bot.vitals().error) == ("ERROR", "database: no route to the database")
+        made.store.control = read  # type: ignore[method-assign]
+        await made.until(lambda: bot.vitals().database_reachable)
+        assert bot.vitals().state == "RUNNING"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from tests.dashboard.browser.server import PASSWORD, BrowserServer, running
@@ -24,6 +25,8 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # The network is cut: nothing but loopback is found.
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 )
 DESKTOP = (1600, 1000)
 PHONE = (390, 844)
@@ -64,7 +67,8 @@ def server(world: World) -> Iterator[BrowserServer]:
 
 @pytest.fixture
 def visit(browser: Browser) -> OpenDesk:
-    """Open an address; at the end the page must not have complained (``quiet=False``: it may)."""
+    """Open an address; at the end the page must not have complained (``quiet=False``: it may), nor have asked anybody
+    else than where it came from."""
 
     @contextmanager
     def opened(
@@ -79,12 +83,27 @@ def visit(browser: Browser) -> OpenDesk:
         complaints: list[str] = []
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("websocket", lambda socket: asked.append(socket.url))
         page.goto(url)
         yield page
         context.close()
         assert not (quiet and complaints), complaints
+        assert asked
+        assert not elsewhere(asked, url), elsewhere(asked, url)
 
     return opened
+
+
+def elsewhere(asked: Iterable[str], url: str) -> list[str]:
+    """The addresses that are not on the server which ``url`` is on; what a page makes by itself is on none."""
+    home = urlsplit(url).netloc
+    return [
+        each
+        for each in asked
+        if urlsplit(each).scheme not in ("data", "blob") and urlsplit(each).netloc != home
+    ]
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
-from tests.dashboard.browser.conftest import DESKTOP, PHONE, OpenDesk, command, log_in
+from playwright.sync_api import Browser, Error, Page, expect
+from tests.dashboard.browser.conftest import DESKTOP, PHONE, OpenDesk, command, elsewhere, log_in
 from tests.dashboard.browser.server import BrowserServer, running
 from tests.dashboard.browser.world import World
 from tests.needs import need
@@ -32,6 +32,33 @@ def test_a_lost_connection_is_said_at_once_and_mended_from_a_snapshot(
         expect(page.locator(".link")).to_have_text("● LIVE")
         expect(page.locator(".position")).to_have_count(2)
         expect(page.locator("body")).not_to_have_attribute("data-stale", "yes")
+
+
+def test_the_page_works_with_the_network_cut(server: BrowserServer, visit: OpenDesk) -> None:
+    asked: list[str] = []
+    with visit(server.url) as page:
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("websocket", lambda socket: asked.append(socket.url))
+        log_in(page)
+        command(page, "CHART BTC")
+        expect(page.locator("#panel-charts .main-svg").first).to_be_visible()
+        for line in ("OPPS", "ORD", "HIST", "CALC BTC okx dydx 5000", "CONF", "SIM", "AUDIT", "HELP"):
+            command(page, line)
+        page.keyboard.press("Escape")
+        expect(page.locator(".link")).to_have_text("● LIVE")
+    assert f"{server.url}/vendor/plotly.min.js" in asked
+    assert any(each.startswith("ws://127.0.0.1:") for each in asked)
+    assert elsewhere(asked, server.url) == []
+    assert elsewhere([*asked, "https://cdn.example/x.js", "data:,"], server.url) == [
+        "https://cdn.example/x.js"
+    ]
+
+
+def test_nothing_but_loopback_is_found_by_the_browser(browser: Browser) -> None:
+    page = browser.new_page()
+    with pytest.raises(Error, match="ERR_NAME_NOT_RESOLVED"):
+        page.goto("http://example.org/")
+    page.close()
 
 
 def test_silence_is_stale_within_seconds(desk: OpenDesk, server: BrowserServer) -> None:

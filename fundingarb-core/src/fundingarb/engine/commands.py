@@ -47,7 +47,9 @@ WITHOUT_STORE = (CommandKind.CLOSE, CommandKind.PAUSE)
 
 @dataclass
 class CommandDesk:
-    """Looks for commands every half second, and whether somebody has latched the kill switch in the database."""
+    """Looks for commands every half second, and whether somebody has latched the kill switch in the database.
+
+    ``unreadable`` is why the last look failed; None when it did not."""
 
     status: Callable[[], BotStatus]
     deeds: Deeds
@@ -56,13 +58,13 @@ class CommandDesk:
     clock: Clock
     kill_switch: KillSwitch
     resolution: Resolution
+    unreadable: str | None = None
     _taken: set[UUID] = field(default_factory=set)
     _unnoted: list[AuditEntry] = field(default_factory=list)
     _answered: dict[UUID, Command] = field(default_factory=dict)
     _latched: set[UUID] = field(default_factory=set)
     _pausing: str | None = None
     _tasks: anyio.abc.TaskGroup | None = None
-    _silent: bool = False
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -72,11 +74,11 @@ class CommandDesk:
                 try:
                     await self.look(tasks)
                     await self._catch_up()
-                    self._silent = False
+                    self.unreadable = None
                 except StoreError as error:
-                    if not self._silent:
+                    if self.unreadable is None:
                         log.warning("commands cannot be read: %s", error)
-                    self._silent = True
+                    self.unreadable = str(error)
                 await anyio.sleep(POLL)
 
     async def _catch_up(self) -> None:

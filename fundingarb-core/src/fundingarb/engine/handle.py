@@ -145,7 +145,9 @@ class Handle:
 
     def vitals(self) -> Vitals:
         physician = Physician(self.state, self.markets, self.gates, self.lag, self.settings)
-        return physician.vitals(self._loop, self.ready.is_set())
+        desk: CommandDesk | None = getattr(self, "commands", None)  # not there before it starts
+        unreadable = None if desk is None else desk.unreadable
+        return physician.vitals(self._loop, self.ready.is_set(), unreadable)
 
     async def summary(self) -> Summary:
         return await self.reports.summary(list(self.state.hedges.values()))

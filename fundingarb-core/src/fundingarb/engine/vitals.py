@@ -57,9 +57,9 @@ class Physician:
     lag: LagMeter
     settings: TradingSettings
 
-    def vitals(self, loop: TradingLoop | None, ready: bool) -> Vitals:
-        """How the bot is now; ``loop`` is None while it starts."""
-        database = None if loop is None else loop.store_error or loop.books_error
+    def vitals(self, loop: TradingLoop | None, ready: bool, unreadable: str | None = None) -> Vitals:
+        """How the bot is now; ``loop`` is None while it starts. ``unreadable``: why the database cannot be read."""
+        database = unreadable if loop is None else loop.store_error or loop.books_error or unreadable
         error = None
         if database is not None:
             error = f"database: {database}"

@@ -52,8 +52,8 @@ function draw(box, full) {
         ["Closed because", words(full.close_reason)],
       ]),
       facts([
-        ...["funding", "price", "basis", "slippage"].map((name) => [name, gain(full[name]), tone(full[name])]),
-        ["fees", paid(full.fees), tone(-full.fees)],
+        ...["Funding", "Price", "Basis", "Slippage"].map((name) => [`${name}, USD`, gain(full[name.toLowerCase()]), tone(full[name.toLowerCase()])]),
+        ["Fees, USD", paid(full.fees), tone(-full.fees)],
         ["Net", `${gain(full.net)} USD`, `${tone(full.net)} total`],
       ]),
       h(
@@ -64,7 +64,7 @@ function draw(box, full) {
       ),
     ),
     section("Funding payments", [["When"], ["Exchange"], ["Leg"], ["USD", "num"]], full.payments ?? [], (row) => [[stamp(row.at)], [row.exchange ?? row.account], [words(row.leg ?? row.side)], [gain(row.amount, 4), `num ${tone(row.amount)}`]]),
-    section("Fills", [["When"], ["Exchange"], ["Side"], ["Price", "num"], ["Quantity", "num"], ["Fee", "num"]], full.fills ?? [], (row) => [[clock(row.at)], [row.exchange ?? row.account], [words(row.side)], [price(row.price), "num"], [quantity(row.quantity ?? row.size), "num"], [paid(row.fee, 4), "num"]]),
+    section("Fills", [["When"], ["Exchange"], ["Side"], ["Price", "num"], ["Quantity", "num"], ["Fee, USD", "num"]], full.fills ?? [], (row) => [[clock(row.at)], [row.exchange ?? row.account], [words(row.side)], [price(row.price), "num"], [quantity(row.quantity ?? row.size), "num"], [paid(row.fee, 4), "num"]]),
     section("Orders", ORDER_COLUMNS, full.orders ?? [], (row) => orderCells({ pair: full.pair, ...row })),
   );
 }

@@ -41,10 +41,10 @@ export const makeCalculator = (run) =>
         const rows = [
           ["Spread, 8 h", pct(answer.spread_8h), tone(answer.spread_8h)],
           ["Threshold at this size", pct(answer.threshold)],
-          ["Expected funding", gain(answer.funding ?? sum(answer.payments)), tone(answer.funding ?? sum(answer.payments))],
+          ["Expected funding, USD", gain(answer.funding ?? sum(answer.payments)), tone(answer.funding ?? sum(answer.payments))],
           ...feeRows(answer.fees),
-          ["Slippage from depth", paid(answer.slippage), "down"],
-          ["Adverse basis", paid(answer.basis), "down"],
+          ["Slippage from depth, USD", paid(answer.slippage), "down"],
+          ["Adverse basis, USD", paid(answer.basis), "down"],
           ["Break-even", answer.break_even_h === null || answer.break_even_h === undefined ? "never at this spread" : `${num(answer.break_even_h).toFixed(1)} h`],
           ["Net", `${gain(net)} USD`, `${tone(net)} total`],
         ];
@@ -65,11 +65,11 @@ const sum = (payments) => (payments ?? []).reduce((total, payment) => total + (n
 
 function feeRows(fees) {
   if (fees === null || typeof fees !== "object") return [["Fees", paid(fees), "down"]];
-  return Object.entries(fees).map(([name, value]) => [name === "total" ? "Fees, all four" : `Fee, ${name.replaceAll("_", " ")}`, paid(value), "down"]);
+  return Object.entries(fees).map(([name, value]) => [name === "total" ? "Fees, all four, USD" : `Fee, ${name.replaceAll("_", " ")}`, paid(value), "down"]);
 }
 
 function payments(rows) {
-  const table = plainTable("Expected payments", [["When, UTC"], ["Leg"], ["USD", "num"], ["Sum", "num"]]);
+  const table = plainTable("Expected payments", [["When, UTC"], ["Leg"], ["USD", "num"], ["Sum, USD", "num"]]);
   let total = 0;
   fill(table.body, rows.map((row) => {
     total += num(row.amount) ?? 0;

@@ -45,7 +45,7 @@ export const makeHistory = () =>
         scroll.hidden = rows.length === 0;
         more.hidden = !next;
         if (!rows.length) said.append(empty("Nothing was closed yet.", "Closed hedges stay here with their payments, fills and the reason."));
-        panel.note(rows.length ? `${rows.length}${next ? "+" : ""}` : "");
+        panel.note(rows.length ? `${rows.length}${next ? "+" : ""}, amounts in USD` : "");
       };
       const load = loader(said, () => get("/api/history", { limit: PAGE }), (answer) => {
         [rows, next] = [answer.rows, answer.next ?? null];

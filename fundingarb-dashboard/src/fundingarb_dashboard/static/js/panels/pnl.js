@@ -66,7 +66,7 @@ export const makePnl = () =>
         return button;
       };
       const cards = CARDS.map(([id, label, text, sign, sub]) => {
-        const value = h("dd", { class: "card-value" });
+        const value = h("dd", { class: "card-value", "data-unit": sign ? "USD" : null });
         const under = h("dd", { class: "card-sub" });
         const title = h("dt", {}, SPLIT[id] ? toggle(id, label) : label);
         return { card: h("div", { class: "card", "data-card": id }, title, sub ? under : null, value), value, under, text, sign, sub };

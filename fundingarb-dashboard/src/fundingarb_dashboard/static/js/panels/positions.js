@@ -42,7 +42,7 @@ export const makePositions = () =>
         keyed(list, rows, (row) => row.position_id, makePosition);
         list.hidden = rows.length === 0;
         nothing.hidden = rows.length > 0;
-        panel.note(rows.length ? String(rows.length) : "");
+        panel.note(rows.length ? `${rows.length}, amounts in USD` : "");
       });
     },
   });
