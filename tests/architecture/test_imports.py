@@ -38,6 +38,11 @@ LAYERS: dict[str, set[str]] = {
     "testing": VALUES | PLUGIN | {"engine", "exchanges", "localnet", "plugins"},
     # Changes the configuration of a bot that runs.
     "configuring": VALUES | {"config", "engine", "plugins"},
+    "notify": set(),
+    # What runs the program: systemd units and a container file.
+    "deploy": set(),
+    # Another process that asks whether the bot is well, and tells when it is not.
+    "watching": VALUES | {"engine"},
     # What the bot writes for people to read later.
     "logs": VALUES | {"engine"},
     # Services beside a bot, each in a task of its own.
@@ -73,13 +78,16 @@ LAYERS: dict[str, set[str]] = {
         "demo",
         "discovery",
         "engine",
+        "deploy",
         "logs",
+        "notify",
         "panel",
         "plugins",
         "settings",
         "simulation",
         "terminal",
         "vault",
+        "watching",
     },
     "__main__": {"cli"},
 }

@@ -66,7 +66,7 @@ def test_help_lists_every_command(run_cli: RunCli) -> None:
     ]
     assert listed == [
         "backup", "dashboard", "db", "demo", "doctor", "drill", "go-live", "kill", "localnet", "plugins", "rates",
-        "reconcile", "restore", "resume", "run", "status", "telegram", "vault",
+        "reconcile", "restore", "resume", "run", "status", "telegram", "unit", "vault", "watch",
     ]  # fmt: skip
 
 

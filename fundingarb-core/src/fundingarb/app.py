@@ -273,6 +273,18 @@ async def open_accounts(
 
 
 @asynccontextmanager
+async def open_alert_sinks(
+    config: Config, plugins: Plugins, unlock: Callable[[], Vault] | None = None
+) -> AsyncIterator[dict[str, AlertSink]]:
+    """The configured alert sinks without a bot, for what watches one. No account of the vault is looked at."""
+    secrets = (
+        {} if unlock is None else (await anyio.to_thread.run_sync(unlock, abandon_on_cancel=True)).secrets
+    )
+    async with AsyncExitStack() as stack:
+        yield await _Opener(config, Surroundings(), plugins, stack, secrets).sinks()
+
+
+@asynccontextmanager
 async def open_sinks(
     config: Config, around: Surroundings, plugins: Plugins
 ) -> AsyncIterator[dict[str, AlertSink]]:
@@ -571,6 +583,7 @@ __all__ = [
     "load_config",
     "log_folder",
     "open_accounts",
+    "open_alert_sinks",
     "open_bot",
     "open_judgement",
     "open_market_data",

@@ -39,7 +39,9 @@ COMMANDS = {
     "run": Lazy("fundingarb.cli.run:run_command", "Trade until interrupted."),
     "status": Lazy("fundingarb.cli.status:status_command", "Say what the bot is doing."),
     "telegram": Lazy("fundingarb.cli.telegram:telegram_group", "Alerts and commands on Telegram."),
+    "unit": Lazy("fundingarb.cli.unit:unit_command", "Print a systemd unit or a container file."),
     "vault": Lazy("fundingarb.cli.vault:vault_command", "Keep keys and passwords, encrypted."),
+    "watch": Lazy("fundingarb.cli.watch:watch_command", "Alert when the bot is silent."),
 }
 """Name -> command. The help text is the first sentence of the command's own help."""
 

@@ -12,6 +12,7 @@ from fundingarb.cli.password import PASSWORD_FD
 if TYPE_CHECKING:
     from fundingarb.app import Surroundings
     from fundingarb.config import Config
+    from fundingarb.engine.bot import Bot
     from fundingarb.plugins import Plugins
 
 CONFIG = click.option(
@@ -118,12 +119,20 @@ async def _run(config: Config, ready_file: Path | None, password_fd: int | None)
 
     from fundingarb.app import backup_folder, open_bot
     from fundingarb.backups import keep_backups
-    from fundingarb.engine.bot import Bot
+    from fundingarb.notify import Notifier
+
+    notifier = Notifier()
+
+    async def feed_watchdog(bot: Bot) -> None:
+        await bot.ready.wait()
+        bot.loop.beat = notifier.alive  # the trading loop itself: when it stalls, nothing feeds the watchdog
+        notifier.ready(f"trading on {config.network}, {_still_open(bot)}")
 
     async def stop_on_signal(bot: Bot, scope: anyio.CancelScope) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for number in signals:
                 click.echo(f"{signal.Signals(number).name}: stopping; open hedges stay open", err=True)
+                notifier.stopping(f"stopping, {_still_open(bot)}")
                 bot.stop()
                 break
             async for _ in signals:
@@ -132,6 +141,7 @@ async def _run(config: Config, ready_file: Path | None, password_fd: int | None)
     async with open_bot(config, load_surroundings(config, ready_file, password_fd, secrets=True)) as bot:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stop_on_signal, bot, tasks.cancel_scope)
+            tasks.start_soon(feed_watchdog, bot)
             if config.backup.enabled:
                 where = config.database.url, backup_folder(config), config.backup.keep
                 tasks.start_soon(keep_backups, *where, bot.bus, bot.clock)
@@ -144,3 +154,9 @@ async def _run(config: Config, ready_file: Path | None, password_fd: int | None)
                 f"{hedge.short.filled} short on {hedge.intent.short.account}; the next start goes on with it",
                 err=True,
             )
+
+
+def _still_open(bot: Bot) -> str:
+    """How many hedges a stop would leave open."""
+    count = len(bot.live_hedges())
+    return f"{count or 'no'} hedge{'' if count == 1 else 's'} open"

@@ -54,7 +54,7 @@ NAKED_LOOK = 0.25
 
 @dataclass
 class TradingLoop:
-    """Wakes when something happened and at least every ``period`` (real) seconds."""
+    """Wakes when something happened and at least every ``period`` (real) seconds; ``beat`` is called each time."""
 
     state: BotState
     markets: Markets
@@ -70,6 +70,7 @@ class TradingLoop:
     announcer: Announcer
     tasks: anyio.abc.TaskGroup
     new_id: Callable[[], UUID]
+    beat: Callable[[], None] = lambda: None
     period: float = 0.5
     last_scan: datetime | None = None
     proposals: Proposals = field(default_factory=Proposals)
@@ -100,6 +101,7 @@ class TradingLoop:
         while True:
             self._wake = anyio.Event()
             await self.tick()
+            self.beat()
             if not self._wake.is_set():
                 due = self.executor.next_due()
                 pause = self.period if due is None else min(max(due, 0.0), self.period)
