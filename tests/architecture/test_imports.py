@@ -96,6 +96,7 @@ LAYERS: dict[str, set[str]] = {
 EXCEPTIONS = {
     "fundingarb.cli.db": {"store"},
     "fundingarb.cli.backup": {"store"},
+    "fundingarb.cli.config": {"store"},
     "fundingarb.cli.telegram": {"builtin"},
 }
 """Module -> parts it may import besides. Database and pairing are looked after without a bot: nothing is wired."""

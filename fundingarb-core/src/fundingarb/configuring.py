@@ -185,6 +185,18 @@ class ConfigKeeper:
             raise error
         return await self._audited(found[0].document, actor, self._revision, {"rollback": revision})
 
+    async def reload(self, actor: str) -> ConfigApplied:
+        told = {"reload": True}
+        try:
+            origin = self._config.origin
+            if origin is None:
+                raise ConfigError("the configuration came from no file; there is nothing to read again")
+            document = document_of(origin.read(_read(origin)))
+        except ConfigError as error:
+            await self._audit(actor, told, False, str(error))
+            raise
+        return await self._audited(document, actor, self._revision, told)
+
     async def apply(self, document: Mapping[str, Any], actor: str, base_revision: int) -> ConfigApplied:
         return await self._audited(document, actor, base_revision, {})
 
@@ -256,12 +268,10 @@ class ConfigKeeper:
 
     async def _text(self, origin: Origin, config: Config, changes: Sequence[ConfigChange]) -> str:
         """The file with the changes in it. Raises ``ConfigError`` when it would not mean ``config``."""
-        try:
-            before = origin.path.read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{origin.path}: cannot be read: {error}; nothing was changed") from None
         wanted = document_of(config)
-        text = before
+        text = _read(origin)
+        if not differences(wanted, document_of(origin.read(text))):
+            return text  # it was changed there
         for change in changes:
             text = edited(text, [change.path], wanted)
             await anyio.lowlevel.checkpoint()  # one takes milliseconds, and the trading loop has its turn
@@ -280,3 +290,11 @@ class ConfigKeeper:
             await in_time(self._store.audit(entry))
         except StoreError as error:
             log.warning("not audited: %s by %s: %s: %s", entry.command, entry.actor, result, error)
+
+
+def _read(origin: Origin) -> str:
+    """The text of the file as it is now. Raises ``ConfigError``."""
+    try:
+        return origin.path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{origin.path}: cannot be read: {error}; nothing was changed") from None

@@ -19,6 +19,11 @@ UNEXPECTED = 1
 
 COMMANDS = {
     "backup": Lazy("fundingarb.cli.backup:backup_command", "Copy the database while the bot trades."),
+    "completion": Lazy("fundingarb.cli.completion:completion_command", "Print the completion of a shell."),
+    "config": Lazy(
+        "fundingarb.cli.config:config_command",
+        "Look at the configuration, and change it while the bot runs.",
+    ),
     "db": Lazy("fundingarb.cli.db:db_command", "Look after the database."),
     "demo": Lazy("fundingarb.cli.demo:demo_command", "Trade on offline exchanges, with nothing to set up."),
     "doctor": Lazy("fundingarb.cli.doctor:doctor_command", "Check everything a bot needs."),

@@ -31,6 +31,7 @@ class CommandKind(str, Enum):
     TOLERANCE = "TOLERANCE"
     SCAN = "SCAN"
     REFRESH = "REFRESH"
+    CONFIGURE = "CONFIGURE"
 
 
 @dataclass(frozen=True, slots=True)

@@ -320,7 +320,14 @@ class Bot(Handle):
             self.state, self.markets, self.loop, self.bus, self.clock, self.readers, lambda: self.settings
         )
         self.commands = CommandDesk(
-            self.status, self.deeds, self.state, self.store, self.clock, self.kill_switch, resolution
+            self.status,
+            self.deeds,
+            self.state,
+            self.store,
+            self.clock,
+            self.kill_switch,
+            resolution,
+            self.config,
         )
 
     def _instrument(self, exchange: str, symbol: str) -> Instrument | None:

@@ -21,7 +21,7 @@ from fundingarb.engine.kill import KillSwitch
 from fundingarb.engine.resolve import Resolution
 from fundingarb.engine.state import BotState
 from fundingarb.errors import ConfigError, FundingArbError, StoreError, VersionConflict
-from fundingarb.ports import BotStatus, Clock, Store
+from fundingarb.ports import BotStatus, Clock, ConfigDesk, Store
 from fundingarb.redaction import redacted
 
 log = logging.getLogger("fundingarb.commands")
@@ -40,6 +40,7 @@ RISKY = (
     CommandKind.FLATTEN,
     CommandKind.OPEN,
     CommandKind.TOLERANCE,
+    CommandKind.CONFIGURE,
 )
 #: What is done also when it cannot be written down before.
 WITHOUT_STORE = (CommandKind.CLOSE, CommandKind.PAUSE)
@@ -58,6 +59,7 @@ class CommandDesk:
     clock: Clock
     kill_switch: KillSwitch
     resolution: Resolution
+    config: ConfigDesk | None = None
     unreadable: str | None = None
     _taken: set[UUID] = field(default_factory=set)
     _unnoted: list[AuditEntry] = field(default_factory=list)
@@ -228,6 +230,7 @@ class CommandDesk:
             CommandKind.TOLERANCE: self._tolerance,
             CommandKind.SCAN: self._scan,
             CommandKind.REFRESH: self._refresh,
+            CommandKind.CONFIGURE: self._configure,
         }
 
     def _done(self, command: Command, ok: bool, result: Mapping[str, Any]) -> Command:
@@ -326,6 +329,28 @@ class CommandDesk:
         self.deeds.refresh()
         return "reading every account"
 
+    async def _configure(self, command: Command) -> dict[str, Any]:
+        """Settings by dotted path, an earlier revision, or the file as it is now: put in force, written and audited."""
+        if self.config is None:
+            raise ConfigError("this bot was put together by a program; change its configuration there")
+        wanted = command.arguments.get("set")
+        if command.arguments.get("reload"):
+            applied = await self.config.reload(command.actor)
+        elif command.arguments.get("rollback") is not None:
+            applied = await self.config.rollback(int(command.arguments["rollback"]), command.actor)
+        elif isinstance(wanted, Mapping):
+            document = self.config.document()
+            for path, value in wanted.items():
+                document = with_setting(document, str(path).split("."), value)
+            applied = await self.config.apply(document, command.actor, self.config.revision)
+        else:
+            raise ConfigError("nothing to change was named")
+        changes = [
+            {"path": each.path, "before": each.before, "after": each.after, "restart": each.restart}
+            for each in applied.changes
+        ]
+        return {"text": f"revision {applied.revision}", "revision": applied.revision, "changes": changes}
+
     def _hedge(self, name: str) -> Hedge:
         """The live hedge of that symbol or id."""
         for hedge in self.state.live():
@@ -360,6 +385,15 @@ class CommandDesk:
                 for each in status.accounts
             ],
         }
+
+
+def with_setting(document: Mapping[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+    """``document`` with ``value`` at ``path``."""
+    first, *rest = path
+    if not rest:
+        return {**document, first: value}
+    inner = document.get(first)
+    return {**document, first: with_setting(inner if isinstance(inner, Mapping) else {}, rest, value)}
 
 
 def _account(command: Command) -> str | None:

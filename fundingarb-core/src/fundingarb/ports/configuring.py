@@ -81,6 +81,10 @@ class ConfigDesk(Protocol):
         not the newest, ``ConfigError`` when the file cannot be written, ``StoreError``."""
         ...
 
+    async def reload(self, actor: str) -> ConfigApplied:
+        """Apply what the file it came from says now. Raises as ``apply``, and ``ConfigError`` without a file."""
+        ...
+
     async def revisions(self, limit: int = 100) -> Sequence[ConfigRevision]:
         """The newest first. Raises ``StoreError``."""
         ...
