@@ -8,6 +8,7 @@ from tests.conftest import RunCli
 from tests.engine.conftest import anyio_backend
 
 from fundingarb.domain.events import Alert, Severity
+from fundingarb.ports import AlertSink
 from fundingarb.simulation.virtual import LoopClock
 from fundingarb.testing import RecordingAlertSink
 from fundingarb.watching import watch
@@ -40,7 +41,7 @@ class Refusing:
 async def test_a_minute_of_silence_and_the_return() -> None:
     bot, sink, clock, fed = Bot(), RecordingAlertSink(), LoopClock(), list[float]()
     async with anyio.create_task_group() as tasks:
-        sinks = {"down": Refusing(), "telegram": sink}
+        sinks: dict[str, AlertSink] = {"down": Refusing(), "telegram": sink}
         tasks.start_soon(watch, bot.probe, URL, sinks, clock, lambda: fed.append(clock.monotonic()))
         await anyio.sleep(600)
         assert sink.alerts == []

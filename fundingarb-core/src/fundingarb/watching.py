@@ -63,11 +63,11 @@ class Watch:
         if problem is None:
             if self._told_at is not None:
                 gap = timedelta(seconds=round((now - self._well_since).total_seconds()))
-                lines = (
+                told = (
                     f"It was silent for {gap}, since {self._well_since:%Y-%m-%d %H:%M:%S} UTC",
                     self._name,
                 )
-                self._tell(Alert(Severity.WARNING, "Bot Answers Again", lines, now))
+                self._tell(Alert(Severity.WARNING, "Bot Answers Again", told, now))
             self._well_at, self._well_since, self._told_at = self._clock.monotonic(), now, None
             return
         silence = self._clock.monotonic() - self._well_at

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fundingarb.cli.run import CONFIG, PASSWORD_FD
+from fundingarb.cli.password import PASSWORD_FD
+from fundingarb.cli.run import CONFIG
 
 if TYPE_CHECKING:
     from fundingarb.config import Config
