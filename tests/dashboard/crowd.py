@@ -51,6 +51,7 @@ class RatesOnly:
 
     clock = SystemClock()
     killed = flattened = False
+    foreign = ()
     not_flat: Sequence[Any] = ()
 
     def __init__(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from tests.dashboard.trading import OPEN, SYMBOLS, trading
 from tests.engine.rig import hedge_on
 
-from fundingarb.domain.order import Fill, OrderSide
+from fundingarb.domain.order import ExchangePosition, Fill, OrderSide
 from fundingarb.errors import StoreError
 from fundingarb.ports import HedgeBooks, HeldLonger, MarketRow
 from fundingarb.simulation.virtual import START, LoopClock
@@ -34,7 +35,7 @@ async def test_status_health_and_rates() -> None:
         assert status["simulation"] is True
         assert {each["name"] for each in status["exchanges"]} == {"alpha", "beta"}
         assert {each["account"] for each in status["accounts"]} == {"alpha", "beta"}
-        assert status["kill"] == {"latched": False, "flat": False, "not_flat": []}
+        assert status["kill"] == {"latched": False, "flat": False, "not_flat": [], "foreign": []}
         health = await desk.browser.get("/api/health")
         assert (health["status"], health["ready"], health["database"]) == ("ok", True, True)
         rates = await desk.browser.get("/api/rates")
@@ -222,6 +223,33 @@ async def test_an_account_that_is_not_there() -> None:
         assert status == 409
         assert document["error"]["fields"] == {"long": "unknown"}
         assert "alpha, beta" in document["error"]["message"]
+
+
+async def test_what_is_not_of_this_bot_is_named_before_a_kill() -> None:
+    async with trading() as desk:
+        await desk.open()
+        alpha = desk.floor.bot.state.accounts["alpha"]
+        await desk.until(lambda: alpha.held.get("BTC-USDT"))
+        own = alpha.held["BTC-USDT"]
+        alpha.positions = {
+            symbol: ExchangePosition("alpha", "alpha", symbol, quantity, Decimal(100))
+            for symbol, quantity in (("BTC-USDT", own), ("ETH-USDT", Decimal(-3)))
+        }
+        kill = (await desk.browser.get("/api/status"))["kill"]
+        (found,) = kill["foreign"]
+        assert (found["account"], found["symbol"], found["quantity"]) == ("alpha", "ETH-USDT", "-3")
+        alpha.positions["BTC-USDT"] = replace(alpha.positions["BTC-USDT"], quantity=own / 2)
+        alpha.positions["ETH-USDT"] = replace(alpha.positions["ETH-USDT"], quantity=Decimal(0))
+        assert (await desk.browser.get("/api/status"))["kill"]["foreign"] == []
+
+
+async def test_everything_but_mainnet_is_a_simulation() -> None:
+    async with trading() as desk:
+        shown = {}
+        for network in ("localnet", "testnet", "mainnet"):
+            desk.floor.bot.network = network
+            shown[network] = (await desk.browser.get("/api/status"))["simulation"]
+        assert shown == {"localnet": True, "testnet": True, "mainnet": False}
 
 
 async def test_automation_off_and_on() -> None:

@@ -88,7 +88,7 @@ def review(seen: Seen) -> Review:
     status, summary = seen.status, seen.summary
     worst = max((longest_unhedged(each, seen.now) for each in seen.books), default=None)
     return Review(
-        simulation=status.network == "localnet",
+        simulation=status.network != "mainnet",
         hours=(seen.now - status.started_at).total_seconds() / 3600,
         hedges=summary.trades + summary.open,
         open=summary.open,

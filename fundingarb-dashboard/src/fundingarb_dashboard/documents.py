@@ -25,6 +25,7 @@ class Watched:
     killed: bool
     flat: bool
     not_flat: tuple[OpenLeg, ...]
+    foreign: tuple[OpenLeg, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,13 @@ class NotFlat:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """The kill switch: latched or not, and what is still open of what it closes."""
+    """The kill switch: latched or not, and what is still open of what it closes. ``foreign`` are positions on our
+    accounts that no hedge of ours holds: a kill closes them too."""
 
     latched: bool
     flat: bool
     not_flat: tuple[NotFlat, ...]
+    foreign: tuple[NotFlat, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class FailedService:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The bot at a glance. ``simulation``: the exchanges are offline ones, no money moves."""
+    """The bot at a glance. ``simulation``: the exchanges are offline ones or testnets, no real money moves."""
 
     engine: Engine
     network: str
@@ -177,7 +180,9 @@ class Earned:
 
 def watch(bot: BotHandle) -> Watched:
     """What ``bot`` says of itself now. For the bot's loop."""
-    return Watched(bot.status(), bot.vitals(), bot.killed, bot.flattened, tuple(bot.not_flat))
+    return Watched(
+        bot.status(), bot.vitals(), bot.killed, bot.flattened, tuple(bot.not_flat), tuple(bot.foreign)
+    )
 
 
 def status_document(seen: Watched) -> Status:
@@ -194,7 +199,7 @@ def status_document(seen: Watched) -> Status:
             version=version("fundingarb-core"),
         ),
         network=status.network,
-        simulation=status.network == "localnet",
+        simulation=status.network != "mainnet",
         exchanges=tuple(_exchange(each.exchange, vitals) for each in vitals.exchanges),
         accounts=tuple(
             Account(
@@ -208,7 +213,9 @@ def status_document(seen: Watched) -> Status:
             )
             for each in vitals.accounts
         ),
-        kill=Kill(seen.killed, seen.flat, tuple(map(_not_flat, seen.not_flat))),
+        kill=Kill(
+            seen.killed, seen.flat, tuple(map(_not_flat, seen.not_flat)), tuple(map(_not_flat, seen.foreign))
+        ),
         config_revision=vitals.config_revision,
         margin=Marks(vitals.margin.warn, vitals.margin.act, vitals.margin.adl_rank),
         failed_services=tuple(starmap(FailedService, sorted(status.failed_services.items()))),

@@ -112,9 +112,19 @@ def test_closing_names_the_version_it_saw(desk: OpenDesk, server: BrowserServer,
 def test_the_kill_switch_wants_the_word_and_shows_each_leg_until_flat(
     desk: OpenDesk, server: BrowserServer, world: World
 ) -> None:
+    world.foreign = [
+        {
+            "account": "okx",
+            "exchange": "okx",
+            "symbol": "TON-USDT",
+            "quantity": "-3",
+            "reason": "not of this bot",
+        }
+    ]
     with desk() as page:
         page.keyboard.press("F10")
         dialog = page.get_by_role("dialog", name="Kill switch")
+        expect(dialog).to_contain_text("Not of this bot: TON-USDT on okx−3")
         button = dialog.get_by_role("button", name="Kill", exact=True)
         expect(button).to_be_disabled()
         word = dialog.get_by_label("Type KILL to go on")

@@ -56,6 +56,7 @@ class World:
     database: bool = True
     down: tuple[str, ...] = ()
     killed: bool = False
+    foreign: list[Row] = field(default_factory=list)
     warn: str = "0.06"
     act: str = "0.04"
     failed_services: dict[str, str] = field(default_factory=dict)
@@ -313,6 +314,7 @@ class World:
             "version": "0.1.0",
         }
         kill = {"latched": self.killed, "flat": self.killed and not self.positions, "not_flat": self.not_flat}
+        kill["foreign"] = self.foreign
         return {
             "engine": engine if self.state else {},
             "network": "localnet",

@@ -14,6 +14,7 @@ from fundingarb.domain.events import Alert
 from fundingarb.domain.funding import SettledRate
 from fundingarb.domain.hedge import CloseReason, Hedge
 from fundingarb.domain.market import RateBook
+from fundingarb.domain.order import ZERO
 from fundingarb.engine.bus import Bus, Subscription
 from fundingarb.engine.calculator import Calculator
 from fundingarb.engine.commands import CommandDesk
@@ -261,6 +262,18 @@ class Handle:
     @property
     def not_flat(self) -> Sequence[OpenLeg]:
         return self.kill_switch.open if self.state.killed else ()
+
+    @property
+    def foreign(self) -> Sequence[OpenLeg]:
+        found = []
+        for account in self.state.accounts.values():
+            for symbol, position in account.positions.items():
+                surplus = position.quantity - account.held.get(symbol, ZERO)
+                listed = self.markets.instruments.get((account.exchange, symbol))
+                there = surplus * position.quantity > 0  # otherwise some of ours is missing
+                if there and (listed is None or abs(surplus) >= listed.lot):
+                    found.append(OpenLeg(account.exchange, account.name, symbol, surplus, "not of this bot"))
+        return found
 
     @property
     def flattened(self) -> bool:

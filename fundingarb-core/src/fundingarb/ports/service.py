@@ -236,6 +236,11 @@ class BotHandle(Protocol):
         ...
 
     @property
+    def foreign(self) -> Sequence[OpenLeg]:
+        """Positions on our accounts, as last read, that no hedge of ours holds: a kill closes them too."""
+        ...
+
+    @property
     def flattened(self) -> bool:
         """Whether the kill switch is latched and every account was seen flat."""
         ...

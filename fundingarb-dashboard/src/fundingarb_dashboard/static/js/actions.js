@@ -2,7 +2,7 @@
 
 import { newKey, post } from "./api.js";
 import { confirm } from "./dialogs.js";
-import { gain, pct, usd } from "./format.js";
+import { gain, pct, quantity, usd } from "./format.js";
 import { showKill } from "./kill.js";
 import { state, takeStatus, touch } from "./store.js";
 import { toast } from "./toasts.js";
@@ -88,7 +88,10 @@ export async function kill() {
   const done = await confirm({
     title: "Kill switch",
     text: "Cancels every order and closes every position on every account at market prices, and halts automation until somebody releases it.",
-    rows: [["Open positions", String(state.positions.size)]],
+    rows: [
+      ["Open positions", String(state.positions.size)],
+      ...(state.status?.kill?.foreign ?? []).map((leg) => [`Not of this bot: ${leg.symbol} on ${leg.account}`, quantity(leg.quantity), "bad"]),
+    ],
     action: "Kill",
     danger: true,
     typed: "KILL",

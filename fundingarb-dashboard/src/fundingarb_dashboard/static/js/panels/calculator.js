@@ -43,7 +43,7 @@ export const makeCalculator = (run) =>
           ["Threshold at this size", pct(answer.threshold)],
           ["Expected funding, USD", gain(answer.funding ?? sum(answer.payments)), tone(answer.funding ?? sum(answer.payments))],
           ...feeRows(answer.fees),
-          ["Slippage from depth, USD", paid(answer.slippage), "down"],
+          ["Depth slippage, USD", paid(answer.slippage), "down"],
           ["Adverse basis, USD", paid(answer.basis), "down"],
           ["Break-even", answer.break_even_h === null || answer.break_even_h === undefined ? "never at this spread" : `${num(answer.break_even_h).toFixed(1)} h`],
           ["Net", `${gain(net)} USD`, `${tone(net)} total`],
