@@ -29,7 +29,7 @@ def master_password(descriptor: int | None, what: str = "Master password") -> st
         return password_from_fd(descriptor)
     if not sys.stdin.isatty():
         raise VaultError(
-            "there is no terminal to ask for the master password; give it with --password-fd N "
+            "there is no terminal to ask for the master password of the vault; give it with --password-fd N "
             "(such as: fundingarb run --password-fd 3 3< FILE)"
         )
     from getpass import getpass
@@ -61,9 +61,11 @@ def opener(config: Config, descriptor: int | None) -> Callable[[], Vault]:
     @cache
     def opened() -> Vault:
         from fundingarb.vault import Vault
+        from fundingarb.vault.files import read_private
         from fundingarb.vault.hardening import harden
 
         harden()
+        read_private(path)  # nobody types a password for a vault that is not there, or is open to others
         return Vault.open(path, master_password(descriptor))
 
     return opened
