@@ -32,9 +32,13 @@ class Heard:
 
 @dataclass
 class Front:
-    """Answers for every host name over TLS: HTTP from the localnet behind it, streams by listening."""
+    """Answers for every host name over TLS: HTTP from the localnet behind it, streams by listening.
+
+    ``routes`` has the localnets of some hosts where there are several.
+    """
 
     behind: str
+    routes: Mapping[str, str] = field(default_factory=dict)
     chain_id: str = ""
     heard: list[Heard] = field(default_factory=list)
     port: int = 0
@@ -67,10 +71,14 @@ class Front:
     async def _forward(self, request: web.Request, body: bytes) -> web.Response:
         hop = ("host", "content-length", "connection", "accept-encoding", "x-simulated-trading")
         headers = {name: value for name, value in request.headers.items() if name.lower() not in hop}
+        behind = self.routes.get(request.host.partition(":")[0], self.behind)
         async with (
             aiohttp.ClientSession() as session,
             session.request(
-                request.method, self.behind + request.raw_path, data=body or None, headers=headers
+                request.method,
+                behind + request.raw_path,
+                data=body or None,
+                headers=headers,
             ) as answer,
         ):
             text = await answer.read()

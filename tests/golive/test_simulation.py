@@ -1,0 +1,116 @@
+"""A whole bot in simulation: keys of the vault, rates of mainnet, and whatever is signed in the test environments."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.exchanges.recording import Front, front, point_dns_at
+from tests.exchanges.test_guard import PLAY, REAL, permitted
+
+import fundingarb.golive.hours
+from fundingarb.app import Extras, Surroundings, open_bot
+from fundingarb.config import Config, load_config
+from fundingarb.config.digest import configuration_digest
+from fundingarb.errors import ConfigError
+from fundingarb.exchanges import rest
+from fundingarb.localnet.installed import installed_dialects
+from fundingarb.localnet.run import Options, run_localnets
+from fundingarb.ports import Secret
+from fundingarb.vault import LEAST_COSTS, StoredAccount, Vault
+from fundingarb.vault.journal import simulated
+
+pytestmark = pytest.mark.anyio
+
+PASSWORD = "correct horse battery"
+EXCHANGES = ("binance", "bybit")
+
+
+@asynccontextmanager
+async def exchanges(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Front, Vault]]:
+    """Two exchanges under their own host names, and a vault with keys for their test environments."""
+    os.chmod(folder, 0o700)
+    vault = Vault.create(folder / "credentials.vault", PASSWORD, LEAST_COSTS)
+    async with installed_dialects(EXCHANGES) as dialects, run_localnets(dialects, Options()) as localnet:
+        routes: dict[str, str] = {}
+        for name in EXCHANGES:
+            ready = localnet.ready["exchanges"][name]
+            account = ready["accounts"][0]
+            keys = {field: Secret(account[field]) for field in ("api_key", "api_secret")}
+            vault.put_account(StoredAccount(name, name, "testnet", keys))
+            routes.update(dict.fromkeys(REAL[name] | PLAY[name], ready["rest"]))
+        vault.save()
+        async with front("http://127.0.0.1:1", sorted(routes), folder) as (made, ca):
+            made.routes = routes
+            point_dns_at(made.port, monkeypatch)
+            trust = ssl.create_default_context(cafile=ca)
+            monkeypatch.setattr(rest, "usual_authorities", lambda: trust)
+            yield made, vault
+
+
+def configuration(folder: Path, network: str = "testnet") -> Config:
+    return load_config(
+        None,
+        {
+            "network": network,
+            "database.url": f"sqlite:///{folder}/bot.db",
+            "vault": str(folder / "credentials.vault"),
+            "accounts": {name: {"exchange": name} for name in EXCHANGES},
+            "trading.symbols": ["BTC-USDT"],
+            "plugins.allow": [f"fundingarb-{name}" for name in EXCHANGES],
+            "backup.enabled": False,
+        },
+        {},
+    )
+
+
+async def test_a_bot_simulates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fundingarb.golive.hours, "LOOK", 0.1)
+    config = configuration(tmp_path)
+    async with exchanges(tmp_path, monkeypatch) as (made, vault):
+        around = Surroundings(unlock=lambda: Vault.open(vault.path, PASSWORD))
+        async with (
+            open_bot(config, around, extras=Extras(services=False)) as bot,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(bot.run)
+            with anyio.fail_after(60):
+                await bot.ready.wait()
+                while not all(each.balance for each in bot.status().accounts):  # noqa: ASYNC110 - nobody says so
+                    await anyio.sleep(0.1)
+                await anyio.sleep(1.0)
+            assert bot.status().network == "testnet"
+            assert bot.live is not None
+            review = await bot.live.review()
+            assert not review.ticket
+            assert "of 24 hours were simulated" in review.obstacles[0]
+            bot.stop()
+        # the bot is over and has noted its time
+        async with open_bot(config, around, extras=Extras(services=False)) as bot:
+            took = simulated(await bot.store.audited(), vault.journal_key, configuration_digest(config))
+        assert 0.5 < took.total_seconds() < 60
+    exchange_of = {host: name for name in EXCHANGES for host in REAL[name] | PLAY[name]}
+    assert {exchange_of[each.host] for each in made.signed} == set(EXCHANGES)
+    assert [each for each in made.signed if not permitted(exchange_of[each.host], "testnet", each)] == []
+    asked = {each.host for each in made.heard}
+    assert asked & REAL["binance"], "rates are real"
+    assert asked & REAL["bybit"], "rates are real"
+
+
+async def test_real_money_wants_an_approval_and_keys_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with exchanges(tmp_path, monkeypatch) as (made, vault):
+        around = Surroundings(unlock=lambda: Vault.open(vault.path, PASSWORD))
+        with pytest.raises(ConfigError, match="never sent live"):
+            async with open_bot(configuration(tmp_path, "mainnet"), around):
+                pass
+        with pytest.raises(ConfigError, match=r"no credentials of that name .* fundingarb vault add"):
+            async with open_bot(configuration(tmp_path, "mainnet"), around, extras=Extras(caretaker=print)):
+                pass
+    assert made.heard == []
