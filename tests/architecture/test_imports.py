@@ -21,17 +21,18 @@ LAYERS: dict[str, set[str]] = {
     "domain": set(),
     "settings": set(),
     "process": set(),
+    "folders": set(),
     "ports": {"domain", "errors", "redaction"},
     "component": {"ports"},
     "hookspecs": {"component", "ports", "localnet"},
     "discovery": {"errors", "hookspecs"},
     "plugins": {"component", "discovery", "errors", "ports", "localnet"},
     "engine": VALUES,
-    "store": VALUES | {"process"},
+    "store": VALUES | {"folders", "process"},
     "exchanges": VALUES,
     "builtin": VALUES | PLUGIN,
     "config": VALUES | {"plugins", "settings"},
-    "vault": VALUES,
+    "vault": VALUES | {"folders"},
     "golive": VALUES | {"config", "vault"},
     "localnet": {"errors", "plugins", "ports"},
     # The conformance suite opens installed plugins, on the clock that the engine shares with a localnet.
@@ -44,7 +45,7 @@ LAYERS: dict[str, set[str]] = {
     # Another process that asks whether the bot is well, and tells when it is not.
     "watching": VALUES | {"engine"},
     # What the bot writes for people to read later.
-    "logs": VALUES | {"engine"},
+    "logs": VALUES | {"engine", "folders"},
     # Services beside a bot, each in a task of its own.
     "hosting": {"errors", "ports"},
     # The composition root, and the one place that wires store and configuration to the engine.

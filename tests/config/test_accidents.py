@@ -10,7 +10,7 @@ def test_broken_files_end_in_one_line_without_a_secret() -> None:
     figures, wrong = campaign(250, 3)
     assert wrong == []
     assert figures["programs"] == 4
-    assert figures["loaded"] > 10
+    assert figures["loaded"] > 3
     assert figures["refused"] > 100
 
 

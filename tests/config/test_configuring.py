@@ -308,3 +308,17 @@ async def test_the_schema_describes_every_section_and_the_plugins_own(desk: Desk
     assert all("description" in setting for setting in trading.values())
     assert "port" in schema["properties"]["services"]["properties"]["dashboard"]["properties"]
     assert "total_notional" in schema["properties"]["risk"]["properties"]
+
+
+async def test_real_money_is_no_setting(desk: Desk) -> None:
+    """Neither a change nor an earlier revision goes live: that takes a review and the master password."""
+    async with desk.running():
+        live = {**desk.keeper.document(), "network": "mainnet"}
+        assert list(desk.keeper.check(live).errors) == ["network"]
+        with pytest.raises(ConfigRefused, match="fundingarb go-live"):
+            await desk.keeper.apply(live, ME, 0)
+        await desk.floor.store.save_config(live, desk.floor.clock.now())
+        number = (await desk.keeper.revisions())[0].revision
+        with pytest.raises(ConfigRefused, match="fundingarb go-live"):
+            await desk.keeper.rollback(number, ME)
+        assert "mainnet" not in desk.file.read_text()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fundingarb.folders import make_private
 from fundingarb.ports import Secret
 from fundingarb.vault import LEAST_COSTS, LiveApproval, StoredAccount, Vault, VaultError, WrongPassword
 
@@ -188,6 +189,7 @@ def test_what_a_killed_write_left_is_in_nobodys_way(vault: Vault) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from fundingarb.folders import make_private
 from fundingarb.ports import Secret
 from fundingarb.vault import Vault
 
@@ -222,3 +224,14 @@ def test_killed_while_writing_it_is_the_old_one_or_the_new_one(
     found.put_secret("another", Secret("y"))
     found.save()
     assert "another" in reopened(vault).secrets
+
+
+def test_folders_that_are_made_are_nobody_elses(tmp_path: Path) -> None:
+    make_private(tmp_path / "one" / "two" / "three")
+    for folder in ("one", "one/two", "one/two/three"):
+        assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700
+    vault = Vault.create(tmp_path / "a" / "b" / "credentials.vault", PASSWORD, LEAST_COSTS)
+    assert not list(Vault.open(vault.path, PASSWORD).accounts())
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="exists"):
+        make_private(tmp_path / "file")

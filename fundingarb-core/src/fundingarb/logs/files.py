@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
+from fundingarb.folders import make_private
+
 Say = Callable[[str], None]
 
 
@@ -63,7 +65,7 @@ class DailyFile(logging.Handler):
         if self._handle >= 0 and day == self._day:
             return
         self._shut()
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self._folder)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         self._handle = os.open(self._path(day), flags, 0o600)
         self._torn = self._ends_torn()

@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 
 from fundingarb.errors import ConfigError
+from fundingarb.folders import make_private
 from fundingarb.logs.files import DailyFile
 from fundingarb.logs.terminal import Redacting, quieten, terminal_or, trace_of
 
@@ -168,7 +169,7 @@ def _terminal(plan: LogPlan) -> logging.Handler:
 
 def _daily(plan: LogPlan, folder: Path, terminal: logging.Handler) -> list[logging.Handler]:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise ConfigError(

@@ -18,6 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from fundingarb.errors import SchemaError, StoreError
+from fundingarb.folders import make_private
 from fundingarb.store import pgdump
 from fundingarb.store.database import (
     BUSY_SECONDS,
@@ -263,7 +264,7 @@ def _sync(path: Path) -> None:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
     except OSError as error:
         raise _unwritable(folder, error) from error
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from fundingarb.errors import StoreError
+from fundingarb.folders import make_private
 
 POSTGRES_EXTRA = "pip install 'fundingarb-core[postgresql]'"
 SQLITE_HEADER = b"SQLite format 3\0"
@@ -137,7 +138,7 @@ def prepare_file(database: Database) -> None:
         return
     try:
         if path.parent == USUAL_FOLDER.expanduser():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(path.parent)
         elif not path.parent.exists():
             raise StoreError(
                 f"{database} cannot be opened: there is no folder {path.parent}; create it, or correct database.url"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from fundingarb.folders import make_private
 from fundingarb.vault.seal import LARGEST, VaultError
 
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -21,7 +22,7 @@ def private_folder(path: Path, *, create: bool = False) -> Iterator[int]:
     folder = path.parent
     if create:
         with _told(folder):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(folder)
     with _told(folder):
         descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _CLOEXEC)
     try:
