@@ -21,6 +21,8 @@ from fundingarb.errors import ConfigError
 from fundingarb.exchanges import rest
 from fundingarb.localnet.installed import installed_dialects
 from fundingarb.localnet.run import Options, run_localnets
+from fundingarb.panel import open_panel
+from fundingarb.plugins import load_plugins
 from fundingarb.ports import Secret
 from fundingarb.vault import LEAST_COSTS, StoredAccount, Vault
 from fundingarb.vault.journal import simulated
@@ -114,3 +116,42 @@ async def test_real_money_wants_an_approval_and_keys_of_its_own(
             async with open_bot(configuration(tmp_path, "mainnet"), around, extras=Extras(caretaker=print)):
                 pass
     assert made.heard == []
+
+
+async def test_a_kill_latches_without_the_password_and_asks_for_it_only_to_do_it_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configuration(tmp_path)
+    asked: list[str] = []
+    async with exchanges(tmp_path, monkeypatch) as (_, vault):
+
+        def unlock() -> Vault:
+            asked.append("password")
+            return Vault.open(vault.path, PASSWORD)
+
+        around, said = Surroundings(unlock=unlock), list[str]()
+        async with (
+            open_bot(config, around, extras=Extras(services=False)) as bot,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(bot.run)
+            with anyio.fail_after(60):
+                await bot.ready.wait()
+                asked.clear()
+                async with open_panel(config, around, load_plugins()) as panel:
+                    await panel.kill(said.append)
+            assert asked == []
+            assert bot.killed
+            bot.stop()
+        assert said[0] == "kill switch latched"
+        async with open_panel(config, around, load_plugins()) as panel:
+            with anyio.fail_after(60):
+                await panel.release(said.append)
+                assert asked
+                asked.clear()
+                await panel.kill(said.append)
+            latch = await panel.store.latch()
+        assert asked
+        assert latch is not None
+        assert latch.killed
+        assert "no bot is running: closing everything from here" in said

@@ -169,6 +169,21 @@ def test_keys_in_the_configuration_are_refused(tmp_path: Path) -> None:
     assert "fundingarb.yaml:3: accounts.binance.api_secret: credentials are not read from here" in said
 
 
+def test_a_start_on_testnet_takes_the_keys_of_the_vault(vault: Vault, tmp_path: Path) -> None:
+    config = tmp_path / "fundingarb.yaml"
+    config.write_text(
+        f"network: testnet\nvault: {vault.path}\ndatabase: {{url: 'sqlite:///{tmp_path}/bot.db'}}\n"
+        "accounts: {binance: {exchange: binance}, bybit: {exchange: bybit}}\n"
+    )
+    start = ["run", "--config", str(config), "--password-fd", "{0}"]
+    assert "does not open it" in refused(run(start, PASSWORD + "x"))
+    assert "fundingarb vault add account bybit --exchange bybit --network testnet" in refused(
+        run(start, PASSWORD)
+    )
+    vault.path.chmod(0o644)
+    assert "chmod 600" in refused(run(start, PASSWORD))
+
+
 # the terminal
 
 
