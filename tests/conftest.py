@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -112,7 +112,10 @@ def run_cli(fundingarb_script: Path, tmp_path: Path) -> RunCli:
     here.mkdir()
 
     def run(
-        *args: str, env: Mapping[str, str] | None = None, timeout: float = 60
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 60,
+        pass_fds: Sequence[int] = (),
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(fundingarb_script), *args],
@@ -122,6 +125,7 @@ def run_cli(fundingarb_script: Path, tmp_path: Path) -> RunCli:
             text=True,
             timeout=timeout,
             check=False,
+            pass_fds=pass_fds,
         )
 
     return run

@@ -31,6 +31,7 @@ COMMANDS = {
     "go-live": Lazy(
         "fundingarb.cli.golive:go_live_command", "Review the simulation and switch to real money."
     ),
+    "init": Lazy("fundingarb.cli.init:init_command", "Set up and start a simulation."),
     "kill": Lazy("fundingarb.cli.kill:kill_command", "Latch the kill switch and close everything."),
     "localnet": Lazy(
         "fundingarb.localnet.command:localnet_command",

@@ -109,10 +109,11 @@ def run_command(config_file: Path | None, ready_file: Path | None, password_fd: 
 
     config = load_config(config_file)
     with logging_of(config):
-        anyio.run(_run, config, ready_file, password_fd)
+        anyio.run(trade, config, load_surroundings(config, ready_file, password_fd, secrets=True))
 
 
-async def _run(config: Config, ready_file: Path | None, password_fd: int | None) -> None:
+async def trade(config: Config, around: Surroundings) -> None:
+    """Run a bot until it is interrupted, and say what it leaves open."""
     import signal
 
     import anyio
@@ -138,7 +139,7 @@ async def _run(config: Config, ready_file: Path | None, password_fd: int | None)
             async for _ in signals:
                 scope.cancel()
 
-    async with open_bot(config, load_surroundings(config, ready_file, password_fd, secrets=True)) as bot:
+    async with open_bot(config, around) as bot:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stop_on_signal, bot, tasks.cancel_scope)
             tasks.start_soon(feed_watchdog, bot)

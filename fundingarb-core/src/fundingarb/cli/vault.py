@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -90,7 +90,7 @@ def add_account_command(
     """Add the keys of an account, called as in the configuration."""
     from fundingarb.vault import StoredAccount, VaultError
 
-    fields, optional = _fields(exchange)
+    fields, optional = fields_of(exchange)
     vault = _opened(config_file, file, password_fd)
     values = _values(fields, values_fd, optional)
     wrong = sorted({*fields} - {*values} | {*values} - {*fields, *optional})
@@ -215,7 +215,7 @@ def _opened(config_file: Path | None, file: Path | None, password_fd: int | None
     return Vault.open(_path(config_file, file), master_password(password_fd))
 
 
-def _fields(exchange: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def fields_of(exchange: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the keys that an account of ``exchange`` has, and of those it may have besides."""
     from fundingarb.errors import ConfigError
     from fundingarb.plugins import load_plugins
@@ -236,6 +236,7 @@ def _values(
 ) -> dict[str, Secret]:
     """What is secret: of the descriptor, or typed field by field."""
     from fundingarb.ports import Secret
+    from fundingarb.vault import VaultError
 
     if descriptor is None:
         typed = {field: Secret(master_password(None, field).strip()) for field in fields}
@@ -244,6 +245,14 @@ def _values(
             if value:
                 typed[field] = Secret(value)
         return typed
+    given = read_values(descriptor)
+    if not all(isinstance(value, str) for value in given.values()):
+        raise VaultError(f"--values-fd {descriptor}: is not a JSON object of texts; correct it")
+    return {name: Secret(value) for name, value in given.items()}
+
+
+def read_values(descriptor: int) -> dict[str, Any]:
+    """The JSON object of ``--values-fd``."""
     import json
     import os
 
@@ -260,6 +269,6 @@ def _values(
         ) from None
     except (ValueError, RecursionError):
         raise VaultError(f"--values-fd {descriptor}: is not a JSON object; correct it") from None
-    if not isinstance(document, dict) or not all(isinstance(value, str) for value in document.values()):
-        raise VaultError(f"--values-fd {descriptor}: is not a JSON object of texts; correct it")
-    return {field: Secret(value) for field, value in document.items()}
+    if not isinstance(document, dict):
+        raise VaultError(f"--values-fd {descriptor}: is not a JSON object; correct it")
+    return document

@@ -86,7 +86,7 @@ def _insert(
         value = _find(section, path[depth : depth + 1])[1]
         end = node.end_mark.index - 1
         comma = ", " if node.value else ""
-        return f"{text[:end].rstrip()}{comma}{path[depth]}: {_flow(value)}{text[end:]}"
+        return f"{text[:end].rstrip()}{comma}{path[depth]}: {flow(value)}{text[end:]}"
     lines = _lines(path[depth:], section, node.value[0][0].start_mark.column)
     if depth == 0:
         return f"{text.rstrip()}\n{lines}"
@@ -97,7 +97,7 @@ def _insert(
 def _replace(text: str, key_node: yaml.Node, value: yaml.Node, wanted: Any) -> str:
     colon = text.index(":", key_node.end_mark.index) + 1
     end = colon if _empty(value) and value.start_mark.index == value.end_mark.index else _end(value)
-    return f"{text[:colon]} {_flow(wanted)}{text[end:]}"
+    return f"{text[:colon]} {flow(wanted)}{text[end:]}"
 
 
 def _end(node: yaml.Node) -> int:
@@ -120,12 +120,12 @@ def _lines(path: list[str], document: Any, indent: int) -> str:
     lines = []
     for depth, key in enumerate(path):
         document = _find(document, [key])[1]
-        tail = f" {_flow(document)}" if depth == len(path) - 1 else ""
+        tail = f" {flow(document)}" if depth == len(path) - 1 else ""
         lines.append(f"{' ' * (indent + 2 * depth)}{key}:{tail}")
     return "\n".join(lines) + "\n"
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
     """``value`` on one line; text that is a number is written as one."""
     plain = yaml.dump(
         _numbers(value),

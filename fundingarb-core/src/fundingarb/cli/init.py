@@ -1,0 +1,463 @@
+"""``fundingarb init``: from nothing to a running simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from fundingarb.cli.password import PASSWORD_FD
+
+if TYPE_CHECKING:
+    from fundingarb.config import Config
+    from fundingarb.plugins import Plugins
+    from fundingarb.ports import Secret
+
+T = TypeVar("T")
+
+HOME = "~/.fundingarb"
+SPEED = 60.0
+SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
+SIZE, TOTAL, LOSS = Decimal(5000), Decimal(50_000), Decimal(500)
+"""What is proposed: USD per leg of a hedge, USD over all hedges, USD of loss a day."""
+
+
+@dataclass
+class Answers:
+    """What the set-up is to be. ``keys``: secrets by account; an account is called like its exchange."""
+
+    network: str
+    exchanges: Sequence[str]
+    symbols: Sequence[str]
+    size: Decimal
+    total: Decimal
+    loss: Decimal
+    telegram_token: Secret | None = None
+    keys: Mapping[str, Mapping[str, Secret]] = field(default_factory=dict)
+
+
+@click.command("init")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="fundingarb.yaml",
+    show_default=True,
+    help="The configuration to write.",
+)
+@click.option(
+    "--network",
+    type=click.Choice(["localnet", "testnet"]),
+    help="localnet: offline exchanges on this computer; testnet: the exchanges' own simulations, with keys.",
+)
+@click.option("--exchange", "exchanges", multiple=True, help="An exchange to trade on; twice or more.")
+@click.option("--symbols", help="What to trade, with commas.")
+@click.option("--size", help="USD per leg of a hedge, at most.")
+@click.option("--total", help="USD over all hedges, at most.")
+@click.option("--daily-loss", help="USD of loss after which nothing is opened for the rest of the day.")
+@click.option(
+    "--telegram-token-fd",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Read the token of a Telegram bot from this file descriptor.",
+)
+@click.option(
+    "--values-fd",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help='Read the keys from this file descriptor: {"binance": {"api_key": "...", "api_secret": "..."}, ...}.',
+)
+@click.option(
+    "--dashboard-password-fd",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Read the password of the dashboard from this file descriptor.",
+)
+@PASSWORD_FD
+@click.option("--no-input", is_flag=True, help="Ask nothing: what is not given is the default.")
+@click.option("--no-start", is_flag=True, help="Write and check everything, but do not start.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(1, 1000),
+    default=SPEED,
+    show_default=True,
+    help="Of the localnet's clock.",
+)
+def init_command(
+    config_file: Path,
+    network: str | None,
+    exchanges: tuple[str, ...],
+    symbols: str | None,
+    size: str | None,
+    total: str | None,
+    daily_loss: str | None,
+    telegram_token_fd: int | None,
+    values_fd: int | None,
+    dashboard_password_fd: int | None,
+    password_fd: int | None,
+    no_input: bool,
+    no_start: bool,
+    speed: float,
+) -> None:
+    """Set up and start a simulation.
+
+    Asks what to trade where, writes the configuration and, for testnet, the vault with your keys, checks everything
+    and starts. Every question has an option, so that a script can answer it; with --no-input nothing is asked.
+    """
+    from fundingarb.config.example import example_config
+    from fundingarb.config.loader import load_config, parse_config
+    from fundingarb.errors import ConfigError
+    from fundingarb.plugins import load_plugins
+
+    if config_file.exists() or config_file.is_symlink():
+        raise ConfigError(
+            f"{config_file}: there is a file already; name another one with --config, or edit it"
+        )
+    plugins = load_plugins()
+    Path(HOME).expanduser().mkdir(parents=True, exist_ok=True, mode=0o700)
+    ask = Questions(no_input)
+    answers = _answers(ask, plugins, network, exchanges, symbols, size, total, daily_loss)
+    if answers.network == "testnet":
+        answers.keys = _keys(ask, answers.exchanges, values_fd)
+    answers.telegram_token = _telegram_token(ask, telegram_token_fd)
+
+    text = example_config(document(answers))
+    config = parse_config(text, str(config_file))
+    password = _write_vault(config, answers, password_fd) if answers.keys else None
+    _write_token(answers)
+    config_file.parent.mkdir(parents=True, exist_ok=True)
+    with config_file.open("x", encoding="utf-8") as file:
+        file.write(text)
+    click.echo(f"{config_file}: written; every other setting is in it with its default")
+
+    config = load_config(config_file)
+    _dashboard_password(ask, plugins, config_file, dashboard_password_fd)
+    if answers.telegram_token is not None and not no_input:
+        _command("telegram", "pair", "--config", str(config_file))
+    _start(config, config_file, plugins, ask, password, start=not no_start, speed=speed)
+
+
+class Questions:
+    """Asks at the terminal, or not at all."""
+
+    def __init__(self, silent: bool) -> None:
+        self.silent = silent
+
+    def value(self, given: str | None, question: str, default: str, read: Callable[[str], T]) -> T:
+        """What is ``given``, or else typed, as ``read`` makes it; what it refuses is asked for again."""
+        if given is not None or self.silent:
+            return read(default if given is None else given)
+        answer: T = click.prompt(question, default=default, value_proc=read)
+        return answer
+
+    def secret(self, question: str) -> str:
+        """Something that is not shown; empty where there is none."""
+        if self.silent:
+            return ""
+        typed: str = click.prompt(question, default="", hide_input=True, show_default=False)
+        return typed.strip()
+
+    def sure(self, question: str, default: bool) -> bool:
+        return default if self.silent else click.confirm(question, default=default)
+
+
+def _answers(
+    ask: Questions,
+    plugins: Plugins,
+    network: str | None,
+    exchanges: Sequence[str],
+    symbols: str | None,
+    size: str | None,
+    total: str | None,
+    daily_loss: str | None,
+) -> Answers:
+    if not ask.silent:
+        click.echo("localnet: offline exchanges on this computer, nothing to sign up for, time runs faster")
+        click.echo("testnet:  the exchanges' own simulations, with real rates and keys that you make there")
+    chosen = ask.value(network, "Network", "localnet", _one_of("localnet", "testnet"))
+    usable = sorted(
+        name
+        for name, found in plugins.exchanges.items()
+        if found.component.unavailable is None and (chosen == "testnet" or name in plugins.localnets)
+    )
+    return Answers(
+        chosen,
+        ask.value(
+            ",".join(exchanges) or None,
+            f"Exchanges, of {', '.join(usable)}",
+            ",".join(usable),
+            _exchanges(usable),
+        ),
+        ask.value(symbols, "Symbols", ",".join(SYMBOLS), _symbols),
+        ask.value(size, "USD per leg of a hedge, at most", str(SIZE), _usd),
+        ask.value(total, "USD over all hedges, at most", str(TOTAL), _usd),
+        ask.value(daily_loss, "USD of loss a day, after which nothing is opened", str(LOSS), _usd),
+    )
+
+
+def _one_of(*names: str) -> Callable[[str], str]:
+    def read(typed: str) -> str:
+        if typed.strip().lower() not in names:
+            raise click.BadParameter(f"{typed!r} is not one of {', '.join(names)}")
+        return typed.strip().lower()
+
+    return read
+
+
+def _exchanges(usable: Sequence[str]) -> Callable[[str], list[str]]:
+    def read(typed: str) -> list[str]:
+        names = list(dict.fromkeys(name.strip().lower() for name in typed.split(",") if name.strip()))
+        unknown = [name for name in names if name not in usable]
+        if unknown:
+            raise click.BadParameter(
+                f"{', '.join(unknown)}: not installed; installed: {', '.join(usable) or 'none'}"
+            )
+        if len(names) < 2:
+            raise click.BadParameter("a hedge needs two exchanges; name two or more, with commas")
+        return names
+
+    return read
+
+
+def _symbols(typed: str) -> list[str]:
+    from pydantic import ValidationError
+
+    from fundingarb.config.schema import TradingSection
+
+    try:
+        return list(TradingSection.model_validate({"symbols": typed}).symbols)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise click.BadParameter(f"{first.get('input', typed)} {first['msg']}") from None
+
+
+def _usd(typed: str) -> Decimal:
+    try:
+        amount = Decimal(typed.strip().replace(",", "").removeprefix("$"))
+    except ArithmeticError:
+        raise click.BadParameter(f"{typed!r} is not an amount; write it like 5000") from None
+    if not 0 < amount <= 10**12:
+        raise click.BadParameter(f"{typed} is not an amount to trade with; write it like 5000")
+    return amount
+
+
+# -- secrets -----------------------------------------------------------------------------------------------------
+
+
+def _keys(ask: Questions, exchanges: Sequence[str], values_fd: int | None) -> dict[str, dict[str, Secret]]:
+    """The keys of every account: of the descriptor, or typed."""
+    from fundingarb.cli.vault import fields_of, read_values
+    from fundingarb.errors import ConfigError
+    from fundingarb.ports import Secret
+
+    if values_fd is None and ask.silent:
+        raise ConfigError("testnet needs keys; give them with --values-fd N, or leave out --no-input")
+    given = {} if values_fd is None else read_values(values_fd)
+    keys: dict[str, dict[str, Secret]] = {}
+    for exchange in exchanges:
+        needed, optional = fields_of(exchange)
+        if values_fd is None:
+            click.echo(
+                f"Keys of {exchange}, made for its simulation. They may trade, and should not withdraw:"
+            )
+            typed = {name: ask.secret(f"  {name}") for name in needed}
+            typed |= {name: ask.secret(f"  {name} (empty: none)") for name in optional}
+            found = {name: Secret(value) for name, value in typed.items() if value}
+        else:
+            values = given.get(exchange, {})
+            if not isinstance(values, dict):
+                raise ConfigError(f"--values-fd {values_fd}: {exchange} is not an object of keys; correct it")
+            found = {name: Secret(str(value)) for name, value in values.items()}
+        missing = [name for name in needed if name not in found]
+        if missing:
+            raise ConfigError(
+                f"{exchange}: no {', '.join(missing)}; make keys at the exchange, and begin again"
+            )
+        unknown = sorted(set(found) - {*needed, *optional})
+        if unknown:
+            raise ConfigError(
+                f"{exchange}: an account has {', '.join(needed)}; leave out {', '.join(unknown)}"
+            )
+        keys[exchange] = found
+    return keys
+
+
+def _write_vault(config: Config, answers: Answers, password_fd: int | None) -> str:
+    """The keys into the vault that the configuration means, which is made where there is none; its password."""
+    from fundingarb.cli.password import master_password, new_password
+    from fundingarb.config.places import vault_file
+    from fundingarb.vault import StoredAccount, Vault
+
+    path = vault_file(config)
+    if path.exists():
+        password = master_password(password_fd, f"Master password of {path}")
+        vault = Vault.open(path, password)
+    else:
+        if password_fd is None:
+            click.echo(f"The keys go into {path}, under a master password that nobody can recover.")
+        password = new_password(password_fd)
+        vault = Vault.create(path, password)
+    for exchange, values in answers.keys.items():
+        vault.put_account(StoredAccount(exchange, exchange, answers.network, values))
+    vault.save()
+    click.echo(f"{path}: has the keys of {', '.join(answers.keys)}")
+    return password
+
+
+def _telegram_token(ask: Questions, descriptor: int | None) -> Secret | None:
+    from fundingarb.ports import Secret
+
+    if descriptor is not None:
+        with open(descriptor, encoding="utf-8") as file:
+            token = file.readline().strip()
+    else:
+        token = ask.secret("Token of a Telegram bot for alerts, from @BotFather (empty: no Telegram)")
+    return Secret(token) if token else None
+
+
+def _token_file() -> Path:
+    return Path(HOME, "telegram.token")
+
+
+def _write_token(answers: Answers) -> None:
+    if answers.telegram_token is None:
+        return
+    from fundingarb.vault.files import read_private, write_private
+
+    path = _token_file().expanduser()
+    before = read_private(path) if path.exists() else None
+    write_private(path, answers.telegram_token.reveal().encode(), expected=before)
+    click.echo(f"{path}: has the token, readable by you alone")
+
+
+def _dashboard_password(ask: Questions, plugins: Plugins, config_file: Path, descriptor: int | None) -> None:
+    if "dashboard" not in plugins.services:
+        return
+    command = ["dashboard", "password", "--config", str(config_file)]
+    if descriptor is not None:
+        _command(*command, "--password-fd", str(descriptor))
+    elif not ask.silent and ask.sure(
+        "Set a password for the dashboard? Without one, a link to it is shown at every start", True
+    ):
+        _command(*command)
+
+
+def _command(*arguments: str) -> None:
+    """Another command of this program."""
+    from fundingarb.cli import build
+
+    build().main(list(arguments), prog_name="fundingarb", standalone_mode=False)
+
+
+# -- the configuration -------------------------------------------------------------------------------------------
+
+
+def document(answers: Answers) -> dict[str, Any]:
+    """The settings that follow from the answers, as the configuration has them."""
+    from datetime import datetime, timezone
+
+    chosen: dict[str, Any] = {
+        "network": answers.network,
+        "accounts": {name: {"exchange": name} for name in answers.exchanges},
+        "trading": {
+            "symbols": list(answers.symbols),
+            "target_size_usd": str(answers.size),
+            "max_position_per_pair_usd": str(answers.size),
+        },
+        "risk": {
+            "total_notional": {"total_usd": str(answers.total)},
+            "daily_loss": {"max_usd": str(answers.loss)},
+        },
+    }
+    if answers.network == "localnet":
+        # a localnet that is started again is another market, with no memory of what was held on the one before
+        now = datetime.now(timezone.utc)
+        chosen["ready_file"] = f"{HOME}/localnet.json"
+        chosen["database"] = {"url": f"sqlite:///{HOME}/localnet-{now:%Y%m%d-%H%M%S}.db"}
+    if answers.telegram_token is not None:
+        chosen["alerts"] = {"telegram": {"token_file": str(_token_file())}}
+    return chosen
+
+
+# -- the start ---------------------------------------------------------------------------------------------------
+
+
+def _start(
+    config: Config,
+    config_file: Path,
+    plugins: Plugins,
+    ask: Questions,
+    password: str | None,
+    *,
+    start: bool,
+    speed: float,
+) -> None:
+    import anyio
+
+    from fundingarb.cli.logs import logging_of
+
+    with logging_of(config):
+        if config.network == "localnet":
+            anyio.run(_on_localnet, config, plugins, start, speed)
+        else:
+            anyio.run(_on_testnet, config, config_file, plugins, ask, password, start)
+
+
+async def _on_localnet(config: Config, plugins: Plugins, start: bool, speed: float) -> None:
+    from fundingarb.cli.run import trade
+    from fundingarb.demo.runner import DemoOptions, localnet_process
+
+    assert config.ready_file is not None  # noqa: S101 (`document` names one)
+    config.ready_file.unlink(missing_ok=True)
+    exchanges = [section.exchange for section in config.accounts.values()]
+    click.echo(
+        f"Starting the offline exchanges {', '.join(exchanges)}; their clock runs {speed:g} times as fast."
+    )
+    async with localnet_process(exchanges, DemoOptions(speed=speed), config.ready_file) as around:
+        failed = await _checked(config, around, plugins)
+        if start and not failed:
+            click.echo("Starting the bot. Ctrl-C ends it, and the offline exchanges with it.")
+            await trade(config, around)
+
+
+async def _on_testnet(
+    config: Config, config_file: Path, plugins: Plugins, ask: Questions, password: str | None, start: bool
+) -> None:
+    from functools import cache
+
+    from fundingarb.app import Surroundings
+    from fundingarb.cli.run import trade
+    from fundingarb.config.places import vault_file
+    from fundingarb.vault import Vault
+
+    @cache
+    def unlock() -> Vault:
+        return Vault.open(vault_file(config), password or "")
+
+    around = Surroundings(unlock=unlock)
+    failed = await _checked(config, around, plugins)
+    if failed and not ask.sure("Start all the same?", False):
+        click.echo(f"Not started. When it is mended: fundingarb run --config {config_file}")
+        raise SystemExit(1)
+    if start:
+        click.echo(
+            f"Starting the bot. Ctrl-C ends it; fundingarb run --config {config_file} starts it again."
+        )
+        await trade(config, around)
+
+
+async def _checked(config: Config, around: Any, plugins: Plugins) -> int:
+    """Look at everything, and say so; how many checks failed."""
+    from fundingarb.cli.doctor import lines
+    from fundingarb.panel.doctor import Verdict, examine
+
+    failed = 0
+    async for finding in examine(config, around, plugins):
+        failed += finding.verdict is Verdict.FAILED
+        for line in lines(finding):
+            click.echo(line)
+    return failed
