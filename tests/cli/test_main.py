@@ -65,8 +65,9 @@ def test_help_lists_every_command(run_cli: RunCli) -> None:
         line.split()[0] for line in result.stdout.partition("Commands:")[2].splitlines() if line.strip()
     ]
     assert listed == [
-        "backup", "completion", "config", "dashboard", "db", "demo", "doctor", "drill", "go-live", "init", "kill", "localnet",
-        "plugins", "rates", "reconcile", "restore", "resume", "run", "status", "telegram", "unit", "vault", "watch",
+        "backup", "completion", "config", "dashboard", "db", "demo", "doctor", "drill", "go-live", "init", "kill",
+        "localnet", "plugins", "rates", "reconcile", "restore", "resume", "run", "status", "telegram", "unit", "vault",
+        "watch",
     ]  # fmt: skip
 
 

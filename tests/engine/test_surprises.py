@@ -8,11 +8,12 @@ import anyio
 import pytest
 from tests.domain.make import D
 from tests.engine.rig import Proposing
-from tests.engine.stage import HEDGE, booked, deafen, floor, opened
+from tests.engine.stage import HEDGE, booked, deafen, floor, opened, titles
 
 from fundingarb.domain.events import Severity
 from fundingarb.domain.hedge import CloseReason, Mode, Status
 from fundingarb.domain.order import FillKind, OrderState
+from fundingarb.errors import RateLimited
 from fundingarb.ports import Batch
 from fundingarb.testing import RecordingAlertSink, Script
 
@@ -144,3 +145,31 @@ async def test_such_an_order_is_found_by_reading_when_no_event_tells_of_it() -> 
         await made.until(lambda: made.alpha.ledger.orders[name].state is OrderState.CANCELLED, within=120)
         assert made.held(made.alpha) == 0
         await made.until(lambda: not made.bot.state.accounts["alpha"].halted, within=120)
+
+
+async def test_an_open_order_that_its_exchange_tells_nothing_of() -> None:
+    """Filled while the stream is still and every question is refused: nobody can know, so somebody is told in time."""
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    deafen(made.alpha)
+    async with made.running():
+        await made.until(lambda: made.alpha.ledger.orders)
+        for operation in ("find_order", "get_fills", "get_positions", "get_open_orders"):
+            made.alpha.fail(operation, RateLimited("too many requests", retry_after=1.0), times=1000)
+        made.alpha.fill_order(made.sent(made.alpha)[0].client_id, "10")
+        filled = made.clock.now()
+        await made.until(lambda: "Open Order Cannot Be Seen" in titles(sink), within=10)
+        alert = next(alert for alert in sink.alerts if alert.title == "Open Order Cannot Be Seen")
+        assert alert.severity is Severity.CRITICAL
+        assert alert.at - filled < timedelta(seconds=5)
+        assert any(made.sent(made.alpha)[0].client_id in line for line in alert.lines)
+
+
+async def test_an_open_order_that_is_told_of_is_no_alarm() -> None:
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    deafen(made.alpha)
+    async with made.running():
+        await made.until(lambda: made.alpha.ledger.orders)
+        await anyio.sleep(15)
+        assert "Open Order Cannot Be Seen" not in titles(sink)

@@ -218,6 +218,15 @@ class Announcer:
         )
         self._say(Severity.CRITICAL, "Order In Doubt", lines, now, hedge)
 
+    def unseen(self, order: OrderRecord, hedge: Hedge, seconds: float, now: datetime) -> None:
+        lines = (
+            f"Pair: {hedge.symbol}",
+            f"Order: {order.side.value} {order.quantity} on {order.account} ({order.client_id})",
+            f"{order.account} has told nothing of it for {seconds:.0f} s; it may have been filled",
+            "Action: it is asked for until there is an answer, and every fill is hedged",
+        )
+        self._say(Severity.CRITICAL, "Open Order Cannot Be Seen", lines, now, hedge)
+
     def margin_low(self, hedge: Hedge, leg: LegPlan, distance: Decimal, now: datetime) -> None:
         lines = (
             f"Pair: {hedge.symbol}",

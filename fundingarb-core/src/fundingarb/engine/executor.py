@@ -116,6 +116,7 @@ class Executor:
     def _forget(self, name: str) -> None:
         for memory in (self._not_before, self._missing_since, self._cancelled_at, self._cancel_after):
             memory.pop(name, None)
+        self._state.seen.pop(name, None)
 
     def _over(self, name: str) -> bool:
         hedge = self._state.owner(name)
@@ -153,6 +154,7 @@ class Executor:
                 log.exception("sending %s", record.client_id)
         now, latency = self._clock.now(), (self._clock.monotonic() - started) * 1000
         self._state.in_flight.discard(record.client_id)
+        self._state.seen[record.client_id] = self._clock.monotonic()
         if report is not None:
             self._state.observe(report, now)
         current = self._current(record)
@@ -213,6 +215,7 @@ class Executor:
             self._report("asking for", record, error)
             self._later(record, 1.0)
             return
+        self._state.seen[record.client_id] = self._clock.monotonic()
         if report is not None:
             self._found(record, report)
         else:

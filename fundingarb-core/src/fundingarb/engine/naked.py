@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
@@ -21,6 +21,8 @@ Topic: TypeAlias = "UUID | str | tuple[UUID, Side]"
 REFUSALS = 4
 #: An order that is in doubt for so many real seconds, longer than any proof takes, waits for a person.
 IN_DOUBT = 30.0
+#: An open order of which its exchange has told nothing for so many real seconds may have been filled unnoticed.
+UNSEEN = 4.0
 #: Real seconds a leg may be unhedged before it is an alert, and between repetitions of it. Invariant I1 allows five
 #: from the fill on; without a stream it takes up to two until we hear of it.
 GRACE = 2.5
@@ -36,9 +38,12 @@ class NakedWatch:
     _since: dict[Topic, float] = field(default_factory=dict)
     _told: dict[Topic, float] = field(default_factory=dict)
 
-    def look(self, hedges: Iterable[Hedge], now: datetime) -> None:
-        """Take the hedges as they are; alert (CRITICAL) for each that has been unhedged, or uncertain, for too long."""
-        hedges = tuple(hedges)
+    def look(self, hedges: Iterable[Hedge], seen: Mapping[str, float], now: datetime) -> None:
+        """Take the hedges as they are; alert (CRITICAL) for each that has been unhedged, or uncertain, for too long.
+
+        ``seen`` is when (monotonic) the exchange last told of an order, by client order id.
+        """
+        hedges, moment = tuple(hedges), self.clock.monotonic()
         naked = {hedge.id: hedge for hedge in hedges if abs(hedge.unhedged) >= hedge.lot}
         doubtful = {
             order.client_id: (order, hedge)
@@ -51,8 +56,14 @@ class NakedWatch:
             for side in Side
             if len(refusals := refused_reductions(hedge, side)) >= REFUSALS
         }
+        unseen = {
+            f"unseen {order.client_id}": (order, hedge, unseen_for)
+            for hedge in hedges
+            for order in (*hedge.long.live, *hedge.short.live)
+            if (unseen_for := moment - seen.get(order.client_id, moment)) >= UNSEEN
+        }
         for memory in (self._since, self._told):
-            for gone in memory.keys() - naked.keys() - doubtful.keys() - refused.keys():
+            for gone in memory.keys() - naked.keys() - doubtful.keys() - refused.keys() - unseen.keys():
                 del memory[gone]
         for hedge_id, hedge in naked.items():
             if (seconds := self._due(hedge_id, GRACE)) is not None:
@@ -60,6 +71,9 @@ class NakedWatch:
         for name, (order, hedge) in doubtful.items():
             if (seconds := self._due(name, IN_DOUBT)) is not None:
                 self.announcer.in_doubt(order, hedge, seconds, now)
+        for topic, (order, hedge, unseen_for) in unseen.items():
+            if self._due(topic, 0.0) is not None:
+                self.announcer.unseen(order, hedge, unseen_for, now)
         for key, (hedge, order) in refused.items():
             if self._due(key, 0.0) is not None:
                 self.announcer.reduction_refused(order, hedge, now)

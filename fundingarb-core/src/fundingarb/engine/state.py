@@ -110,7 +110,8 @@ class BotState:
     """Everything decisions are made from, apart from the markets.
 
     ``dirty`` collects registry rows and intents that changed since the last commit; ``in_flight`` are client order ids
-    whose send has not returned; ``sent_at`` is when orders left lately; ``day_result`` as in ``Portfolio``;
+    whose send has not returned; ``seen`` is client order id -> when (monotonic) its exchange last told of it;
+    ``sent_at`` is when orders left lately; ``day_result`` as in ``Portfolio``;
     ``distances`` is (account, symbol) -> how far that leg is from liquidation, as a fraction of price, where known.
     ``failed_services`` is service -> why it has ended by itself.
     ``pegs`` is settle currency -> what one unit is worth in USDT, where known.
@@ -127,6 +128,7 @@ class BotState:
     cooldowns: dict[str, datetime] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
     in_flight: set[str] = field(default_factory=set)
+    seen: dict[str, float] = field(default_factory=dict)
     settlements: dict[tuple[str, str], dict[datetime, Settlement]] = field(default_factory=dict)
     unsettled: set[UUID] = field(default_factory=set)
     dirty_orders: dict[str, OrderRecord] = field(default_factory=dict)

@@ -142,7 +142,7 @@ class TradingLoop:
     async def watch_naked(self) -> None:
         """Alert for what stays unhedged, whatever a tick is waiting for; runs until cancelled."""
         while True:
-            self.naked.look(netted(self.state.unfinished()), self.clock.now())
+            self.naked.look(netted(self.state.unfinished()), self.state.seen, self.clock.now())
             await anyio.sleep(NAKED_LOOK)
 
     # looking
