@@ -52,6 +52,7 @@ class RatesOnly:
     clock = SystemClock()
     killed = flattened = False
     foreign = ()
+    owner = None
     not_flat: Sequence[Any] = ()
 
     def __init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import threading
 from collections import Counter
@@ -17,8 +18,8 @@ from tests.dashboard.trading import OPEN, SYMBOLS, trading
 from tests.engine.rig import hedge_on
 
 from fundingarb.domain.order import ExchangePosition, Fill, OrderSide
-from fundingarb.errors import StoreError
-from fundingarb.ports import HedgeBooks, HeldLonger, MarketRow
+from fundingarb.errors import ConfigError, StoreError
+from fundingarb.ports import HedgeBooks, HeldLonger, MarketRow, Secret
 from fundingarb.simulation.virtual import START, LoopClock
 from fundingarb_dashboard import api_market, api_positions, api_review
 from fundingarb_dashboard.api_history import longer_row
@@ -35,7 +36,13 @@ async def test_status_health_and_rates() -> None:
         assert status["simulation"] is True
         assert {each["name"] for each in status["exchanges"]} == {"alpha", "beta"}
         assert {each["account"] for each in status["accounts"]} == {"alpha", "beta"}
-        assert status["kill"] == {"latched": False, "flat": False, "not_flat": [], "foreign": []}
+        assert status["kill"] == {
+            "latched": False,
+            "flat": False,
+            "not_flat": [],
+            "foreign": [],
+            "needs_password": False,
+        }
         health = await desk.browser.get("/api/health")
         assert (health["status"], health["ready"], health["database"]) == ("ok", True, True)
         rates = await desk.browser.get("/api/rates")
@@ -223,6 +230,32 @@ async def test_an_account_that_is_not_there() -> None:
         assert status == 409
         assert document["error"]["fields"] == {"long": "unknown"}
         assert "alpha, beta" in document["error"]["message"]
+
+
+async def test_releasing_takes_the_master_password_where_there_is_one() -> None:
+    class Vaulted:
+        async def confirm(self, password: Secret) -> None:
+            if password.reveal() != "the master password":
+                raise ConfigError("that is not the master password")
+
+    async with trading() as desk:
+        desk.floor.bot.owner = Vaulted()
+        await desk.command("/api/engine/kill", {"confirm": "KILL"})  # that takes none
+        await desk.until(lambda: desk.floor.bot.flattened)
+        assert (await desk.browser.get("/api/status"))["kill"]["needs_password"] is True
+        for body, what in (({}, "is missing"), ({"master_password": "a guess"}, "is wrong")):
+            status, refused = await desk.command("/api/engine/resume", body)
+            assert (status, refused["error"]["fields"]) == (403, {"master_password": what})
+            assert desk.floor.bot.killed
+        right = {"master_password": "the master password"}
+        status, _ = await desk.command("/api/engine/resume", right)
+        assert (status, desk.floor.bot.killed) == (200, False)
+        for _ in range(5):
+            await desk.command("/api/engine/resume", {"master_password": "a guess"})
+        status, _ = await desk.command("/api/engine/resume", right)
+        assert status == 429
+        audited = json.dumps((await desk.browser.get("/api/audit"))["rows"])
+        assert "the master password" not in audited
 
 
 async def test_what_is_not_of_this_bot_is_named_before_a_kill() -> None:

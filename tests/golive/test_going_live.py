@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from fundingarb.app import Surroundings, refuse_unapproved, unlocked
+from fundingarb.app import Surroundings, VaultOwner, refuse_unapproved, unlocked
 from fundingarb.config import Config, load_config
 from fundingarb.config.digest import configuration_digest, setup_digest
 from fundingarb.domain.control import AuditEntry
@@ -22,7 +22,7 @@ from fundingarb.ports import Secret
 from fundingarb.store import SqlStore, open_store
 from fundingarb.testing import FakeClock
 from fundingarb.testing.clock import START
-from fundingarb.vault import LEAST_COSTS, StoredAccount, Vault, WrongPassword
+from fundingarb.vault import LEAST_COSTS, StoredAccount, Vault, VaultError, WrongPassword
 from fundingarb.vault.journal import LONGEST, Stretch, simulated
 
 pytestmark = pytest.mark.anyio
@@ -295,3 +295,15 @@ async def test_only_time_in_which_it_runs_counts(stage: Stage) -> None:
 
 async def test_time_that_was_slept_through_does_not_count(stage: Stage) -> None:
     assert await counted(stage, ("RUNNING", 10), step=3600.0) == timedelta(0)
+
+
+async def test_releasing_the_kill_switch_is_for_whoever_has_the_master_password(tmp_path: Path) -> None:
+    path = tmp_path / "credentials.vault"
+    owner = VaultOwner(path, Vault.create(path, PASSWORD, LEAST_COSTS).journal_key)
+    await owner.confirm(Secret(PASSWORD))
+    with pytest.raises(WrongPassword):
+        await owner.confirm(Secret("not that one at all"))
+    path.unlink()
+    Vault.create(path, PASSWORD, LEAST_COSTS)
+    with pytest.raises(VaultError, match="another vault"):
+        await owner.confirm(Secret(PASSWORD))

@@ -56,7 +56,7 @@ from fundingarb.ports import (
 from fundingarb.redaction import hide
 from fundingarb.store import hold_lease, open_store
 from fundingarb.store.database import USUAL_FOLDER, parse_url
-from fundingarb.vault import LiveApproval, Vault
+from fundingarb.vault import LiveApproval, Vault, VaultError
 
 log = logging.getLogger("fundingarb.app")
 T = TypeVar("T")
@@ -208,6 +208,8 @@ async def open_bot(
             parts.services = await opener.services(host) if extras.services else {}
             if config.network == "testnet" and open_vault.journal_key is not None:
                 await _count_hours(parts, keeper, open_vault.journal_key, vault_file(config), stack)
+        if config.network != "localnet" and open_vault.journal_key is not None:
+            parts.owner = VaultOwner(vault_file(config), open_vault.journal_key)
         bot = Bot(parts)
         stack.enter_context(_trades_logged(bot))
         if host is not None:
@@ -215,6 +217,21 @@ async def open_bot(
         if isinstance(parts.config, ConfigKeeper):
             parts.config.attach(bot.adopt, bot.ready.is_set)
         yield bot
+
+
+@dataclass(frozen=True)
+class VaultOwner:
+    """A ``ports.Owner``: opens the bot's vault with the password. One attempt at a time, each takes its memory."""
+
+    vault: Path
+    key: Secret
+    turn: anyio.Lock = field(default_factory=anyio.Lock)
+
+    async def confirm(self, password: Secret) -> None:
+        async with self.turn:
+            opened = await anyio.to_thread.run_sync(Vault.open, self.vault, password.reveal())
+        if opened.journal_key.reveal() != self.key.reveal():
+            raise VaultError(f"{self.vault} is another vault than the bot was started with; restart the bot")
 
 
 async def _count_hours(

@@ -26,6 +26,7 @@ class Watched:
     flat: bool
     not_flat: tuple[OpenLeg, ...]
     foreign: tuple[OpenLeg, ...]
+    owned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +93,14 @@ class NotFlat:
 @dataclass(frozen=True, slots=True)
 class Kill:
     """The kill switch: latched or not, and what is still open of what it closes. ``foreign`` are positions on our
-    accounts that no hedge of ours holds: a kill closes them too."""
+    accounts that no hedge of ours holds: a kill closes them too. ``needs_password``: releasing takes the master
+    password."""
 
     latched: bool
     flat: bool
     not_flat: tuple[NotFlat, ...]
     foreign: tuple[NotFlat, ...]
+    needs_password: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,13 @@ class Earned:
 def watch(bot: BotHandle) -> Watched:
     """What ``bot`` says of itself now. For the bot's loop."""
     return Watched(
-        bot.status(), bot.vitals(), bot.killed, bot.flattened, tuple(bot.not_flat), tuple(bot.foreign)
+        bot.status(),
+        bot.vitals(),
+        bot.killed,
+        bot.flattened,
+        tuple(bot.not_flat),
+        tuple(bot.foreign),
+        bot.owner is not None,
     )
 
 
@@ -214,7 +223,11 @@ def status_document(seen: Watched) -> Status:
             for each in vitals.accounts
         ),
         kill=Kill(
-            seen.killed, seen.flat, tuple(map(_not_flat, seen.not_flat)), tuple(map(_not_flat, seen.foreign))
+            latched=seen.killed,
+            flat=seen.flat,
+            not_flat=tuple(map(_not_flat, seen.not_flat)),
+            foreign=tuple(map(_not_flat, seen.foreign)),
+            needs_password=seen.owned,
         ),
         config_revision=vitals.config_revision,
         margin=Marks(vitals.margin.warn, vitals.margin.act, vitals.margin.adl_rank),

@@ -56,6 +56,7 @@ class World:
     database: bool = True
     down: tuple[str, ...] = ()
     killed: bool = False
+    needs_password: bool = False
     foreign: list[Row] = field(default_factory=list)
     warn: str = "0.06"
     act: str = "0.04"
@@ -314,7 +315,7 @@ class World:
             "version": "0.1.0",
         }
         kill = {"latched": self.killed, "flat": self.killed and not self.positions, "not_flat": self.not_flat}
-        kill["foreign"] = self.foreign
+        kill.update(foreign=self.foreign, needs_password=self.needs_password)
         return {
             "engine": engine if self.state else {},
             "network": "localnet",

@@ -59,6 +59,7 @@ from fundingarb.ports import (
     ListeningSink,
     LiveDesk,
     OrderGuard,
+    Owner,
     RemembersOrders,
     RiskRule,
     Service,
@@ -93,6 +94,7 @@ class BotParts:
     services: Mapping[str, Service] = field(default_factory=dict)
     config: ConfigDesk | None = None
     live: LiveDesk | None = None
+    owner: Owner | None = None
     new_id: Callable[[], UUID] = uuid4
 
 
@@ -112,6 +114,7 @@ class Bot(Handle):
         self.gates: dict[str, RequestGate] = {}
         self.network, self.market_data = parts.network, parts.market_data
         self.new_id, self.config, self.live = parts.new_id, parts.config, parts.live
+        self.owner = parts.owner
         self.started_at = self.clock.now()
         self.ready = anyio.Event()
         self.loop: TradingLoop

@@ -32,7 +32,16 @@ from fundingarb.engine.view import TradingSettings
 from fundingarb.engine.vitals import LagMeter, Physician
 from fundingarb.engine.waiting import waiting_for
 from fundingarb.errors import ConfigError, VersionConflict
-from fundingarb.ports import AccountStatus, BotStatus, Clock, ConfigDesk, ExchangeAdapter, LiveDesk, Store
+from fundingarb.ports import (
+    AccountStatus,
+    BotStatus,
+    Clock,
+    ConfigDesk,
+    ExchangeAdapter,
+    LiveDesk,
+    Owner,
+    Store,
+)
 from fundingarb.ports.rows import (
     Calculation,
     HedgeAccount,
@@ -75,6 +84,7 @@ class Handle:
     market_data: Mapping[str, ExchangeAdapter]
     config: ConfigDesk | None
     live: LiveDesk | None
+    owner: Owner | None
     commands: CommandDesk
     deeds: Deeds
     new_id: Callable[[], UUID]

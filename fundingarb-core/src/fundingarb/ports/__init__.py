@@ -21,7 +21,7 @@ from fundingarb.ports.exchange import (
     RemembersOrders,
     StreamSink,
 )
-from fundingarb.ports.live import LiveDesk, LiveReview
+from fundingarb.ports.live import LiveDesk, LiveReview, Owner
 from fundingarb.ports.rows import (
     AccountVital,
     Calculation,
@@ -110,6 +110,7 @@ __all__ = [
     "OpportunityRow",
     "OrderGuard",
     "OrderRow",
+    "Owner",
     "Proposals",
     "RateLimit",
     "RateSink",

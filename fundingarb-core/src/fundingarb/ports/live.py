@@ -46,3 +46,11 @@ class LiveDesk(Protocol):
         in the way, ``WrongPassword`` (a ``ConfigError``), ``StoreError``.
         """
         ...
+
+
+class Owner(Protocol):
+    """Whoever has the master password: releasing the kill switch takes it where keys come from a vault."""
+
+    async def confirm(self, password: Secret) -> None:
+        """Return for the master password; raises ``WrongPassword`` (a ``ConfigError``) for anything else."""
+        ...

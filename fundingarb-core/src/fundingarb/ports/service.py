@@ -18,7 +18,7 @@ from fundingarb.domain.market import RateBook
 from fundingarb.domain.order import Balance
 from fundingarb.ports.configuring import ConfigDesk
 from fundingarb.ports.context import Clock
-from fundingarb.ports.live import LiveDesk
+from fundingarb.ports.live import LiveDesk, Owner
 from fundingarb.ports.rows import (
     Calculation,
     HedgeAccount,
@@ -103,6 +103,11 @@ class BotHandle(Protocol):
     @property
     def live(self) -> LiveDesk | None:
         """Going live; None of a bot that does not simulate on testnet."""
+        ...
+
+    @property
+    def owner(self) -> Owner | None:
+        """Who a person has to prove to be to release the kill switch; None where no master password is in use."""
         ...
 
     def status(self) -> BotStatus: ...

@@ -2,6 +2,7 @@
 
 import { newKey, post } from "./api.js";
 import { confirm } from "./dialogs.js";
+import { field, h } from "./dom.js";
 import { gain, pct, quantity, usd } from "./format.js";
 import { showKill } from "./kill.js";
 import { state, takeStatus, touch } from "./store.js";
@@ -103,13 +104,16 @@ export async function kill() {
 
 /** Asks, then releases the kill switch. */
 export async function release() {
-  const key = newKey();
+  const needed = Boolean(state.status?.kill?.needs_password);
+  const password = field("Master password", h("input", { type: "password", autocomplete: "off" }), "That of the vault; it is not kept.");
   const done = await confirm({
     title: "Release the kill switch",
     text: "Automation may open hedges again.",
     action: "Release",
     danger: true,
-    run: () => post("/api/engine/resume", {}, key).then(takeStatus),
+    extra: needed ? password.field : null,
+    // A wrong password is another request than the right one, and releasing twice is the same as once: a key for each.
+    run: () => post("/api/engine/resume", needed ? { master_password: password.input.value } : {}, newKey()).then(takeStatus),
   });
   if (done) toast("The kill switch is released.", "good");
 }
