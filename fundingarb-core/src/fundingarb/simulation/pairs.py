@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from fundingarb.localnet.faults import FRAME_KINDS, FaultKind
-from fundingarb.simulation.schedule import KINDS
+from fundingarb.simulation.schedule import FORCED, KINDS
 from fundingarb.simulation.stages import Stage
 
 SENDING = (Stage.A_INTENT, Stage.B_INTENT, Stage.UNWIND, Stage.CLOSE_INTENT, Stage.CLOSE_ONE, Stage.KILLING)
 """Stages in which an order is on its way to an exchange."""
 ORDERS_ONLY = ("partial_fill", "late_accept", "broken_promise")
 KILLS = ("kill", "kill_absent", "kill_loss")
-FORCED = ("liquidation", "adl", "by_hand")
 FRAMES = tuple(
     kind.value
     for kind in FaultKind

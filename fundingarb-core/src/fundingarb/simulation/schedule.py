@@ -42,6 +42,8 @@ KINDS: tuple[str, ...] = (
     *OWN_KINDS,
 )
 PER_SEED = 16
+FORCED = ("liquidation", "adl", "by_hand")
+"""Faults that take a leg, or a part of it, away."""
 LEGS = ("first", "second", "working", "held")
 SETTINGS = ("balance", "fill_timeout", "leverage", "post_only", "block", "contracts")
 
@@ -206,8 +208,7 @@ def random_schedule(
             reason = rng.choice(("SPREAD", "SPREAD", "MANUAL"))
             openings.append(Opening(round(at, 3), symbol, long, short, usd, hold, reason))
             at += hold + rng.uniform(25.0, 60.0)
-    rare = (Stage.UNWIND, Stage.CLOSE_ONE)  # reached by few hedges: aimed at more often
-    shuffled = [pair for pair in pairs for _ in range(3 if pair[0] in rare else 1)]
+    shuffled = [pair for pair in pairs for _ in range(_turns(*pair))]
     random.Random("pairs").shuffle(shuffled)
     chosen = [shuffled[(seed * per_seed + n) % len(shuffled)] for n in range(min(per_seed, len(shuffled)))]
     strikes = [one for stage, kind in chosen for one in _with_company(rng, _aimed(rng, stage, kind, seconds))]
@@ -233,6 +234,16 @@ def random_schedule(
         restart_at_end=rng.random() < 0.5,
         close_at_end=rng.random() < 0.6,
     )
+
+
+def _turns(stage: Stage, kind: str) -> int:
+    """How often a pair gets its turn: stages that few hedges reach are aimed at more often, and so is what takes a leg
+    away while an order is on its way, which comes a second too late every other time."""
+    forced = kind in FORCED
+    turns = {Stage.UNWIND: 5 if forced else 3, Stage.CLOSE_ONE: 3}
+    if forced:
+        turns |= {Stage.B_INTENT: 2, Stage.CLOSE_INTENT: 3}
+    return turns.get(stage, 1)
 
 
 def _aimed(rng: random.Random, stage: Stage, kind: str, seconds: float) -> Strike:
@@ -274,7 +285,7 @@ def _with_company(rng: random.Random, strike: Strike) -> list[Strike]:
             strike, kind="lost_request", leg="first", operation="order.cancel", lasts=30.0, count=4
         )
         return [replace(strike, lasts=50.0), lost]
-    if strike.kind in ("liquidation", "adl", "by_hand") and rng.random() < 0.5:
+    if strike.kind in FORCED and rng.random() < 0.5:
         missing = ["db_down", "db_hang", "stream_stall", "stream_disconnect"]
         if strike.kind != "by_hand":  # which nothing but the position proves
             missing.append("http_error")
@@ -287,7 +298,7 @@ def _with_company(rng: random.Random, strike: Strike) -> list[Strike]:
 
 def _leg_for(rng: random.Random, stage: Stage, kind: str, placing: bool) -> str:
     """The leg to strike: for what takes a position away one that holds something."""
-    if kind in ("liquidation", "adl", "by_hand"):
+    if kind in FORCED:
         return "first" if stage is Stage.B_INTENT else "held"
     return "working" if placing else rng.choice(("first", "second"))
 
