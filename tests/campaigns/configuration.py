@@ -43,6 +43,8 @@ PASTED = (
     f"{CANARY}\n",
     f"vault: [{CANARY}]\n",
     f"accounts: {{{CANARY}: {{exchange: 5}}}}\n",
+    f"trading:\n  {CANARY}: 5\n",
+    f"leverage: {{binance: {{{CANARY}: 5}}}}\n",
 )
 
 

@@ -57,7 +57,7 @@ def check(said: str) -> None:
         ("trading:\n  min_spred_base: 0.1", "c.yaml:2: trading.min_spred_base: there is no such setting; did you mean min_spread_base?"),
         ("tradng: {}", "c.yaml:1: tradng: there is no such setting; did you mean trading?"),
         ("\n\nmin_net_usd: 5", "c.yaml:3: min_net_usd: there is no such setting; did you mean trading.min_net_usd?"),
-        ("database:\n  path: x", "c.yaml:2: database.path: there is no such setting; known here: url"),
+        ("database:\n  path: x", "c.yaml:2: database.path: there is no such setting; known here: password_in_vault, url"),
         ("accounts:\n  a:\n    exchange: binance\n    testnett: 1", "c.yaml:4: accounts.a.testnett: there is no such setting; did you mean testnet?"),
         ("trading:\n  min_spread_base: abc", "c.yaml:2: trading.min_spread_base: 'abc' is not a number; write a value such as 0.0001"),
         ("trading:\n  min_spread_base: .nan", "c.yaml:2: trading.min_spread_base: '.nan' is not a number; write a value such as 0.0001"),

@@ -54,7 +54,7 @@ from fundingarb.ports import (
     Strategy,
 )
 from fundingarb.redaction import hide
-from fundingarb.store import hold_lease, open_store
+from fundingarb.store import hold_lease, open_store, remember_password
 from fundingarb.store.database import USUAL_FOLDER, parse_url
 from fundingarb.vault import LiveApproval, Vault, VaultError
 
@@ -345,6 +345,22 @@ async def unlocked(config: Config, around: Surroundings) -> Unlocked:
     return Unlocked(found, vault.secrets, vault.journal_key, vault.approval(setup_digest(config)))
 
 
+def take_database_password(config: Config, unlock: Callable[[], Vault]) -> None:
+    """Have this process connect with the vault's database password, where the configuration says so.
+
+    Raises ``ConfigError`` when the vault has none.
+    """
+    if not config.database.password_in_vault:
+        return
+    found = unlock().secrets.get("database-password")
+    if found is None:
+        raise ConfigError(
+            "database.password_in_vault: the vault has no database-password; add it with: "
+            "fundingarb vault add secret database-password"
+        )
+    remember_password(found)
+
+
 def refuse_unapproved(config: Config, approval: LiveApproval | None) -> None:
     """Raise ``ConfigError`` for a bot that would trade with real money without ever having been sent live."""
     if config.network != "mainnet":
@@ -608,5 +624,6 @@ __all__ = [
     "read_ready_file",
     "run",
     "surroundings",
+    "take_database_password",
     "unlocked",
 ]

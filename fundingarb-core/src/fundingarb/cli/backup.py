@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from fundingarb.cli.password import database_password
 from fundingarb.cli.run import CONFIG, load_for_emergencies
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -23,6 +24,7 @@ def backup_command(config_file: Path | None, folder: Path | None) -> None:
     from fundingarb.store.backup import back_up
 
     config = load_for_emergencies(config_file)
+    database_password(config)
     click.echo(str(back_up(config.database.url, folder or backup_folder(config))))
 
 
@@ -44,6 +46,7 @@ def restore_command(config_file: Path | None, yes: bool, file: Path) -> None:
     from fundingarb.store.schema import REVISIONS
 
     config = load_for_emergencies(config_file)
+    database_password(config)
     url = config.database.url
     if not yes:
         if not sys.stdin.isatty():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fundingarb.cli.password import database_password
 from fundingarb.cli.run import CONFIG, READY_FILE, load_surroundings
 from fundingarb.errors import ConfigError
 
@@ -116,6 +117,7 @@ async def _changed(config_file: Path | None, ready_file: Path | None, wanted: Ma
     from fundingarb.store import revision_of
 
     config = load_config(config_file)
+    database_password(config)
     if revision_of(config.database.url) is None:
         _in_file(config, [], wanted)
         return

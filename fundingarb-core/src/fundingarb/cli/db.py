@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from fundingarb.cli.password import database_password
+
 CONFIG = click.option(
     "--config",
     "config_file",
@@ -61,7 +63,9 @@ def _database(config_file: Path | None, url: str | None) -> str:
         return url
     from fundingarb.config import load_config
 
-    return load_config(config_file).database.url
+    config = load_config(config_file)
+    database_password(config)
+    return config.database.url
 
 
 def _name(url: str) -> str:

@@ -37,6 +37,7 @@ async def _go_live(config: Config, password_fd: int | None, yes: bool) -> None:
 
     import anyio.to_thread
 
+    from fundingarb.app import take_database_password
     from fundingarb.config.places import vault_file
     from fundingarb.engine.clock import SystemClock
     from fundingarb.errors import ConfigError
@@ -51,6 +52,7 @@ async def _go_live(config: Config, password_fd: int | None, yes: bool) -> None:
     password = Secret(await anyio.to_thread.run_sync(master_password, password_fd, abandon_on_cancel=True))
     path = vault_file(config)
     vault = await anyio.to_thread.run_sync(Vault.open, path, password.reveal())
+    take_database_password(config, lambda: vault)
     async with open_switch(config, SystemClock(), path, vault.journal_key) as (switch, actor):
         review = await switch.review()
         for line in describe(review):

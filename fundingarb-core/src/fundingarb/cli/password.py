@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,20 +53,26 @@ def new_password(descriptor: int | None) -> str:
 
 def opener(config: Config, descriptor: int | None) -> Callable[[], Vault]:
     """Opens the vault of ``config``, asking for the password when it is first needed and only then."""
-    from functools import cache
-
     from fundingarb.config.places import vault_file
 
-    path: Path = vault_file(config)
+    return partial(_opened, vault_file(config), descriptor)
 
-    @cache
-    def opened() -> Vault:
-        from fundingarb.vault import Vault
-        from fundingarb.vault.files import read_private
-        from fundingarb.vault.hardening import harden
 
-        harden()
-        read_private(path)  # nobody types a password for a vault that is not there, or is open to others
-        return Vault.open(path, master_password(descriptor))
+@cache
+def _opened(path: Path, descriptor: int | None) -> Vault:
+    """Once per process: a descriptor is read once, and nobody types a password twice."""
+    from fundingarb.vault import Vault
+    from fundingarb.vault.files import read_private
+    from fundingarb.vault.hardening import harden
 
-    return opened
+    harden()
+    read_private(path)  # nobody types a password for a vault that is not there, or is open to others
+    return Vault.open(path, master_password(descriptor))
+
+
+def database_password(config: Config, descriptor: int | None = None) -> None:
+    """Where the configuration says so, have this process use the vault's database password. Raises ``ConfigError``."""
+    if config.database.password_in_vault:
+        from fundingarb.app import take_database_password
+
+        take_database_password(config, opener(config, descriptor))

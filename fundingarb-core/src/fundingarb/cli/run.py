@@ -39,9 +39,10 @@ def load_surroundings(
     from dataclasses import replace
 
     from fundingarb.app import Surroundings, read_ready_file
-    from fundingarb.cli.password import opener
+    from fundingarb.cli.password import database_password, opener
     from fundingarb.errors import ConfigError
 
+    database_password(config, password_fd)
     if config.network != "localnet":
         return Surroundings(unlock=opener(config, password_fd))
     path = ready_file or config.ready_file

@@ -147,10 +147,16 @@ class _Builder:
         return ConfigError(f"{self._source.name}:{_line(node)}:{where} {problem}")
 
 
+PASTED = re.compile(r"(?=[A-Za-z0-9+/=]{16})[A-Za-z+/=]*[0-9]")
+"""What a name never looks like, and a key that was pasted into the wrong place does."""
+
+
 def dotted(path: Path_) -> str:
-    """``("trading", "symbols", 0)`` as ``trading.symbols[0]``, printable and not too long."""
+    """``("trading", "symbols", 0)`` as ``trading.symbols[0]``, printable and not too long; *** for pasted keys."""
     text = ""
     for part in path:
+        if isinstance(part, str) and PASTED.search(part):
+            part = "***"
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return printable(text)
 

@@ -149,6 +149,11 @@ class DatabaseSection(Section):
         default="sqlite:///~/.fundingarb/fundingarb.db",
         description="sqlite:///FILE (relative to where the program starts, ~ is your home) or postgresql://USER@HOST/NAME",
     )
+    password_in_vault: bool = Field(
+        default=False,
+        description="whether the vault's secret database-password goes with the URL; every command that needs the "
+        "database asks for the master password then, kill too (~/.pgpass does without)",
+    )
 
 
 class AccountSection(Section):
@@ -433,6 +438,17 @@ class Config(BaseSettings):
                 raise problem("is there twice, here and in services; remove one", "dashboard")
             values["services"] = {**services, "dashboard": values.pop("dashboard")}
         return _with_network(values)
+
+    @model_validator(mode="after")
+    def _no_password_with_real_keys(self) -> Config:
+        if self.network != "localnet" and hide_password(self.database.url) != self.database.url:
+            raise problem(
+                "holds a password; remove it, set database.password_in_vault: true and keep it in the vault: "
+                "fundingarb vault add secret database-password (or in ~/.pgpass)",
+                "database",
+                "url",
+            )
+        return self
 
     def entry_rules(self) -> EntryRules:
         """The gates a candidate has to pass."""

@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from fundingarb.errors import StoreError
 from fundingarb.folders import make_private
+from fundingarb.ports import Secret
 
 POSTGRES_EXTRA = "pip install 'fundingarb-core[postgresql]'"
 SQLITE_HEADER = b"SQLite format 3\0"
@@ -74,8 +75,19 @@ class Database:
         return line if len(line) <= 300 else f"{line[:297]}..."
 
 
+_remembered: Secret | None = None
+
+
+def remember_password(password: Secret | None) -> None:
+    """The password of a PostgreSQL URL without one, from here on and for this process (None: there is none)."""
+    global _remembered
+    _remembered = password
+
+
 def parse_url(url: str) -> Database:
     """The database of ``url``: ``sqlite:///FILE`` (``~`` is the home folder) or ``postgresql://...``.
+
+    A PostgreSQL URL without a password gets the remembered one.
 
     Raises StoreError for anything else.
     """
@@ -90,6 +102,8 @@ def parse_url(url: str) -> Database:
             parsed = parsed.set(database=os.path.abspath(os.path.expanduser(name)))
         return Database(parsed.set(drivername="sqlite"))
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        if _remembered is not None and not parsed.password and "password" not in parsed.query:
+            parsed = parsed.set(password=_remembered.reveal())
         return Database(parsed.set(drivername="postgresql+psycopg"))
     raise StoreError(f"databases of the kind {parsed.drivername!r} are not supported; {help_text}")
 
