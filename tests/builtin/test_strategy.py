@@ -112,9 +112,10 @@ def test_the_account_with_most_buying_power_trades() -> None:
     view.add("alpha", "0", account="alpha-1", margin="1000", leverage=10)
     view.add("alpha", "0", account="alpha-2", margin="3000", leverage=5)
     view.add("beta", "0.004")
-    (plan,) = ask(view).plans
+    plan, other = ask(view).plans
     assert plan.long.account == "alpha-2"
     assert plan.long.leverage == 5
+    assert other.long.account == "alpha-1", "next, should a limit of the first refuse it"
 
 
 def test_one_exchange_is_no_candidate() -> None:
@@ -371,3 +372,15 @@ def test_only_a_few_pairs_are_valued() -> None:
     for number in range(10):
         view.add(f"x{number}", f"{0.0005 * number - 0.002:.4f}")
     assert len(ask(view).plans) == 1 + ALTERNATIVES
+
+
+def test_the_other_accounts_of_the_same_exchanges_follow_for_when_one_is_at_its_limit() -> None:
+    view = View()
+    first = view.add("alpha", "0.002")
+    view.add("beta", "-0.001")
+    key = ("alpha", "BTC-USDT")
+    more = [replace(first, account=f"alpha-{n}", free_margin=first.free_margin / n) for n in (2, 3)]
+    view.known[key] += [*more, replace(first, account="alpha-empty", free_margin=D(0))]
+    assert pairs(ask(view)) == [("beta", "alpha"), ("beta", "alpha-2"), ("beta", "alpha-3")]
+    view.known[key] += [replace(first, account=f"alpha-{n}", free_margin=D(n)) for n in range(1000, 1100)]
+    assert len(ask(view).plans) <= 1 + ALTERNATIVES

@@ -56,6 +56,7 @@ class FundingSpread:
                 refusals.append(judged)
             else:
                 plans.append(judged)
+                plans += self._other_accounts(view, symbol, best, judged, now)
             if len(view.rates.rows(symbol)) > 2:
                 plans += self._next_best(view, symbol, best, now)
         plans.sort(key=lambda plan: plan.entry_spread, reverse=True)
@@ -86,6 +87,26 @@ class FundingSpread:
                 break
         return found
 
+    def _other_accounts(
+        self, view: MarketView, symbol: str, pair: tuple[int, int], first: HedgePlan, now: datetime
+    ) -> list[HedgePlan]:
+        """Plans between other accounts of the same exchanges: for when a limit of an account refuses the first.
+
+        Those with the most free margin come first; only a few are valued."""
+        longs, shorts = (view.quotes(view.rates.instrument(row).exchange, symbol) for row in pair)
+        if len(longs) < 2 and len(shorts) < 2:
+            return []
+        between = [(long, short) for long in longs for short in shorts]
+        between.sort(key=lambda both: min(_room(both[0]), _room(both[1])), reverse=True)
+        found: list[HedgePlan] = []
+        for long, short in between[: ALTERNATIVES + 1]:
+            if (long.account, short.account) == (first.long.account, first.short.account):
+                continue
+            valuation = largest_passing(long, short, self.rules, self.slippage, self.forecast, now)
+            if valuation is not None and gates(valuation, self.rules, now) is None:
+                found.append(plan_of(valuation, view.tolerance(symbol)))
+        return found
+
     def _judge(
         self, view: MarketView, symbol: str, pair: tuple[int, int], now: datetime
     ) -> HedgePlan | Refusal:
@@ -105,8 +126,7 @@ class FundingSpread:
         if not longs or not shorts:
             missing = long_exchange if not longs else short_exchange
             return refuse("data", "fresh rate, order book, fee tier and balance", f"missing on {missing}")
-        long = max(longs, key=lambda quote: quote.free_margin * quote.leverage)
-        short = max(shorts, key=lambda quote: quote.free_margin * quote.leverage)
+        long, short = max(longs, key=_room), max(shorts, key=_room)
         valuation = largest_passing(long, short, self.rules, self.slippage, self.forecast, now)
         if valuation is None:
             return refuse(*self._shortfall(long, short))
@@ -151,3 +171,8 @@ class FundingSpread:
             return None
         detail = f"8-hour spread {spread_8h:.6%} below {hedge.intent.tolerance:.6%}"
         return Exit(hedge.id, CloseReason.SPREAD, detail)
+
+
+def _room(quote: Quote) -> Decimal:
+    """The notional that an account's free margin carries."""
+    return quote.free_margin * quote.leverage
