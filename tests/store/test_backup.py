@@ -9,12 +9,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import anyio
+import anyio.to_thread
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import select, text
 from tests.conftest import RunCli
 from tests.postgres import PostgresServer
@@ -22,14 +25,27 @@ from tests.store.samples import NOW, StillClock, fill, filled, intent, order, pa
 from tests.store.test_schema import on
 
 from fundingarb.backups import DailyBackups
+from fundingarb.cli.db import upgrade_command
 from fundingarb.domain.control import AuditEntry
 from fundingarb.domain.events import Alert
 from fundingarb.domain.instrument import Side
 from fundingarb.engine.bus import Bus
 from fundingarb.errors import LeaseTaken, SchemaError, StoreError
 from fundingarb.ports import Batch
-from fundingarb.store import SqlStore, hold_lease, lease, open_store, pgdump, revision_of, tables, upgrade
+from fundingarb.store import (
+    SqlStore,
+    hold_lease,
+    lease,
+    open_store,
+    pgdump,
+    revision_of,
+    schema,
+    tables,
+    upgrade,
+)
 from fundingarb.store.backup import back_up, daily, restore, rotate
+from fundingarb.store.database import parse_url
+from fundingarb.store.lease import alone_with
 from fundingarb.store.schema import REVISIONS
 
 pytestmark = pytest.mark.anyio
@@ -372,6 +388,30 @@ async def test_one_a_day_and_a_failure_is_one_alert(tmp_path: Path) -> None:
         await backups.look()
         assert len(daily(url, folder)) == 2
         assert alerts.take() is None
+
+
+async def test_an_upgrade_makes_a_copy_first_and_waits_for_no_bot(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with monkeypatch.context() as older:
+        older.setattr(schema, "REVISIONS", REVISIONS[:-1])
+        upgrade(url)
+    with pytest.raises(SchemaError, match="run fundingarb db upgrade"):
+        async with open_store(url, StillClock()):
+            pytest.fail("it started")
+    run = partial(CliRunner().invoke, upgrade_command, ["--url", url])
+    with alone_with(parse_url(url)):
+        refused = await anyio.to_thread.run_sync(run)
+        assert "is in use; end the bot that uses it first" in str(refused.exception)
+    done = await anyio.to_thread.run_sync(run)
+    assert done.exit_code == 0, done.output
+    first, second = done.output.splitlines()
+    copy = Path(first.removeprefix("what was there: "))
+    assert "-before-upgrade-" in copy.name
+    assert second.endswith(f"upgraded from schema {REVISIONS[-2]} to {REVISIONS[-1]}")
+    assert restore(url, copy, tmp_path).revision == REVISIONS[-2], "the way back"
+    assert revision_of(url) == REVISIONS[-2]
 
 
 def test_the_commands(tmp_path: Path, run_cli: RunCli) -> None:

@@ -25,15 +25,27 @@ def db_command() -> None:
 @db_command.command("upgrade")
 @CONFIG
 @URL
-def upgrade_command(config_file: Path | None, url: str | None) -> None:
+@click.option("--no-backup", is_flag=True, help="Make no copy first.")
+def upgrade_command(config_file: Path | None, url: str | None, no_backup: bool) -> None:
     """Create the tables in an empty database, or bring older ones to what this version needs.
 
-    All of it happens or none of it. Stop the bot before, and make a backup.
+    All of it happens or none of it. Of an older database a copy is made first, beside it in `backups`. Stop the bot
+    before; while one uses the database nothing is upgraded.
     """
-    from fundingarb.store import upgrade
+    from fundingarb.store import revision_of, upgrade
+    from fundingarb.store.backup import back_up
+    from fundingarb.store.database import USUAL_FOLDER, parse_url, prepare_file
+    from fundingarb.store.lease import alone_with
+    from fundingarb.store.schema import REVISIONS
 
     database = _database(config_file, url)
-    before, after = upgrade(database)
+    parsed = parse_url(database)
+    prepare_file(parsed)
+    with alone_with(parsed):
+        if revision_of(database) in REVISIONS[:-1] and not no_backup:
+            beside = USUAL_FOLDER.expanduser() if parsed.file is None else parsed.file.parent
+            click.echo(f"what was there: {back_up(database, beside / 'backups', 'before-upgrade')}")
+        before, after = upgrade(database)
     name = _name(database)
     if before == after:
         click.echo(f"{name}: schema {after}, nothing to do")
