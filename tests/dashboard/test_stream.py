@@ -70,6 +70,25 @@ async def test_a_hedge_is_followed_from_open_to_gone() -> None:
         assert summary["open"] == 0
 
 
+async def test_events_have_the_names_that_the_specification_gives_them() -> None:
+    names = {
+        "POSITION_UPDATE": {"position_id", "status", "unrealized_pnl"},
+        "FUNDING_RATE_UPDATE": {"exchange", "pair", "rate", "predicted", "next_funding_time"},
+        "TRADE_EXECUTED": {"position_id", "exchange", "side", "price", "size", "fee"},
+        "ENGINE_STATUS": {"status", "connected_exchanges", "last_scan", "error"},
+        "ALERT": {"severity", "message", "timestamp"},
+    }
+    async with trading() as desk, desk.watching() as stream:
+        await stream.until("SNAPSHOT")
+        await desk.open()
+        for number in range(3, 9):
+            later = desk.floor.clock.now().replace(microsecond=0, year=2030)
+            desk.floor.rates(f"-0.00{number}", "0.005", later)
+        for kind, wanted in names.items():
+            data = await stream.until(kind)
+            assert wanted <= set(data), kind
+
+
 async def test_a_bot_that_stalls_is_told_from_one_that_has_nothing_new() -> None:
     async with trading() as desk, desk.watching() as stream:
         await stream.until("SNAPSHOT")

@@ -104,8 +104,9 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A hedge as it is now. Money is USD; ``unhedged`` base units, positive when the long leg is heavier, for
-    ``unhedged_s`` real seconds; ``net`` = price + funding - fees + unrealized. Commands name ``version``."""
+    """A hedge as it is now. Money is USD; ``unrealized_pnl`` is ``unrealized`` by its other name; ``unhedged`` base
+    units, positive when the long leg is heavier, for ``unhedged_s`` real seconds; ``net`` = price + funding - fees +
+    unrealized. Commands name ``version``."""
 
     position_id: UUID
     version: int
@@ -124,6 +125,7 @@ class Position:
     funding: Decimal
     fees: Decimal
     unrealized: Decimal | None
+    unrealized_pnl: Decimal | None
     net: Decimal | None
     awaited: int
     missing: int
@@ -215,6 +217,7 @@ def position_row(view: HedgeView) -> Position:
         funding=view.funding,
         fees=view.fees,
         unrealized=view.unrealized,
+        unrealized_pnl=view.unrealized,
         net=view.net,
         awaited=view.awaited,
         missing=view.missing,

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -132,3 +133,19 @@ def command(page: Page, line: str) -> None:
     bar = page.get_by_role("combobox", name="Command")
     bar.fill(line)
     bar.press("Enter")
+
+
+def violations(page: Page, inside: str = "body") -> list[str]:
+    """What axe-core finds ``inside`` an element that is serious or worse."""
+    found = find_spec("axe_playwright_python")
+    need(found, "axe-core", "pip install axe-playwright-python")
+    assert found is not None
+    assert found.origin is not None
+    if not page.evaluate("'axe' in window"):
+        page.evaluate((Path(found.origin).parent / "axe.min.js").read_text())
+    rows = page.evaluate("(inside) => axe.run(inside).then((result) => result.violations)", inside)
+    return [
+        f"{row['id']}: {[(node['html'][:160], node.get('failureSummary')) for node in row['nodes'][:3]]}"
+        for row in rows
+        if row["impact"] in ("serious", "critical")
+    ]

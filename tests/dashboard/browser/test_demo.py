@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.dashboard.browser.conftest import OpenDesk, command
+from tests.dashboard.browser.conftest import PHONE, OpenDesk, command, violations
 
 pytestmark = pytest.mark.slow
 
@@ -57,6 +57,30 @@ def wait_for_link(demo: subprocess.Popen[bytes], said: Path) -> str:
     pytest.fail(f"the demo did not say where its dashboard is:\n{said.read_text()}")
 
 
+def every_panel_lives(page: Page) -> None:
+    """What is always there has content of the running bot, on a desk and on a phone, and axe-core has no objection."""
+    for panel, content in (
+        ("rates", "BTC-USDT"),
+        ("positions", "USDT"),
+        ("engine", "binance"),
+        ("actions", "Automation ON"),
+        ("entry", "%"),
+        ("alerts", "Position Opened"),
+        ("pnl", " open"),
+    ):
+        expect(page.locator(f".panel-{panel}")).to_contain_text(content)
+    expect(page.locator(".tape-item").first).to_contain_text("%")
+    assert violations(page) == []
+    desk = page.viewport_size
+    assert desk is not None
+    page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+    page.mouse.wheel(0, 2000)
+    expect(page.locator("#kill")).to_be_in_viewport()
+    assert violations(page) == []
+    page.set_viewport_size(desk)
+
+
 def takes_effect_without_restart(page: Page) -> None:
     """Nothing nets a million: with that asked for, the next scan refuses for it what it refused for something else."""
     command(page, "CONF trading.min_net_usd")
@@ -84,10 +108,14 @@ def test_a_demo_is_watched_and_commanded_until_it_is_flat(link: str, visit: Open
             ("HIST", "history"),
             ("CHART BTC", "charts"),
             ("AUDIT", "audit"),
+            ("SIM", "simulation"),
+            ("CONF", "config"),
         ):
             command(page, line)
             expect(page.locator(f"#panel-{panel}")).to_be_visible()
             expect(page.locator(f"#panel-{panel} [data-failed]")).to_have_count(0)
+            assert violations(page, f"#panel-{panel}") == [], line
+        every_panel_lives(page)
         command(page, "CALC BTC binance okx 5000")
         expect(page.locator("#panel-calculator")).to_contain_text("Break-even")
         command(page, "SCAN")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
-from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, expect
-from tests.dashboard.browser.conftest import DESKTOP, PHONE, OpenDesk, command, elsewhere, log_in
+from playwright.sync_api import Browser, Error, expect
+from tests.dashboard.browser.conftest import (
+    DESKTOP,
+    PHONE,
+    OpenDesk,
+    command,
+    elsewhere,
+    log_in,
+    violations,
+)
 from tests.dashboard.browser.server import BrowserServer, running
 from tests.dashboard.browser.world import World
-from tests.needs import need
 
 
 def test_a_lost_connection_is_said_at_once_and_mended_from_a_snapshot(
@@ -181,22 +186,6 @@ def test_a_phone_has_one_column_and_the_kill_switch_in_reach(desk: OpenDesk) -> 
         expect(kill).to_be_in_viewport()
         kill.click()
         expect(page.get_by_role("dialog", name="Kill switch")).to_be_visible()
-
-
-def violations(page: Page, inside: str = "body") -> list[str]:
-    """What axe-core finds ``inside`` an element that is serious or worse."""
-    found = find_spec("axe_playwright_python")
-    need(found, "axe-core", "pip install axe-playwright-python")
-    assert found is not None
-    assert found.origin is not None
-    if not page.evaluate("'axe' in window"):
-        page.evaluate((Path(found.origin).parent / "axe.min.js").read_text())
-    rows = page.evaluate("(inside) => axe.run(inside).then((result) => result.violations)", inside)
-    return [
-        f"{row['id']}: {[(node['html'][:160], node.get('failureSummary')) for node in row['nodes'][:3]]}"
-        for row in rows
-        if row["impact"] in ("serious", "critical")
-    ]
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
