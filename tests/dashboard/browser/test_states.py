@@ -71,6 +71,7 @@ def test_silence_is_stale_within_seconds(desk: OpenDesk, server: BrowserServer) 
         server.silent = True
         expect(page.locator(".link")).to_have_text("◐ STALE", timeout=6000)
         expect(page.get_by_text("Nothing arrives from the bot.")).to_be_visible()
+        assert violations(page) == []  # what is old is still to be read
         server.silent = False
         expect(page.locator(".link")).to_have_text("● LIVE")
 
