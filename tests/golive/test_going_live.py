@@ -10,8 +10,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 import pytest
 
+import fundingarb.golive.hours
 from fundingarb.app import Surroundings, VaultOwner, refuse_unapproved, unlocked
 from fundingarb.config import Config, load_config
 from fundingarb.config.digest import configuration_digest, setup_digest
@@ -291,6 +293,19 @@ async def test_only_time_in_which_it_runs_counts(stage: Stage) -> None:
         stage, ("STARTING", 40), ("RUNNING", 241), ("PAUSED", 100), ("RUNNING", 5), ("KILLED", 9)
     )
     assert took == timedelta(seconds=(240 + 4) * 15)
+
+
+async def test_a_journal_that_fails_takes_no_bot_with_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> str:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(fundingarb.golive.hours, "LOOK", 0.01)
+    async with SimulatedHours.opened(stage.vault.journal_key, broken) as hours:
+        await hours.start(cast(Any, Simulating(stage.store, stage.clock)))
+        await anyio.sleep(0.05)
+    assert "simulated hours are not counted" in caplog.text
 
 
 async def test_time_that_was_slept_through_does_not_count(stage: Stage) -> None:

@@ -60,7 +60,11 @@ class SimulatedHours:
             while True:
                 await anyio.sleep(LOOK)
                 now = bot.clock.monotonic()
-                await self.look(bot, now - looked)
+                try:
+                    await self.look(bot, now - looked)
+                except Exception:  # a journal that fails takes no bot with it; what it misses does not count
+                    log.exception("simulated hours are not counted")
+                    self._open = None
                 looked = now
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(5.0):
