@@ -56,6 +56,10 @@ FORGED: dict[str, tuple[Forge, str]] = {
     ),
     "in the name of a chat": (_message(OWNER, sender_chat={"id": -5, "type": "channel"}), "stranger"),
     "edited": (_edited, "edited"),
+    "edited, and nothing says when": (
+        lambda api, text: {"edited_message": api.message(OWNER, text)},
+        "edited",
+    ),
     "edited, as a new message": (_message(OWNER, edit_date=int(time.time())), "edited"),
     "forwarded": (_message(OWNER, forward_origin=FORWARD), "forwarded"),
     "through an inline bot": (
@@ -127,10 +131,13 @@ async def test_a_replayed_update_is_done_once(tmp_path: Path) -> None:
         chat.api.push(dict(update))
         await chat.quiet()
         assert chat.ignored == {"replayed": 1}
+        # another message under the same number
+        chat.api.push({"message": chat.api.message(OWNER, "/pause"), "update_id": update["update_id"]})
+        await chat.until(lambda: chat.ignored == {"replayed": 2})
         # the same message under another number is the same message
         chat.api.push({"message": update["message"], "update_id": chat.api.next_update()})
         await chat.quiet()
-        assert chat.ignored == {"replayed": 2}
+        assert chat.ignored == {"replayed": 3}
         assert len(chat.api.texts()) == 1
         assert chat.floor.bot.status().state == "RUNNING"
 
