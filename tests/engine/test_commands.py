@@ -113,6 +113,22 @@ async def test_the_same_key_is_one_command() -> None:
         assert said(late) == (False, "there is no open hedge BTC-USDT")
 
 
+async def test_what_was_done_is_not_remembered_for_ever() -> None:
+    """Of many commands, hedges and orders nothing is left in memory once they are over; none is done twice."""
+    made = floor()
+    async with made.running() as bot:
+        await opened(made)
+        for _ in range(20):
+            assert said(await ask(made, CommandKind.STATUS))[0]
+        await made.until(lambda: not bot.commands._taken and not bot.commands._over, within=5)
+        assert bot.state.seen.keys() <= {
+            order.client_id for hedge in bot.state.live() for order in hedge.orders
+        }
+        assert said(await ask(made, CommandKind.CLOSE, hedge=str(made.hedge.id)))[0]
+        await made.until(lambda: made.mode() is Mode.DONE)
+        await made.until(lambda: not bot.state.seen, within=5)
+
+
 async def test_a_command_that_was_interrupted_is_not_executed_again() -> None:
     made = floor()
     half = await made.store.submit_command(command(made, CommandKind.PAUSE))

@@ -50,7 +50,9 @@ WITHOUT_STORE = (CommandKind.CLOSE, CommandKind.PAUSE)
 class CommandDesk:
     """Looks for commands every half second, and whether somebody has latched the kill switch in the database.
 
-    ``unreadable`` is why the last look failed; None when it did not."""
+    ``unreadable`` is why the last look failed; None when it did not. A command that was taken is remembered until the
+    database, read after its result was written, does not list it any more.
+    """
 
     status: Callable[[], BotStatus]
     deeds: Deeds
@@ -62,6 +64,7 @@ class CommandDesk:
     config: ConfigDesk | None = None
     unreadable: str | None = None
     _taken: set[UUID] = field(default_factory=set)
+    _over: set[UUID] = field(default_factory=set)
     _unnoted: list[AuditEntry] = field(default_factory=list)
     _answered: dict[UUID, Command] = field(default_factory=dict)
     _latched: set[UUID] = field(default_factory=set)
@@ -114,8 +117,10 @@ class CommandDesk:
 
     async def look(self, tasks: anyio.abc.TaskGroup) -> None:
         """Take what was commanded. Raises ``StoreError``."""
-        version = self.kill_switch.version
+        version, over = self.kill_switch.version, set(self._over)
         control = await self.store.control()
+        for memory in (self._over, self._taken, self._latched):
+            memory -= over
         if control.killed and not self.state.killed and version == self.kill_switch.version:
             actors = [each.actor for each in control.commands if each.kind is CommandKind.KILL]
             await self.kill_switch.latch(next(iter(actors), "the database"))
@@ -158,6 +163,7 @@ class CommandDesk:
             raise
         if stored.id == command.id:
             return await self._have_done(replace(stored, taken_at=self.clock.now()), self._tasks)
+        self._taken.discard(command.id)
         if (stored.kind, _plain(stored.arguments)) != (command.kind, _plain(command.arguments)):
             raise ConfigError("this key was used for another command; make a new one")
         while stored.done_at is None:
@@ -175,6 +181,7 @@ class CommandDesk:
         """The answer that was given to a command before the database said that it has it. Raises ``StoreError``."""
         await self.store.report_command(done)
         del self._answered[done.id]
+        self._over.add(done.id)
         if done.entry in self._unnoted:
             self._unnoted.remove(done.entry)  # noted with the result
 
@@ -244,6 +251,7 @@ class CommandDesk:
         while True:
             try:
                 await in_time(self.store.report_command(done))
+                self._over.add(done.id)
                 return
             except StoreError as error:
                 log.warning("result of %s not written: %s", done.kind.value, error)

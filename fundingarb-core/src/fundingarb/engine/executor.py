@@ -107,11 +107,16 @@ class Executor:
 
     def next_due(self) -> float | None:
         """Real seconds until an order that is not over wants to be looked at; None when there is none."""
-        for name in [name for name in self._not_before if self._over(name)]:
+        for name in [name for name in self._not_before.keys() | self._state.seen.keys() if self._over(name)]:
             self._forget(name)
         busy = self._asking | self._state.in_flight
         due = [at for name, at in self._not_before.items() if name not in busy]
         return min(due) - self._clock.monotonic() if due else None
+
+    def _saw(self, record: OrderRecord) -> None:
+        """The exchange has told of an order; of one that is over there is nothing more to hear."""
+        if not record.state.terminal:
+            self._state.seen[record.client_id] = self._clock.monotonic()
 
     def _forget(self, name: str) -> None:
         for memory in (self._not_before, self._missing_since, self._cancelled_at, self._cancel_after):
@@ -154,10 +159,10 @@ class Executor:
                 log.exception("sending %s", record.client_id)
         now, latency = self._clock.now(), (self._clock.monotonic() - started) * 1000
         self._state.in_flight.discard(record.client_id)
-        self._state.seen[record.client_id] = self._clock.monotonic()
         if report is not None:
             self._state.observe(report, now)
         current = self._current(record)
+        self._saw(current)
         if report is None and not current.state.terminal and current.state is not OrderState.OPEN:
             over = now if state.terminal else None
             current = replace(current, state=state, reason=reason, resolved_at=over)
@@ -215,7 +220,7 @@ class Executor:
             self._report("asking for", record, error)
             self._later(record, 1.0)
             return
-        self._state.seen[record.client_id] = self._clock.monotonic()
+        self._saw(record)
         if report is not None:
             self._found(record, report)
         else:

@@ -73,6 +73,7 @@ class Reactions:
                 hedge, key = event.hedge, (event.hedge.id, event.hedge.intent.mode)
                 if key not in told and hedge.complete_fills and any(order.filled for order in hedge.orders):
                     told.add(key)
+                    told -= {one for one in told if one[0] not in self.state.hedges}
                     await self._announce(hedge, event.at)
             elif isinstance(event, PaymentBooked) and event.hedge_id in self.state.hedges:
                 await self._funded(event, self.state.hedges[event.hedge_id])
