@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
+import aiohttp
 import anyio
 import pytest
 from tests.conftest import RunCli
@@ -11,11 +15,10 @@ from fundingarb.domain.events import Alert, Severity
 from fundingarb.ports import AlertSink
 from fundingarb.simulation.virtual import LoopClock
 from fundingarb.testing import RecordingAlertSink
-from fundingarb.watching import watch
+from fundingarb.watching import asking, watch
 
 __all__ = ["anyio_backend"]
 
-pytestmark = pytest.mark.anyio
 
 URL = "http://127.0.0.1:8642/api/health"
 
@@ -38,6 +41,7 @@ class Refusing:
         raise OSError("down")
 
 
+@pytest.mark.anyio
 async def test_a_minute_of_silence_and_the_return() -> None:
     bot, sink, clock, fed = Bot(), RecordingAlertSink(), LoopClock(), list[float]()
     async with anyio.create_task_group() as tasks:
@@ -77,6 +81,7 @@ async def test_a_minute_of_silence_and_the_return() -> None:
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.anyio
 async def test_a_bot_that_was_never_there_is_told_of_too() -> None:
     bot, sink = Bot(), RecordingAlertSink()
     bot.problem = "it cannot be reached"
@@ -85,6 +90,57 @@ async def test_a_bot_that_was_never_there_is_told_of_too() -> None:
         await anyio.sleep(70)
         assert [alert.title for alert in sink.alerts] == ["Bot Is Silent"]
         tasks.cancel_scope.cancel()
+
+
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fundingarb.watching.LOOK", 0.3)
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", None),
+        (b"HTTP/1.1 503 Nope\r\nContent-Length: 2\r\n\r\n{}", "it answers 503: its loop does not move"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n", "it answers 302"),
+        (b"no such protocol\r\n\r\n", "it cannot be reached: "),
+        (b"", "it cannot be reached: "),
+        (None, "it does not answer within 0 s"),
+    ],
+)
+def test_what_counts_as_an_answer(seconds: None, answer: bytes | None, problem: str | None) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if answer is None:
+            await reader.read()  # until whoever asked has had enough
+        writer.write(answer or b"")
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        served.set()
+
+    async def ask() -> str | None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with aiohttp.ClientSession() as session:
+            found = await asking(session, f"http://127.0.0.1:{port}/api/health")()
+        await served.wait()
+        server.close()
+        await server.wait_closed()
+        return found
+
+    served = asyncio.Event()
+
+    found = asyncio.run(ask())
+    assert found == problem if problem is None else (found or "").startswith(problem)
+
+
+def test_nobody_there_is_no_answer() -> None:
+    async def ask() -> str | None:
+        async with aiohttp.ClientSession() as session:
+            return await asking(session, "http://127.0.0.1:9/api/health")()
+
+    assert "it cannot be reached: " in (asyncio.run(ask()) or "")
 
 
 def test_where_the_bot_is_has_to_be_known(run_cli: RunCli) -> None:

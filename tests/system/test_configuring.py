@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
 from decimal import Decimal
 from pathlib import Path
 
 import anyio
 import pytest
+from tests.system.test_control import Town, fine, refused, town
 
 from fundingarb.app import Extras, open_bot
 from fundingarb.config import load_config
 from fundingarb.demo.runner import DemoOptions, localnet_process, starting
 from fundingarb.plugins import load_plugins
 
-pytestmark = pytest.mark.anyio
+__all__ = ["town"]
 
 FILE = """\
 # mine
@@ -26,6 +28,7 @@ risk:
 """
 
 
+@pytest.mark.anyio
 async def test_a_running_bot_is_configured_anew_and_back(tmp_path: Path) -> None:
     file = tmp_path / "fundingarb.yaml"
     file.write_text(FILE.format(folder=tmp_path))
@@ -57,3 +60,27 @@ async def test_a_running_bot_is_configured_anew_and_back(tmp_path: Path) -> None
         assert load_config(file, env={}).trading.symbols == ("BTC-USDT", "ETH-USDT")
         assert [(one.command, one.actor, one.ok) for one in await bot.audit()] == [("CONFIG", "me", True)] * 2
         bot.stop()
+
+
+@pytest.mark.slow
+def test_a_running_bot_is_configured_from_the_command_line(town: Town) -> None:
+    before = town.config.read_text()
+    with town.bot():
+        where = (town.where[0], town.where[1], "--ready-file", town.where[3])
+
+        def config(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+            return town.run_cli("config", command, *where, *arguments, timeout=90)
+
+        said = fine(config("set", "trading.min_net_usd=7", "database.url=sqlite:///other.db"))
+        assert "trading.min_net_usd: 1 -> 7\n" in said
+        assert "-> sqlite:///other.db (from the next start on)" in said
+        fine(config("set", f"database.url=sqlite:///{town.folder / 'bot.db'}"))
+        assert "min_net_usd: 7" in town.config.read_text()
+        assert "lots" in refused(config("set", "trading.min_net_usd=lots"))
+        town.config.write_text(town.config.read_text().replace("min_net_usd: 7", "min_net_usd: 9"))
+        assert "trading.min_net_usd: 7 -> 9" in fine(config("reload"))
+        history = fine(config("history"))
+        assert "trading.min_net_usd: 7 -> 9" in history
+        first = history.splitlines()[-1].split()[0]
+        assert "trading.min_net_usd: 9 -> 1" in fine(config("rollback", first))
+    assert "min_net_usd: 1" in town.config.read_text() or town.config.read_text() == before

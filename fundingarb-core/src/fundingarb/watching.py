@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
@@ -34,10 +35,10 @@ def asking(session: aiohttp.ClientSession, url: str) -> Probe:
             timeout = aiohttp.ClientTimeout(total=LOOK)
             async with session.get(url, timeout=timeout, ssl=False, allow_redirects=False) as answer:
                 return None if answer.status == 200 else f"it answers {answer.status}: its loop does not move"
-        except TimeoutError:
+        except (TimeoutError, asyncio.TimeoutError):  # two classes on Python 3.10
             return f"it does not answer within {LOOK:.0f} s"
-        except aiohttp.ClientError as error:
-            return f"it cannot be reached: {error}"
+        except (OSError, ValueError, aiohttp.ClientError) as error:
+            return f"it cannot be reached: {error or type(error).__name__}"
 
     return probe
 
