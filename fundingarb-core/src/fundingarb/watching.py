@@ -38,7 +38,7 @@ def asking(session: aiohttp.ClientSession, url: str) -> Probe:
         except (TimeoutError, asyncio.TimeoutError):  # two classes on Python 3.10
             return f"it does not answer within {LOOK:.0f} s"
         except (OSError, ValueError, aiohttp.ClientError) as error:
-            return f"it cannot be reached: {error or type(error).__name__}"
+            return f"it cannot be reached: {str(error) or type(error).__name__}"
 
     return probe
 
