@@ -78,8 +78,7 @@ async def test_the_trading_loop_feeds_the_watchdog_and_a_loop_that_stalls_does_n
     """In virtual time: everything else of the bot goes on, only the loop's round does not end."""
     listener = Systemd(str(tmp_path / "s"))
     made = floor()
-    monkeypatch.setattr("fundingarb.notify.time.monotonic", lambda: made.clock.monotonic())
-    notifier = Notifier({"NOTIFY_SOCKET": listener.path, "WATCHDOG_USEC": "30000000"})
+    notifier = Notifier({"NOTIFY_SOCKET": listener.path, "WATCHDOG_USEC": "30000000"}, made.clock.monotonic)
     async with made.running() as bot:
         bot.loop.beat = notifier.alive
         await anyio.sleep(60)

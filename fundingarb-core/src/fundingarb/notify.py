@@ -5,15 +5,23 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 __all__ = ["Notifier"]
 
 
 class Notifier:
-    """Says nothing where nobody listens, and never fails: a program is not worth less for being run by hand."""
+    """Says nothing where nobody listens, and never fails: a program is not worth less for being run by hand.
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    ``monotonic`` gives seconds; the watchdog counts real ones.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._monotonic = monotonic
         env = os.environ if environment is None else environment
         self._path = env.get("NOTIFY_SOCKET", "")
         self._every = 0.0
@@ -29,8 +37,8 @@ class Notifier:
 
     def alive(self) -> None:
         """Feed the watchdog; called as often as there is something to be alive about, sent a few times per period."""
-        if self._every and time.monotonic() >= self._next:
-            self._next = time.monotonic() + self._every
+        if self._every and self._monotonic() >= self._next:
+            self._next = self._monotonic() + self._every
             self._send("WATCHDOG=1")
 
     def stopping(self, status: str) -> None:
