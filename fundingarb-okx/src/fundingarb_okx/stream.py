@@ -13,7 +13,7 @@ import msgspec
 
 from fundingarb.domain.market import OrderBook, RateBook
 from fundingarb.errors import BadMessage
-from fundingarb.exchanges.books import BookKeeper
+from fundingarb.exchanges.books import BookKeeper, CrossedBook
 from fundingarb.exchanges.stream import StreamEnded
 from fundingarb_okx.contracts import Contracts
 from fundingarb_okx.messages import EXCHANGE
@@ -240,12 +240,23 @@ class BookDecoder:
                 waiting.append(change)
             if len(waiting) == 1:
                 self._gap(name)
-        elif change.prevSeqId == last or (ahead is not None and change.prevSeqId < last < change.seqId):
+        elif change.prevSeqId == last:
             self._ahead.pop(name, None)
             self._keeper.change(name, change.seqId, change.bids, change.asks)
+        elif ahead is not None and change.prevSeqId < last < change.seqId:
+            self._overlapping(name, change)
         elif ahead is not None and change.seqId <= last and ahead < OLDER:
             self._ahead[name] = ahead + 1
         else:
             self._waiting[name] = [change]
             self._ahead.pop(name, None)
             self._keeper.drop(name)
+
+    def _overlapping(self, name: str, change: _Changes) -> None:
+        """A change that began before the snapshot and ends after it. What came and went in between may be in the
+        snapshot and is in no change: when that shows, the book is crossed, and another snapshot is fetched."""
+        self._ahead.pop(name, None)
+        try:
+            self._keeper.change(name, change.seqId, change.bids, change.asks)
+        except CrossedBook:
+            self._waiting[name] = [change]

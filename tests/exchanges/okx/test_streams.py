@@ -196,6 +196,24 @@ def test_without_a_snapshot_changes_wait_for_one(books: Books) -> None:
     assert books.gaps == [NAME]
 
 
+def test_what_came_and_went_around_a_snapshot_crosses_the_book_and_is_fetched_again(books: Books) -> None:
+    """A bid that was there only while the snapshot was taken is in no change: nothing was wrong with the message."""
+    books.fetched(6, [("100.3", "1"), *BIDS], [("100.4", "300")])
+    books.update(5, 8, [], [("100.2", "100")])
+    assert books.decoder.has(NAME) is False
+    assert books.gaps == [NAME]
+    books.fetched(7, BIDS, ASKS)
+    assert books.last.asks[0] == (Decimal("100.2"), Decimal(1))
+    books.update(8, 9, [("100.1", "0")])
+    assert books.last.bids == bids(("100.0", "1"))
+
+
+def test_a_crossed_book_elsewhere_is_a_bad_message(books: Books) -> None:
+    books.take("snapshot", -1, 7, BIDS, ASKS)
+    with pytest.raises(BadMessage, match="crossed"):
+        books.update(7, 9, [("100.3", "1")])
+
+
 def test_a_snapshot_that_is_too_old_is_left_out(books: Books) -> None:
     books.update(5, 8, [("99.5", "100")])
     books.fetched(4, BIDS, ASKS)

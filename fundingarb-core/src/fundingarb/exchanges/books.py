@@ -14,11 +14,15 @@ from fundingarb.exchanges.parse import number, positive
 from fundingarb.exchanges.symbols import InstrumentMap
 from fundingarb.exchanges.values import Units, units_of
 
-__all__ = ["BookKeeper"]
+__all__ = ["BookKeeper", "CrossedBook"]
 
 Level = tuple[Decimal, Decimal]
 Rows = Iterable[Sequence[str]]
 """Levels as exchanges send them: price, quantity, and whatever else they add."""
+
+
+class CrossedBook(BadMessage):
+    """A change left a bid at or above an ask: something in the book is not there any more."""
 
 
 class _Side:
@@ -136,7 +140,7 @@ class BookKeeper:
         bid, ask = book.bids.levels, book.asks.levels
         if bid and ask and bid[0][0] >= ask[0][0]:
             self.drop(instrument.exchange_id)
-            raise BadMessage(f"{instrument.exchange_id}: a crossed book, {bid[0][0]} over {ask[0][0]}")
+            raise CrossedBook(f"{instrument.exchange_id}: a crossed book, {bid[0][0]} over {ask[0][0]}")
         self._pass_on(instrument, bid, ask)
 
     def _pass_on(self, instrument: Instrument, bids: tuple[Level, ...], asks: tuple[Level, ...]) -> None:
