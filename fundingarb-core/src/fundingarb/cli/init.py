@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 HOME = "~/.fundingarb"
+TOKEN = "telegram-token"  # noqa: S105 - the name of it
 SPEED = 60.0
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
 SIZE, TOTAL, LOSS = Decimal(5000), Decimal(50_000), Decimal(500)
@@ -127,7 +128,7 @@ def init_command(
 
     text = example_config(document(answers))
     config = parse_config(text, str(config_file))
-    password = _write_vault(config, answers, password_fd) if answers.keys else None
+    password = write_vault(config, answers, password_fd) if answers.keys else None
     _write_token(answers)
     config_file.parent.mkdir(parents=True, exist_ok=True)
     with config_file.open("x", encoding="utf-8") as file:
@@ -286,7 +287,7 @@ def _keys(ask: Questions, exchanges: Sequence[str], values_fd: int | None) -> di
     return keys
 
 
-def _write_vault(config: Config, answers: Answers, password_fd: int | None) -> str:
+def write_vault(config: Config, answers: Answers, password_fd: int | None) -> str:
     """The keys into the vault that the configuration means, which is made where there is none; its password."""
     from fundingarb.cli.password import master_password, new_password
     from fundingarb.config.places import vault_file
@@ -301,6 +302,8 @@ def _write_vault(config: Config, answers: Answers, password_fd: int | None) -> s
             click.echo(f"The keys go into {path}, under a master password that nobody can recover.")
         password = new_password(password_fd)
         vault = Vault.create(path, password)
+    if answers.telegram_token is not None:
+        vault.put_secret(TOKEN, answers.telegram_token)
     for exchange, values in answers.keys.items():
         vault.put_account(StoredAccount(exchange, exchange, answers.network, values))
     vault.save()
@@ -324,7 +327,8 @@ def _token_file() -> Path:
 
 
 def _write_token(answers: Answers) -> None:
-    if answers.telegram_token is None:
+    """The token of a bot on a localnet, which has no vault."""
+    if answers.telegram_token is None or answers.keys:
         return
     from fundingarb.vault.files import read_private, write_private
 
@@ -379,7 +383,8 @@ def document(answers: Answers) -> dict[str, Any]:
         chosen["ready_file"] = f"{HOME}/localnet.json"
         chosen["database"] = {"url": f"sqlite:///{HOME}/localnet-{now:%Y%m%d-%H%M%S}.db"}
     if answers.telegram_token is not None:
-        chosen["alerts"] = {"telegram": {"token_file": str(_token_file())}}
+        settings = {} if answers.keys else {"token_file": str(_token_file())}
+        chosen["alerts"] = {"telegram": settings}
     return chosen
 
 
