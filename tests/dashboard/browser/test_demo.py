@@ -82,17 +82,17 @@ def every_panel_lives(page: Page) -> None:
 
 
 def takes_effect_without_restart(page: Page) -> None:
-    """Nothing nets a million: with that asked for, the next scan refuses for it what it refused for something else."""
-    command(page, "CONF trading.min_net_usd")
+    """No spread is that wide: with it asked for, the next scan refuses everything for it, in or out of a window."""
+    command(page, "CONF trading.min_spread_base")
     panel = page.locator("#panel-config")
-    panel.get_by_label("min_net_usd").fill("1000000")
+    panel.get_by_label("min_spread_base").fill("0.09")
     panel.get_by_role("button", name="Save & apply").click()
     page.get_by_role("dialog", name="Save 1 change").get_by_role("button", name="Save & apply").click()
     expect(page.locator(".toast.good", has_text="is in force")).to_be_visible()
     command(page, "SCAN")
     command(page, "OPPS")
-    expect(page.locator("#panel-opportunities")).to_contain_text("✕ net")
-    expect(page.locator("#panel-opportunities")).to_contain_text("1000000 USD")
+    expect(page.locator("#panel-opportunities")).to_contain_text("+9.0000%")
+    expect(page.locator("#panel-opportunities")).not_to_contain_text("✕ window")
 
 
 def test_a_demo_is_watched_and_commanded_until_it_is_flat(link: str, visit: OpenDesk) -> None:
