@@ -140,13 +140,16 @@ async def trade(config: Config, around: Surroundings) -> None:
             async for _ in signals:
                 scope.cancel()
 
+    async def back_up(bot: Bot) -> None:
+        await bot.ready.wait()  # a start that is refused has nothing to say but why
+        await keep_backups(config.database.url, backup_folder(config), config.backup.keep, bot.bus, bot.clock)
+
     async with open_bot(config, around) as bot:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stop_on_signal, bot, tasks.cancel_scope)
             tasks.start_soon(feed_watchdog, bot)
             if config.backup.enabled:
-                where = config.database.url, backup_folder(config), config.backup.keep
-                tasks.start_soon(keep_backups, *where, bot.bus, bot.clock)
+                tasks.start_soon(back_up, bot)
             await bot.run()
             tasks.cancel_scope.cancel()
         for hedge in bot.live_hedges():
