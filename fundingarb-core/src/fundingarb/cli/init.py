@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fundingarb.cli.password import PASSWORD_FD
+from fundingarb.cli.questions import Questions, one_of, read_symbols, two_or_more, usd
 
 if TYPE_CHECKING:
     from fundingarb.config import Config
     from fundingarb.plugins import Plugins
     from fundingarb.ports import Secret
-
-T = TypeVar("T")
 
 HOME = "~/.fundingarb"
 TOKEN = "telegram-token"  # noqa: S105 - the name of it
@@ -142,30 +141,6 @@ def init_command(
     _start(config, config_file, plugins, ask, password, start=not no_start, speed=speed)
 
 
-class Questions:
-    """Asks at the terminal, or not at all."""
-
-    def __init__(self, silent: bool) -> None:
-        self.silent = silent
-
-    def value(self, given: str | None, question: str, default: str, read: Callable[[str], T]) -> T:
-        """What is ``given``, or else typed, as ``read`` makes it; what it refuses is asked for again."""
-        if given is not None or self.silent:
-            return read(default if given is None else given)
-        answer: T = click.prompt(question, default=default, value_proc=read)
-        return answer
-
-    def secret(self, question: str) -> str:
-        """Something that is not shown; empty where there is none."""
-        if self.silent:
-            return ""
-        typed: str = click.prompt(question, default="", hide_input=True, show_default=False)
-        return typed.strip()
-
-    def sure(self, question: str, default: bool) -> bool:
-        return default if self.silent else click.confirm(question, default=default)
-
-
 def _answers(
     ask: Questions,
     plugins: Plugins,
@@ -179,7 +154,7 @@ def _answers(
     if not ask.silent:
         click.echo("localnet: offline exchanges on this computer, nothing to sign up for, time runs faster")
         click.echo("testnet:  the exchanges' own simulations, with real rates and keys that you make there")
-    chosen = ask.value(network, "Network", "localnet", _one_of("localnet", "testnet"))
+    chosen = ask.value(network, "Network", "localnet", one_of("localnet", "testnet"))
     usable = sorted(
         name
         for name, found in plugins.exchanges.items()
@@ -191,59 +166,13 @@ def _answers(
             ",".join(exchanges) or None,
             f"Exchanges, of {', '.join(usable)}",
             ",".join(usable),
-            _exchanges(usable),
+            two_or_more(usable),
         ),
-        ask.value(symbols, "Symbols", ",".join(SYMBOLS), _symbols),
-        ask.value(size, "USD per leg of a hedge, at most", str(SIZE), _usd),
-        ask.value(total, "USD over all hedges, at most", str(TOTAL), _usd),
-        ask.value(daily_loss, "USD of loss a day, after which nothing is opened", str(LOSS), _usd),
+        ask.value(symbols, "Symbols", ",".join(SYMBOLS), read_symbols),
+        ask.value(size, "USD per leg of a hedge, at most", str(SIZE), usd),
+        ask.value(total, "USD over all hedges, at most", str(TOTAL), usd),
+        ask.value(daily_loss, "USD of loss a day, after which nothing is opened", str(LOSS), usd),
     )
-
-
-def _one_of(*names: str) -> Callable[[str], str]:
-    def read(typed: str) -> str:
-        if typed.strip().lower() not in names:
-            raise click.BadParameter(f"{typed!r} is not one of {', '.join(names)}")
-        return typed.strip().lower()
-
-    return read
-
-
-def _exchanges(usable: Sequence[str]) -> Callable[[str], list[str]]:
-    def read(typed: str) -> list[str]:
-        names = list(dict.fromkeys(name.strip().lower() for name in typed.split(",") if name.strip()))
-        unknown = [name for name in names if name not in usable]
-        if unknown:
-            raise click.BadParameter(
-                f"{', '.join(unknown)}: not installed; installed: {', '.join(usable) or 'none'}"
-            )
-        if len(names) < 2:
-            raise click.BadParameter("a hedge needs two exchanges; name two or more, with commas")
-        return names
-
-    return read
-
-
-def _symbols(typed: str) -> list[str]:
-    from pydantic import ValidationError
-
-    from fundingarb.config.schema import TradingSection
-
-    try:
-        return list(TradingSection.model_validate({"symbols": typed}).symbols)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise click.BadParameter(f"{first.get('input', typed)} {first['msg']}") from None
-
-
-def _usd(typed: str) -> Decimal:
-    try:
-        amount = Decimal(typed.strip().replace(",", "").removeprefix("$"))
-    except ArithmeticError:
-        raise click.BadParameter(f"{typed!r} is not an amount; write it like 5000") from None
-    if not 0 < amount <= 10**12:
-        raise click.BadParameter(f"{typed} is not an amount to trade with; write it like 5000")
-    return amount
 
 
 # -- secrets -----------------------------------------------------------------------------------------------------
