@@ -15,6 +15,8 @@ import pytest
 from hypothesis import settings
 from tests.postgres import postgres_server, postgres_url
 
+from fundingarb import redaction
+
 __all__ = ["postgres_server", "postgres_url"]
 
 settings.register_profile("no-deadline", deadline=None)  # how long an example takes is the machine's business
@@ -61,6 +63,13 @@ def logging_goes_on() -> Iterator[None]:
     log.setLevel(level)
     log.handlers[:] = handlers
     logging.disable(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_one_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test makes a secret of is none to the next: its text may mean something there."""
+    monkeypatch.setattr(redaction, "_forms", redaction._forms)
+    monkeypatch.setattr(redaction, "_known", set(redaction._known))
 
 
 @pytest.fixture(scope="session")
