@@ -6,6 +6,7 @@ import json
 import socket
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def test_symbols_nobody_lists(run_cli: RunCli, tmp_path: Path, ready_file: Path)
 
 def test_a_database_of_a_newer_version(run_cli: RunCli, tmp_path: Path, ready_file: Path) -> None:
     upgrade(f"sqlite:///{tmp_path}/x.db")
-    with sqlite3.connect(tmp_path / "x.db") as database:
+    with closing(sqlite3.connect(tmp_path / "x.db")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
     status, found = examined(run_cli, tmp_path, ready_file)
     assert status == 1
