@@ -171,9 +171,10 @@ def test_without_a_connection_a_kill_is_sent_again_and_nothing_counts_as_flat(
         word = page.get_by_label("Type KILL to go on")
         word.fill("kill")
         word.press("Enter")
+        dialog = page.get_by_role("dialog", name="Kill switch")
+        expect(dialog).to_contain_text("not flat yet")
         while world.not_flat:
             server.flatten()
-        dialog = page.get_by_role("dialog", name="Kill switch")
         expect(dialog).to_contain_text("✓ FLAT")
         page.evaluate("() => { window.WebSocket = class extends EventTarget { close() {} }; }")
         server.cut()
