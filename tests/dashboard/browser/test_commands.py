@@ -218,6 +218,30 @@ def test_the_configuration_shows_errors_at_the_field_and_the_difference_before_s
         assert server.requests[-1][1]["base_revision"] == 12
 
 
+def test_what_is_typed_while_the_configuration_is_on_its_way_stays(desk: OpenDesk) -> None:
+    with desk() as page:
+        command(page, "CONF trading.min_net_usd")
+        panel = page.locator("#panel-config")
+        net = panel.get_by_label("min_net_usd")
+        expect(net).to_be_focused()
+        command(page, "HIST")
+        waiting = list[Route]()
+        page.route("**/api/config", lambda route: waiting.append(route))
+        command(page, "CONF trading.min_net_usd")
+        expect(net).to_be_focused()
+        net.fill("2.5")
+        page.wait_for_timeout(100)
+        (late,) = waiting
+        with page.expect_response("**/api/config"):
+            late.continue_()
+        page.wait_for_timeout(100)
+        expect(net).to_have_value("2.5")
+        expect(panel.get_by_role("button", name="Save & apply")).to_be_enabled()
+        panel.get_by_role("button", name="Undo").click()
+        expect(net).to_have_value("1")
+        expect(panel.get_by_role("button", name="Save & apply")).to_be_disabled()
+
+
 def test_leverage_is_set_per_exchange_with_a_slider(desk: OpenDesk, world: World) -> None:
     with desk() as page:
         page.keyboard.press("F9")

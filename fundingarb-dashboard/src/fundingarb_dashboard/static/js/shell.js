@@ -47,7 +47,8 @@ export function makeShell(columns) {
       if (dock) dock.open(panel, args);
       else panel.show(args);
       panel.element.scrollIntoView({ block: "nearest" });
-      if (focus) (panel.element.querySelector("[data-first]") ?? panel.element).focus({ preventScroll: true });
+      // a panel that was asked for one of its fields has put the focus there
+      if (focus && !panel.element.contains(document.activeElement)) (panel.element.querySelector("[data-first]") ?? panel.element).focus({ preventScroll: true });
     },
     enlarge() {
       const inUse = document.activeElement?.closest?.(".panel");

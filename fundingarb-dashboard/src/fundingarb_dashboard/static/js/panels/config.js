@@ -28,26 +28,37 @@ export const makeConfig = () =>
       const said = h("div");
       const changes = h("span", { class: "config-changes", role: "status" });
       const apply = h("button", { type: "button", class: "button primary small", on: { click: save } }, "Save & apply");
-      const undo = h("button", { type: "button", class: "button small", on: { click: () => load() } }, "Undo");
+      const undo = h("button", { type: "button", class: "button small", on: { click: undoAll } }, "Undo");
       panel.body.append(said, h("div", { class: "config" }, pages, form), h("div", { class: "config-foot" }, changes, undo, apply));
-      panel.tools.append(tool("REVISIONS", "Earlier configurations", () => showRevisions(load)));
+      panel.tools.append(tool("REVISIONS", "Earlier configurations", () => showRevisions(undoAll)));
 
       const load = loader(said, () => get("/api/config"), (answer) => {
         said.replaceChildren();
+        if (got && changed()) return; // typed while the answer was on its way
+        if (JSON.stringify(answer) !== JSON.stringify(got)) take(answer);
+      });
+
+      function take(answer) {
         got = answer;
         draft = answer.document;
         drawPages();
         drawForm();
         count();
-      });
+      }
+
+      function undoAll() {
+        if (got) take(got);
+        load();
+      }
+
+      const changed = () => JSON.stringify(draft) !== JSON.stringify(got.document);
 
       const differs = (path) => JSON.stringify(at(draft, path)) !== JSON.stringify(at(got.document, path));
       const restarts = (path) => (got.restart_keys ?? []).some((key) => path.join(".") === key || path.join(".").startsWith(`${key}.`));
 
       function count() {
-        const changed = JSON.stringify(draft) !== JSON.stringify(got.document);
-        setText(changes, changed ? "● unsaved changes" : `revision ${got.revision}`);
-        apply.disabled = undo.disabled = !changed;
+        setText(changes, changed() ? "● unsaved changes" : `revision ${got.revision}`);
+        apply.disabled = undo.disabled = !changed();
       }
 
       function drawPages() {
@@ -168,6 +179,7 @@ export const makeConfig = () =>
         });
         if (!done) return;
         toast(done.restart?.length ? `Revision ${done.revision} is saved; restart the bot for ${done.restart.join(", ")}.` : `Revision ${done.revision} is in force.`, "good");
+        take({ ...got, document: draft, revision: done.revision });
         load();
       }
 
@@ -182,7 +194,7 @@ export const makeConfig = () =>
         else load().then(begin);
       };
       panel.live(["refresh"], () => {
-        if (got && JSON.stringify(draft) === JSON.stringify(got.document)) load();
+        if (got && !changed()) load();
       });
     },
   });
