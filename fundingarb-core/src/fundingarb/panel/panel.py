@@ -119,6 +119,16 @@ class Panel:
             Command(uuid4(), uuid4().hex, kind, self.actor, now, arguments)
         )
 
+    async def _insist(self, say: Say, kind: CommandKind, **arguments: Any) -> Command | None:
+        """Write a command; None when a bot that hangs in the middle of a commit keeps the database from taking it."""
+        while True:
+            try:
+                return await self.submit(kind, **arguments)
+            except StoreError as error:
+                say(f"not stored yet: {error}")
+                if not await self.answers():
+                    return None
+
     async def taken(self, command: Command) -> bool:
         """Whether the bot takes ``command`` within ``ACKNOWLEDGE`` seconds."""
         with anyio.move_on_after(ACKNOWLEDGE):
@@ -194,14 +204,16 @@ class Panel:
 
         Raises ``BotUnreachable`` when one runs and does not answer (only a kill ends it).
         """
-        command = await self.submit(kind, **arguments)
-        done = await self.follow(command, say) if await self.taken(command) else None
+        command = await self._insist(say, kind, **arguments)
+        done = await self.follow(command, say) if command and await self.taken(command) else None
         if done is None:
             holder = await self.holder()
             if holder is not None:
                 raise BotUnreachable(
                     f"the bot ({holder}) does not answer; fundingarb kill ends it and flattens"
                 )
+            if command is None:
+                command = await self.submit(kind, **arguments)
             async with self.attending(say):
                 done = await self.follow(command, say, attending=True)
         return (done.result if done else None) or {"ok": False, "text": "the bot ended while it was at it"}
@@ -222,17 +234,10 @@ class Panel:
             await self._followed(command, say, attending=True)
 
     async def _latch(self, say: Say) -> Command | None:
-        """Write the command; None when a bot that hangs in the middle of a commit keeps the database from taking it."""
-        while True:
-            try:
-                command = await self.submit(CommandKind.KILL)
-            except StoreError as error:
-                say(f"not latched yet: {error}")
-                if not await self.answers():
-                    return None
-            else:
-                say("kill switch latched")
-                return command
+        command = await self._insist(say, CommandKind.KILL)
+        if command is not None:
+            say("kill switch latched")
+        return command
 
     async def _followed(self, command: Command, say: Say, *, attending: bool = False) -> bool:
         done = await self.follow(command, say, attending=attending)
