@@ -14,7 +14,7 @@ from fundingarb.builtin.telegram.gate import Claimed, Gate, Passed
 from fundingarb.builtin.telegram.listener import Listener
 from fundingarb.builtin.telegram.pairing import LIFE, Owner, Pairing, shown, utc_now
 from fundingarb.builtin.telegram.post import Post
-from fundingarb.builtin.telegram.sink import Places, pair
+from fundingarb.builtin.telegram.sink import CLOSE_SECONDS, Places, pair
 from fundingarb.errors import ConfigError
 from fundingarb.ports import Secret
 
@@ -49,11 +49,12 @@ class Terminal:
                     tasks.start_soon(self._listen)
                     wrong = 0
                     while True:
+                        waiting = self._pairing.open  # before the owner: a bot may pair between the two
                         owner = self._pairing.owner
                         if owner is not None and owner.paired_at >= began:
                             tasks.cancel_scope.cancel()
                             return owner
-                        if not self._pairing.open:
+                        if not waiting:
                             raise ConfigError("too many wrong codes came in; nobody is paired, try again")
                         if self._pairing.wrong_codes > wrong:
                             wrong = self._pairing.wrong_codes
@@ -68,7 +69,9 @@ class Terminal:
 
         async def handle(passed: Passed) -> None:
             if isinstance(passed, Claimed):
-                await pair(passed, self._pairing, self._post)
+                # whoever has paired is answered, also when that has been seen here meanwhile
+                with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+                    await pair(passed, self._pairing, self._post)
 
         while True:
             with locked(self._places.lock) as ours:
