@@ -130,7 +130,12 @@ def invoke(*arguments: str) -> Result:
 
 def test_pairing_at_the_terminal_without_a_bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said, echo = list[str](), click.echo
-    monkeypatch.setattr(click, "echo", lambda line: (said.append(line), echo(line)))
+
+    def heard(line: str) -> None:
+        said.append(line)
+        echo(line)
+
+    monkeypatch.setattr(click, "echo", heard)
     with bot_api() as api:
         file, results = config(api, tmp_path), list[Result]()
         running = threading.Thread(target=lambda: results.append(invoke("pair", "--config", file)))
