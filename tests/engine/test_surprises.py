@@ -165,6 +165,19 @@ async def test_an_open_order_that_its_exchange_tells_nothing_of() -> None:
         assert any(made.sent(made.alpha)[0].client_id in line for line in alert.lines)
 
 
+async def test_an_open_order_from_before_a_restart_that_its_exchange_tells_nothing_of() -> None:
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    async with made.running():
+        await made.until(lambda: made.alpha.ledger.orders)
+        await made.until(lambda: made.hedge.orders[0].state is OrderState.OPEN)
+    deafen(made.alpha)
+    for operation in ("find_order", "get_fills", "get_positions", "get_open_orders"):
+        made.alpha.fail(operation, RateLimited("too many requests", retry_after=1.0), times=1000)
+    async with made.running():
+        await made.until(lambda: "Open Order Cannot Be Seen" in titles(sink), within=10)
+
+
 async def test_an_open_order_that_is_told_of_is_no_alarm() -> None:
     sink = RecordingAlertSink()
     made = floor(sinks={"memory": sink})

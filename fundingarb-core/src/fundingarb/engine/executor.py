@@ -95,6 +95,7 @@ class Executor:
 
     def _ask(self, record: OrderRecord, first_pause: float) -> None:
         name, now = record.client_id, self._clock.monotonic()
+        self._state.seen.setdefault(name, now)  # one from before a restart is heard of from here on
         if name in self._state.in_flight or name in self._asking:
             return
         due = self._not_before.get(name)
