@@ -526,9 +526,12 @@ def test_a_refused_reduction_reads_the_ledger_before_it_is_repeated() -> None:
     order = placed(run(made, now=NOW + POLICY.retry_after))
     assert order.attempt == 2
     assert order.price == D("99.7")  # a refusal says nothing about the price
-    many = closing(filled(SHORT, CLOSE, "10"), *[row(LONG, CLOSE, "10", REFUSED)] * 12)
-    assert run(many, now=NOW + 63 * POLICY.retry_after) == [CollectFills("alpha", positions=True)]
-    assert placed(run(many, now=NOW + 64 * POLICY.retry_after)).attempt == 13
+    naked = closing(filled(SHORT, CLOSE, "10"), *[row(LONG, CLOSE, "10", REFUSED)] * 12)
+    assert run(naked, now=NOW + 7 * POLICY.retry_after) == [CollectFills("alpha", positions=True)]
+    assert placed(run(naked, now=NOW + 8 * POLICY.retry_after)).attempt == 13
+    many = closing(*[row(LONG, CLOSE, "10", REFUSED)] * 12, *[row(SHORT, CLOSE, "10", REFUSED)] * 12)
+    assert {type(action) for action in run(many, now=NOW + 63 * POLICY.retry_after)} == {CollectFills}
+    assert {type(action) for action in run(many, now=NOW + 64 * POLICY.retry_after)} == {Place}
 
 
 @pytest.mark.parametrize(("seen", "price"), [(STALE, D("99.8")), (BLIND, None)])

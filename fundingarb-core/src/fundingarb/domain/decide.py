@@ -331,8 +331,8 @@ def _reduce(
 ) -> list[Action]:
     """A reduce-only marketable order; its price cap doubles with every attempt that filled nothing.
 
-    From the third on there is a pause that doubles up to 8-fold; after refusals at once and up to 64-fold, and ledger
-    and position are read meanwhile: perhaps the exchange, or a person, has closed it.
+    From the third on there is a pause that doubles up to 8-fold; after refusals at once, and up to 64-fold where
+    nothing presses, and ledger and position are read meanwhile: perhaps the exchange, or a person, has closed it.
     """
     quote, urgent = market.leg(leg.plan.side), hedge.intent.close_reason in URGENT
     pressing = urgent or leg.plan.side.sign * hedge.unhedged > 0
@@ -340,7 +340,7 @@ def _reduce(
         return []  # what presses is tried all the same: order entry may work where readings do not
     tries = _fruitless(hedge, leg.plan.side, reduces=True)
     refused = bool(tries) and tries[0].state is OrderState.REFUSED
-    doublings = min(len(tries) - 1, 6) if refused else min(len(tries) - 3, 3)
+    doublings = min(len(tries) - 1, 3 if pressing else 6) if refused else min(len(tries) - 3, 3)
     if doublings >= 0:
         over = tries[0].resolved_at or tries[0].created_at
         if now - over < policy.retry_after * 2**doublings:
