@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import anyio
 import pytest
@@ -12,8 +12,8 @@ from tests.engine.stage import HEDGE, booked, deafen, floor, opened, titles
 
 from fundingarb.domain.events import Severity
 from fundingarb.domain.hedge import CloseReason, Mode, Status
-from fundingarb.domain.order import FillKind, OrderState
-from fundingarb.errors import RateLimited
+from fundingarb.domain.order import FillKind, OrderReport, OrderState
+from fundingarb.errors import OrderRefused, RateLimited
 from fundingarb.ports import Batch
 from fundingarb.testing import RecordingAlertSink, Script
 
@@ -176,6 +176,31 @@ async def test_an_open_order_from_before_a_restart_that_its_exchange_tells_nothi
         made.alpha.fail(operation, RateLimited("too many requests", retry_after=1.0), times=1000)
     async with made.running():
         await made.until(lambda: "Open Order Cannot Be Seen" in titles(sink), within=10)
+
+
+async def test_a_leg_found_naked_by_asking_is_an_alert_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream is still and answers are slow: by the time the fill is known, the leg has been naked for a while."""
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    deafen(made.alpha)
+    find, asked = made.alpha.find_order, list[datetime]()
+
+    async def slow(symbol: str, client_id: str) -> OrderReport | None:
+        asked.append(made.clock.now())
+        report = await find(symbol, client_id)
+        await anyio.sleep(0.9)
+        return report
+
+    monkeypatch.setattr(made.alpha, "find_order", slow)
+    async with made.running():
+        await made.until(lambda: asked)
+        made.alpha.fill_order(made.sent(made.alpha)[0].client_id, "10")
+        filled = made.clock.now()
+        for exchange in (made.alpha, made.beta):
+            exchange.fail("place_order", OrderRefused("no"), times=1000)
+        await made.until(lambda: "Unhedged Position" in titles(sink), within=10)
+        alert = next(alert for alert in sink.alerts if alert.title == "Unhedged Position")
+        assert timedelta(seconds=2) < alert.at - filled < timedelta(seconds=5)
 
 
 async def test_an_open_order_that_is_told_of_is_no_alarm() -> None:

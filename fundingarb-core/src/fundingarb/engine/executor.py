@@ -114,10 +114,19 @@ class Executor:
         due = [at for name, at in self._not_before.items() if name not in busy]
         return min(due) - self._clock.monotonic() if due else None
 
-    def _saw(self, record: OrderRecord) -> None:
-        """The exchange has told of an order; of one that is over there is nothing more to hear."""
+    def _take(self, report: OrderReport, asked: float) -> None:
+        """What the exchange answered to a question of then (monotonic). A fill in it, of which no stream has told, may
+        be as old as the answer before."""
+        hedge = self._state.owner(report.client_id)
+        record = None if hedge is None else hedge.order(report.client_id or "")
+        observed = self._state.observe(report, self._clock.now())
+        if record is not None and observed is not None and observed.filled > record.filled:
+            self._state.moved.setdefault(record.hedge_id, self._state.seen.get(record.client_id, asked))
+
+    def _saw(self, record: OrderRecord, asked: float) -> None:
+        """The exchange has told of an order as it was then; of one that is over there is nothing more to hear."""
         if not record.state.terminal:
-            self._state.seen[record.client_id] = self._clock.monotonic()
+            self._state.seen[record.client_id] = asked
 
     def _forget(self, name: str) -> None:
         for memory in (self._not_before, self._missing_since, self._cancelled_at, self._cancel_after):
@@ -161,9 +170,9 @@ class Executor:
         now, latency = self._clock.now(), (self._clock.monotonic() - started) * 1000
         self._state.in_flight.discard(record.client_id)
         if report is not None:
-            self._state.observe(report, now)
+            self._take(report, started)
         current = self._current(record)
-        self._saw(current)
+        self._saw(current, started)
         if report is None and not current.state.terminal and current.state is not OrderState.OPEN:
             over = now if state.terminal else None
             current = replace(current, state=state, reason=reason, resolved_at=over)
@@ -210,6 +219,7 @@ class Executor:
     async def _query(self, record: OrderRecord) -> None:
         account = self._state.accounts[record.account]
         symbol = self._state.hedges[record.hedge_id].symbol
+        asked = self._clock.monotonic()
         try:
             report = await self._call(
                 account,
@@ -221,12 +231,12 @@ class Executor:
             self._report("asking for", record, error)
             self._later(record, 1.0)
             return
-        self._saw(record)
         if report is not None:
-            self._found(record, report)
+            self._found(record, report, asked)
         else:
             await self._missed(account, symbol, record)
         current = self._current(record)
+        self._saw(current, asked)
         if current.state.terminal:
             self._asking.discard(record.client_id)
             self._forget(record.client_id)
@@ -239,9 +249,9 @@ class Executor:
             pause = LOOK_CANCELLED if current.cancel_requested else LOOK_RESTING
         self._later(record, pause)
 
-    def _found(self, record: OrderRecord, report: OrderReport) -> None:
+    def _found(self, record: OrderRecord, report: OrderReport, asked: float) -> None:
         self._missing_since.pop(record.client_id, None)
-        self._state.observe(report, self._clock.now())
+        self._take(report, asked)
         current = self._current(record)
         if current.cancel_requested and current.state is OrderState.OPEN:
             asked = self._cancelled_at.get(record.client_id, float("-inf"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
@@ -24,7 +24,7 @@ IN_DOUBT = 30.0
 #: An open order of which its exchange has told nothing for so many real seconds may have been filled unnoticed.
 UNSEEN = 4.0
 #: Real seconds a leg may be unhedged before it is an alert, and between repetitions of it. Invariant I1 allows five
-#: from the fill on; without a stream it takes up to two until we hear of it.
+#: from the fill on.
 GRACE = 2.5
 AGAIN = 30.0
 
@@ -38,10 +38,17 @@ class NakedWatch:
     _since: dict[Topic, float] = field(default_factory=dict)
     _told: dict[Topic, float] = field(default_factory=dict)
 
-    def look(self, hedges: Iterable[Hedge], seen: Mapping[str, float], now: datetime) -> None:
+    def look(
+        self,
+        hedges: Iterable[Hedge],
+        seen: Mapping[str, float],
+        moved: MutableMapping[UUID, float],
+        now: datetime,
+    ) -> None:
         """Take the hedges as they are; alert (CRITICAL) for each that has been unhedged, or uncertain, for too long.
 
-        ``seen`` is when (monotonic) the exchange last told of an order, by client order id.
+        ``seen`` is when (monotonic) the exchange last told of an order, by client order id; ``moved`` is since when a
+        hedge may have been unhedged before that was found out, and is forgotten where it is not.
         """
         hedges, moment = tuple(hedges), self.clock.monotonic()
         naked = {hedge.id: hedge for hedge in hedges if abs(hedge.unhedged) >= hedge.lot}
@@ -62,10 +69,13 @@ class NakedWatch:
             for order in (*hedge.long.live, *hedge.short.live)
             if (unseen_for := moment - seen.get(order.client_id, moment)) >= UNSEEN
         }
+        for hedged in moved.keys() - naked.keys():
+            del moved[hedged]
         for memory in (self._since, self._told):
             for gone in memory.keys() - naked.keys() - doubtful.keys() - refused.keys() - unseen.keys():
                 del memory[gone]
         for hedge_id, hedge in naked.items():
+            self._since.setdefault(hedge_id, moved.get(hedge_id, moment))
             if (seconds := self._due(hedge_id, GRACE)) is not None:
                 self.announcer.unhedged(hedge, seconds, now)
         for name, (order, hedge) in doubtful.items():

@@ -110,7 +110,8 @@ class BotState:
     """Everything decisions are made from, apart from the markets.
 
     ``dirty`` collects registry rows and intents that changed since the last commit; ``in_flight`` are client order ids
-    whose send has not returned; ``seen`` is client order id -> when (monotonic) its exchange last told of it;
+    whose send has not returned; ``seen`` is client order id -> when (monotonic) its exchange last told of it,
+    ``moved`` hedge id -> since when (monotonic) a fill of it may have been there that was found by asking;
     ``sent_at`` is when orders left lately; ``day_result`` as in ``Portfolio``;
     ``distances`` is (account, symbol) -> how far that leg is from liquidation, as a fraction of price, where known.
     ``failed_services`` is service -> why it has ended by itself.
@@ -129,6 +130,7 @@ class BotState:
     down: set[str] = field(default_factory=set)
     in_flight: set[str] = field(default_factory=set)
     seen: dict[str, float] = field(default_factory=dict)
+    moved: dict[UUID, float] = field(default_factory=dict)
     settlements: dict[tuple[str, str], dict[datetime, Settlement]] = field(default_factory=dict)
     unsettled: set[UUID] = field(default_factory=set)
     dirty_orders: dict[str, OrderRecord] = field(default_factory=dict)

@@ -142,7 +142,8 @@ class TradingLoop:
     async def watch_naked(self) -> None:
         """Alert for what stays unhedged, whatever a tick is waiting for; runs until cancelled."""
         while True:
-            self.naked.look(netted(self.state.unfinished()), self.state.seen, self.clock.now())
+            hedges = netted(self.state.unfinished())
+            self.naked.look(hedges, self.state.seen, self.state.moved, self.clock.now())
             await anyio.sleep(NAKED_LOOK)
 
     # looking
