@@ -201,10 +201,11 @@ def test_i1_a_trade_by_hand_is_noticed_once_the_exchange_can_be_asked(table: Tab
     assert table.broken == ["I1"]
 
 
-def test_i1_what_an_exchange_took_has_to_be_learned_from_that_exchange(table: Table) -> None:
-    """Also when the other leg has moved since."""
+@pytest.mark.parametrize("taken", ["0.1", "1"])
+def test_i1_what_an_exchange_took_has_to_be_learned_from_that_exchange(table: Table, taken: str) -> None:
+    """Also when the other leg has moved since, and when nothing was left before it moved."""
     table.enter()
-    table.desks["alpha"].exchange.deleverage("a", "BTCUSDT", Decimal("0.1"))
+    table.desks["alpha"].exchange.deleverage("a", "BTCUSDT", Decimal(taken))
     table.cut.add("alpha")
     table.hedged()
     table.wait(20)

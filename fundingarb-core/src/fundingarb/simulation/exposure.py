@@ -65,7 +65,8 @@ class Exposure:
         self.positions: dict[tuple[str, str], Decimal] = {}
         self.last_moved: tuple[str, str] | None = None
         self.surprised: tuple[str, str] | None = None
-        """Where something moved last that was not the bot's doing, until the legs are even again."""
+        """Where something moved last that was not the bot's doing, until another move makes the legs even."""
+        self._surprising = False
         self.episode: Episode | None = None
         self.episodes: list[Episode] = []
         self._clock = 0.0
@@ -88,6 +89,10 @@ class Exposure:
         """Counted seconds of the oldest unhedged unit; 0 while there is none."""
         return self._clock - self._queue[0][0] if self._queue else 0.0
 
+    def surprise(self, where: tuple[str, str]) -> None:
+        """The next move there is not the bot's doing."""
+        self.surprised, self._surprising = where, True
+
     def pass_time(self, seconds: float, excuse: Excuse | None) -> None:
         """Real seconds went by during an episode."""
         if self.episode is None:
@@ -103,13 +108,14 @@ class Exposure:
         before = self.delta
         self.positions[where] = quantity
         self.last_moved = where
+        surprising, self._surprising = self._surprising and where == self.surprised, False
         after = self.delta
         if abs(after) <= self.tolerance:
             self._queue.clear()
             if self.episode is not None:
                 self.episode.ended_at = at
                 self.episode = None
-            self.surprised = None
+            self.surprised = where if surprising else None
             return
         if before * after <= 0:
             self._queue.clear()

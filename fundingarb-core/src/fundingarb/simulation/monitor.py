@@ -155,7 +155,7 @@ class Monitor:
         if not self.rules.ours(order):
             symbol = self.exchanges[exchange].instruments[order.instrument].symbol
             if event.fill is not None:
-                self.exposure(symbol).surprised = (exchange, event.account)
+                self.exposure(symbol).surprise((exchange, event.account))
                 if not (order.liquidation or order.adl):
                     self._by_hand[symbol] = self.limits.by_hand
             return
