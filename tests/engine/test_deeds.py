@@ -15,7 +15,7 @@ from tests.engine.rig import Floor, Proposing
 from fundingarb.domain.control import Command, plain
 from fundingarb.domain.hedge import CloseReason, Mode
 from fundingarb.engine.deeds import tolerance_of
-from fundingarb.errors import ConfigError, StoreError, VersionConflict
+from fundingarb.errors import ConfigError, ExchangeUnavailable, StoreError, VersionConflict
 from fundingarb.simulation.virtual import START
 
 pytestmark = pytest.mark.anyio
@@ -70,6 +70,27 @@ async def test_a_key_opens_one_hedge_however_often_it_is_used() -> None:
     async with made.running() as bot:
         assert await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, "one") == opened[0]
         assert len(bot.state.hedges) == 1
+
+
+async def test_what_is_not_known_for_the_moment_is_waited_for() -> None:
+    """The balance of an account, say, which is read anew after a close."""
+    made = floor()
+    async with made.running() as bot:
+        await ready(made)
+        account = made.bot.state.accounts["alpha"]
+        known, account.balance = account.balance, None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(bot.open_hedge, "BTC-USDT", "alpha", "beta", D(1000), ME, "patient")
+            await anyio.sleep(0.5)
+            assert not bot.state.hedges
+            account.balance = known
+        assert len(bot.state.hedges) == 1
+        made.beta.fail("get_balance", ExchangeUnavailable("down"), times=1000)
+        made.bot.state.accounts["beta"].balance = None
+        begun = anyio.current_time()
+        with pytest.raises(ConfigError, match="beta has no fresh rate, order book, fee tier or balance"):
+            await bot.open_hedge("BTC-USDT", "beta", "alpha", D(1000), ME, "in vain")
+        assert 4 < anyio.current_time() - begun < 6
 
 
 async def test_a_crash_in_the_middle_of_a_command_is_answered_by_what_is_stored() -> None:

@@ -11,10 +11,10 @@ import anyio
 
 from fundingarb.domain.events import HedgeChanged
 from fundingarb.domain.hedge import CloseReason, Hedge
-from fundingarb.domain.opportunity import PRESETS, Refusal
+from fundingarb.domain.opportunity import PRESETS, HedgePlan, Refusal
 from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.bus import Bus, Subscription
-from fundingarb.engine.manual import manual_plan
+from fundingarb.engine.manual import NotReady, manual_plan
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.state import BotState
 from fundingarb.engine.trading import TradingLoop
@@ -24,6 +24,8 @@ from fundingarb.ports import Clock
 
 #: Real seconds for which a deed waits until it is on disk.
 DURABLE_SECONDS = 5.0
+#: Real seconds for which an opening waits for what it needs to know, such as a balance after a close.
+READY_SECONDS = 5.0
 #: The tolerances that may be set, in both directions.
 MOST = Decimal("0.1")
 
@@ -52,19 +54,7 @@ class Deeds:
 
         Raises ``ConfigError`` with what is in the way, ``ExchangeError`` when an account could not be set up.
         """
-        settings = self.settings()
-        view = View(self.state, self.markets, settings)
-        plan = manual_plan(
-            view,
-            self.state,
-            symbol,
-            long,
-            short,
-            size_usd,
-            settings.rules,
-            settings.forecast,
-            self.clock.now(),
-        )
+        plan = await self._planned(symbol, long, short, size_usd)
         approved = self.loop.judge(plan, plan.at)
         if isinstance(approved, Refusal):
             raise ConfigError(
@@ -74,6 +64,21 @@ class Deeds:
             made = await self.loop.open_approved(approved, hedge_id)
             await self._stored(news, made, 1)
         return made
+
+    async def _planned(self, symbol: str, long: str, short: str, size_usd: Decimal) -> HedgePlan:
+        give_up = anyio.current_time() + READY_SECONDS
+        while True:
+            settings = self.settings()
+            view = View(self.state, self.markets, settings)
+            rules, forecast = settings.rules, settings.forecast
+            try:
+                return manual_plan(
+                    view, self.state, symbol, long, short, size_usd, rules, forecast, self.clock.now()
+                )
+            except NotReady:
+                if anyio.current_time() >= give_up:
+                    raise
+            await anyio.sleep(0.1)
 
     def close(
         self, hedge_id: UUID, reason: CloseReason = CloseReason.MANUAL, version: int | None = None

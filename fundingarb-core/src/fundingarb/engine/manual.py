@@ -21,6 +21,10 @@ from fundingarb.errors import ConfigError
 from fundingarb.ports import MarketView
 
 
+class NotReady(ConfigError):
+    """Something that a plan is made from is not there at the moment; it may be shortly."""
+
+
 def manual_plan(
     view: MarketView,
     state: BotState,
@@ -32,11 +36,14 @@ def manual_plan(
     forecast: RateForecast,
     now: datetime,
 ) -> HedgePlan:
-    """The plan for ``size_usd`` of ``symbol`` between two accounts; raises ``ConfigError`` with what is in the way."""
+    """The plan for ``size_usd`` of ``symbol`` between two accounts; raises ``ConfigError`` with what is in the way.
+
+    What is in the way for now only is ``NotReady``: a book that was just lost, a balance that is read anew.
+    """
     long_quote, short_quote = _quote(view, state, symbol, long), _quote(view, state, symbol, short)
     mid = long_quote.book.mid
     if mid is None:
-        raise ConfigError(f"the order book of {symbol} on {long} is empty or crossed; try again")
+        raise NotReady(f"the order book of {symbol} on {long} is empty or crossed; try again")
     deviation = index_deviation(long_quote.rate, short_quote.rate)
     if deviation is None or deviation > rules.max_index_deviation:
         apart = "unknown" if deviation is None else f"{deviation:.2%} apart".replace("%", " %")
@@ -65,6 +72,6 @@ def _quote(view: MarketView, state: BotState, symbol: str, account: str) -> Quot
     for quote in view.quotes(state.accounts[account].exchange, symbol):
         if quote.account == account:
             return quote
-    raise ConfigError(
+    raise NotReady(
         f"{account} has no fresh rate, order book, fee tier or balance for {symbol} yet; try again"
     )
