@@ -243,7 +243,7 @@ async def test_a_database_that_hangs_is_one_that_fails(desk: Desk) -> None:
     async with desk.running() as bot:
         save = desk.floor.store.save_config
         desk.floor.store.save_config = hangs  # type: ignore[method-assign, assignment]
-        with anyio.fail_after(10), pytest.raises(StoreError, match="did not answer"):
+        with anyio.fail_after(30), pytest.raises(StoreError, match="did not answer"):
             await desk.keeper.apply(desk.changed(min_net_usd="7"), ME, 0)
         assert (bot.settings.rules.min_net_usd != D(7), desk.file.read_text()) == (True, FILE)
         desk.floor.store.save_config = save  # type: ignore[method-assign]

@@ -47,7 +47,7 @@ async def get(port: int, path: str, host: str | None = None) -> tuple[int, dict[
         request = f"GET {path} HTTP/1.1\r\nHost: {host or f'127.0.0.1:{port}'}\r\nConnection: close\r\n\r\n"
         await stream.send(request.encode())
         answer = b""
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             async for chunk in stream:
                 answer += chunk
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -146,7 +146,7 @@ async def test_a_server_that_dies_ends_the_service_and_says_so(monkeypatch: pyte
         await service.start(cast(BotHandle, None))
         assert (await get(port_of(service), "/api/health"))[0] == 200
         broken.set()
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await heard.wait()
         assert told == [("dashboard", "its server ended: ZeroDivisionError: a bug")]
         assert service.url is None

@@ -42,7 +42,7 @@ class Desk:
         status, document, _ = await self.browser.ask("POST", path, body, headers=headers)
         return status, document
 
-    async def until(self, condition: Callable[[], object], within: float = 10) -> None:
+    async def until(self, condition: Callable[[], object], within: float = 30) -> None:
         await self.floor.until(condition, within)
 
     async def open(self) -> str:
@@ -96,7 +96,7 @@ class Stream:
 
     async def until(self, kind: str, where: Callable[[Any], object] = bool) -> Any:
         """The data of the first event of ``kind`` for which ``where`` holds, of all that came with ``until``."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while True:
                 for event in self.seen:
                     if event["type"] == kind and where(event["data"]):
@@ -106,7 +106,7 @@ class Stream:
     async def ended(self) -> int | None:
         """The close code, once the connection has ended."""
         over = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while (await self.socket.receive()).type not in over:
                 pass
         return self.socket.close_code

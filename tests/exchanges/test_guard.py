@@ -118,7 +118,7 @@ async def use(adapter: Any) -> list[Exception]:
     )  # fmt: skip
     for call in calls:
         try:
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 await call()
         except (ExchangeError, TimeoutError) as error:
             failed.append(error)

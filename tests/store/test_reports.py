@@ -106,7 +106,7 @@ async def test_nothing_of_the_bots_waits_behind_what_people_look_at(
             tasks.start_soon(store.closed)
         await anyio.sleep(0.05)
         try:
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 assert not (await store.control()).killed
                 assert len(await store.fills()) == 1
         finally:

@@ -51,7 +51,7 @@ class Program:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def end(self, number: signal.Signals = signal.SIGTERM, within: float = 20.0) -> int:
+    def end(self, number: signal.Signals = signal.SIGTERM, within: float = 60.0) -> int:
         """Send a signal and wait for the end; returns the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)

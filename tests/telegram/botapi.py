@@ -242,7 +242,9 @@ def person(user: int, **changes: Any) -> Json:
 
 
 def _number(update: Any, default: int) -> int:
-    return int(update.get("update_id", default)) if isinstance(update, dict) else default
+    """What has no number cannot be confirmed, and comes again each time."""
+    number = update.get("update_id") if isinstance(update, dict) else None
+    return number if isinstance(number, int) else default
 
 
 def _wanted(update: Any, kinds: list[str]) -> bool:
@@ -303,7 +305,7 @@ def bot_api() -> Iterator[BotApi]:
         api.loop.close()
 
 
-def soon(condition: Callable[[], object], within: float = 10.0) -> None:
+def soon(condition: Callable[[], object], within: float = 30) -> None:
     """Waits for ``condition``, blocking."""
     deadline = time.monotonic() + within
     while not condition():

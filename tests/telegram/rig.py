@@ -61,12 +61,12 @@ class Chat:
     def write(self, text: str, user: int = OWNER, **changes: Any) -> None:
         self.api.write(user, text, **changes)
 
-    async def until(self, condition: Callable[[], object], within: float = 10) -> None:
+    async def until(self, condition: Callable[[], object], within: float = 30) -> None:
         with anyio.fail_after(within):
             while not condition():  # noqa: ASYNC110 - what is waited for happens in other threads
                 await anyio.sleep(0.01)
 
-    async def message(self, begins: str, chat: int = OWNER, within: float = 10) -> Sent:
+    async def message(self, begins: str, chat: int = OWNER, within: float = 30) -> Sent:
         """The newest message to ``chat`` that begins so, once there is one."""
 
         def found() -> list[Sent]:
@@ -98,7 +98,7 @@ class Chat:
     async def open_hedge(self) -> None:
         """A hedge of 1000 USD, filled on both legs."""
         floor = self.floor
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while True:
                 try:
                     await floor.bot.open_hedge("BTC-USDT", "alpha", "beta", Decimal(1000))

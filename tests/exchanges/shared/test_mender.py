@@ -27,7 +27,7 @@ class Asked:
 
 async def run(mender: Mender, asked: Asked, rounds: int) -> None:
     connection: Any = None
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(mender.run, connection)
             for _ in range(rounds):

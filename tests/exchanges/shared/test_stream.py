@@ -86,7 +86,7 @@ async def running(url: str, reader: Reader, /, **more: object) -> AsyncIterator[
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while not condition():  # noqa: ASYNC110 (what is waited for happens in many places)
             await anyio.sleep(0.005)
 

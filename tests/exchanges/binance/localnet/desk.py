@@ -180,7 +180,7 @@ class Stream:
 
     async def next(self, wanted: Callable[[Any], bool] = lambda message: True) -> Any:
         """The next message that is wanted; the others are skipped."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while True:
                 message = json.loads(await self.socket.receive_str())
                 if wanted(message):

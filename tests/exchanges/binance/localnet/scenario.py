@@ -115,7 +115,7 @@ async def play(desk: Desk) -> dict[str, Any]:
             await ask("GET", path, **params)
         await _change(desk, ask)
         await _end(desk, answers)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await complete.wait()
         tasks.cancel_scope.cancel()
     await _websocket_requests(desk, answers)

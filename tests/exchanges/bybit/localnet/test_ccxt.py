@@ -187,7 +187,7 @@ async def test_streams_and_orders_over_the_websocket(ex: Any, localnet: Localnet
     book = ex.orderbooks[SYMBOL]
     assert book["bids"][0][0] < book["asks"][0][0]
     hub = localnet.venues["bybit"].hub
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while not all(hub.wanted(f"{topic}@bybit") for topic in ("order", "execution", "wallet", "position")):
             await ex.sleep(20)
     placed = await ex.create_order_ws(SYMBOL, "market", "buy", 0.01)

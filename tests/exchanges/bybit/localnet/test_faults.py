@@ -48,7 +48,7 @@ async def test_a_late_order_arrives_later(bybit: Bybit) -> None:
     with pytest.raises(aiohttp.ClientConnectionError):
         await bybit.order("Buy", "1", "990", orderLinkId="late")
     assert await bybit.orders() == []
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while not bybit.truth.orders("main"):
             await bybit.public("/v5/market/time")
     assert [row["orderLinkId"] for row in await bybit.orders()] == ["late"]

@@ -69,7 +69,7 @@ async def ex(localnet: Localnet) -> AsyncIterator[Any]:
 
 async def found(ex: Any, order_id: str, status: str) -> Any:
     """The order once the indexer shows it so."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while True:
             try:
                 order = await ex.fetch_order(order_id)

@@ -68,7 +68,7 @@ class Watch:
 
     async def answer(self) -> TxResult:
         """Waited for really: nobody drives the clock of a late request but the clock."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await self._answered.wait()
         assert self._answer is not None
         return self._answer

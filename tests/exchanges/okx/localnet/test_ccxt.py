@@ -213,7 +213,7 @@ async def test_streams_and_orders_over_the_websocket(ex: Any, localnet: Localnet
         assert (await asyncio.wait_for(watched["ohlcv"], 10))[-1][4] > 0
         assert (await asyncio.wait_for(watched["balance"], 10))["USDT"]["total"] > 0
         hub = localnet.venues["okx"].hub
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while not all(hub.topics(f"{topic}:okx") for topic in ("orders", "account", "positions")):
                 await ex.sleep(20)
         placed = await ex.create_order_ws(SYMBOL, "market", "buy", 1)
