@@ -187,8 +187,9 @@ async def test_updates_that_cannot_be_read_hold_up_nothing(tmp_path: Path) -> No
         )
         for poison in poisons:
             chat.api.push({"update_id": number(), **poison})
-        for nameless in (None, "x", [], {"update_id": "seven"}, {"update_id": True}):
-            chat.api.push(nameless)
+        unnumbered: tuple[Any, ...] = (None, "x", [], {"update_id": "seven"}, {"update_id": True})
+        for poison in unnumbered:
+            chat.api.push(poison)
         chat.write("/help")
         await chat.message("/status")
         assert chat.api.texts() == [chat.api.texts()[0]]
