@@ -70,8 +70,8 @@ def under(*recipes: str) -> Options:
 
 
 OUTCOMES = under("unknown_error", "lost_reply", "account_frames_lost")
-REFUSALS = replace(under("reject"), every=1.0, within=8.0)
-"""What is certainly refused is unwound at once: no proof is waited for."""
+REFUSALS = replace(under("reject"), every=2.0, certain=True)
+"""What is certainly refused is over at once: no proof is waited for."""
 DOUBTS = under("not_found_yet", "lost_reply", "account_frames_lost")
 
 

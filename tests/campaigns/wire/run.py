@@ -41,7 +41,7 @@ class Options:
     """What to run. ``every`` 0 runs without faults; ``only`` names recipes, none of them means all.
 
     ``hourly`` has every contract settle each hour; ``within`` bounds the p99 of the time to flat or hedged (real
-    seconds).
+    seconds); ``certain`` says that these faults leave no outcome open, so that no order may be in doubt.
     """
 
     hedges: int = 500
@@ -59,6 +59,7 @@ class Options:
     ending: float = ENDING
     booking: float = BOOKING
     within: float = 30.0
+    certain: bool = False
 
 
 @dataclass
@@ -85,13 +86,16 @@ class Errors(logging.Handler):
 
 @dataclass
 class Watch:
-    """What the bot published: first quantities of hedges, orders when they were first recorded as over, alerts."""
+    """What the bot published: first quantities of hedges, orders in doubt, orders when they were first recorded as over,
+    alerts."""
 
     bot: Bot
     venues: Venues
     targets: dict[str, Decimal] = field(default_factory=dict)
     over: dict[str, Decimal | None] = field(default_factory=dict)
     """Client order id -> filled quantity; None where it was refused."""
+    doubted: dict[str, str] = field(default_factory=dict)
+    """Client order id -> why its outcome was not known."""
     alerts: Counter[str] = field(default_factory=Counter)
 
     async def run(self) -> None:
@@ -102,6 +106,8 @@ class Watch:
                     self.targets.setdefault(str(event.hedge.id), event.hedge.intent.quantity)
                 elif isinstance(event, OrderChanged):
                     order = event.order
+                    if order.state is OrderState.UNKNOWN:
+                        self.doubted.setdefault(order.client_id, order.reason)
                     if order.state.terminal and not (order.reduce_only and order.reason == GIVEN_UP):
                         refused = order.state is OrderState.REFUSED
                         self.over.setdefault(order.client_id, None if refused else order.filled)
@@ -328,6 +334,8 @@ async def _judge(live: Live) -> None:
     breaches += [f"invariant: {line}" for line in witness["invariants"]]
     breaches += [f"localnet: {line}" for line in witness["problems"]]
     breaches += [f"halted: {a.name}: {a.halted}" for a in bot.state.accounts.values() if a.halted]
+    if options.certain:
+        breaches += [f"doubt: {name}: {reason}" for name, reason in live.watch.doubted.items()]
     if not options.every:
         breaches += [
             f"alert without a fault: {alert}" for alert in live.watch.alerts if "does not match" in alert
