@@ -301,17 +301,6 @@ async def open_alert_sinks(
         yield await _Opener(config, Surroundings(), plugins, stack, secrets).sinks()
 
 
-@asynccontextmanager
-async def open_sinks(
-    config: Config, around: Surroundings, plugins: Plugins
-) -> AsyncIterator[dict[str, AlertSink]]:
-    """The configured alert sinks, for trying them; no bot is there."""
-    open_vault = await unlocked(config, around)
-    around, secrets = open_vault.around, open_vault.secrets
-    async with AsyncExitStack() as stack:
-        yield await _Opener(config, around, plugins, stack, secrets).sinks()
-
-
 class Unlocked(NamedTuple):
     """What the vault gives for one network. ``approval`` is that of this set-up for live trading."""
 
@@ -620,7 +609,6 @@ __all__ = [
     "open_bot",
     "open_judgement",
     "open_market_data",
-    "open_sinks",
     "read_ready_file",
     "run",
     "surroundings",

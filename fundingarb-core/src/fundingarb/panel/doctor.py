@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from fundingarb.app import Surroundings, open_accounts, open_sinks
+from fundingarb.app import Surroundings, open_accounts, open_alert_sinks
 from fundingarb.config import Config
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.market import RateBook
@@ -164,16 +164,15 @@ async def _account(
         try:
             with anyio.fail_after(ANSWER_SECONDS):
                 finding = await look()
-        except TimeoutError:
-            remedy = "look at the connection and at the exchange's status page"
-            finding = Finding(subject, check, Verdict.FAILED, f"no answer in {ANSWER_SECONDS:g} s", remedy)
-        except ExchangeError as error:
-            finding = Finding(
-                subject, check, Verdict.FAILED, str(error), REMEDIES[check].format(account=account)
-            )
-        yield finding
-        if check == "clock" and finding.detail.endswith("apart") is False:
-            return  # it cannot be reached: once is enough
+        except (TimeoutError, ExchangeError) as error:
+            timeout = isinstance(error, TimeoutError)
+            detail = f"no answer in {ANSWER_SECONDS:g} s" if timeout else str(error)
+            remedy = REMEDIES["clock" if timeout else check].format(account=account)
+            yield Finding(subject, check, Verdict.FAILED, detail, remedy)
+            if check == "clock":
+                return  # it cannot be reached: once is enough
+        else:
+            yield finding
 
 
 REMEDIES = {
@@ -321,7 +320,7 @@ async def _sink(name: str, config: Config, around: Surroundings, plugins: Plugin
     alert = Alert(Severity.INFO, "Test Alert", lines, around.clock.now())
     try:
         with anyio.fail_after(ANSWER_SECONDS):
-            async with open_sinks(only, around, plugins) as sinks:
+            async with open_alert_sinks(only, plugins, around.unlock) as sinks:
                 if send:
                     await sinks[name].send(alert)
     except TimeoutError:
