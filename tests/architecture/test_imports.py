@@ -22,6 +22,7 @@ LAYERS: dict[str, set[str]] = {
     "settings": set(),
     "process": set(),
     "folders": set(),
+    "privatefiles": {"errors", "folders"},
     "ports": {"domain", "errors", "redaction"},
     "component": {"ports"},
     "hookspecs": {"component", "ports", "localnet"},
@@ -30,7 +31,7 @@ LAYERS: dict[str, set[str]] = {
     "engine": VALUES,
     "store": VALUES | {"folders", "process"},
     "exchanges": VALUES,
-    "builtin": VALUES | PLUGIN,
+    "builtin": VALUES | PLUGIN | {"folders", "privatefiles"},
     "config": VALUES | {"plugins", "settings"},
     "vault": VALUES | {"folders"},
     "golive": VALUES | {"config", "vault"},
@@ -105,7 +106,7 @@ EXCEPTIONS = {
 EXCHANGES = ("binance", "bybit", "okx", "dydx")
 SIDE_PACKAGES = (*EXCHANGES, "dashboard")
 
-PUBLIC = VALUES | PLUGIN | {"exchanges", "localnet", "testing"}
+PUBLIC = VALUES | PLUGIN | {"exchanges", "localnet", "privatefiles", "testing"}
 """Parts of the core that other distributions may import, besides the names in ``fundingarb.__all__``."""
 
 

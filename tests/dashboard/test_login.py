@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner
 
 from fundingarb.errors import ConfigError
+from fundingarb.privatefiles import read_private_text
 from fundingarb_dashboard.command import dashboard_group
 from fundingarb_dashboard.login import Gatekeeper, TooManyAttempts
 from fundingarb_dashboard.passwords import check_hash, hash_password, verify_password
-from fundingarb_dashboard.secretfiles import read_secret, write_secret
 from fundingarb_dashboard.sessions import Sessions
 from fundingarb_dashboard.throttle import Throttle
 
@@ -248,25 +248,6 @@ def test_what_is_no_hash_of_ours_is_refused(phc: str) -> None:
         check_hash(phc, "file")
 
 
-def test_secret_files_are_for_their_owner_only(tmp_path: Path) -> None:
-    path = tmp_path / "folder" / "secret"
-    write_secret(path, "something")
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert path.parent.stat().st_mode & 0o777 == 0o700
-    assert read_secret(path, "it") == "something"
-    assert os.listdir(path.parent) == ["secret"]
-    path.chmod(0o640)
-    with pytest.raises(ConfigError, match="chmod 600"):
-        read_secret(path, "it")
-    link = tmp_path / "link"
-    link.symlink_to(path)
-    with pytest.raises(ConfigError, match="plain file"):
-        read_secret(link, "it")
-    with pytest.raises(ConfigError, match="plain file"):
-        read_secret(tmp_path, "it")
-    assert read_secret(tmp_path / "absent", "it") is None
-
-
 def test_the_command_stores_the_hash_where_the_configuration_says(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(f"dashboard: {{password_file: {tmp_path / 'hash'}}}\n")
@@ -277,6 +258,6 @@ def test_the_command_stores_the_hash_where_the_configuration_says(tmp_path: Path
     result = CliRunner().invoke(dashboard_group, arguments)
     assert result.exit_code == 0, result.output
     assert PASSWORD not in result.output
-    stored = read_secret(tmp_path / "hash", "it")
+    stored = read_private_text(tmp_path / "hash", "it")
     assert stored is not None
     assert verify_password(PASSWORD, stored)

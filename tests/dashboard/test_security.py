@@ -14,10 +14,10 @@ import pytest
 from tests.dashboard.serving import Browser, browsing, settings
 
 from fundingarb.errors import ConfigError
+from fundingarb.privatefiles import write_private
 from fundingarb_dashboard import app as web
 from fundingarb_dashboard.passwords import hash_password
 from fundingarb_dashboard.place import place_of
-from fundingarb_dashboard.secretfiles import write_secret
 from fundingarb_dashboard.security import ANONYMOUS
 
 pytestmark = pytest.mark.anyio
@@ -131,7 +131,7 @@ async def test_a_logged_out_cookie_is_worth_nothing_and_a_new_link_is_printed() 
 
 async def test_a_login_rotates_the_session(tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("secrets") / "password"
-    write_secret(file, hash_password("a long enough password"))
+    write_private(file, hash_password("a long enough password"), "it")
     async with browsing(password_file=file) as browser:
         assert browser.said == []
         await browser.login(password="a long enough password")
@@ -289,7 +289,7 @@ def test_a_public_address_needs_tls_and_a_password(
     for name in ("cert.pem", "key.pem"):
         (folder / name).write_text("")
     tls = {"tls_certificate": folder / "cert.pem", "tls_key": folder / "key.pem"}
-    write_secret(folder / "password", hash_password("a long enough password"))
+    write_private(folder / "password", hash_password("a long enough password"), "it")
     with pytest.raises(ConfigError, match="tls_certificate"):
         place_of(settings(host=host, password_file=folder / "password"))
     with pytest.raises(ConfigError, match="fundingarb dashboard password"):

@@ -16,11 +16,11 @@ from tests.dashboard.trading import SYMBOLS, Desk, trading
 from fundingarb.engine.clock import SystemClock
 from fundingarb.errors import StoreError
 from fundingarb.ports import MarketRows
+from fundingarb.privatefiles import write_private
 from fundingarb_dashboard import hub as hub_module
 from fundingarb_dashboard import stream as stream_module
 from fundingarb_dashboard.board import Board, Change
 from fundingarb_dashboard.feed import News
-from fundingarb_dashboard.secretfiles import write_secret
 from fundingarb_dashboard.sessions import Sessions
 
 pytestmark = pytest.mark.anyio
@@ -276,7 +276,7 @@ async def test_a_slow_client_is_cut_and_delays_nobody(
         return json.dumps({"type": kind, "data": big}).encode()
 
     token = tmp_path_factory.mktemp("metrics") / "token"
-    write_secret(token, "a-token-of-its-own")
+    write_private(token, "a-token-of-its-own", "it")
     async with trading(metrics_token_file=token) as desk, desk.watching() as quick:
         await quick.until("SNAPSHOT")
         async with await Silent(desk.browser.url, desk.browser.cookie):

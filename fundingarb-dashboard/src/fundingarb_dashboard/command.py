@@ -31,8 +31,8 @@ def password_command(config_file: Path | None, password_fd: int | None) -> None:
     at its next start.
     """
     from fundingarb import load_config
+    from fundingarb.privatefiles import write_private
     from fundingarb_dashboard.passwords import hash_password
-    from fundingarb_dashboard.secretfiles import write_secret
     from fundingarb_dashboard.settings import DashboardSettings
 
     section = load_config(config_file).services.get("dashboard", {}) if config_file else {}
@@ -42,5 +42,5 @@ def password_command(config_file: Path | None, password_fd: int | None) -> None:
     else:
         with open(password_fd, encoding="utf-8") as file:
             password = file.readline().rstrip("\r\n")
-    write_secret(settings.password_file, hash_password(password))
+    write_private(settings.password_file, hash_password(password) + "\n", "dashboard.password_file")
     click.echo(f"the hash is in {settings.password_file.expanduser()}; restart the bot to use it", err=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fundingarb.errors import ConfigError
+from fundingarb.privatefiles import read_private_text
 from fundingarb_dashboard.passwords import check_hash
-from fundingarb_dashboard.secretfiles import read_secret
 from fundingarb_dashboard.settings import DashboardSettings
 
 __all__ = ["Place", "listen", "place_of"]
@@ -63,7 +63,7 @@ def place_of(settings: DashboardSettings) -> Place:
         ) from error
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         raise ConfigError("dashboard: TLS needs both tls_certificate and tls_key; set both or neither")
-    password = read_secret(settings.password_file, "dashboard.password_file")
+    password = read_private_text(settings.password_file, "dashboard.password_file")
     if password is not None:
         check_hash(password, f"dashboard.password_file {settings.password_file}")
     if not address.is_loopback:
@@ -106,7 +106,7 @@ def _own_names(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> tuple[
 def _metrics_token(path: Path | None) -> str | None:
     if path is None:
         return None
-    token = read_secret(path, "dashboard.metrics_token_file")
+    token = read_private_text(path, "dashboard.metrics_token_file")
     if token is None or len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
         raise ConfigError(
             f"dashboard.metrics_token_file: {path} has to hold {SHORTEST_TOKEN} plain characters or more; "

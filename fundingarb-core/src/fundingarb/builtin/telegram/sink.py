@@ -22,7 +22,7 @@ import anyio.to_thread
 
 from fundingarb.builtin.settings import TelegramSettings
 from fundingarb.builtin.telegram.desk import Desk
-from fundingarb.builtin.telegram.files import locked, read_private
+from fundingarb.builtin.telegram.files import locked
 from fundingarb.builtin.telegram.gate import Asked, Claimed, Gate, Passed, Pressed
 from fundingarb.builtin.telegram.line import Line
 from fundingarb.builtin.telegram.listener import Listener
@@ -35,6 +35,7 @@ from fundingarb.domain.control import AuditEntry
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.errors import ConfigError, StoreError
 from fundingarb.ports import BotHandle, OpenContext, Secret
+from fundingarb.privatefiles import read_private
 
 log = logging.getLogger("fundingarb.telegram")
 
