@@ -15,7 +15,7 @@ from tests.config.test_configuring import Desk, anyio_backend
 from tests.conftest import RunCli
 
 from fundingarb.domain.control import Command, CommandKind
-from fundingarb.engine.commands import with_setting
+from fundingarb.ports.configuring import with_setting
 
 __all__ = ["anyio_backend"]
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fundingarb.cli.init import Answers, document, write_vault
-from fundingarb.config import example_config, parse_config
+from fundingarb.app import Surroundings
+from fundingarb.builtin.settings import TelegramSettings
+from fundingarb.cli import telegram
+from fundingarb.cli.init import Answers, check_and_start, document, pair, write_vault
+from fundingarb.cli.questions import Questions
+from fundingarb.config import Config, example_config, parse_config
+from fundingarb.errors import ConfigError
+from fundingarb.panel import doctor
+from fundingarb.panel.doctor import Finding, Verdict
+from fundingarb.plugins import Plugins, load_plugins
 from fundingarb.ports import Secret
-from fundingarb.vault import Vault
+from fundingarb.vault import Vault, hardening
 
 PASSWORD = "correct horse battery staple"
 
@@ -25,6 +35,7 @@ def descriptor(folder: Path) -> int:
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Answers:
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(hardening, "harden", lambda: None)  # it could not be undone for the other tests
     (tmp_path / ".fundingarb").mkdir(mode=0o700)
     return Answers(
         network="testnet",
@@ -51,9 +62,10 @@ def test_secrets_are_in_the_vault_only(answers: Answers, tmp_path: Path) -> None
     assert config.trading.target_size_usd == 2000
     assert "canary" not in text
 
-    write_vault(config, answers, descriptor(tmp_path))
+    made = write_vault(config, answers, descriptor(tmp_path))
     path = tmp_path / ".fundingarb" / "credentials.vault"
     vault = Vault.open(path, PASSWORD)
+    assert made.journal_key.reveal() == vault.journal_key.reveal()
     assert vault.secrets["telegram-token"].reveal() == "canary:token"
     found = vault.account("bybit", "testnet")
     assert found is not None
@@ -61,12 +73,89 @@ def test_secrets_are_in_the_vault_only(answers: Answers, tmp_path: Path) -> None
     assert b"canary" not in path.read_bytes()
 
 
-def test_a_vault_that_is_there_keeps_what_it_has(answers: Answers, tmp_path: Path) -> None:
+def test_a_vault_that_is_there_keeps_what_it_has(
+    answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hardened: list[bool] = []
+    monkeypatch.setattr(hardening, "harden", lambda: hardened.append(True))
     config = parse_config(example_config(document(answers)))
     write_vault(config, answers, descriptor(tmp_path))
     answers.keys = {"okx": {"api_key": Secret("another")}}
     answers.telegram_token = None
     write_vault(config, answers, descriptor(tmp_path))
     vault = Vault.open(tmp_path / ".fundingarb" / "credentials.vault", PASSWORD)
+    assert len(hardened) == 1
     assert {one.name for one in vault.accounts()} == {"binance", "bybit", "okx"}
     assert "telegram-token" in vault.secrets
+
+
+def failing(*_arguments: Any, **_named: Any) -> AsyncIterator[Finding]:
+    async def findings() -> AsyncIterator[Finding]:
+        yield Finding("account binance", "key", Verdict.FAILED, "may withdraw", "make another key")
+
+    return findings()
+
+
+def test_the_vault_is_not_opened_again_for_the_start(
+    answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody types the master password twice: checks and bot get the vault that is open."""
+    config = parse_config(example_config(document(answers)))
+    vault = write_vault(config, answers, descriptor(tmp_path))
+    seen: list[Surroundings] = []
+
+    def well(
+        _config: Config, around: Surroundings, _plugins: Plugins, **_named: Any
+    ) -> AsyncIterator[Finding]:
+        async def findings() -> AsyncIterator[Finding]:
+            seen.append(around)
+            yield Finding("account binance", "key", Verdict.OK, "may trade")
+
+        return findings()
+
+    monkeypatch.setattr(doctor, "examine", well)
+    check_and_start(config, tmp_path / "x.yaml", load_plugins(), Questions(True), vault, start=False, speed=1)
+    (around,) = seen
+    assert around.unlock is not None
+    assert around.unlock() is vault
+
+
+def test_a_set_up_that_is_not_well_is_not_started(
+    answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = parse_config(example_config(document(answers)))
+    vault = write_vault(config, answers, descriptor(tmp_path))
+    monkeypatch.setattr(doctor, "examine", failing)
+    with pytest.raises(SystemExit) as ended:
+        check_and_start(
+            config, tmp_path / "x.yaml", load_plugins(), Questions(True), vault, start=True, speed=1
+        )
+    assert ended.value.code == 1
+    said = capsys.readouterr().out
+    assert "do: make another key" in said
+    assert f"Not started. When it is mended: fundingarb run --config {tmp_path / 'x.yaml'}" in said
+    assert "Starting the bot" not in said
+
+
+def test_telegram_is_paired_with_the_token_at_hand(
+    answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The token was just typed: the vault is not asked for it. A pairing that fails does not end the set-up."""
+    config = parse_config(example_config(document(answers)))
+    token = Secret("123456:canary")
+    seen: list[Secret] = []
+
+    async def nobody(_settings: TelegramSettings, given: Secret) -> None:
+        seen.append(given)
+        raise ConfigError("nobody has sent the code in time")
+
+    monkeypatch.setattr(telegram, "pair", nobody)
+    pair(config, tmp_path / "x.yaml", load_plugins(), token)
+    assert seen == [token]
+    assert "in time; later: fundingarb telegram pair --config" in capsys.readouterr().out
+
+
+def test_what_is_no_token_of_telegram_is_said_at_once() -> None:
+    with pytest.raises(ConfigError, match="is no token of a Telegram bot"):
+        telegram.typed_token("canary")
+    assert telegram.typed_token("123456:ABC-def_1").reveal() == "123456:ABC-def_1"

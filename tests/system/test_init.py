@@ -84,6 +84,9 @@ def test_from_nothing_to_a_running_simulation(tmp_path: Path) -> None:
         child.expect_exact("Starting the bot.")
         child.expect(re.compile(r"dashboard is up at http://127\.0\.0\.1:\d+"))
         wait_for("bot that trades", lambda: trades(tmp_path))
+        limits = Path(f"/proc/{child.pid}/limits")
+        if limits.exists():
+            assert re.search(r"^Max core file size +0 +0 ", limits.read_text(), re.MULTILINE)
         child.sendintr()
         child.expect_exact("SIGINT: stopping")
         child.expect(pexpect.EOF)
@@ -131,6 +134,15 @@ def test_a_script_asks_nothing(run_cli: RunCli, here: Path) -> None:
     status, said = script(run_cli, here)
     assert status == 2
     assert "there is a file already" in said
+
+
+def test_a_check_that_fails_is_said_and_nothing_starts(run_cli: RunCli, here: Path) -> None:
+    status, said = script(
+        run_cli, here, "--exchange", "binance", "--exchange", "bybit", "--symbols", "NOPE-USDT"
+    )
+    assert status == 1, said
+    assert "FAILED   account binance      symbols" in said
+    assert said.splitlines()[-1].startswith("Not started. When it is mended: fundingarb run --config")
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
 from fundingarb.engine.unusable import unusable
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import ConfigError
+from fundingarb.folders import USUAL_FOLDER
 from fundingarb.golive import LiveSwitch, SimulatedHours
 from fundingarb.hosting import ServiceHost, service_host
 from fundingarb.plugins import Plugins, Registered, load_plugins, validate_settings
@@ -55,7 +56,7 @@ from fundingarb.ports import (
 )
 from fundingarb.redaction import hide
 from fundingarb.store import hold_lease, open_store, remember_password
-from fundingarb.store.database import USUAL_FOLDER, parse_url
+from fundingarb.store.database import parse_url
 from fundingarb.vault import LiveApproval, Vault, VaultError
 
 log = logging.getLogger("fundingarb.app")

@@ -1,10 +1,13 @@
-"""Making folders that are nobody else's."""
+"""Where things are when nothing else is said, and making folders that are nobody else's."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["make_private"]
+__all__ = ["USUAL_FOLDER", "make_private"]
+
+USUAL_FOLDER = Path("~/.fundingarb")
+"""Database, vault and what else a bot keeps, unless the configuration says otherwise; not yet expanded."""
 
 
 def make_private(folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from fundingarb.folders import USUAL_FOLDER
 from fundingarb.settings import PluginSettings
 
 
@@ -87,7 +88,7 @@ class TelegramSettings(PluginSettings):
     chat_id: int | None = None
     commands: bool = True
     repeat_minutes: Decimal = Field(default=Decimal(5), gt=0, le=1440, allow_inf_nan=False)
-    state_folder: Path = Path("~/.fundingarb")
+    state_folder: Path = USUAL_FOLDER
     base_url: str = Field(
         default="https://api.telegram.org/bot",
         pattern=r"^(https://|http://(127\.0\.0\.1|localhost|\[::1\])[:/])",

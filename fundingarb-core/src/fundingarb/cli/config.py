@@ -151,8 +151,8 @@ def _in_file(
     """What is wanted, written into the file: no bot runs that could be told."""
     from fundingarb.config.document import differences, document_of, parsed
     from fundingarb.config.edit import edited, replacement
-    from fundingarb.engine.commands import with_setting
     from fundingarb.plugins import load_plugins
+    from fundingarb.ports.configuring import with_setting
 
     origin = config.origin
     if origin is None:

@@ -32,9 +32,10 @@ def upgrade_command(config_file: Path | None, url: str | None, no_backup: bool) 
     All of it happens or none of it. Of an older database a copy is made first, beside it in `backups`. Stop the bot
     before; while one uses the database nothing is upgraded.
     """
+    from fundingarb.folders import USUAL_FOLDER
     from fundingarb.store import revision_of, upgrade
     from fundingarb.store.backup import back_up
-    from fundingarb.store.database import USUAL_FOLDER, parse_url, prepare_file
+    from fundingarb.store.database import parse_url, prepare_file
     from fundingarb.store.lease import alone_with
     from fundingarb.store.schema import REVISIONS
 

@@ -12,13 +12,17 @@ import click
 
 from fundingarb.cli.password import PASSWORD_FD
 from fundingarb.cli.questions import Questions, one_of, read_symbols, two_or_more, usd
+from fundingarb.folders import USUAL_FOLDER
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from fundingarb.app import Surroundings
     from fundingarb.config import Config
     from fundingarb.plugins import Plugins
     from fundingarb.ports import Secret
+    from fundingarb.vault import Vault
 
-HOME = "~/.fundingarb"
 TOKEN = "telegram-token"  # noqa: S105 - the name of it
 SPEED = 60.0
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
@@ -111,14 +115,17 @@ def init_command(
     from fundingarb.config.example import example_config
     from fundingarb.config.loader import load_config, parse_config
     from fundingarb.errors import ConfigError
+    from fundingarb.folders import make_private
     from fundingarb.plugins import load_plugins
+    from fundingarb.vault.hardening import harden
 
     if config_file.exists() or config_file.is_symlink():
         raise ConfigError(
             f"{config_file}: there is a file already; name another one with --config, or edit it"
         )
+    harden()  # before the first secret is typed
     plugins = load_plugins()
-    Path(HOME).expanduser().mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(USUAL_FOLDER.expanduser())
     ask = Questions(no_input)
     answers = _answers(ask, plugins, network, exchanges, symbols, size, total, daily_loss)
     if answers.network == "testnet":
@@ -127,7 +134,7 @@ def init_command(
 
     text = example_config(document(answers))
     config = parse_config(text, str(config_file))
-    password = write_vault(config, answers, password_fd) if answers.keys else None
+    vault = write_vault(config, answers, password_fd) if answers.keys else None
     _write_token(answers)
     config_file.parent.mkdir(parents=True, exist_ok=True)
     with config_file.open("x", encoding="utf-8") as file:
@@ -137,8 +144,8 @@ def init_command(
     config = load_config(config_file)
     _dashboard_password(ask, plugins, config_file, dashboard_password_fd)
     if answers.telegram_token is not None and not no_input:
-        _command("telegram", "pair", "--config", str(config_file))
-    _start(config, config_file, plugins, ask, password, start=not no_start, speed=speed)
+        pair(config, config_file, plugins, answers.telegram_token)
+    check_and_start(config, config_file, plugins, ask, vault, start=not no_start, speed=speed)
 
 
 def _answers(
@@ -216,55 +223,66 @@ def _keys(ask: Questions, exchanges: Sequence[str], values_fd: int | None) -> di
     return keys
 
 
-def write_vault(config: Config, answers: Answers, password_fd: int | None) -> str:
-    """The keys into the vault that the configuration means, which is made where there is none; its password."""
-    from fundingarb.cli.password import master_password, new_password
+def write_vault(config: Config, answers: Answers, password_fd: int | None) -> Vault:
+    """The keys into the vault that the configuration means, which is made where there is none; open."""
+    from fundingarb.cli.password import new_password, opener
     from fundingarb.config.places import vault_file
     from fundingarb.vault import StoredAccount, Vault
 
     path = vault_file(config)
-    if path.exists():
-        password = master_password(password_fd, f"Master password of {path}")
-        vault = Vault.open(path, password)
-    else:
-        if password_fd is None:
-            click.echo(f"The keys go into {path}, under a master password that nobody can recover.")
-        password = new_password(password_fd)
-        vault = Vault.create(path, password)
+    if password_fd is None:
+        known = "is there already; the keys go into it, under its master password"
+        fresh = "will have the keys, under a master password that nobody can recover"
+        click.echo(f"{path} {known if path.exists() else fresh}")
+    vault = opener(config, password_fd)() if path.exists() else Vault.create(path, new_password(password_fd))
     if answers.telegram_token is not None:
         vault.put_secret(TOKEN, answers.telegram_token)
     for exchange, values in answers.keys.items():
         vault.put_account(StoredAccount(exchange, exchange, answers.network, values))
     vault.save()
     click.echo(f"{path}: has the keys of {', '.join(answers.keys)}")
-    return password
+    return vault
 
 
 def _telegram_token(ask: Questions, descriptor: int | None) -> Secret | None:
-    from fundingarb.ports import Secret
+    from fundingarb.cli.telegram import typed_token
 
     if descriptor is not None:
         with open(descriptor, encoding="utf-8") as file:
             token = file.readline().strip()
     else:
         token = ask.secret("Token of a Telegram bot for alerts, from @BotFather (empty: no Telegram)")
-    return Secret(token) if token else None
+    return typed_token(token) if token else None
 
 
 def _token_file() -> Path:
-    return Path(HOME, "telegram.token")
+    return USUAL_FOLDER / "telegram.token"
 
 
 def _write_token(answers: Answers) -> None:
     """The token of a bot on a localnet, which has no vault."""
     if answers.telegram_token is None or answers.keys:
         return
-    from fundingarb.vault.files import read_private, write_private
+    from fundingarb.privatefiles import write_private
 
     path = _token_file().expanduser()
-    before = read_private(path) if path.exists() else None
-    write_private(path, answers.telegram_token.reveal().encode(), expected=before)
+    write_private(path, answers.telegram_token.reveal(), "alerts.telegram.token_file:")
     click.echo(f"{path}: has the token, readable by you alone")
+
+
+def pair(config: Config, config_file: Path, plugins: Plugins, token: Secret) -> None:
+    """Who the alerts go to. Without anybody the set-up goes on: it can be done at any time."""
+    import anyio
+
+    from fundingarb.cli import telegram
+    from fundingarb.errors import ConfigError
+    from fundingarb.plugins import validate_settings
+
+    settings = validate_settings(plugins.alert_sinks["telegram"], config.alerts["telegram"])
+    try:
+        anyio.run(telegram.pair, settings, token)
+    except ConfigError as error:
+        click.echo(f"{error}; later: fundingarb telegram pair --config {config_file}")
 
 
 def _dashboard_password(ask: Questions, plugins: Plugins, config_file: Path, descriptor: int | None) -> None:
@@ -309,8 +327,8 @@ def document(answers: Answers) -> dict[str, Any]:
     if answers.network == "localnet":
         # a localnet that is started again is another market, with no memory of what was held on the one before
         now = datetime.now(timezone.utc)
-        chosen["ready_file"] = f"{HOME}/localnet.json"
-        chosen["database"] = {"url": f"sqlite:///{HOME}/localnet-{now:%Y%m%d-%H%M%S}.db"}
+        chosen["ready_file"] = str(USUAL_FOLDER / "localnet.json")
+        chosen["database"] = {"url": f"sqlite:///{USUAL_FOLDER}/localnet-{now:%Y%m%d-%H%M%S}.db"}
     if answers.telegram_token is not None:
         settings = {} if answers.keys else {"token_file": str(_token_file())}
         chosen["alerts"] = {"telegram": settings}
@@ -320,29 +338,48 @@ def document(answers: Answers) -> dict[str, Any]:
 # -- the start ---------------------------------------------------------------------------------------------------
 
 
-def _start(
+def check_and_start(
     config: Config,
     config_file: Path,
     plugins: Plugins,
     ask: Questions,
-    password: str | None,
+    vault: Vault | None,
     *,
     start: bool,
     speed: float,
 ) -> None:
+    """Check everything and, unless ``start`` is false, trade; exit with 1 when it is not well."""
     import anyio
 
+    from fundingarb.app import Surroundings
     from fundingarb.cli.logs import logging_of
+    from fundingarb.cli.run import trade
+
+    async def checked(around: Surroundings, ends: str) -> bool:
+        """Look at everything and start; whether it came to that, where it was to."""
+        failed = await _checked(config, around, plugins)
+        if failed and not (start and ask.sure("Start all the same?", False)):
+            return False
+        if start:
+            click.echo(f"Starting the bot. Ctrl-C ends it{ends}")
+            await trade(config, around)
+        return True
 
     with logging_of(config):
-        if config.network == "localnet":
-            anyio.run(_on_localnet, config, plugins, start, speed)
+        if vault is None:
+            well = anyio.run(_on_localnet, config, speed, checked)
         else:
-            anyio.run(_on_testnet, config, config_file, plugins, ask, password, start)
+            around = Surroundings(unlock=lambda: vault)
+            again = f"; fundingarb run --config {config_file} starts it again."
+            well = anyio.run(checked, around, again)
+    if not well:
+        click.echo(f"Not started. When it is mended: fundingarb run --config {config_file}")
+        raise SystemExit(1)
 
 
-async def _on_localnet(config: Config, plugins: Plugins, start: bool, speed: float) -> None:
-    from fundingarb.cli.run import trade
+async def _on_localnet(
+    config: Config, speed: float, checked: Callable[[Surroundings, str], Awaitable[bool]]
+) -> bool:
     from fundingarb.demo.runner import DemoOptions, localnet_process
 
     assert config.ready_file is not None  # noqa: S101 (`document` names one)
@@ -352,39 +389,10 @@ async def _on_localnet(config: Config, plugins: Plugins, start: bool, speed: flo
         f"Starting the offline exchanges {', '.join(exchanges)}; their clock runs {speed:g} times as fast."
     )
     async with localnet_process(exchanges, DemoOptions(speed=speed), config.ready_file) as around:
-        failed = await _checked(config, around, plugins)
-        if start and not failed:
-            click.echo("Starting the bot. Ctrl-C ends it, and the offline exchanges with it.")
-            await trade(config, around)
+        return await checked(around, ", and the offline exchanges with it.")
 
 
-async def _on_testnet(
-    config: Config, config_file: Path, plugins: Plugins, ask: Questions, password: str | None, start: bool
-) -> None:
-    from functools import cache
-
-    from fundingarb.app import Surroundings
-    from fundingarb.cli.run import trade
-    from fundingarb.config.places import vault_file
-    from fundingarb.vault import Vault
-
-    @cache
-    def unlock() -> Vault:
-        return Vault.open(vault_file(config), password or "")
-
-    around = Surroundings(unlock=unlock)
-    failed = await _checked(config, around, plugins)
-    if failed and not ask.sure("Start all the same?", False):
-        click.echo(f"Not started. When it is mended: fundingarb run --config {config_file}")
-        raise SystemExit(1)
-    if start:
-        click.echo(
-            f"Starting the bot. Ctrl-C ends it; fundingarb run --config {config_file} starts it again."
-        )
-        await trade(config, around)
-
-
-async def _checked(config: Config, around: Any, plugins: Plugins) -> int:
+async def _checked(config: Config, around: Surroundings, plugins: Plugins) -> int:
     """Look at everything, and say so; how many checks failed."""
     from fundingarb.cli.doctor import lines
     from fundingarb.panel.doctor import Verdict, examine

@@ -46,6 +46,17 @@ def _settings(config_file: Path | None, password_fd: int | None) -> tuple[Telegr
     return settings, check_token(found[SECRET])
 
 
+def typed_token(text: str) -> Secret:
+    """A token that was typed. Raises ``ConfigError`` for what is none."""
+    from fundingarb.builtin.telegram.sink import TOKEN
+    from fundingarb.errors import ConfigError
+    from fundingarb.ports import Secret
+
+    if not TOKEN.fullmatch(text.encode()):
+        raise ConfigError("that is no token of a Telegram bot; one looks like 123456:ABC-DEF, copy it anew")
+    return Secret(text)
+
+
 @telegram_group.command("pair")
 @CONFIG
 @PASSWORD_FD
@@ -57,10 +68,11 @@ def pair_command(config_file: Path | None, password_fd: int | None) -> None:
     """
     import anyio
 
-    anyio.run(_pair, *_settings(config_file, password_fd))
+    anyio.run(pair, *_settings(config_file, password_fd))
 
 
-async def _pair(settings: TelegramSettings, token: Secret) -> None:
+async def pair(settings: TelegramSettings, token: Secret) -> None:
+    """Show a code and wait for it. Raises ``ConfigError`` when nobody sends it, or Telegram does not answer."""
     from fundingarb.builtin.telegram.terminal import describe, open_terminal
 
     async with open_terminal(settings, token) as terminal:

@@ -71,13 +71,14 @@ def _command(kind: str, file: Path, vault: bool) -> str:
 
 def _writable(config: Config, file: Path) -> list[Path]:
     from fundingarb.app import backup_folder, beside_database, log_folder
+    from fundingarb.folders import USUAL_FOLDER
 
     places = [file.parent, beside_database(config, ""), log_folder(config), backup_folder(config)]
     # what alert sinks remember: in their own folder, or in the usual one
     places += [
         Path(str(s["state_folder"])).expanduser() for s in config.alerts.values() if "state_folder" in s
     ]
-    return [*places, Path("~/.fundingarb").expanduser()]
+    return [*places, USUAL_FOLDER.expanduser()]
 
 
 def _escaped(path: Path) -> str:

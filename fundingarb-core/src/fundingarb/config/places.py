@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from fundingarb.config.schema import Config
+from fundingarb.folders import USUAL_FOLDER
 
-VAULT = Path("~/.fundingarb/credentials.vault")
+VAULT = USUAL_FOLDER / "credentials.vault"
 
 
 def vault_file(config: Config) -> Path:

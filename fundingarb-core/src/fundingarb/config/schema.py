@@ -27,6 +27,7 @@ from fundingarb.config.leverage import DEFAULT, leverage_for
 from fundingarb.domain.decide import ExecutionPolicy
 from fundingarb.domain.health import MarginRules
 from fundingarb.domain.opportunity import PRESETS, EntryRules
+from fundingarb.folders import USUAL_FOLDER
 
 NETWORKS = ("localnet", "testnet", "mainnet")
 
@@ -146,7 +147,7 @@ class DatabaseSection(Section):
     """Where the bot keeps what it did."""
 
     url: Annotated[str, AfterValidator(_database)] = Field(
-        default="sqlite:///~/.fundingarb/fundingarb.db",
+        default=f"sqlite:///{USUAL_FOLDER}/fundingarb.db",
         description="sqlite:///FILE (relative to where the program starts, ~ is your home) or postgresql://USER@HOST/NAME",
     )
     password_in_vault: bool = Field(
@@ -378,7 +379,7 @@ class Config(BaseSettings):
     )
     vault: UserPath | None = Field(
         default=None,
-        description="the credentials vault; null is ~/.fundingarb/credentials.vault, which localnet does without",
+        description=f"the credentials vault; null is {USUAL_FOLDER}/credentials.vault, which localnet does without",
     )
     database: DatabaseSection = DatabaseSection()
     accounts: Annotated[dict[Name, AccountSection], BeforeValidator(_section)] = Field(

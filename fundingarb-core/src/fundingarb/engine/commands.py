@@ -22,6 +22,7 @@ from fundingarb.engine.resolve import Resolution
 from fundingarb.engine.state import BotState
 from fundingarb.errors import ConfigError, FundingArbError, StoreError, VersionConflict
 from fundingarb.ports import BotStatus, Clock, ConfigDesk, Store
+from fundingarb.ports.configuring import with_setting
 from fundingarb.redaction import redacted
 
 log = logging.getLogger("fundingarb.commands")
@@ -393,15 +394,6 @@ class CommandDesk:
                 for each in status.accounts
             ],
         }
-
-
-def with_setting(document: Mapping[str, Any], path: list[str], value: Any) -> dict[str, Any]:
-    """``document`` with ``value`` at ``path``."""
-    first, *rest = path
-    if not rest:
-        return {**document, first: value}
-    inner = document.get(first)
-    return {**document, first: with_setting(inner if isinstance(inner, Mapping) else {}, rest, value)}
 
 
 def _account(command: Command) -> str | None:

@@ -49,6 +49,15 @@ class ConfigRevision:
     actor: str | None = None
 
 
+def with_setting(document: Mapping[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+    """A configuration's ``document`` with ``value`` at ``path``, which may be new; ``document`` stays as it is."""
+    first, *rest = path
+    if not rest:
+        return {**document, first: value}
+    inner = document.get(first)
+    return {**document, first: with_setting(inner if isinstance(inner, Mapping) else {}, rest, value)}
+
+
 class ConfigDesk(Protocol):
     """The configuration of a running bot. Documents are what JSON can carry, decimals as text, without secrets."""
 

@@ -17,12 +17,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from fundingarb.errors import StoreError
-from fundingarb.folders import make_private
+from fundingarb.folders import USUAL_FOLDER, make_private
 from fundingarb.ports import Secret
 
 POSTGRES_EXTRA = "pip install 'fundingarb-core[postgresql]'"
 SQLITE_HEADER = b"SQLite format 3\0"
-USUAL_FOLDER = Path("~/.fundingarb")
 """Where the database is unless the configuration says something else."""
 BUSY_SECONDS = 5
 CONNECT_SECONDS = 5
