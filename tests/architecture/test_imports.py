@@ -49,6 +49,10 @@ LAYERS: dict[str, set[str]] = {
     "logs": VALUES | {"engine", "folders"},
     # Services beside a bot, each in a task of its own.
     "hosting": {"errors", "ports"},
+    # What the composition root is made of: the clock and the exchanges around a bot, its vault, its components.
+    "surroundings": VALUES | {"engine", "vault"},
+    "unlocking": VALUES | {"config", "store", "surroundings", "vault"},
+    "opening": VALUES | {"config", "engine", "hosting", "plugins", "surroundings"},
     # The composition root, and the one place that wires store and configuration to the engine.
     "app": VALUES
     | {
@@ -60,8 +64,11 @@ LAYERS: dict[str, set[str]] = {
         "golive",
         "hosting",
         "logs",
+        "opening",
         "plugins",
         "store",
+        "surroundings",
+        "unlocking",
         "vault",
     },
     # The daily copy of a bot's database.
@@ -85,12 +92,14 @@ LAYERS: dict[str, set[str]] = {
         "folders",
         "logs",
         "notify",
+        "opening",
         "panel",
         "plugins",
         "privatefiles",
         "settings",
         "simulation",
         "terminal",
+        "unlocking",
         "vault",
         "watching",
     },

@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 import fundingarb.golive.hours
-from fundingarb.app import Surroundings, VaultOwner, refuse_unapproved, unlocked
+from fundingarb.app import Surroundings
 from fundingarb.config import Config, load_config
 from fundingarb.config.digest import configuration_digest, setup_digest
 from fundingarb.domain.control import AuditEntry
@@ -24,6 +24,7 @@ from fundingarb.ports import Secret
 from fundingarb.store import SqlStore, open_store
 from fundingarb.testing import FakeClock
 from fundingarb.testing.clock import START
+from fundingarb.unlocking import VaultOwner, refuse_unapproved, unlocked
 from fundingarb.vault import LEAST_COSTS, StoredAccount, Vault, VaultError, WrongPassword
 from fundingarb.vault.journal import LONGEST, Stretch, simulated
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fundingarb.app import take_database_password
 from fundingarb.config import Config, load_config
 from fundingarb.errors import ConfigError
 from fundingarb.ports import Secret
 from fundingarb.store import remember_password
 from fundingarb.store.database import parse_url
+from fundingarb.unlocking import take_database_password
 from fundingarb.vault import LEAST_COSTS, Vault
 
 PASSWORD = "correct horse battery"

@@ -37,12 +37,12 @@ async def _go_live(config: Config, password_fd: int | None, yes: bool) -> None:
 
     import anyio.to_thread
 
-    from fundingarb.app import take_database_password
     from fundingarb.config.places import vault_file
     from fundingarb.engine.clock import SystemClock
     from fundingarb.errors import ConfigError
     from fundingarb.panel import open_switch
     from fundingarb.ports import Secret
+    from fundingarb.unlocking import take_database_password
     from fundingarb.vault import Vault
     from fundingarb.vault.hardening import harden
 

@@ -73,6 +73,6 @@ def _opened(path: Path, descriptor: int | None) -> Vault:
 def database_password(config: Config, descriptor: int | None = None) -> None:
     """Where the configuration says so, have this process use the vault's database password. Raises ``ConfigError``."""
     if config.database.password_in_vault:
-        from fundingarb.app import take_database_password
+        from fundingarb.unlocking import take_database_password
 
         take_database_password(config, opener(config, descriptor))

@@ -67,9 +67,10 @@ async def _reconcile(
     accept: bool,
     flatten: bool,
 ) -> None:
-    from fundingarb.app import configured_accounts, unlocked
     from fundingarb.domain.control import CommandKind
+    from fundingarb.opening import configured_accounts
     from fundingarb.panel import open_panel, side_by_side
+    from fundingarb.unlocking import unlocked
 
     config = load_for_emergencies(config_file)
     around = load_surroundings(config, ready_file, password_fd)
