@@ -17,7 +17,8 @@ from tests.config.samples import FULL
 
 from fundingarb.config import Config, example_config, leverage_for, load_config, parse_config
 from fundingarb.config.reader import read_text, scalar
-from fundingarb.config.schema import AccountSection, PluginsSection, TradingSection, hide_password
+from fundingarb.config.schema import hide_password
+from fundingarb.config.sections import AccountSection, PluginsSection, TradingSection
 from fundingarb.domain.decide import ExecutionPolicy
 from fundingarb.domain.opportunity import EntryRules
 from fundingarb.errors import ConfigError

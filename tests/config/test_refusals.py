@@ -16,7 +16,7 @@ from tests.config.samples import FULL
 from tests.conftest import RunCli
 
 from fundingarb.config import Config, load_config, load_essentials, parse_config
-from fundingarb.config.schema import TradingSection
+from fundingarb.config.sections import TradingSection
 from fundingarb.errors import ConfigError
 
 MUTATIONS = 2000

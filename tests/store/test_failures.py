@@ -19,7 +19,7 @@ import pytest
 from tests.postgres import PostgresServer
 from tests.store.samples import NOW, StillClock, alert, fill, filled, intent, order, payment
 
-from fundingarb.config.schema import DatabaseSection
+from fundingarb.config.sections import DatabaseSection
 from fundingarb.errors import StoreError
 from fundingarb.ports import Batch, Committed
 from fundingarb.store import SqlStore, database, open_store

@@ -10,7 +10,7 @@ from sqlalchemy import Select, select
 from fundingarb.domain.control import FlattenOrder
 from fundingarb.domain.hedge import OrderRecord
 from fundingarb.domain.order import OrderState
-from fundingarb.store import rows, tables
+from fundingarb.store import control_rows, rows, tables
 from fundingarb.store.database import connect, explained, make_engine, parse_url
 
 
@@ -29,7 +29,7 @@ class SqlRegistry:
     def flatten(self, client_id: str) -> FlattenOrder | None:
         table = tables.flatten_orders
         found = self._rows(select(table).where(table.c.client_id == client_id))
-        return rows.flatten_order(found[0]) if found else None
+        return control_rows.flatten_order(found[0]) if found else None
 
     def unresolved(self, symbol: str) -> Collection[str]:
         orders, hedges = tables.orders, tables.positions

@@ -62,7 +62,7 @@ def two_or_more(usable: Sequence[str]) -> Callable[[str], list[str]]:
 def read_symbols(typed: str) -> list[str]:
     from pydantic import ValidationError
 
-    from fundingarb.config.schema import TradingSection
+    from fundingarb.config.sections import TradingSection
 
     try:
         return list(TradingSection.model_validate({"symbols": typed}).symbols)

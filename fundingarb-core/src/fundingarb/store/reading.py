@@ -32,7 +32,7 @@ from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.order import ZERO, Fill
 from fundingarb.domain.settlement import Settlement, SettlementStatus
 from fundingarb.ports import Checkpoint
-from fundingarb.store import queries, rows, tables
+from fundingarb.store import control_rows, queries, rows, tables
 
 TOMBSTONES = timedelta(hours=24)
 """How long hedges that are over stay in the checkpoint: a late fill still finds its order."""
@@ -88,7 +88,7 @@ def control_state(connection: Connection, instance: str | None) -> ControlState:
     waiting = queries.WAITING_COMMANDS.fetch(connection, instance=instance or "")
     return ControlState(
         killed=control_value(connection, instance, KILLED) == "1",
-        commands=tuple(rows.command(row) for row in waiting),
+        commands=tuple(control_rows.command(row) for row in waiting),
     )
 
 
@@ -97,7 +97,7 @@ def command_of_key(connection: Connection, instance: str | None, key: str) -> Co
     table = tables.commands
     query = select(table).where(table.c.instance == (instance or ""), table.c.key == key)
     (row,) = fetch(connection, query)
-    return rows.command(row)
+    return control_rows.command(row)
 
 
 def latch(connection: Connection, instance: str | None) -> Latch | None:
@@ -113,7 +113,7 @@ def accepted(connection: Connection, instance: str | None) -> list[Accepted]:
     """Every difference that was accepted."""
     table = tables.accepted
     query = select(table).where(table.c.instance == (instance or "")).order_by(*table.primary_key.columns)
-    return [rows.accepted(row) for row in fetch(connection, query)]
+    return [control_rows.accepted(row) for row in fetch(connection, query)]
 
 
 def flatten_orders(connection: Connection, instance: str | None, now: datetime) -> list[FlattenOrder]:
@@ -137,7 +137,7 @@ def flatten_orders(connection: Connection, instance: str | None, now: datetime) 
         .where(table.c.instance == (instance or ""), or_(table.c.created_at > now - TOMBSTONES, last))
         .order_by(table.c.created_at, table.c.client_id)
     )
-    return [rows.flatten_order(row) for row in fetch(connection, query)]
+    return [control_rows.flatten_order(row) for row in fetch(connection, query)]
 
 
 def control_value(connection: Connection, instance: str | None, name: str) -> str | None:
@@ -285,7 +285,7 @@ def refusals(connection: Connection, limit: int) -> list[Refusal]:
     """Newest first, each the last of its kind."""
     table = tables.refusals
     query = select(table).order_by(table.c.last_at.desc(), *table.primary_key.columns).limit(limit)
-    return [rows.refusal(row) for row in fetch(connection, query)]
+    return [control_rows.refusal(row) for row in fetch(connection, query)]
 
 
 def refusal_counts(connection: Connection) -> dict[str, int]:
@@ -300,7 +300,7 @@ def alerts(connection: Connection, limit: int) -> list[Alert]:
     """Newest first."""
     table = tables.alerts
     query = select(table).order_by(table.c.at.desc(), table.c.id).limit(limit)
-    return [rows.alert(row) for row in fetch(connection, query)]
+    return [control_rows.alert(row) for row in fetch(connection, query)]
 
 
 def undelivered(connection: Connection, instance: str | None, since: datetime) -> list[Delivery]:
@@ -312,7 +312,7 @@ def undelivered(connection: Connection, instance: str | None, since: datetime) -
         .where(of_instance(waiting, instance), waiting.c.delivered_at.is_(None), table.c.at >= since)
         .order_by(table.c.at, table.c.id, waiting.c.sink)
     )
-    return [Delivery(rows.alert(row), row["sink"], None) for row in fetch(connection, query)]
+    return [Delivery(control_rows.alert(row), row["sink"], None) for row in fetch(connection, query)]
 
 
 def of_instance(table: Table, instance: str | None) -> ColumnElement[bool]:

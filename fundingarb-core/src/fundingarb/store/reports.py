@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, and_, or_, select
 from fundingarb.domain.control import AuditEntry
 from fundingarb.domain.hedge import Hedge, Mode, OrderRecord
 from fundingarb.ports import ConfigRevision, HedgeBooks
-from fundingarb.store import reading, rows, tables
+from fundingarb.store import control_rows, reading, rows, tables
 
 PART = reading.PART
 
@@ -67,7 +67,7 @@ def audited(connection: Connection, instance: str | None, limit: int) -> list[Au
     table = tables.audit
     query = select(table).where(reading.of_instance(table, instance))
     query = query.order_by(table.c.at.desc(), table.c.id).limit(limit)
-    return [rows.audit_entry(row) for row in reading.fetch(connection, query)]
+    return [control_rows.audit_entry(row) for row in reading.fetch(connection, query)]
 
 
 def config_revisions(connection: Connection, instance: str | None, limit: int | None) -> list[ConfigRevision]:

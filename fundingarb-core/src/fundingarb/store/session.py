@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from fundingarb.domain.control import AuditEntry, Command, CommandKind
 from fundingarb.ports import Batch, Checkpoint, Clock, Committed
-from fundingarb.store import reading, rows, schema
+from fundingarb.store import control_rows, reading, schema
 from fundingarb.store.database import (
     Database,
     connect,
@@ -122,7 +122,7 @@ class Session:
         link, instance = self._connect(), self.instance or ""
 
         def work() -> None:
-            link.driver.execute(link.statements.command, rows.command_row(command, instance))
+            link.driver.execute(link.statements.command, control_rows.command_row(command, instance))
             if command.kind is CommandKind.KILL:
                 latch = {
                     "instance": instance,
@@ -156,7 +156,7 @@ class Session:
         def work() -> None:
             link.driver.execute(link.statements.report, row)
             if command.done_at is not None:
-                entry = rows.audit_row(command.entry, self.instance or "", command.id)
+                entry = control_rows.audit_row(command.entry, self.instance or "", command.id)
                 link.driver.execute(link.statements.audit, entry)
 
         self._transaction(link, work)
@@ -164,7 +164,7 @@ class Session:
     def audit(self, entry: AuditEntry) -> None:
         """Note who did what."""
         link = self._connect()
-        row = rows.audit_row(entry, self.instance or "")
+        row = control_rows.audit_row(entry, self.instance or "")
         self._transaction(link, lambda: link.driver.execute(link.statements.audit, row))
 
     def localnet_run(self, run: str, at: datetime) -> str:

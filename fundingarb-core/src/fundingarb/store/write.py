@@ -15,7 +15,7 @@ from fundingarb.domain.funding import FundingPayment, same_row
 from fundingarb.domain.hedge import Mode
 from fundingarb.domain.opportunity import Refusal
 from fundingarb.ports import Batch, Committed
-from fundingarb.store import reading, rows
+from fundingarb.store import control_rows, reading, rows
 from fundingarb.store.columns import EXACT
 from fundingarb.store.drivers import Driver
 from fundingarb.store.statements import Statements
@@ -78,13 +78,13 @@ class Write:
             self.sequence += 1
             execute(statements.order, rows.order_row(order, self.sequence))
         for flatten in batch.flatten_orders:
-            execute(statements.flatten, rows.flatten_row(flatten, self._instance))
+            execute(statements.flatten, control_rows.flatten_row(flatten, self._instance))
         for accepted in batch.accepted:
-            execute(statements.accepted, rows.accepted_row(accepted, self._instance))
+            execute(statements.accepted, control_rows.accepted_row(accepted, self._instance))
         for alert in batch.alerts:
-            execute(statements.alert, rows.alert_row(alert))
+            execute(statements.alert, control_rows.alert_row(alert))
         for delivery in batch.deliveries:
-            execute(statements.delivery, rows.delivery_row(delivery, self._instance))
+            execute(statements.delivery, control_rows.delivery_row(delivery, self._instance))
         for settlement in batch.settlements:
             execute(statements.settlement, rows.settlement_row(settlement))
 
@@ -159,9 +159,9 @@ def conflate(refusals: Iterable[Refusal]) -> list[dict[str, Any]]:
         identity = (refusal.symbol, refusal.long_exchange, refusal.short_exchange, refusal.gate)
         before = merged.get(identity)
         if before is None:
-            merged[identity] = rows.refusal_row(refusal)
+            merged[identity] = control_rows.refusal_row(refusal)
         elif refusal.at >= before["last_at"]:
-            merged[identity] = rows.refusal_row(refusal, before["count"] + 1, before["first_at"])
+            merged[identity] = control_rows.refusal_row(refusal, before["count"] + 1, before["first_at"])
         else:
             before["count"] += 1
             before["first_at"] = min(before["first_at"], refusal.at)
