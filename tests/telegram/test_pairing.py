@@ -164,6 +164,30 @@ def test_pairing_at_the_terminal_without_a_bot(tmp_path: Path, monkeypatch: pyte
         assert invoke("unpair", "--config", file).output == "nobody was paired\n"
 
 
+def test_pairing_at_the_terminal_leaves_a_kill_to_the_bot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Telegram has handed out and was not left with it, no bot would ever see."""
+    said = list[str]()
+    monkeypatch.setattr(click, "echo", said.append)
+    with bot_api() as api:
+        paired(tmp_path)
+        api.write(OWNER, "/status")
+        kill = api.write(OWNER, "/kill", age=300)
+        file, results = config(api, tmp_path), list[Result]()
+        running = threading.Thread(target=lambda: results.append(invoke("pair", "--config", file)))
+        running.start()
+        soon(lambda: any(line.startswith("a /kill came in and no bot runs") for line in said))
+        code = pairing(tmp_path).offer(utc_now())
+        asked = api.count("getupdates")
+        api.write(OWNER, f"/pair {code}")
+        running.join()
+        assert results[0].exit_code == 0, results[0].output
+        assert api.count("getupdates") - asked <= 5, "no hot loop"
+        assert api.pending[0]["update_id"] == kill["update_id"]
+        assert sum(line.startswith("a /kill came in") for line in said) == 1
+
+
 def test_the_token_comes_from_the_vault(tmp_path: Path) -> None:
     folder = tmp_path / "private"
     folder.mkdir(mode=0o700)

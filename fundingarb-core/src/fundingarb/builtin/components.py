@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         FundingSpreadSettings,
         LiquidationSettings,
         LogSinkSettings,
+        MailSettings,
         OrderRateSettings,
         RoundTripsSettings,
         RuleSettings,
@@ -114,3 +115,9 @@ def open_telegram(settings: TelegramSettings, context: OpenContext) -> AbstractA
     from fundingarb.builtin.telegram import sink
 
     return sink.open_telegram(settings, context)
+
+
+def open_mail(settings: MailSettings, context: OpenContext) -> AbstractAsyncContextManager[AlertSink]:
+    from fundingarb.builtin import mail
+
+    return mail.open_mail(settings, context)

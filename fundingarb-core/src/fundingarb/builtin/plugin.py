@@ -90,3 +90,9 @@ def register_alert_sinks() -> Iterable[Component[AlertSink]]:
         components.open_telegram,
         summary="one person on Telegram, who also commands the bot from there",
     )
+    yield Component(
+        "mail",
+        settings.MailSettings,
+        components.open_mail,
+        summary="CRITICAL alerts by mail: a second way, for when Telegram is down",
+    )

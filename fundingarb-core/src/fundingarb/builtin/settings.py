@@ -93,3 +93,31 @@ class TelegramSettings(PluginSettings):
         default="https://api.telegram.org/bot",
         pattern=r"^(https://|http://(127\.0\.0\.1|localhost|\[::1\])[:/])",
     )
+
+
+MailAddress = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+$", max_length=254)
+]
+
+
+class MailSettings(PluginSettings):
+    """Alerts go by mail, CRITICAL ones only unless ``least`` says otherwise: a second way, for when Telegram is down.
+
+    ``host`` is the server that takes mail from you, at ``port`` over TLS. With ``tls: starttls`` the connection begins
+    in the clear and nothing is said before it is encrypted (usually port 587); ``none`` is for this machine's own.
+    With ``user`` the bot logs in there; the password is the vault's secret ``mail-password``.
+    """
+
+    host: str = Field(min_length=1, max_length=253)
+    port: int = Field(default=465, ge=1, le=65535)
+    tls: Literal["tls", "starttls", "none"] = "tls"
+    user: str | None = Field(default=None, min_length=1)
+    sender: MailAddress
+    to: tuple[MailAddress, ...] = Field(min_length=1)
+    least: Literal["INFO", "WARNING", "CRITICAL"] = "CRITICAL"
+
+    @model_validator(mode="after")
+    def _not_in_the_clear(self) -> MailSettings:
+        if self.tls == "none" and self.host not in ("localhost", "127.0.0.1", "::1"):
+            raise ValueError("tls none is for a server on this machine; write tls or starttls")
+        return self

@@ -22,7 +22,7 @@ UNWELL = 1
 @CONFIG
 @READY_FILE
 @PASSWORD_FD
-@click.option("--alert", is_flag=True, help="Send a test alert to every configured sink.")
+@click.option("--alert", is_flag=True, help="Send a CRITICAL test alert to every configured sink.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, for programs.")
 def doctor_command(
     config_file: Path | None, ready_file: Path | None, password_fd: int | None, alert: bool, as_json: bool

@@ -60,7 +60,7 @@ class Finding:
 async def examine(
     config: Config, around: Surroundings, plugins: Plugins, *, alert: bool = False
 ) -> AsyncIterator[Finding]:
-    """Every finding, one after the other. ``alert`` sends a test alert to every sink; without it they are opened only.
+    """Every finding, one after the other. ``alert`` sends a CRITICAL one to every sink; without it they are opened.
 
     What cannot be looked at because something else is wrong is left out: its cause is among the findings.
     """
@@ -307,7 +307,7 @@ async def _alerts(
 ) -> AsyncIterator[Finding]:
     names = [name for name in config.alerts if name != "log"]
     if not names:
-        remedy = "add a sink under alerts, such as telegram: the log is read by nobody at night"
+        remedy = "add a sink under alerts, such as telegram or mail: the log is read by nobody at night"
         yield Finding("alerts", "sinks", Verdict.WARNING, "only the log hears of what happens", remedy)
     for name in names:
         yield await _sink(name, config, around, plugins, send=send)
@@ -317,7 +317,7 @@ async def _sink(name: str, config: Config, around: Surroundings, plugins: Plugin
     remedy = f"correct alerts.{name}"
     only = config.model_copy(update={"alerts": {name: config.alerts[name]}})
     lines = ("Sent by fundingarb doctor: nothing happened.",)
-    alert = Alert(Severity.INFO, "Test Alert", lines, around.clock.now())
+    alert = Alert(Severity.CRITICAL, "Test Alert", lines, around.clock.now())  # what has to arrive
     try:
         with anyio.fail_after(ANSWER_SECONDS):
             async with open_alert_sinks(only, plugins, around.unlock) as sinks:

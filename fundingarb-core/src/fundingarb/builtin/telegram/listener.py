@@ -33,7 +33,10 @@ MOST_A_MINUTE = 20
 
 
 class Listener:
-    """``handle`` gets what passed, each in a task of its own; ``ignored`` counts the rest by reason."""
+    """``handle`` gets what passed, each in a task of its own; ``ignored`` counts the rest by reason.
+
+    With ``leave_kills`` a /kill stays with Telegram, for the bot that listens next, and so does what came after it.
+    """
 
     def __init__(
         self,
@@ -42,12 +45,17 @@ class Listener:
         gate: Gate,
         ignored: Counter[str],
         handle: Callable[[Passed], Awaitable[None]],
+        *,
+        leave_kills: bool = False,
     ) -> None:
         self._post = post
         self._pairing = pairing
         self._gate = gate
         self._ignored = ignored
         self._handle = handle
+        self._leave_kills = leave_kills
+        self._left: int | None = None
+        self._newest = -1
         self._offset: int | None = None
         self._said: dict[str, float] = {}
         self._told_at = float("-inf")
@@ -69,7 +77,11 @@ class Listener:
                 except NotDelivered as error:
                     self._say("failed", f"Telegram does not say what was sent to the bot: {error}")
                 else:
-                    if self._take(found, tasks) or time.monotonic() - began > 1.0:
+                    new = self._take(found, tasks)
+                    if self._left is not None:  # it is sent again at once, every time
+                        await anyio.sleep(FIRST_PAUSE)
+                        continue
+                    if new or time.monotonic() - began > 1.0:
                         pause = FIRST_PAUSE
                         continue
                 await anyio.sleep(pause)
@@ -79,11 +91,15 @@ class Listener:
         """Whether there was an update that has a number: only those are not sent again."""
         numbered = False
         for raw in found:
-            number = raw.get("update_id") if isinstance(raw, dict) else None
-            if isinstance(number, int) and not isinstance(number, bool):
-                numbered = True
-                self._offset = max(self._offset or 0, number + 1)
+            number = _number(raw)
+            if self._left is not None and number is not None and number <= self._newest:
+                continue  # what is left with Telegram is sent again
             passed = self._judge(raw)
+            if number is not None:
+                numbered, self._newest = True, max(self._newest, number)
+                if self._leave_kills and self._left is None and isinstance(passed, Asked):
+                    self._left = number if passed.word == "kill" else None
+                self._offset = self._newest + 1 if self._left is None else self._left
             if isinstance(passed, Refused):
                 self._ignore(passed)
             else:
@@ -143,6 +159,12 @@ class Listener:
         if now - self._said.get(kind, float("-inf")) >= SAID_EVERY:
             self._said[kind] = now
             log.warning("%s", line)
+
+
+def _number(raw: Any) -> int | None:
+    """The number of an update that has one."""
+    number = raw.get("update_id") if isinstance(raw, dict) else None
+    return number if isinstance(number, int) and not isinstance(number, bool) else None
 
 
 ELSEWHERE = (

@@ -10,7 +10,7 @@ import anyio
 
 from fundingarb.builtin.settings import TelegramSettings
 from fundingarb.builtin.telegram.files import locked
-from fundingarb.builtin.telegram.gate import Claimed, Gate, Passed
+from fundingarb.builtin.telegram.gate import Asked, Claimed, Gate, Passed
 from fundingarb.builtin.telegram.listener import Listener
 from fundingarb.builtin.telegram.pairing import LIFE, Owner, Pairing, shown, utc_now
 from fundingarb.builtin.telegram.post import Post
@@ -46,7 +46,7 @@ class Terminal:
         try:
             with anyio.move_on_after(seconds):
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._listen)
+                    tasks.start_soon(self._listen, say)
                     wrong = 0
                     while True:
                         waiting = self._pairing.open  # before the owner: a bot may pair between the two
@@ -64,7 +64,7 @@ class Terminal:
             self._pairing.withdraw()
         raise ConfigError("nobody has sent the code in time; nobody is paired anew, try again")
 
-    async def _listen(self) -> None:
+    async def _listen(self, say: Say) -> None:
         """Take the code here, unless a bot runs that does."""
 
         async def handle(passed: Passed) -> None:
@@ -72,11 +72,15 @@ class Terminal:
                 # whoever has paired is answered, also when that has been seen here meanwhile
                 with anyio.move_on_after(CLOSE_SECONDS, shield=True):
                     await pair(passed, self._pairing, self._post)
+            elif isinstance(passed, Asked) and passed.word == "kill":
+                say("a /kill came in and no bot runs: the next start asks about it; at once: fundingarb kill")
 
         while True:
             with locked(self._places.lock) as ours:
                 if ours:
-                    await Listener(self._post, self._pairing, Gate(utc_now()), Counter(), handle).run()
+                    await Listener(
+                        self._post, self._pairing, Gate(utc_now()), Counter(), handle, leave_kills=True
+                    ).run()
             await anyio.sleep(LOOK)
 
     async def test(self) -> str:
