@@ -276,9 +276,8 @@ def pair(config: Config, config_file: Path, plugins: Plugins, token: Secret) -> 
 
     from fundingarb.cli import telegram
     from fundingarb.errors import ConfigError
-    from fundingarb.plugins import validate_settings
 
-    settings = validate_settings(plugins.alert_sinks["telegram"], config.alerts["telegram"])
+    settings = telegram.settings_of(config, plugins)
     try:
         anyio.run(telegram.pair, settings, token)
     except ConfigError as error:

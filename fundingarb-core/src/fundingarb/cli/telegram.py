@@ -12,6 +12,8 @@ from fundingarb.cli.run import CONFIG
 
 if TYPE_CHECKING:
     from fundingarb.builtin.settings import TelegramSettings
+    from fundingarb.config import Config
+    from fundingarb.plugins import Plugins
     from fundingarb.ports import Secret
 
 
@@ -26,7 +28,7 @@ def _settings(config_file: Path | None, password_fd: int | None) -> tuple[Telegr
     from fundingarb.cli.password import opener
     from fundingarb.config import load_config
     from fundingarb.errors import ConfigError
-    from fundingarb.plugins import load_plugins, validate_settings
+    from fundingarb.plugins import load_plugins
 
     config = load_config(config_file)
     if "telegram" not in config.alerts:
@@ -34,8 +36,7 @@ def _settings(config_file: Path | None, password_fd: int | None) -> tuple[Telegr
             "the configuration has no alerts.telegram; add `alerts: {telegram: {token_file: FILE}}` with the file "
             "that holds the bot's token"
         )
-    registered = load_plugins(config.plugins.allow).alert_sinks["telegram"]
-    settings: TelegramSettings = validate_settings(registered, config.alerts["telegram"])  # type: ignore[assignment]
+    settings = settings_of(config, load_plugins(config.plugins.allow))
     if settings.token_file is not None:
         return settings, read_token(settings.token_file)
     found = opener(config, password_fd)().secrets
@@ -44,6 +45,16 @@ def _settings(config_file: Path | None, password_fd: int | None) -> tuple[Telegr
             f"the vault has no secret {SECRET}; add it with: fundingarb vault add secret {SECRET}"
         )
     return settings, check_token(found[SECRET])
+
+
+def settings_of(config: Config, plugins: Plugins) -> TelegramSettings:
+    """The section ``alerts.telegram``. Raises ``ConfigError``."""
+    from fundingarb.builtin.settings import TelegramSettings
+    from fundingarb.plugins import validate_settings
+
+    settings = validate_settings(plugins.alert_sinks["telegram"], config.alerts["telegram"])
+    assert isinstance(settings, TelegramSettings)  # noqa: S101
+    return settings
 
 
 def typed_token(text: str) -> Secret:
