@@ -86,8 +86,8 @@ class Errors(logging.Handler):
 
 @dataclass
 class Watch:
-    """What the bot published: first quantities of hedges, orders in doubt, orders when they were first recorded as over,
-    alerts."""
+    """What the bot published: first quantities of hedges, orders in doubt, orders when they were first recorded as
+    over, alerts."""
 
     bot: Bot
     venues: Venues
