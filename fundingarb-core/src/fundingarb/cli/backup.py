@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from fundingarb.cli.password import database_password
-from fundingarb.cli.run import CONFIG, load_for_emergencies
+from fundingarb.cli.run import CONFIG, SETTINGS, load_for_emergencies
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command("backup")
 @CONFIG
+@SETTINGS
 @click.option("--to", "folder", type=FOLDER, help="Folder of the copy; without it that of the daily ones.")
 def backup_command(config_file: Path | None, folder: Path | None) -> None:
     """Copy the database while the bot trades.
@@ -30,6 +31,7 @@ def backup_command(config_file: Path | None, folder: Path | None) -> None:
 
 @click.command("restore")
 @CONFIG
+@SETTINGS
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.argument("file", type=click.Path(path_type=Path))
 def restore_command(config_file: Path | None, yes: bool, file: Path) -> None:

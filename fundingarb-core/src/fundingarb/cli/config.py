@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fundingarb.cli.password import database_password
-from fundingarb.cli.run import CONFIG, READY_FILE, load_surroundings
+from fundingarb.cli.run import CONFIG, READY_FILE, load_surroundings, read_setting
 from fundingarb.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def set_command(config_file: Path | None, ready_file: Path | None, settings: Seq
     All of them or none. With a bot running they are in force at once, and what needs a restart is named; without one
     the file is changed.
     """
-    _change(config_file, ready_file, {"set": dict(_setting(each) for each in settings)})
+    _change(config_file, ready_file, {"set": dict(read_setting(each) for each in settings)})
 
 
 @config_command.command("reload")
@@ -80,27 +80,6 @@ def history_command(config_file: Path | None, ready_file: Path | None, limit: in
     import anyio
 
     anyio.run(_history, config_file, ready_file, limit)
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """PATH=VALUE, the value as YAML has it."""
-    from fundingarb.config.reader import read_text
-
-    path, sign, value = text.partition("=")
-    if not sign or not all(path.split(".")):
-        raise click.UsageError(f"{text}: write PATH=VALUE, such as trading.min_net_usd=5")
-    return path, _plain(read_text(f"value: {value}", path).data.get("value"))
-
-
-def _plain(value: Any) -> Any:
-    """``value`` as JSON can carry it: numbers that are exact are text."""
-    from decimal import Decimal
-
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Decimal) else value
 
 
 def _change(config_file: Path | None, ready_file: Path | None, wanted: Mapping[str, Any]) -> None:

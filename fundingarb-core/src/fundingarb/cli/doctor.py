@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fundingarb.cli.password import PASSWORD_FD
-from fundingarb.cli.run import CONFIG, READY_FILE
+from fundingarb.cli.run import CONFIG, READY_FILE, SETTINGS, given
 
 if TYPE_CHECKING:
     from fundingarb.panel.doctor import Finding
@@ -20,6 +20,7 @@ UNWELL = 1
 
 @click.command("doctor")
 @CONFIG
+@SETTINGS
 @READY_FILE
 @PASSWORD_FD
 @click.option("--alert", is_flag=True, help="Send a CRITICAL test alert to every configured sink.")
@@ -48,7 +49,7 @@ async def _doctor(
     from fundingarb.panel.doctor import Verdict, examine
     from fundingarb.plugins import load_usable_plugins
 
-    config = load_config(config_file)
+    config = load_config(config_file, given())
     around = load_surroundings(config, ready_file, password_fd, secrets=True)
     verdicts = []
     async for finding in examine(config, around, load_usable_plugins(config.plugins.allow), alert=alert):

@@ -11,6 +11,7 @@ from fundingarb.cli.password import PASSWORD_FD
 from fundingarb.cli.run import (
     CONFIG,
     READY_FILE,
+    SETTINGS,
     load_for_emergencies,
     load_surroundings,
     plugins_for_emergencies,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 @click.command("kill")
 @CONFIG
+@SETTINGS
 @READY_FILE
 @PASSWORD_FD
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -84,6 +86,7 @@ async def _what(panel: Panel) -> list[str]:
 
 @click.command("resume")
 @CONFIG
+@SETTINGS
 @READY_FILE
 @PASSWORD_FD
 def resume_command(config_file: Path | None, ready_file: Path | None, password_fd: int | None) -> None:

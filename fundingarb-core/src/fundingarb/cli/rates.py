@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from fundingarb.cli.run import CONFIG, READY_FILE, load_surroundings
+from fundingarb.cli.run import CONFIG, READY_FILE, SETTINGS, given, load_surroundings
 
 
 @click.command("rates")
 @CONFIG
+@SETTINGS
 @READY_FILE
 @click.option(
     "--symbol", "symbols", multiple=True, help="Only this symbol (repeatable); default: those configured."
@@ -46,7 +47,7 @@ async def _watch(
     from fundingarb.app import Surroundings, load_config, open_market_data
     from fundingarb.terminal import rates_table
 
-    overrides: dict[str, Any] = {"trading": {"symbols": list(symbols)}} if symbols else {}
+    overrides: dict[str, Any] = {**given(), **({"trading.symbols": list(symbols)} if symbols else {})}
     config = load_config(config_file, overrides)
     around = load_surroundings(config, ready_file) if config.network == "localnet" else Surroundings()
     async with open_market_data(config, around) as markets:

@@ -11,6 +11,7 @@ from fundingarb.cli.password import PASSWORD_FD
 from fundingarb.cli.run import (
     CONFIG,
     READY_FILE,
+    SETTINGS,
     load_for_emergencies,
     load_surroundings,
     plugins_for_emergencies,
@@ -30,6 +31,7 @@ class Mismatch(FundingArbError):
 
 @click.command("reconcile")
 @CONFIG
+@SETTINGS
 @READY_FILE
 @PASSWORD_FD
 @click.option("--account", help="Only this account.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,6 +26,50 @@ READY_FILE = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     help="What `fundingarb localnet --ready-file` wrote: where the offline exchanges are, and their keys.",
 )
+
+
+def read_setting(text: str) -> tuple[str, Any]:
+    """PATH=VALUE, the value as YAML has it. Raises ``click.UsageError``."""
+    from fundingarb.config.reader import read_text
+
+    path, sign, value = text.partition("=")
+    if not sign or not all(path.split(".")):
+        raise click.UsageError(f"{text}: write PATH=VALUE, such as trading.min_net_usd=5")
+    return path, _plain(read_text(f"value: {value}", path).data.get("value"))
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON can carry it: numbers that are exact are text."""
+    from collections.abc import Mapping
+    from decimal import Decimal
+
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def _kept(context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> None:
+    context.meta[SET] = dict(read_setting(each) for each in values)
+
+
+SET = "fundingarb.set"
+SETTINGS = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="PATH=VALUE",
+    expose_value=False,
+    callback=_kept,
+    help="A setting that wins over file and environment, such as trading.min_net_usd=5; as often as you like.",
+)
+
+
+def given() -> dict[str, Any]:
+    """What ``--set`` of the command that runs says."""
+    context = click.get_current_context(silent=True)
+    return {} if context is None else dict(context.meta.get(SET, {}))
 
 
 def load_surroundings(
@@ -66,7 +110,7 @@ def load_for_emergencies(config_file: Path | None) -> Config:
     from fundingarb.config import load_essentials
     from fundingarb.errors import ConfigError
 
-    config, left_out = load_essentials(config_file)
+    config, left_out = load_essentials(config_file, overrides=given())
     try:
         log_to_file_only(config.logging.level, config.logging.file)
     except ConfigError as error:
@@ -93,6 +137,7 @@ def _left_out(problem: str) -> None:
 
 @click.command("run")
 @CONFIG
+@SETTINGS
 @READY_FILE
 @PASSWORD_FD
 def run_command(config_file: Path | None, ready_file: Path | None, password_fd: int | None) -> None:
@@ -108,7 +153,7 @@ def run_command(config_file: Path | None, ready_file: Path | None, password_fd: 
     from fundingarb.app import load_config
     from fundingarb.cli.logs import logging_of
 
-    config = load_config(config_file)
+    config = load_config(config_file, given())
     with logging_of(config):
         anyio.run(trade, config, load_surroundings(config, ready_file, password_fd, secrets=True))
 

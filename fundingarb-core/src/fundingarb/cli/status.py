@@ -11,6 +11,7 @@ import click
 from fundingarb.cli.run import (
     CONFIG,
     READY_FILE,
+    SETTINGS,
     load_for_emergencies,
     load_surroundings,
     plugins_for_emergencies,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 @click.command("status")
 @CONFIG
+@SETTINGS
 @READY_FILE
 def status_command(config_file: Path | None, ready_file: Path | None) -> None:
     """Say what the bot is doing.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fundingarb.cli.password import PASSWORD_FD
-from fundingarb.cli.run import CONFIG
+from fundingarb.cli.run import CONFIG, SETTINGS, given
 
 if TYPE_CHECKING:
     from fundingarb.config import Config
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 @click.command("watch")
 @CONFIG
+@SETTINGS
 @PASSWORD_FD
 @click.option("--url", help="The bot's /api/health; without it that of the configured dashboard.")
 def watch_command(config_file: Path | None, password_fd: int | None, url: str | None) -> None:
@@ -31,7 +32,7 @@ def watch_command(config_file: Path | None, password_fd: int | None, url: str | 
     from fundingarb.app import load_config
     from fundingarb.cli.logs import configure_logging
 
-    config = load_config(config_file)
+    config = load_config(config_file, given())
     configure_logging(config.logging.level)
     anyio.run(_watch, config, password_fd, url)
 

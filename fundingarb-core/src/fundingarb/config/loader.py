@@ -65,14 +65,16 @@ def parse_config(text: str, name: str = "configuration") -> Config:
 
 
 def load_essentials(
-    path: Path | str | None = None, env: Mapping[str, str] | None = None
+    path: Path | str | None = None,
+    env: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> tuple[Config, list[str]]:
     """As ``load_config``, but what neither accounts nor database need and is wrong is left out; also what that is.
 
     For what has to work in an emergency. Raises ConfigError when accounts, exchanges, network or database are wrong.
     """
     layers = [
-        Source(""),
+        _overrides(overrides or {}),
         _environment(os.environ if env is None else env),
         Source("") if path is None else read_file(Path(path)),
     ]
