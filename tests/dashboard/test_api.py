@@ -18,7 +18,7 @@ from tests.dashboard.trading import OPEN, SYMBOLS, trading
 from tests.engine.rig import hedge_on
 
 from fundingarb.domain.order import ExchangePosition, Fill, OrderSide
-from fundingarb.errors import ConfigError, StoreError
+from fundingarb.errors import StoreError, WrongPassword
 from fundingarb.ports import HedgeBooks, HeldLonger, MarketRow, Secret
 from fundingarb.simulation.virtual import START, LoopClock
 from fundingarb_dashboard import api_market, api_positions, api_review
@@ -236,7 +236,7 @@ async def test_releasing_takes_the_master_password_where_there_is_one() -> None:
     class Vaulted:
         async def confirm(self, password: Secret) -> None:
             if password.reveal() != "the master password":
-                raise ConfigError("that is not the master password")
+                raise WrongPassword("that is not the master password")
 
     async with trading() as desk:
         desk.floor.bot.owner = Vaulted()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,14 +19,14 @@ from fundingarb.app import Surroundings
 from fundingarb.config import Config, load_config
 from fundingarb.config.digest import configuration_digest, setup_digest
 from fundingarb.domain.control import AuditEntry
-from fundingarb.errors import ConfigError
+from fundingarb.errors import ConfigError, WrongPassword
 from fundingarb.golive import LiveSwitch, SimulatedHours
 from fundingarb.ports import Secret
 from fundingarb.store import SqlStore, open_store
 from fundingarb.testing import FakeClock
 from fundingarb.testing.clock import START
 from fundingarb.unlocking import VaultOwner, refuse_unapproved, unlocked
-from fundingarb.vault import LEAST_COSTS, StoredAccount, Vault, VaultError, WrongPassword
+from fundingarb.vault import LEAST_COSTS, StoredAccount, Vault, VaultError
 from fundingarb.vault.journal import LONGEST, Stretch, simulated
 
 pytestmark = pytest.mark.anyio
@@ -78,10 +79,16 @@ class Stage:
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    os.chmod(tmp_path, 0o700)
-    file = tmp_path / "fundingarb.yaml"
-    file.write_text(TEXT.format(folder=tmp_path))
-    vault = Vault.create(tmp_path / "credentials.vault", PASSWORD, LEAST_COSTS)
+    async with staged(tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def staged(folder: Path) -> AsyncIterator[Stage]:
+    os.chmod(folder, 0o700)
+    file = folder / "fundingarb.yaml"
+    file.write_text(TEXT.format(folder=folder))
+    vault = Vault.create(folder / "credentials.vault", PASSWORD, LEAST_COSTS)
     for name in ("binance", "bybit"):
         vault.put_account(StoredAccount(name, name, "testnet", KEYS))
         vault.put_account(StoredAccount(name, name, "mainnet", KEYS))
@@ -106,6 +113,7 @@ async def test_after_the_hours_the_password_switches_the_file(stage: Stage) -> N
     assert review.hours == review.needed == 24
     assert review.network == "testnet"
     assert not review.obstacles
+    assert review.sent == ""
     assert "start the bot again" in await stage.go()
     text = stage.file.read_text()
     assert "network: mainnet  # for now" in text
@@ -146,7 +154,8 @@ async def test_a_request_that_is_replayed_does_nothing(stage: Stage) -> None:
     await stage.simulate(24)
     switch = stage.switch
     ticket = (await switch.review()).ticket
-    await switch.go_live(Secret(PASSWORD), ticket, "dashboard:me")
+    said = await switch.go_live(Secret(PASSWORD), ticket, "dashboard:me")
+    assert (await switch.review()).sent == f"2026-01-05 07:38 UTC: {said}"
     stage.file.write_text(TEXT.format(folder=stage.file.parent))
     for again in (ticket, "", "made up"):
         with pytest.raises(ConfigError, match="review it again"):

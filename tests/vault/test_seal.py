@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fundingarb.vault import LEAST_COSTS, MOST_COSTS, Costs, VaultError, WrongPassword
+from fundingarb.errors import ConfigError, WrongPassword
+from fundingarb.vault import LEAST_COSTS, MOST_COSTS, Costs, VaultError
 from fundingarb.vault.seal import HEADER, MAGIC, Lock, unseal
 
 PASSWORD = "correct horse battery"
@@ -25,8 +26,8 @@ def blob(lock: Lock) -> bytes:
     return lock.seal(CONTENT)
 
 
-def refusal(blob: bytes, password: str = PASSWORD) -> VaultError:
-    with pytest.raises(VaultError) as caught:
+def refusal(blob: bytes, password: str = PASSWORD) -> ConfigError:
+    with pytest.raises((VaultError, WrongPassword)) as caught:
         unseal(password, blob, "credentials.vault")
     said = str(caught.value)
     assert said.startswith("credentials.vault")

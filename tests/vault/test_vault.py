@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from fundingarb.errors import WrongPassword
 from fundingarb.folders import make_private
 from fundingarb.ports import Secret
-from fundingarb.vault import LEAST_COSTS, LiveApproval, StoredAccount, Vault, VaultError, WrongPassword
+from fundingarb.vault import LEAST_COSTS, LiveApproval, StoredAccount, Vault, VaultError
 
 PASSWORD = "correct horse battery"
 KEYS = {"api_key": Secret("key-of-binance"), "api_secret": Secret("secret-of-binance")}

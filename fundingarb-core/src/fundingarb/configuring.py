@@ -159,7 +159,8 @@ class ConfigKeeper:
         config, errors = parsed(self._with_secrets(document), self._plugins)
         if config is not None and config.network == "mainnet" != self._started.network:
             return None, {
-                "network": "going live takes a review and the master password; use fundingarb go-live"
+                "network": "going live takes a review and the master password; use fundingarb go-live "
+                "or the dashboard's panel Simulation"
             }
         url = "" if config is None else config.database.url
         if HIDDEN in url and url == hide_password(url) and url != self._config.database.url:

@@ -3,7 +3,8 @@
 FundingArbError                 one line for a person; the program exits with ``exit_status``
 ├── ConfigError                 nothing starts; of a command: it is not done
 │   ├── ConfigRefused           a configuration with mistakes; the one in force stays
-│   └── VersionConflict         what the command was about has changed; nothing is done
+│   ├── VersionConflict         what the command was about has changed; nothing is done
+│   └── WrongPassword           the master password is not the right one; nothing is done
 ├── PluginError                 nothing starts
 ├── StoreError                  no exposure-increasing order until the database answers again
 │   ├── SchemaError             nothing starts
@@ -41,6 +42,7 @@ __all__ = [
     "SchemaError",
     "StoreError",
     "VersionConflict",
+    "WrongPassword",
 ]
 
 
@@ -67,6 +69,10 @@ class ConfigRefused(ConfigError):
 
 class VersionConflict(ConfigError):
     """What a command names by its version has changed since: nothing is done, look at it again."""
+
+
+class WrongPassword(ConfigError):
+    """The master password does not open the vault, or the vault was tampered with: the two cannot be told apart."""
 
 
 class PluginError(FundingArbError):

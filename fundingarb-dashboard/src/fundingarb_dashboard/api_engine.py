@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,15 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from quart import Quart, Response
 from quart_schema import document_response, validate_querystring, validate_request
 
-from fundingarb.errors import ConfigError
-from fundingarb.ports import BotHandle, Owner, Secret
-from fundingarb_dashboard.answers import Problem, answer
+from fundingarb.ports import BotHandle, Secret
+from fundingarb_dashboard.answers import answer
 from fundingarb_dashboard.api_status import Limit
 from fundingarb_dashboard.documents import Status, status_document, watch
+from fundingarb_dashboard.master import not_owner
 from fundingarb_dashboard.replies import key_of_request
 from fundingarb_dashboard.security import session_of
 from fundingarb_dashboard.site import Site
-from fundingarb_dashboard.throttle import Throttle
 
 __all__ = ["install"]
 
@@ -36,7 +34,7 @@ class Plain(BaseModel):
 class Release(BaseModel):
     """``master_password`` where the status says that releasing the kill switch needs it (testnet and mainnet)."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
     master_password: str | None = Field(default=None, max_length=1024)
 
 
@@ -73,7 +71,6 @@ class Audit:
 
 def install(app: Quart, site: Site) -> None:
     """The routes of `fundingarb_dashboard.api_engine`."""
-    throttle = Throttle(time.monotonic)
 
     async def carry_out(command: Callable[[BotHandle, str, str], Awaitable[None]]) -> Response:
         """Have ``command`` done under the request's key, and say how the bot is then."""
@@ -129,26 +126,17 @@ def install(app: Quart, site: Site) -> None:
         is one."""
 
         async def release(bot: BotHandle, actor: str, key: str) -> None:
-            if bot.owner is not None:
-                await confirm(bot.owner, data.master_password)
+            owner, password = bot.owner, data.master_password
+            if owner is not None:
+                if password is None:
+                    raise not_owner(
+                        "write the master password: releasing the kill switch takes it", "is missing"
+                    )
+                given = Secret(password)
+                await site.master.tried(lambda: owner.confirm(given))
             await bot.release(actor, key)
 
         return await carry_out(release)
-
-    async def confirm(owner: Owner, password: str | None) -> None:
-        """Raises `Problem` when ``password`` is missing or wrong, or was guessed too often."""
-        if password is None:
-            raise _not_owner("write the master password: releasing the kill switch takes it", "is missing")
-        wait = throttle.admit("master password")
-        if wait > 0:
-            again = {"Retry-After": str(int(wait) + 1)}
-            raise Problem(429, f"too many attempts; try again in {int(wait) + 1} s", headers=again)
-        try:
-            await owner.confirm(Secret(password))
-        except ConfigError as error:
-            throttle.failed("master password")
-            raise _not_owner(str(error), "is wrong") from error
-        throttle.succeeded("master password")
 
     @app.get("/api/audit")
     @document_response(Audit)
@@ -164,7 +152,3 @@ def install(app: Quart, site: Site) -> None:
                 ]
             )
         )
-
-
-def _not_owner(message: str, what: str) -> Problem:
-    return Problem(403, message, code="master_password", fields={"master_password": what})

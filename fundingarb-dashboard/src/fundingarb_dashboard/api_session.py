@@ -25,7 +25,7 @@ REMEMBERED = 30 * 24 * 3600
 class Credentials(BaseModel):
     """One of the two: the password, or the token of the link that was printed at start."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
     password: str | None = Field(default=None, max_length=1024)
     token: str | None = Field(default=None, max_length=1024)
 

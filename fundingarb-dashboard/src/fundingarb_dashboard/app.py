@@ -8,6 +8,7 @@ from fundingarb_dashboard import (
     api_config,
     api_engine,
     api_history,
+    api_live,
     api_market,
     api_opportunities,
     api_positions,
@@ -41,7 +42,7 @@ def build(site: Site) -> Quart:
     pages.install(app)
     for routes in (
         api_session, api_status, api_market, api_opportunities, api_positions, api_history, api_engine, api_review,
-        api_config, metrics, stream,
+        api_live, api_config, metrics, stream,
     ):  # fmt: skip
         routes.install(app, site)
     return app

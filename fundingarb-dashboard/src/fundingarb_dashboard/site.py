@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fundingarb_dashboard.hub import Hub
 from fundingarb_dashboard.line import BotLine
 from fundingarb_dashboard.login import Gatekeeper
+from fundingarb_dashboard.master import MasterPassword
 from fundingarb_dashboard.replies import Replies
 from fundingarb_dashboard.sessions import Sessions
 from fundingarb_dashboard.shared import Shared
@@ -35,6 +36,7 @@ class Site:
     tls: bool
     metrics_token: str | None
     shared: Shared = field(default_factory=Shared)
+    master: MasterPassword = field(default_factory=MasterPassword)
 
     @property
     def browser_cookie(self) -> str:

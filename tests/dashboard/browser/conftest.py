@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
@@ -16,7 +17,7 @@ from tests.dashboard.browser.world import World
 from tests.needs import need
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 FLAGS = (
     "--no-sandbox",
@@ -87,9 +88,11 @@ def visit(browser: Browser) -> OpenDesk:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.on("websocket", lambda socket: asked.append(socket.url))
-        page.goto(url)
-        yield page
-        context.close()
+        try:
+            page.goto(url)
+            yield page
+        finally:
+            context.close()
         assert not (quiet and complaints), complaints
         assert asked
         assert not elsewhere(asked, url), elsewhere(asked, url)
@@ -133,6 +136,65 @@ def command(page: Page, line: str) -> None:
     bar = page.get_by_role("combobox", name="Command")
     bar.fill(line)
     bar.press("Enter")
+
+
+class Held:
+    """Requests to an address that get their answers when the test says so, the oldest first."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page = page
+        self.routes: list[Route] = []
+        page.route(address, lambda route: self.routes.append(route))
+
+    def wait(self) -> Route:
+        """The oldest, once there is one."""
+        deadline = time.monotonic() + PATIENCE / 1000
+        while not self.routes and time.monotonic() < deadline:
+            self.page.wait_for_timeout(20)
+        return self.routes[0]
+
+    def go(self) -> None:
+        """Answer the oldest; returns when the page has drawn what it makes of that."""
+        route = self.wait()
+        self.routes.remove(route)
+        with self.page.expect_response(lambda response: response.request == route.request) as answered:
+            route.continue_()
+        answered.value.finished()
+        settled(self.page)
+
+    def fail(self) -> None:
+        """As ``go``, with a connection that breaks."""
+        route = self.wait()
+        self.routes.remove(route)
+        with self.page.expect_event("requestfailed"):
+            route.abort()
+        settled(self.page)
+
+
+def settled(page: Page) -> None:
+    """Wait until the page has drawn everything it knows."""
+    page.evaluate(
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
+    )
+
+
+def hear_rates(page: Page, times: int = 15) -> None:
+    """Wait until the page has heard of new rates so many times; they come ten times a second."""
+    page.evaluate(
+        """async (times) => {
+            const {on} = await import("/static/js/store.js");
+            let left = times;
+            await new Promise((done) => {
+                const off = on(["rates"], () => {
+                    left -= 1;
+                    if (left) return;
+                    off();
+                    done();
+                });
+            });
+        }""",
+        times,
+    )
 
 
 def violations(page: Page, inside: str = "body") -> list[str]:

@@ -11,13 +11,13 @@ import asyncio
 import json
 import secrets
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
-from tests.dashboard.browser.world import PRESETS, Row, World, iso, now
+from tests.dashboard.browser.world import PRESETS, Refused, Row, World, iso, now
 
 from fundingarb_dashboard import __file__ as package
 from fundingarb_dashboard.pages import plotly_bundle, policy
@@ -25,15 +25,6 @@ from fundingarb_dashboard.pages import plotly_bundle, policy
 STATIC = Path(package).parent / "static"
 PASSWORD = "correct horse battery"
 COOKIE = "session"
-
-
-class Refused(Exception):
-    """An error in the contract's form."""
-
-    def __init__(self, status: int, code: str, message: str, fields: Row | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.document = {"error": {"code": code, "message": message, "fields": fields or {}}}
 
 
 class BrowserServer:
@@ -79,6 +70,7 @@ class BrowserServer:
         await site.start()
         assert site._server is not None
         self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        self._loop = asyncio.get_running_loop()
         moving = asyncio.create_task(self._move())
         try:
             yield
@@ -95,8 +87,15 @@ class BrowserServer:
         for socket in list(self._sockets):
             asyncio.run_coroutine_threadsafe(socket.close(code=1001), self._loop)
 
+    def change(self, what: Callable[[], object]) -> None:
+        """Do something to the world, or to this, while nobody else reads or changes it."""
+
+        async def there() -> None:
+            what()
+
+        asyncio.run_coroutine_threadsafe(there(), self._loop).result(30)
+
     async def _move(self) -> None:
-        self._loop = asyncio.get_running_loop()
         turn = 0
         while True:
             await asyncio.sleep(0.1)
@@ -185,7 +184,7 @@ class BrowserServer:
             "status": world.status,
             "opportunities": world.opportunities,
             "orders": lambda: {"rows": world.orders},
-            "history": lambda: {"rows": world.closed, "next": None},
+            "history": lambda: world.history(query.get("before"), int(query["limit"])),
             "alerts": lambda: {"rows": world.alerts},
             "audit": lambda: {"rows": world.audit},
             "simulation": lambda: {
@@ -207,6 +206,7 @@ class BrowserServer:
                 "restart_keys": ["database", "network", "accounts"],
                 "schema": config_schema(),
             },
+            "live": world.way,
             "config/history": lambda: {
                 "rows": [
                     {"revision": world.revision - step, "at": iso(now()), "actor": "trader"}
@@ -276,6 +276,8 @@ class BrowserServer:
             self.push("ENGINE_STATUS", world.status())
         elif path == "engine/resume":
             world.killed = False
+        elif path == "live":
+            return world.go_live(body)
         elif path in ("engine/start", "engine/stop"):
             world.state = "RUNNING" if path == "engine/start" else "PAUSED"
             self.push("ENGINE_STATUS", world.status())
@@ -304,10 +306,14 @@ class BrowserServer:
                 version=position["version"] + 1,
             )
             self.push("POSITION_UPDATE", position)
-        return {}
+            return {"position_id": position_id, "version": position["version"]}
+        return {"position_id": position_id}
 
     def flatten(self) -> None:
         """The kill's next step: one more leg is flat, the last one ends it."""
+        self.change(self._flatten)
+
+    def _flatten(self) -> None:
         world = self.world
         if world.not_flat:
             flat = world.not_flat.pop()
@@ -359,12 +365,12 @@ def running(world: World, share: float = 0.1) -> Iterator[BrowserServer]:
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         yield server
     finally:
         loop.call_soon_threadsafe(over.set)
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 

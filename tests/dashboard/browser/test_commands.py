@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Route, expect
-from tests.dashboard.browser.conftest import OpenDesk, command
+from playwright.sync_api import expect
+from tests.dashboard.browser.conftest import Held, OpenDesk, command
 from tests.dashboard.browser.server import BrowserServer
 from tests.dashboard.browser.world import World
 
@@ -17,6 +17,7 @@ def test_opening_by_hand_asks_first_and_a_double_click_opens_one(
         expect(dialog).to_contain_text("7,500.00 USD")
         dialog.locator("form").evaluate("(form) => { form.requestSubmit(); form.requestSubmit(); }")
         expect(page.locator(".position")).to_have_count(4)
+        expect(dialog).to_have_count(0)
         assert server.requests == [
             ("positions/open", {"pair": "DOGE-USDT", "long": "okx", "short": "dydx", "size_usd": "7500"})
         ]
@@ -65,15 +66,14 @@ def test_what_a_dialog_was_closed_over_is_told_when_it_is_known(
     desk: OpenDesk, server: BrowserServer
 ) -> None:
     with desk() as page:
-
-        def late(route: Route) -> None:
-            page.wait_for_timeout(400)
-            route.continue_()
-
-        page.route("**/api/positions/open", late)
+        opening = Held(page, "**/api/positions/open")
         command(page, "OPEN DOGE okx dydx 7500")
-        page.get_by_role("dialog").get_by_role("button", name="Open position").click(no_wait_after=True)
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("button", name="Open position").click()
+        opening.wait()
         page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
+        opening.go()
         expect(page.locator(".toast.good")).to_contain_text("Open DOGE-USDT: it was carried out after all.")
 
 
@@ -95,13 +95,15 @@ def test_a_tolerance_that_was_refused_is_not_shown_as_if_it_were_in_force(
 def test_closing_names_the_version_it_saw(desk: OpenDesk, server: BrowserServer, world: World) -> None:
     with desk() as page:
         second = list(world.positions.values())[1]
+        expect(page.locator(".position")).to_have_count(3)
         command(page, "CLOSE 2")
         page.get_by_role("dialog").get_by_role("button", name="Close position").click()
         expect(page.locator(".position")).to_have_count(2)
+        expect(page.get_by_role("dialog")).to_have_count(0)
         assert server.requests == [(f"positions/{second['position_id']}/close", {"version": 3})]
         expect(page.locator(".position .fig:first-child .value").first).to_have_text("1")
         page.keyboard.press("F7")
-        page.locator("#panel-history tbody tr").first.click()
+        page.locator("#panel-history tbody tr", has_text="ETH-USDT").first.click()
         account = page.get_by_role("dialog", name="ETH-USDT: the full account")
         expect(account).to_contain_text("Holding 1 h longer+0.80 USD")
         expect(account).to_contain_text("the day is not over")
@@ -182,6 +184,7 @@ def test_without_a_connection_a_kill_is_sent_again_and_nothing_counts_as_flat(
         expect(page.locator("#kill")).to_have_text("KILL")
         expect(dialog).not_to_contain_text("✓ FLAT")
         page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
         page.keyboard.press("F10")
         word.fill("kill")
         word.press("Enter")
@@ -225,19 +228,15 @@ def test_what_is_typed_while_the_configuration_is_on_its_way_stays(desk: OpenDes
         net = panel.get_by_label("min_net_usd")
         expect(net).to_be_focused()
         command(page, "HIST")
-        waiting = list[Route]()
-        page.route("**/api/config", lambda route: waiting.append(route))
+        late = Held(page, "**/api/config")
         command(page, "CONF trading.min_net_usd")
         expect(net).to_be_focused()
         net.fill("2.5")
-        page.wait_for_timeout(100)
-        (late,) = waiting
-        with page.expect_response("**/api/config"):
-            late.continue_()
-        page.wait_for_timeout(100)
+        late.go()
         expect(net).to_have_value("2.5")
         expect(panel.get_by_role("button", name="Save & apply")).to_be_enabled()
         panel.get_by_role("button", name="Undo").click()
+        late.go()
         expect(net).to_have_value("1")
         expect(panel.get_by_role("button", name="Save & apply")).to_be_disabled()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from playwright.sync_api import expect
-from tests.dashboard.browser.conftest import OpenDesk, command, log_in
+from tests.dashboard.browser.conftest import OpenDesk, command, hear_rates, log_in, settled
 from tests.dashboard.browser.server import PASSWORD, BrowserServer
 from tests.dashboard.browser.world import World
 
@@ -69,8 +69,13 @@ def test_every_panel_has_content(desk: OpenDesk) -> None:
 def test_every_result_splits_on_demand_by_the_keyboard(
     card: str, result: str, desk: OpenDesk, server: BrowserServer, world: World
 ) -> None:
-    server.share = 0  # nothing moves
-    wanted = {name: float(value) for name, value in world.summary()["splits"][result].items()}
+    wanted: dict[str, float] = {}
+
+    def hold() -> None:
+        server.share = 0  # nothing moves
+        wanted.update({name: float(value) for name, value in world.summary()["splits"][result].items()})
+
+    server.change(hold)
     with desk() as page:
         split = page.get_by_role("region", name="What it consists of, USD")
         toggle = page.get_by_role("button", name=card, exact=True)
@@ -103,7 +108,7 @@ def test_rates_sort_filter_freeze_and_turn_into_a_matrix(desk: OpenDesk) -> None
         page.get_by_role("button", name="FREEZE").click()
         expect(page.locator(".panel-rates")).to_contain_text("FROZEN")
         before = rows.first.inner_text()
-        page.wait_for_timeout(1200)
+        hear_rates(page)
         assert rows.first.inner_text() == before
         page.get_by_role("button", name="FREEZE").click()
         page.get_by_role("button", name="MATRIX").click()
@@ -228,8 +233,12 @@ def test_hostile_symbol_names_are_only_text(visit: OpenDesk, name: str) -> None:
         expect(page.locator(".position", has_text=name.split("-")[0][:9])).to_be_visible()
         for key in ("F3", "F6", "F7"):
             page.keyboard.press(key)
-        page.locator("#panel-charts select").first.select_option(name, force=True)
-        page.wait_for_timeout(500)
+        page.keyboard.press("F6")
+        with page.expect_response("**/api/rates/history*") as answered:
+            page.locator("#panel-charts select").first.select_option(name, force=True)
+        answered.value.finished()
+        expect(page.locator("#panel-charts .main-svg").first).to_be_visible()
+        hear_rates(page, 5)
         assert page.evaluate("window.hit") is None
         assert page.locator("img, #root script").count() == 0
 
@@ -237,6 +246,7 @@ def test_hostile_symbol_names_are_only_text(visit: OpenDesk, name: str) -> None:
 def test_rates_are_walked_with_the_arrow_keys(desk: OpenDesk) -> None:
     with desk() as page:
         page.get_by_role("button", name="FREEZE").click()
+        expect(page.locator(".panel-rates")).to_contain_text("FROZEN")
         grid = page.get_by_role("grid", name="Funding rates")
         grid.focus()
         for _ in range(3):
@@ -251,6 +261,10 @@ def test_rates_are_walked_with_the_arrow_keys(desk: OpenDesk) -> None:
 
 def test_a_panel_is_enlarged_and_put_back(desk: OpenDesk) -> None:
     with desk() as page:
+        expect(page.locator(".panel-rates .vt-body .vt-row").first).to_be_visible()
+        expect(page.locator(".position")).to_have_count(3)
+        expect(page.locator("[data-card=realized] .card-value")).to_contain_text(".")
+        settled(page)
         before = page.locator("#panel-rates").bounding_box()
         page.get_by_role("grid", name="Funding rates").focus()
         page.keyboard.press("z")

@@ -29,6 +29,18 @@ MAJORS = {
 PRESETS = {"conservative": "0", "moderate": "-0.0001", "aggressive": "-0.0005"}
 
 
+MASTER_PASSWORD = "what only the owner knows"
+
+
+class Refused(Exception):
+    """An error in the contract's form."""
+
+    def __init__(self, status: int, code: str, message: str, fields: Row | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.document = {"error": {"code": code, "message": message, "fields": fields or {}}}
+
+
 def iso(at: datetime) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -63,6 +75,9 @@ class World:
     failed_services: dict[str, str] = field(default_factory=dict)
     document: Row = field(default_factory=dict)
     revision: int = 12
+    hours: float = 0.0
+    tickets: set[str] = field(default_factory=set)
+    sent: str | None = None
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -267,6 +282,13 @@ class World:
             0, {**row, "long": long, "short": short, "closed_at": iso(now()), "close_reason": reason}
         )
 
+    def history(self, before: str | None, limit: int) -> Row:
+        """A page of what is closed, behind the position that is named."""
+        ids = [row["position_id"] for row in self.closed]
+        first = ids.index(before) + 1 if before else 0
+        rows = self.closed[first : first + limit]
+        return {"rows": rows, "next": rows[-1]["position_id"] if first + limit < len(ids) else None}
+
     def alert(self, severity: str, title: str, lines: Sequence[str]) -> Row:
         row: Row = {
             "severity": severity,
@@ -373,6 +395,44 @@ class World:
             "positions": list(self.positions.values()),
             "alerts": self.alerts,
         }
+
+    def way(self) -> Row:
+        """The way to live trading: the figures, and a ticket once it was simulated for long enough."""
+        obstacles = []
+        if self.hours < 24:
+            obstacles.append(
+                f"{self.hours:.1f} of 24 hours were simulated with this configuration; run it for longer"
+            )
+        ticket = None if obstacles else f"ticket {self.random.getrandbits(64)}"
+        self.tickets.add(ticket or "")
+        return {
+            "network": "testnet",
+            "obstacles": obstacles,
+            "review": {
+                "at": iso(now()),
+                "hours": str(self.hours),
+                "needed": "24",
+                "hedges": 14,
+                "result": "212.40",
+                "funding": "260.00",
+                "fees": "47.60",
+                "critical_alerts": 0,
+            },
+            "ticket": ticket,
+            "sent": self.sent,
+        }
+
+    def go_live(self, asked: Row) -> Row:
+        """Only with a ticket, once, and the master password."""
+        if asked["ticket"] not in self.tickets:
+            raise Refused(409, "refused", "The review is over; review it again.")
+        self.tickets.discard(asked["ticket"])
+        if asked["master_password"] != MASTER_PASSWORD:
+            fields = {"master_password": "is wrong"}
+            raise Refused(403, "master_password", "The password does not open the vault; try again.", fields)
+        said = "fundingarb.yaml says network: mainnet now; start the bot again to trade with real money"
+        self.sent = f"2026-11-23 12:00 UTC: {said}"
+        return {"said": said, "restart": True}
 
     def opportunities(self) -> Row:
         rows: list[Row] = []

@@ -52,12 +52,13 @@ class LiveSwitch:
         self._key = key
         self._tickets: dict[str, _Ticket] = {}
         self._turn = anyio.Lock()
+        self._sent = ""
 
     async def review(self) -> LiveReview:
         """See ``ports.LiveDesk``."""
         config = self._config()
         audited = await self._store.audited(limit=ENOUGH)
-        took = simulated(audited, self._key, configuration_digest(config))
+        took = await anyio.to_thread.run_sync(simulated, audited, self._key, configuration_digest(config))
         hours = Decimal(int(took.total_seconds())) / 3600
         results = await self._results()
         alerts = await self._store.alerts(limit=10_000)
@@ -74,6 +75,7 @@ class LiveSwitch:
             critical_alerts=sum(alert.severity is Severity.CRITICAL for alert in alerts),
             obstacles=tuple(obstacles),
             ticket="" if obstacles else self._new_ticket(config),
+            sent=self._sent,
         )
 
     def _obstacles(self, config: Config, hours: Decimal) -> list[str]:
@@ -99,9 +101,7 @@ class LiveSwitch:
             part: Sequence[HedgeBooks] = await self._store.closed(
                 after=None if last is None else last.hedge.id, limit=PART
             )
-            found += [
-                hedge_pnl(books.hedge, books.fills, books.payments, books.settlements) for books in part
-            ]
+            found += await anyio.to_thread.run_sync(_added_up, part)
             if len(part) < PART:
                 return found
             last = part[-1]
@@ -122,6 +122,7 @@ class LiveSwitch:
                 said = str(error) if isinstance(error, FundingArbError) else type(error).__name__
                 await self._audit(actor, False, said)
                 raise
+            self._sent = f"{self._clock.now():%Y-%m-%d %H:%M} UTC: {text}"
             await self._audit(actor, True, text)
             return text
 
@@ -165,6 +166,11 @@ class LiveSwitch:
         except StoreError:
             if ok:
                 raise
+
+
+def _added_up(part: Sequence[HedgeBooks]) -> list[HedgePnl]:
+    """Not in the bot's loop, which has to trade meanwhile."""
+    return [hedge_pnl(each.hedge, each.fills, each.payments, each.settlements) for each in part]
 
 
 def live_url(config: Config) -> str | None:

@@ -16,7 +16,8 @@ class LiveReview:
 
     ``hours`` were simulated with this very configuration, ``needed`` are asked for. ``obstacles`` are sentences that
     say what to do; while there is one, nobody goes live. ``ticket`` goes with the decision: it is good once, for a
-    few minutes and for this configuration; empty while there are obstacles.
+    few minutes and for this configuration; empty while there are obstacles. ``sent`` says what came of going live since
+    this bot was started; empty before.
     """
 
     network: str
@@ -30,6 +31,7 @@ class LiveReview:
     critical_alerts: int
     obstacles: tuple[str, ...]
     ticket: str
+    sent: str
 
 
 class LiveDesk(Protocol):

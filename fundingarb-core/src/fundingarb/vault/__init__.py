@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from fundingarb.vault.password import check_strength, password_from_fd
-from fundingarb.vault.seal import DEFAULT_COSTS, LEAST_COSTS, MOST_COSTS, Costs, VaultError, WrongPassword
+from fundingarb.vault.seal import DEFAULT_COSTS, LEAST_COSTS, MOST_COSTS, Costs, VaultError
 from fundingarb.vault.vault import FILE_NAME, LiveApproval, StoredAccount, Vault
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "StoredAccount",
     "Vault",
     "VaultError",
-    "WrongPassword",
     "check_strength",
     "password_from_fd",
 ]

@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from fundingarb.errors import ConfigError
+from fundingarb.errors import ConfigError, WrongPassword
 
 MAGIC = b"fundarb\x00"
 VERSION = 1
@@ -32,10 +32,6 @@ LARGEST = 1_000_000
 
 class VaultError(ConfigError):
     """The vault cannot be used. Nothing starts; of a command: nothing was changed."""
-
-
-class WrongPassword(VaultError):
-    """The master password does not open the vault, or the vault was tampered with: the two cannot be told apart."""
 
 
 @dataclass(frozen=True, slots=True)

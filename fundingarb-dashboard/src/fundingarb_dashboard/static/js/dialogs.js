@@ -36,7 +36,8 @@ export const facts = (rows) =>
 
 /**
  * Asks before something is done. `run()` does it while the dialog waits; its failure is shown there and may be tried
- * again. Who closes the dialog meanwhile is told in the corner. `typed` is a word that has to be typed first. Resolves with what `run` returned, undefined when called off.
+ * again. Who closes the dialog meanwhile is told in the corner. `typed` is a word that has to be typed first; `extra` is
+ * shown in between. Resolves with what `run` returned, undefined when called off.
  */
 export function confirm({ title, text, rows = [], action, danger = false, typed = null, extra = null, kind = "", run }) {
   return modal(
@@ -45,14 +46,16 @@ export function confirm({ title, text, rows = [], action, danger = false, typed 
       const wrong = h("p", { class: "dialog-error", role: "alert" });
       const go = h("button", { type: "submit", class: danger ? "button danger" : "button primary" }, action);
       const word = h("input", { type: "text", autocomplete: "off", spellcheck: "false", autofocus: true, id: uid("typed") });
-      if (typed) {
-        go.disabled = true;
-        word.addEventListener("input", () => (go.disabled = word.value.trim().toUpperCase() !== typed));
-      } else go.setAttribute("autofocus", "");
+      let busy = false;
+      const ready = () => (go.disabled = busy || Boolean(typed && word.value.trim().toUpperCase() !== typed));
+      word.addEventListener("input", ready);
+      if (!typed) go.setAttribute("autofocus", "");
+      ready();
       const submit = async (event) => {
         event.preventDefault();
         if (go.disabled) return;
-        go.disabled = true;
+        busy = true;
+        ready();
         wrong.textContent = "";
         try {
           const answer = (await run()) ?? true;
@@ -61,7 +64,9 @@ export function confirm({ title, text, rows = [], action, danger = false, typed 
         } catch (error) {
           wrong.textContent = error.unknown ? `${error.message} Pressing ${action} again asks for the same, once.` : error.message;
           wrong.classList.toggle("unknown", Boolean(error.unknown));
-          go.disabled = false;
+          busy = false;
+          ready();
+          if (document.activeElement === document.body) go.focus(); // a button that was disabled has lost it
           if (!go.isConnected) toast(`${title}: ${error.message}`, error.unknown ? "warn" : "bad");
         }
       };

@@ -50,27 +50,38 @@ export function setAttr(element, name, value) {
 const made = new WeakMap();
 
 /**
- * Makes `parent` hold one element per row, in order, keeping the elements of rows that stay.
+ * Makes `parent` hold one element per row, in order, keeping the elements of rows that stay, and the focus in them: an
+ * element that is moved loses it, so as few are moved as an insertion, a removal or one row's way up take.
  * `create(row)` returns {element, update(row)}; `update` is called for new rows too.
  */
 export function keyed(parent, rows, key, create) {
   let known = made.get(parent);
   if (!known) made.set(parent, (known = new Map()));
-  const gone = new Set(known.keys());
+  const focused = parent.contains(document.activeElement) ? document.activeElement : null;
+  const stay = new Set(rows.map(key));
+  for (const [id, item] of known) {
+    if (stay.has(id)) continue;
+    item.element.remove();
+    known.delete(id);
+  }
   let before = parent.firstChild;
   for (const row of rows) {
     const id = key(row);
-    gone.delete(id);
     let item = known.get(id);
     if (!item) known.set(id, (item = create(row)));
     item.update(row);
     if (item.element === before) before = before.nextSibling;
     else parent.insertBefore(item.element, before);
   }
-  for (const id of gone) {
-    known.get(id).element.remove();
-    known.delete(id);
-  }
+  if (focused?.isConnected && document.activeElement !== focused) focused.focus({ preventScroll: true });
+}
+
+/** Makes the options of a select `names`, in order, touching none that stays. What is chosen stays chosen, listed or not. */
+export function choices(select, names) {
+  const chosen = select.value;
+  const wanted = chosen && !names.includes(chosen) ? [...names, chosen] : names;
+  keyed(select, wanted, (name) => name, (name) => ({ element: h("option", { value: name }, name), update: () => {} }));
+  if (chosen && select.value !== chosen) select.value = chosen;
 }
 
 let serial = 0;

@@ -1,7 +1,7 @@
 // The line at the top: what this is, whether it lives, whether the figures can be trusted, and the kill switch.
 
 import { now } from "./clock.js";
-import { fill, h, keyed, setAttr, setText } from "./dom.js";
+import { h, keyed, setAttr, setText } from "./dom.js";
 import { words } from "./format.js";
 import { retry } from "./socket.js";
 import { on, state } from "./store.js";
@@ -108,24 +108,22 @@ export function databaseTrouble(health) {
 export function makeBanner() {
   const element = h("div", { class: "banners", role: "alert" });
   const draw = () => {
-    const rows = troubles();
+    const rows = troubles().map(([kind, title, advice]) => ({ kind, title, advice }));
     setAttr(document.body, "data-stale", state.link.state === "LIVE" || state.link.state === "CONNECTING" ? null : "yes");
-    const signature = JSON.stringify(rows);
-    if (element.dataset.shown === signature) return;
-    element.dataset.shown = signature;
-    fill(element, rows.map(([kind, title, advice]) =>
-      h(
-        "div",
-        { class: `banner ${kind}` },
-        h("strong", {}, title),
-        h("span", {}, advice),
-        title.startsWith("Connection lost") ? h("button", { type: "button", class: "button small", on: { click: retry } }, "Retry now") : null,
-      ),
-    ));
+    keyed(element, rows, (row) => `${row.kind} ${row.title}`, makeTrouble);
   };
   on(["link", "status", "health", "snapshot"], draw);
   setInterval(draw, 1000);
   return element;
+}
+
+function makeTrouble({ kind, title }) {
+  const advice = h("span");
+  const again = title.startsWith("Connection lost") ? h("button", { type: "button", class: "button small", on: { click: retry } }, "Retry now") : null;
+  return {
+    element: h("div", { class: `banner ${kind}` }, h("strong", {}, title), advice, again),
+    update: (row) => setText(advice, row.advice),
+  };
 }
 
 function troubles() {

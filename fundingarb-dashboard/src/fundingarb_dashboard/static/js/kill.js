@@ -1,19 +1,17 @@
 // What a latched kill switch has still to close, leg by leg, until everything is flat.
 
 import { modal } from "./dialogs.js";
-import { fill, h, setAttr, setText } from "./dom.js";
+import { h, keyed, setAttr, setText } from "./dom.js";
 import { clock, quantity } from "./format.js";
+import { rowOf } from "./panel.js";
 import { on, state } from "./store.js";
 
-const leg = (row) =>
-  h(
-    "tr",
-    {},
-    h("td", {}, row.account),
-    h("td", {}, row.symbol),
-    h("td", { class: "num" }, row.flat ? "0" : quantity(row.quantity)),
-    h("td", { class: row.flat ? "up" : "" }, row.flat ? "✓ flat" : row.reason || "being closed"),
-  );
+const leg = rowOf((row) => [
+  [row.account],
+  [row.symbol],
+  [row.flat ? "0" : quantity(row.quantity), "num"],
+  [row.flat ? "✓ flat" : row.reason || "being closed", row.flat ? "up" : ""],
+]);
 
 /** Takes what is open now into `seen` (account and symbol -> leg), and says of what was seen before whether it is flat. */
 export function look(seen, positions, notFlat) {
@@ -56,7 +54,7 @@ export function showKill({ release }) {
         const open = legs.filter((row) => !row.flat);
         const orders = state.status?.engine?.pending_orders ?? 0;
         setAttr(table, "hidden", legs.length === 0);
-        fill(rows, legs.map(leg));
+        keyed(rows, legs, (row) => `${row.account} ${row.symbol}`, leg);
         free.disabled = !(kill.latched && kill.flat);
         setAttr(verdict, "data-flat", kill.latched && kill.flat && state.link.state === "LIVE" ? "yes" : "no");
         const stale = state.link.state !== "LIVE";

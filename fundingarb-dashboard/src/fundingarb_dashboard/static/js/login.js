@@ -30,7 +30,7 @@ export function showLogin(root, why = null) {
         resolve();
       } catch (error) {
         secret.fail(error.message);
-        secret.input.select();
+        if (secret.input.value.trim() === value) secret.input.select(); // what was typed meanwhile stays
       } finally {
         button.disabled = false;
       }

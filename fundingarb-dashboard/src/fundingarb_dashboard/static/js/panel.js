@@ -67,7 +67,8 @@ export function makePanel({ id, title, key = null, build }) {
   return panel;
 }
 
-/** Loads with `fetcher` and hands the answer to `draw`; a failure is shown in `box` with a way to try again. */
+/** Loads with `fetcher` and hands the answer to `draw`; a failure is shown in `box` with a way to try again. What a
+ * panel shows beside the box stays there. */
 export function loader(box, fetcher, draw) {
   let turn = 0;
   const load = async () => {
@@ -79,7 +80,8 @@ export function loader(box, fetcher, draw) {
       draw(answer);
     } catch (error) {
       if (mine !== turn) return;
-      const said = empty("This could not be read.", error.message);
+      const kept = box.parentElement?.querySelector(":scope > .scroll tbody > *, :scope > .config form > *");
+      const said = empty("This could not be read.", kept ? `${error.message} What is below is from before.` : error.message);
       said.append(h("button", { type: "button", class: "button small", on: { click: load } }, "Try again"));
       fill(box, said);
       box.dataset.failed = "yes";

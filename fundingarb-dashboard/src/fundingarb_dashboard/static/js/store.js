@@ -63,7 +63,7 @@ const events = {
     state.positions.clear();
     list(data.rates).forEach(takeRate);
     list(data.positions).forEach(takePosition);
-    state.alerts = list(data.alerts).slice(0, KEEP.alerts).map(numbered);
+    state.alerts = numberedAgain(list(data.alerts).slice(0, KEEP.alerts));
     state.status = data.status ?? null;
     hear(state.status?.exchanges);
     state.summary = data.summary ?? null;
@@ -155,6 +155,14 @@ function takeOrder(row) {
 let alertSerial = 0;
 const numbered = (alert) => ({ ...alert, serial: (alertSerial += 1) });
 
+/** Alerts of a snapshot: those that are shown already keep their number, so that nobody who reads them is put back. */
+function numberedAgain(alerts) {
+  const told = ({ timestamp, title, message }) => `${timestamp} ${title} ${message}`;
+  const known = new Map();
+  for (const alert of state.alerts) known.set(told(alert), [...(known.get(told(alert)) ?? []), alert.serial]);
+  return alerts.map((alert) => ({ ...alert, serial: known.get(told(alert))?.shift() ?? (alertSerial += 1) }));
+}
+
 function takeRate(data) {
   const key = `${data.exchange}|${data.pair}`;
   const old = state.rates.get(key);
@@ -198,14 +206,26 @@ export function bestSpread(rows) {
 function takePosition(data) {
   state.positions.set(data.position_id, data);
   if (state.numbers.has(data.position_id)) return;
-  const taken = new Set(state.numbers.values());
+  const taken = new Set([...state.numbers.values(), ...resting()]);
   let number = 1;
   while (taken.has(number)) number += 1;
   state.numbers.set(data.position_id, number);
 }
 
+const RESTS = 300_000; // ms for which a number means no other position: somebody may be typing a command about the old one
+const free = new Map(); // number -> since when, performance.now()
+
+function resting() {
+  for (const [number, since] of free) if (performance.now() - since > RESTS) free.delete(number);
+  return free.keys();
+}
+
 function forgetNumbers() {
-  for (const id of state.numbers.keys()) if (!state.positions.has(id)) state.numbers.delete(id);
+  for (const [id, number] of state.numbers) {
+    if (state.positions.has(id)) continue;
+    state.numbers.delete(id);
+    free.set(number, performance.now());
+  }
 }
 
 /** The open position that commands call by `number`. */

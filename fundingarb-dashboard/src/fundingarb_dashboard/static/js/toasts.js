@@ -21,6 +21,6 @@ export function toast(text, kind = "info") {
     h("button", { type: "button", class: "icon-button", "aria-label": "Dismiss", on: { click: dismiss } }, "×"),
   );
   box.append(item);
-  while (box.children.length > MOST) box.firstChild.remove();
+  while (box.children.length > MOST) (box.querySelector(".toast.info, .toast.good") ?? box.firstChild).remove();
   if (kind !== "bad" && kind !== "warn") setTimeout(dismiss, STAYS);
 }

@@ -1,13 +1,13 @@
 // A table of thousands of rows of which only those in view exist on the page, and only changed cells are touched.
 
-import { h, uid } from "./dom.js";
+import { h, setAttr, uid } from "./dom.js";
 
 const SPARE = 4; // rows kept beyond either edge
 const ROW = 20; // px, unless the style sheet says otherwise
 
 /**
  * columns: [{id, title, about, width, num, sort(row) -> comparable, text(row), tone(row), label(row)}].
- * `enter(row)` is called for Enter and double click. The result: {element, setRows, setColumns, refresh, selected}.
+ * `enter(row)` is called for Enter and double click. A row with `cells` ([[text, tone]...]) shows these. The result: {element, setRows, setColumns, refresh, selected}.
  */
 export function virtualTable({ label, columns, sorted, onSort, enter }) {
   const head = h("div", { class: "vt-head", role: "rowgroup" });
@@ -23,6 +23,7 @@ export function virtualTable({ label, columns, sorted, onSort, enter }) {
   const prefix = uid("row");
   let rows = [];
   let current = -1;
+  let aimed = null; // key of the row on which a button was pressed
   let titles = [];
   let rowHeight = ROW;
 
@@ -72,8 +73,14 @@ export function virtualTable({ label, columns, sorted, onSort, enter }) {
     );
     const element = h("div", { class: "vt-row", role: "row" }, cells);
     const line = { element, cells, texts: columns.map(() => null), tones: columns.map(() => null), index: -1 };
-    element.addEventListener("click", () => select(line.index));
-    element.addEventListener("dblclick", () => enter?.(rows[line.index]));
+    // Rows may change their places between two presses of a button: what was aimed at is meant.
+    element.addEventListener("pointerdown", () => (aimed = rows[line.index]?.key ?? null));
+    element.addEventListener("click", (event) => {
+      const meant = aimed === null ? line.index : rows.findIndex((row) => row.key === aimed);
+      aimed = null;
+      if (event.detail < 2) select(meant);
+    });
+    element.addEventListener("dblclick", () => table.selected && enter?.(table.selected));
     body.append(element);
     pool.push(line);
     return line;
@@ -93,9 +100,9 @@ export function virtualTable({ label, columns, sorted, onSort, enter }) {
       line.element.setAttribute("aria-selected", line.chosen);
     }
     for (let at = 0; at < columns.length; at += 1) {
-      const text = columns[at].text(row);
+      const text = row.cells ? row.cells[at][0] : columns[at].text(row);
       if (line.texts[at] !== text) line.cells[at].textContent = line.texts[at] = text;
-      const tone = columns[at].tone?.(row) ?? "";
+      const tone = row.cells ? row.cells[at][1] : (columns[at].tone?.(row) ?? "");
       if (line.tones[at] !== tone) line.cells[at].dataset.tone = line.tones[at] = tone;
     }
   }
@@ -112,6 +119,7 @@ export function virtualTable({ label, columns, sorted, onSort, enter }) {
       put(line, index);
     }
     for (const line of pool) if (!line.used && !line.element.hidden) line.element.hidden = true;
+    setAttr(view, "aria-activedescendant", current >= 0 ? `${prefix}-${current}` : null);
   }
 
   function select(index) {
@@ -124,7 +132,6 @@ export function virtualTable({ label, columns, sorted, onSort, enter }) {
       else if (top + rowHeight > view.scrollTop + room) view.scrollTop = top + rowHeight - room;
     }
     draw();
-    if (current >= 0) view.setAttribute("aria-activedescendant", `${prefix}-${current}`);
   }
 
   view.addEventListener("keydown", (event) => {
@@ -133,7 +140,7 @@ export function virtualTable({ label, columns, sorted, onSort, enter }) {
     if (event.key in steps) {
       event.preventDefault();
       select(Math.max(0, current + steps[event.key]));
-    } else if (event.key === "Enter" && table.selected) {
+    } else if (event.key === "Enter" && current >= 0) {
       event.preventDefault();
       enter?.(table.selected);
     }

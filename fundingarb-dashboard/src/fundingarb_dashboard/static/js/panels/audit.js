@@ -8,6 +8,20 @@ import { loader, makePanel, plainTable, rowOf } from "../panel.js";
 
 const said = (value) => (value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));
 
+/** Rows with a name that stays theirs when others come on top. */
+function named(rows) {
+  const times = new Map();
+  const names = rows.map(({ at, actor, command }) => `${at} ${actor} ${command}`);
+  return rows
+    .map((entry, place) => [entry, names[place]])
+    .reverse()
+    .map(([entry, name]) => {
+      times.set(name, (times.get(name) ?? 0) + 1);
+      return { ...entry, name: `${name} ${times.get(name)}` };
+    })
+    .reverse();
+}
+
 export const makeAudit = () =>
   makePanel({
     id: "audit",
@@ -20,7 +34,7 @@ export const makeAudit = () =>
       const row = rowOf((entry) => [[stamp(entry.at)], [entry.actor], [words(entry.command), "strong"], [said(entry.arguments), "hint wrap"], [`${entry.ok === false ? "✕ " : ""}${said(entry.result)}`, entry.ok === false ? "wrap bad" : "wrap"]]);
       const load = loader(nothing, () => get("/api/audit", { limit: 200 }), (answer) => {
         nothing.replaceChildren();
-        keyed(table.body, answer.rows.map((entry, at) => ({ ...entry, place: entry.audit_id ?? entry.id ?? `${entry.at} ${entry.command} ${at}` })), (entry) => entry.place, row);
+        keyed(table.body, named(answer.rows), (entry) => entry.name, row);
         if (!answer.rows.length) nothing.append(empty("No commands yet.", "Every command of a person is recorded here."));
       });
       panel.live(["snapshot", "positions", "refresh"], (changed) => {

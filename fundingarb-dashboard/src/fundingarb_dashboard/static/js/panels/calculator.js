@@ -16,7 +16,14 @@ export const makeCalculator = (run) =>
       const result = h("div", { class: "calc-result", "aria-live": "polite" });
       let hedge = null;
       const fields = hedgeFields(() => {});
-      const load = loader(result, () => get("/api/calculator", hedge), (answer) => draw(answer));
+      const load = loader(
+        result,
+        async () => {
+          const asked = hedge;
+          return [asked, await get("/api/calculator", asked)];
+        },
+        ([asked, answer]) => draw(asked, answer),
+      );
       const form = h(
         "form",
         { class: "calc-form", "aria-label": "Calculator", on: { submit: (event) => { event.preventDefault(); go(); } } },
@@ -33,7 +40,8 @@ export const makeCalculator = (run) =>
         if (hedge) load();
       }
 
-      function draw(answer) {
+      function draw(asked, answer) {
+        const about = h("p", { class: "strong" }, `${asked.pair}: long ${asked.long}, short ${asked.short}, ${usd(asked.size_usd)} USD`);
         const net = num(answer.net);
         const verdict = answer.refusals?.length
           ? h("p", { class: "calc-verdict bad" }, "✕ Would be refused: ", answer.refusals.map((refusal) => (typeof refusal === "string" ? refusal : `${refusal.gate}: needs ${judged(refusal.gate, refusal.needed)}, is ${judged(refusal.gate, refusal.actual)}`)).join("; "))
@@ -48,7 +56,7 @@ export const makeCalculator = (run) =>
           ["Break-even", answer.break_even_h === null || answer.break_even_h === undefined ? "never at this spread" : `${num(answer.break_even_h).toFixed(1)} h`],
           ["Net", `${gain(net)} USD`, `${tone(net)} total`],
         ];
-        fill(result, verdict, h("div", { class: "calc-columns" }, facts(rows), payments(answer.payments ?? [])));
+        fill(result, about, verdict, h("div", { class: "calc-columns" }, facts(rows), payments(answer.payments ?? [])));
       }
 
       panel.opened = (args) => {

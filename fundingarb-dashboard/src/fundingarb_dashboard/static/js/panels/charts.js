@@ -1,7 +1,7 @@
 // Settled funding rates of one symbol on several exchanges, the spread between them, and our own settlements.
 
 import { get } from "../api.js";
-import { empty, field, fill, h } from "../dom.js";
+import { choices, empty, field, fill, h, keyed } from "../dom.js";
 import { pct, stamp } from "../format.js";
 import { loader, makePanel, plainTable } from "../panel.js";
 import { on, state } from "../store.js";
@@ -33,24 +33,22 @@ export const makeCharts = () =>
       const pair = field("Symbol", h("select", { "data-first": true, on: { change: () => load() } }));
       const days = field("Period", h("select", { on: { change: () => load() } }, [["1", "1 day"], ["7", "7 days"], ["30", "30 days"], ["90", "90 days"]].map(([value, text]) => h("option", { value }, text))));
       days.input.value = "7";
-      const chosen = h("fieldset", { class: "checks" }, h("legend", {}, "Exchanges"));
+      const boxes = h("div", { class: "checks" });
+      const chosen = h("fieldset", { class: "checks" }, h("legend", {}, "Exchanges"), boxes);
       const plot = h("div", { class: "plot", role: "img", "aria-label": "Chart of settled funding rates" });
       const said = h("div");
-      const numbers = h("details", { class: "figures" }, h("summary", {}, "As figures"));
+      const table = h("div");
+      const numbers = h("details", { class: "figures" }, h("summary", {}, "As figures"), table);
       panel.body.append(h("div", { class: "chart-controls" }, pair.field, days.field, chosen), said, plot, numbers);
 
       const wanted = () => [...chosen.querySelectorAll("input:checked")].map((input) => input.value);
 
       function options() {
-        const pairs = [...state.pairs.keys()].sort();
-        if (pair.input.options.length === pairs.length && chosen.querySelectorAll("input").length === state.exchanges.length) return;
-        const was = pair.input.value;
-        fill(pair.input, pairs.map((name) => h("option", { value: name }, name)));
-        if (pairs.includes(was)) pair.input.value = was;
-        const off = new Set([...chosen.querySelectorAll("input:not(:checked)")].map((input) => input.value));
-        fill(chosen, h("legend", {}, "Exchanges"), state.exchanges.map((name) =>
-          h("label", {}, h("input", { type: "checkbox", value: name, prop: { checked: !off.has(name) }, on: { change: () => load() } }), name),
-        ));
+        choices(pair.input, [...state.pairs.keys()].sort());
+        keyed(boxes, state.exchanges, (name) => name, (name) => ({
+          element: h("label", {}, h("input", { type: "checkbox", value: name, prop: { checked: true }, on: { change: () => load() } }), name),
+          update: () => {},
+        }));
       }
 
       const load = loader(
@@ -58,8 +56,9 @@ export const makeCharts = () =>
         async () => {
           if (!pair.input.value) return null;
           if (plot.childElementCount === 0) fill(said, empty("Loading the chart…"));
-          const [answer, library] = await Promise.all([get("/api/rates/history", { pair: pair.input.value, exchange: wanted(), days: days.input.value }), plotly()]);
-          return { answer, library };
+          const asked = { pair: pair.input.value, exchange: wanted(), days: days.input.value };
+          const [answer, library] = await Promise.all([get("/api/rates/history", asked), plotly()]);
+          return { asked, answer, library };
         },
         (got) => {
           said.replaceChildren();
@@ -69,8 +68,8 @@ export const makeCharts = () =>
             said.append(empty("No settled rates for this choice.", "The bot stores each rate when it settles; choose a longer period or another symbol."));
             return;
           }
-          draw(got.library, plot, pair.input.value, filled, got.answer.own ?? []);
-          figures(numbers, filled);
+          draw(got.library, plot, got.asked, filled, got.answer.own ?? []);
+          figures(table, filled);
         },
       );
 
@@ -90,7 +89,7 @@ export const makeCharts = () =>
 
 const plain = (text) => String(text).replace(/[<>&]/g, "");
 
-function draw(library, plot, pair, series, own) {
+function draw(library, plot, { pair, days }, series, own) {
   const traces = series.map((one, at) => ({
     type: "scatter",
     mode: "lines",
@@ -113,6 +112,7 @@ function draw(library, plot, pair, series, own) {
     yaxis: { ...grid, ticksuffix: "%" },
     legend: { orientation: "h", y: 1.08, x: 1, xanchor: "right", font: { size: 10 } },
     hovermode: "x unified",
+    uirevision: `${pair} ${days}`, // who has zoomed in stays there when the same is drawn again
   };
   library.react(plot, traces, layout, { displayModeBar: false, responsive: true });
 }
@@ -155,5 +155,5 @@ function figures(box, series) {
     const [t, last] = one.points.at(-1);
     return h("tr", {}, h("td", {}, one.exchange), h("td", {}, stamp(t)), h("td", { class: "num" }, pct(last)), h("td", { class: "num" }, pct(values.reduce((a, b) => a + b, 0) / values.length)), h("td", { class: "num" }, String(values.length)));
   }));
-  fill(box, h("summary", {}, "As figures"), table.element);
+  fill(box, table.element);
 }

@@ -23,6 +23,8 @@ export const makeConfig = () =>
       let draft = null;
       let page = DESK_PAGE;
       let fields = new Map(); // dotted path -> field
+      let saving = false;
+      let newest = 0; // the revision that the bot spoke of last
       const pages = h("div", { class: "config-pages", role: "group", "aria-label": "Sections" });
       const form = h("form", { class: "config-form", "aria-label": "Settings", on: { submit: save } });
       const said = h("div");
@@ -30,35 +32,49 @@ export const makeConfig = () =>
       const apply = h("button", { type: "button", class: "button primary small", on: { click: save } }, "Save & apply");
       const undo = h("button", { type: "button", class: "button small", on: { click: undoAll } }, "Undo");
       panel.body.append(said, h("div", { class: "config" }, pages, form), h("div", { class: "config-foot" }, changes, undo, apply));
-      panel.tools.append(tool("REVISIONS", "Earlier configurations", () => showRevisions(undoAll)));
+      panel.tools.append(tool("REVISIONS", "Earlier configurations", () => showRevisions({ unsaved: () => Boolean(got && typed()), changed: undoAll })));
 
       const load = loader(said, () => get("/api/config"), (answer) => {
         said.replaceChildren();
-        if (got && changed()) return; // typed while the answer was on its way
+        newest = answer.revision;
+        if (got && typed()) return void count(); // typed while the answer was on its way
         if (JSON.stringify(answer) !== JSON.stringify(got)) take(answer);
       });
 
       function take(answer) {
         got = answer;
         draft = answer.document;
+        newest = answer.revision;
         drawPages();
         drawForm();
         count();
       }
+
+      const changed = () => JSON.stringify(draft) !== JSON.stringify(got.document);
+
+      /** Whether something would be lost by drawing the form anew: changes, and what is not added to a list yet. */
+      const typed = () => changed() || [...form.querySelectorAll(".words-add input")].some((input) => input.value.trim());
 
       function undoAll() {
         if (got) take(got);
         load();
       }
 
-      const changed = () => JSON.stringify(draft) !== JSON.stringify(got.document);
-
       const differs = (path) => JSON.stringify(at(draft, path)) !== JSON.stringify(at(got.document, path));
       const restarts = (path) => (got.restart_keys ?? []).some((key) => path.join(".") === key || path.join(".").startsWith(`${key}.`));
 
+      /** Says whether there is something to save, and which revision was saved meanwhile by somebody else. */
       function count() {
-        setText(changes, changed() ? "● unsaved changes" : `revision ${got.revision}`);
-        apply.disabled = undo.disabled = !changed();
+        const moved = newest === got.revision ? "" : `; revision ${newest} was saved meanwhile, Undo shows it`;
+        setText(changes, (changed() ? "● unsaved changes" : `revision ${got.revision}`) + moved);
+        apply.disabled = !changed();
+        undo.disabled = !changed() && !moved;
+      }
+
+      /** Takes the marks off what is saved now; the form itself stays as it is. */
+      function drawSaved() {
+        for (const [path, one] of fields) one.field.classList.toggle("changed", differs(path.split(".")));
+        count();
       }
 
       function drawPages() {
@@ -74,11 +90,17 @@ export const makeConfig = () =>
         drawForm();
       }
 
+      /** Draws the page at hand; who is on it already stays where they are. */
       function drawForm() {
+        const path = [...fields].find(([, one]) => one.input && one.input === document.activeElement)?.[0];
+        const top = form.dataset.page === page ? form.scrollTop : 0;
+        form.dataset.page = page;
         fields = new Map();
         const paths = page === DESK_PAGE ? DESK.map((path) => path.split(".")).filter((path) => at(draft, path) !== undefined) : [[page]];
         fill(form, paths.map((path) => control(path, schemaAt(path), page === DESK_PAGE ? path.join(".") : path.at(-1))));
         if (!form.children.length) form.append(empty("Nothing to set here."));
+        form.scrollTop = top;
+        if (path) fields.get(path)?.input?.focus({ preventScroll: true });
       }
 
       function schemaAt(path) {
@@ -139,8 +161,8 @@ export const makeConfig = () =>
         return names.length ? h("div", { class: "words-add" }, choice, h("button", { type: "button", class: "button small", on: { click: add } }, "Add")) : "";
       }
 
-      /** Says errors at their fields, on the page of the first of them. */
-      function show(errors) {
+      /** Says errors at their fields, on the page of the first of them; who writes elsewhere is left there. */
+      function show(errors, stay = false) {
         const paths = Object.keys(errors);
         if (!paths.length) return;
         const nearest = (path) => {
@@ -148,38 +170,44 @@ export const makeConfig = () =>
           while (parts.length && !fields.has(parts.join("."))) parts.pop();
           return fields.get(parts.join("."));
         };
-        if (!nearest(paths[0])) turn(paths[0].split(".")[0]);
+        if (!nearest(paths[0]) && !stay) turn(paths[0].split(".")[0]);
         for (const path of paths) nearest(path)?.fail(errors[path]);
         setText(changes, `✕ ${paths[0]}: ${errors[paths[0]]}`);
-        nearest(paths[0])?.input?.focus();
+        if (!stay) nearest(paths[0])?.input?.focus();
       }
 
       async function save(event) {
         event.preventDefault();
-        if (apply.disabled) return;
+        if (apply.disabled || saving) return;
+        saving = true;
+        const wanted = draft; // what is checked, shown and saved is one and the same, whatever is typed meanwhile
         try {
-          const checked = await check("/api/config/check", { document: draft });
+          const checked = await check("/api/config/check", { document: wanted });
           const errors = asFields(checked.errors);
-          if (Object.keys(errors).length) return void show(errors);
-          await ask(checked.diff ?? []);
+          if (Object.keys(errors).length) show(errors, draft !== wanted);
+          else await ask(wanted, checked.diff ?? []);
         } catch (error) {
-          if (Object.keys(error.fields ?? {}).length) show(error.fields);
+          if (Object.keys(error.fields ?? {}).length) show(error.fields, draft !== wanted);
           else toast(error.message, "bad");
+        } finally {
+          saving = false;
         }
       }
 
-      async function ask(diff) {
+      async function ask(wanted, diff) {
         const key = newKey();
         const done = await confirm({
           title: `Save ${diff.length} ${diff.length === 1 ? "change" : "changes"}`,
           text: "Takes effect between two scans, without a restart, unless it says so.",
           extra: diffTable(diff),
           action: "Save & apply",
-          run: () => post("/api/config/update", { document: draft, base_revision: got.revision }, key),
+          run: () => post("/api/config/update", { document: wanted, base_revision: got.revision }, key),
         });
         if (!done) return;
         toast(done.restart?.length ? `Revision ${done.revision} is saved; restart the bot for ${done.restart.join(", ")}.` : `Revision ${done.revision} is in force.`, "good");
-        take({ ...got, document: draft, revision: done.revision });
+        got = { ...got, document: wanted, revision: done.revision };
+        newest = done.revision;
+        drawSaved();
         load();
       }
 
@@ -190,11 +218,12 @@ export const makeConfig = () =>
           if (first in got.document) turn(first);
           fields.get(path)?.input?.focus();
         };
+        // Who has gone elsewhere while the answer was on its way is not fetched back.
         if (got) begin();
-        else load().then(begin);
+        else load().then(() => (panel.element.contains(document.activeElement) ? begin() : null));
       };
       panel.live(["refresh"], () => {
-        if (got && !changed()) load();
+        if (got) load();
       });
     },
   });

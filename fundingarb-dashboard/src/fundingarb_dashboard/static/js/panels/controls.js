@@ -67,7 +67,12 @@ export function wordsControl(value, changed, suggestions = []) {
     input.focus();
   };
   const draw = () =>
-    fill(list, words.map((word) => h("li", {}, word, h("button", { type: "button", class: "icon-button", "aria-label": `Remove ${word}`, on: { click: () => set(words.filter((other) => other !== word)) } }, "×"))));
+    fill(list, words.map((word) => h("li", {}, word, h("button", { type: "button", class: "icon-button", "aria-label": `Remove ${word}`, on: { click: () => remove(word) } }, "×"))));
+  const remove = (word) => {
+    const place = words.indexOf(word);
+    set(words.filter((other) => other !== word));
+    (list.querySelectorAll("button")[Math.min(place, words.length - 1)] ?? input).focus();
+  };
   input.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault();
@@ -98,6 +103,7 @@ export function leversControl(value, schema, changed) {
       const { [key]: _gone, ...rest } = table;
       set(rest);
       draw();
+      name.focus();
     } } }, "×");
     return h("div", { class: "lever" }, h("label", { for: id }, key), slider, shown, drop);
   };
@@ -107,6 +113,7 @@ export function leversControl(value, schema, changed) {
     set({ ...table, [key]: 5 });
     name.value = "";
     draw();
+    name.focus();
   } } }, "Add");
   const draw = () => fill(box, Object.keys(table).map(lever), h("div", { class: "words-add" }, name, add));
   draw();

@@ -1,6 +1,6 @@
 // The fields that name a hedge (symbol, two exchanges, size): shared by the entry form and the calculator.
 
-import { field, h } from "../dom.js";
+import { choices, field, h } from "../dom.js";
 import { num } from "../format.js";
 import { on, state } from "../store.js";
 
@@ -13,13 +13,6 @@ export function hedgeFields(changed) {
   const size = field("Size, USD per leg", h("input", { name: "size_usd", type: "text", inputmode: "decimal", value: "10000", autocomplete: "off", on: { input: changed } }));
   pair.input.setAttribute("data-first", "");
   const all = { pair, long, short, size_usd: size };
-
-  function choices(input, names) {
-    if ([...input.options].map((option) => option.value).join() === names.join()) return;
-    const was = input.value;
-    input.replaceChildren(...names.map((name) => h("option", { value: name }, name)));
-    if (names.includes(was)) input.value = was;
-  }
 
   function fillChoices() {
     const before = pair.input.value;
@@ -34,24 +27,27 @@ export function hedgeFields(changed) {
     return [...state.pairs.values()].reduce((one, other) => (spread(other) > spread(one) ? other : one)).pair;
   }
 
-  function sides() {
+  function listed() {
     const rows = state.pairs.get(pair.input.value)?.rows;
-    const names = rows ? [...rows.keys()].sort() : state.exchanges;
-    choices(long.input, names);
-    choices(short.input, names);
+    return rows ? [...rows.keys()].sort() : state.exchanges;
+  }
+
+  function sides() {
+    for (const one of [long, short]) choices(one.input, listed());
   }
 
   /** Chooses the exchanges of the widest spread. */
   function best() {
     sides();
     const found = state.pairs.get(pair.input.value)?.best;
-    if (found) [long.input.value, short.input.value] = [found.long, found.short];
-    else if (short.input.options.length > 1 && long.input.value === short.input.value) short.input.selectedIndex = 1;
+    const [first, second] = listed();
+    [long.input.value, short.input.value] = found ? [found.long, found.short] : [first ?? "", second ?? first ?? ""];
+    sides();
   }
   pair.input.addEventListener("change", best, { capture: true });
   let known = "";
   on(["rates"], () => {
-    const signature = `${state.pairs.size} ${state.exchanges.join()}`;
+    const signature = `${[...state.pairs.keys()].join()} ${listed().join()}`;
     if (signature !== known) {
       known = signature;
       fillChoices();
@@ -81,6 +77,8 @@ export function hedgeFields(changed) {
         good = false;
       };
       if (!pair.input.value) fail(pair, "No symbol is known yet; wait for rates.");
+      else if (!state.pairs.has(pair.input.value)) fail(pair, `${pair.input.value} is not listed any more; choose another.`);
+      else for (const one of [long, short]) if (!listed().includes(one.input.value)) fail(one, `${pair.input.value} is not listed on ${one.input.value} any more.`);
       if (!(amount > 0)) fail(size, "Write a size in USD, such as 10000.");
       if (long.input.value === short.input.value) fail(short, "Long and short must be on different exchanges.");
       if (!good) return null;

@@ -48,11 +48,16 @@ export const makeHistory = () =>
         panel.note(rows.length ? `${rows.length}${next ? "+" : ""}, amounts in USD` : "");
       };
       const load = loader(said, () => get("/api/history", { limit: PAGE }), (answer) => {
-        [rows, next] = [answer.rows, answer.next ?? null];
+        const fresh = new Set(answer.rows.map((closed) => closed.position_id));
+        const older = rows.filter((closed) => !fresh.has(closed.position_id));
+        // What was looked back at stays, unless so much was closed since that there is a gap.
+        if (older.length && older.length < rows.length) rows = [...answer.rows, ...older];
+        else [rows, next] = [answer.rows, answer.next ?? null];
         draw();
       });
       const older = loader(said, () => get("/api/history", { limit: PAGE, before: next }), (answer) => {
-        rows = [...rows, ...answer.rows];
+        const known = new Set(rows.map((closed) => closed.position_id));
+        rows = [...rows, ...answer.rows.filter((closed) => !known.has(closed.position_id))];
         next = answer.next ?? null;
         draw();
       });

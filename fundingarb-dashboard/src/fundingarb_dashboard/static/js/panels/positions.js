@@ -51,8 +51,23 @@ function makePosition() {
   const figs = Object.fromEntries(HEAD.map((name) => [name, figure(name, name === "pair" || name === "status" || name === "number" ? "" : "num")]));
   let position = null;
   let inForce = null;
+  let chosen = null;
+  let sending = false;
+  let known = 0; // the version that the bot has answered with; rows before it are older news
+  /** One at a time: who chooses again meanwhile has the last choice sent with the version that the first one made. */
   const choose = async () => {
-    if (!(await setTolerance(position, tolerance.value))) showTolerance(position, true);
+    chosen = tolerance.value;
+    if (sending) return;
+    sending = true;
+    let asked = null;
+    let answer = null;
+    while (asked !== chosen) {
+      asked = chosen;
+      answer = await setTolerance({ ...position, version: Math.max(known, position.version) }, asked);
+      known = answer?.version ?? known;
+    }
+    sending = false;
+    if (!answer) showTolerance(position, true);
   };
   const tolerance = h(
     "select",
@@ -96,7 +111,7 @@ function makePosition() {
 
   /** Shows what is in force, but leaves alone who is choosing. */
   function showTolerance(row, always = false) {
-    if (!always && row.tolerance === inForce && document.activeElement === tolerance) return;
+    if (!always && (sending || row.version < known || (row.tolerance === inForce && document.activeElement === tolerance))) return;
     inForce = row.tolerance;
     const preset = PRESETS.includes(row.tolerance_preset) ? row.tolerance_preset : "";
     if (preset) own.remove();

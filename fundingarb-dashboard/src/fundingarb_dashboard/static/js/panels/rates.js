@@ -93,7 +93,7 @@ export const makeRates = (run) =>
 
       function arrange() {
         const columns = columnsNow();
-        const signature = `${mode} ${state.exchanges.join()}`;
+        const signature = mode === "list" ? mode : `${mode} ${state.exchanges.join()}`;
         if (shown !== signature) {
           shown = signature;
           table.setColumns(columns);
@@ -110,6 +110,9 @@ export const makeRates = (run) =>
         return rows;
       }
 
+      /** A row as it is now, whatever happens to what it is made of. */
+      const still = (row) => ({ key: row.key, pair: row.pair, cells: columnsNow().map((column) => [column.text(row), column.tone?.(row) ?? ""]) });
+
       const matches = (row) => !filter || row.pair.includes(filter) || (row.exchange ?? "").toUpperCase().includes(filter);
 
       function draw(forced) {
@@ -117,7 +120,7 @@ export const makeRates = (run) =>
         if (performance.now() - sortedAt >= SORT_EVERY || forced) {
           sortedAt = performance.now();
           const rows = arrange();
-          table.setRows(frozen ? rows.map((row) => ({ ...row })) : rows);
+          table.setRows(frozen ? rows.map(still) : rows);
           nothing.hidden = rows.length > 0;
           table.element.hidden = rows.length === 0;
           if (!rows.length) nothing.replaceChildren(filter && state.rates.size ? empty(`Nothing matches ${filter}.`, "Clear the filter to see every rate.") : empty("No funding rates yet.", "They come when an exchange's stream is connected; the engine panel says which ones are."));

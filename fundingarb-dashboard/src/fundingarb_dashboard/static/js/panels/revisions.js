@@ -7,8 +7,8 @@ import { stamp } from "../format.js";
 import { loader, plainTable } from "../panel.js";
 import { toast } from "../toasts.js";
 
-/** Shows the revisions; `changed()` is called after a rollback. */
-export const showRevisions = (changed) =>
+/** Shows the revisions; `changed()` is called after a rollback. `unsaved()` says whether it drops what somebody has typed. */
+export const showRevisions = ({ unsaved, changed }) =>
   modal(
     "Revisions of the configuration",
     (close) => {
@@ -18,7 +18,7 @@ export const showRevisions = (changed) =>
         close();
         const done = await confirm({
           title: `Back to revision ${row.revision}`,
-          text: "Writes that configuration again as a new revision and applies it.",
+          text: `Writes that configuration again as a new revision and applies it.${unsaved() ? " The changes that you have not saved are dropped." : ""}`,
           action: "Roll back",
           danger: true,
           run: () => post("/api/config/rollback", { revision: row.revision }, key),

@@ -1,10 +1,12 @@
-// The review of the simulation: what to look at before going live.
+// The review of the simulation: what to look at before going live, and the way there.
 
 import { get } from "../api.js";
 import { facts } from "../dialogs.js";
-import { fill, h } from "../dom.js";
+import { fill, h, setAttr, setText } from "../dom.js";
 import { count, gain, num, share, span, tone } from "../format.js";
+import { goLive, wayLive, wayShown } from "../golive.js";
 import { loader, makePanel } from "../panel.js";
+import { toast } from "../toasts.js";
 
 const pairs = (value) =>
   Array.isArray(value) ? value.map((row) => [row.gate ?? row.severity ?? row[0], row.count ?? row[1]]) : Object.entries(value ?? {});
@@ -21,13 +23,52 @@ function bars(title, rows) {
   );
 }
 
+/** The way to live trading: {element, load}. */
+function makeWay() {
+  let asking = false;
+  const shown = h("div", { class: "way" });
+  const sent = h("p", { class: "sent", role: "status", hidden: true });
+  // A ticket is good for some minutes only: what is decided on is a review of now.
+  const ask = async () => {
+    if (asking) return;
+    asking = true;
+    try {
+      const way = await wayLive();
+      if (way.ticket) await goLive(way);
+    } catch (error) {
+      toast(error.message, "bad");
+    } finally {
+      asking = false;
+      load();
+    }
+  };
+  const go = h("button", { type: "button", class: "button danger", disabled: true, on: { click: ask } }, "Go live…");
+  const load = loader(shown, wayLive, (way) => {
+    fill(shown, wayShown(way));
+    setAttr(go, "disabled", !way.ticket);
+    setAttr(sent, "hidden", !way.sent);
+    setText(sent, way.sent ? `Sent live at ${way.sent}. Until then this bot goes on simulating.` : "");
+  });
+  const element = h(
+    "section",
+    { class: "going-live", "aria-label": "Going live" },
+    h("h3", {}, "Going live"),
+    h("p", { class: "hint" }, "Real money takes the simulated hours, this review and the master password; then the bot is started again."),
+    shown,
+    sent,
+    go,
+  );
+  return { element, load };
+}
+
 export const makeSimulation = () =>
   makePanel({
     id: "simulation",
     title: "Simulation",
     build(panel) {
-      const box = h("div", { class: "simulation-review" });
-      panel.body.append(box);
+      const box = h("div", { class: "review" });
+      const way = makeWay();
+      panel.body.append(h("div", { class: "simulation-review", tabindex: "0", role: "region", "aria-label": "Review of the simulation" }, box, way.element));
       const load = loader(box, () => get("/api/simulation"), (review) => {
         const hours = review.hours ?? review.hours_run;
         fill(
@@ -48,6 +89,9 @@ export const makeSimulation = () =>
           ),
         );
       });
-      panel.live(["snapshot", "closed", "refresh"], load);
+      panel.live(["snapshot", "closed", "refresh", "live"], () => {
+        load();
+        way.load();
+      });
     },
   });
