@@ -184,6 +184,16 @@ async def test_a_refusal_is_one_line_without_the_password(command: str, answer: 
     assert server.mails == []
 
 
+async def test_asked_it_logs_in_and_sends_nothing() -> None:
+    async with mail_server() as server:
+        sink = MailSink(settings(server.port, user="bot"), Secret(PASSWORD))
+        assert await sink.check() is None
+        server.refuses["AUTH"] = "535 who are you"
+        assert "535 who are you; correct alerts.mail" in str(await sink.check())
+    assert server.mails == []
+    assert not any(line.lower().startswith("mail") for line in server.said)
+
+
 async def test_nobody_there() -> None:
     async with mail_server() as server:
         gone = server.port

@@ -95,6 +95,20 @@ def test_a_sink_that_cannot_be_opened(run_cli: RunCli, tmp_path: Path, ready_fil
     assert str(tmp_path) in found["alerts", "telegram"]["detail"]
 
 
+def test_a_sink_that_would_not_deliver(run_cli: RunCli, tmp_path: Path, ready_file: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+    mail = f"{{host: 127.0.0.1, port: {port}, tls: none, sender: bot@example.org, to: [me@example.org]}}"
+    status, found = examined(run_cli, tmp_path, ready_file, f"alerts: {{mail: {mail}}}\n")
+    assert status == 0
+    assert found["alerts", "mail"]["verdict"] == "warning"
+    assert "the mail server 127.0.0.1 did not take an alert" in found["alerts", "mail"]["remedy"]
+    status, found = examined(run_cli, tmp_path, ready_file, f"alerts: {{mail: {mail}}}\n", "--alert")
+    assert status == 1
+    assert found["alerts", "mail"]["verdict"] == "failed"
+
+
 def test_a_table_for_people(run_cli: RunCli, tmp_path: Path, ready_file: Path) -> None:
     config = tmp_path / "fundingarb.yaml"
     config.write_text("network: localnet\ntrading: {symbols: [BTC-USDT, NOPE-USDT]}\n")

@@ -114,7 +114,9 @@ async def test_nobody_to_tell(tmp_path: Path) -> None:
         async with open_telegram(settings(api, tmp_path), CONTEXT) as sink:
             with pytest.raises(NotDelivered, match="run fundingarb telegram pair"):
                 await sink.send(alert())
+            assert "run fundingarb telegram pair" in str(await sink.check())
             paired(tmp_path)
+            assert await sink.check() is None
             await sink.send(alert())
     assert len(api.sent) == 1
 

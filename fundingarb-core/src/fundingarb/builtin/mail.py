@@ -44,7 +44,14 @@ class MailSink:
     async def send(self, alert: Alert) -> None:
         """Sends it, unless it is less severe than what is wanted."""
         if alert.severity in self._wanted:
-            await anyio.to_thread.run_sync(self._send, self._written(alert), abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(self._talk, self._written(alert), abandon_on_cancel=True)
+
+    async def check(self) -> str | None:
+        try:
+            await anyio.to_thread.run_sync(self._talk, None, abandon_on_cancel=True)
+        except NotSent as error:
+            return f"{error}; correct alerts.mail"
+        return None
 
     def _written(self, alert: Alert) -> EmailMessage:
         settings, message = self._settings, EmailMessage()
@@ -58,13 +65,15 @@ class MailSink:
         message.set_content("\n".join(plain(line, LONGEST_LINE) for line in lines))
         return message
 
-    def _send(self, message: EmailMessage) -> None:
+    def _talk(self, message: EmailMessage | None) -> None:
+        """Log in, and send ``message`` where there is one. Raises ``NotSent``."""
         settings = self._settings
         try:
             with self._connected() as server:
                 if self._password is not None and settings.user is not None:
                     server.login(settings.user, self._password.reveal())
-                server.send_message(message)
+                if message is not None:
+                    server.send_message(message)
         except OSError as error:  # smtplib's own are of this kind, too
             raise NotSent(
                 f"the mail server {settings.host} did not take an alert: {_reason(error)}"

@@ -22,7 +22,7 @@ from fundingarb.domain.market import RateBook
 from fundingarb.engine.checks import MOST, WARN, key_flaw
 from fundingarb.errors import ExchangeError, FundingArbError
 from fundingarb.plugins import Plugins
-from fundingarb.ports import ExchangeAdapter
+from fundingarb.ports import CheckableSink, ExchangeAdapter
 from fundingarb.store import revision_of
 from fundingarb.store.database import parse_url
 from fundingarb.store.schema import REVISIONS
@@ -60,7 +60,7 @@ class Finding:
 async def examine(
     config: Config, around: Surroundings, plugins: Plugins, *, alert: bool = False
 ) -> AsyncIterator[Finding]:
-    """Every finding, one after the other. ``alert`` sends a CRITICAL one to every sink; without it they are opened.
+    """Every finding, one after the other. ``alert`` sends a CRITICAL one to every sink; without it they are asked.
 
     What cannot be looked at because something else is wrong is left out: its cause is among the findings.
     """
@@ -321,8 +321,11 @@ async def _sink(name: str, config: Config, around: Surroundings, plugins: Plugin
     try:
         with anyio.fail_after(ANSWER_SECONDS):
             async with open_alert_sinks(only, plugins, around.unlock) as sinks:
+                sink = sinks[name]
                 if send:
-                    await sinks[name].send(alert)
+                    await sink.send(alert)
+                elif isinstance(sink, CheckableSink) and (flaw := await sink.check()):
+                    return Finding("alerts", name, Verdict.WARNING, "alerts would not arrive", flaw)
     except TimeoutError:
         return Finding("alerts", name, Verdict.FAILED, f"no answer in {ANSWER_SECONDS:g} s", remedy)
     except Exception as error:  # noqa: BLE001 - a sink is somebody's plugin; whatever it raises is what is wrong

@@ -272,3 +272,12 @@ class ListeningSink(AlertSink, Protocol):
     async def listen(self, bot: BotHandle) -> None:
         """Take commands for ``bot`` until the sink is closed. Returns at once, also when nothing can be heard there."""
         ...
+
+
+@runtime_checkable
+class CheckableSink(AlertSink, Protocol):
+    """An alert sink that can be asked whether it would deliver."""
+
+    async def check(self) -> str | None:
+        """Why an alert would not arrive, and what to do about it, in one line; None when it would. Sends nothing."""
+        ...

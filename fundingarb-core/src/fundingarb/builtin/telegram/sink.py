@@ -52,6 +52,7 @@ LOOK_AGAIN = 10.0
 AFTER_A_BUG = 5.0
 
 
+NOBODY = "nobody is paired with the Telegram bot; run fundingarb telegram pair"
 SECRET = "telegram-token"  # noqa: S105 - the name of it
 """What the token is called in the vault."""
 
@@ -92,7 +93,7 @@ class Places:
 
 
 class TelegramSink:
-    """An alert sink that also listens (``ports.ListeningSink``). Raises ``NotDelivered``."""
+    """An alert sink that also listens (``ports.ListeningSink``) and can be asked. Raises ``NotDelivered``."""
 
     def __init__(self, settings: TelegramSettings, token: Secret) -> None:
         self._settings = settings
@@ -137,6 +138,12 @@ class TelegramSink:
             delivering.close()
             raise NotDelivered("Telegram is closed") from None
         await asyncio.wrap_future(future)
+
+    async def check(self) -> str | None:
+        down = self._opened.result()
+        if down is not None:
+            return f"Telegram cannot be reached ({down}); look at the connection"
+        return NOBODY if self._settings.chat_id is None and self._owner() is None else None
 
     async def listen(self, bot: BotHandle) -> None:
         """Take commands for ``bot`` from now on."""
@@ -245,7 +252,7 @@ class TelegramSink:
         owner, urgent = self._owner(), alert.severity is Severity.CRITICAL
         chat = self._settings.chat_id or owner
         if chat is None:
-            raise NotDelivered("nobody is paired with the Telegram bot; run fundingarb telegram pair")
+            raise NotDelivered(NOBODY)
         self._post.pace()
         self._budget.take(urgent=urgent)
         if urgent and self._settings.commands:
