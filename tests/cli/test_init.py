@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from fundingarb.app import Surroundings
 from fundingarb.builtin.settings import TelegramSettings
-from fundingarb.cli import telegram
-from fundingarb.cli.init import Answers, check_and_start, document, pair, write_vault
+from fundingarb.cli import run, telegram
+from fundingarb.cli.init import Answers, check_and_start, document, init_command, pair, write_vault
 from fundingarb.cli.questions import Questions
 from fundingarb.config import Config, example_config, parse_config
 from fundingarb.errors import ConfigError
@@ -21,6 +23,7 @@ from fundingarb.panel import doctor
 from fundingarb.panel.doctor import Finding, Verdict
 from fundingarb.plugins import Plugins, load_plugins
 from fundingarb.ports import Secret
+from fundingarb.unlocking import unlocked
 from fundingarb.vault import Vault, hardening
 
 PASSWORD = "correct horse battery staple"
@@ -159,3 +162,53 @@ def test_what_is_no_token_of_telegram_is_said_at_once() -> None:
     with pytest.raises(ConfigError, match="is no token of a Telegram bot"):
         telegram.typed_token("canary")
     assert telegram.typed_token("123456:ABC-def_1").reveal() == "123456:ABC-def_1"
+
+
+def test_a_simulation_on_testnet_from_questions_to_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything but the exchanges, which are not asked here, and the bot: what is typed ends up in the vault alone."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(hardening, "harden", lambda: None)
+    seen: list[tuple[Config, Surroundings]] = []
+
+    async def trade(config: Config, around: Surroundings) -> None:
+        seen.append((config, around))
+
+    async def nobody(_settings: TelegramSettings, _token: Secret) -> None:
+        raise ConfigError("nobody has sent the code in time")
+
+    def well(config: Config, around: Surroundings, *_rest: Any, **_named: Any) -> AsyncIterator[Finding]:
+        async def findings() -> AsyncIterator[Finding]:
+            found = await unlocked(config, around)
+            keys = found.around.venues["bybit"].accounts["bybit"].values
+            yield Finding("account bybit", "key", Verdict.OK, f"{len(keys)} values")
+
+        return findings()
+
+    monkeypatch.setattr(run, "trade", trade)
+    monkeypatch.setattr(telegram, "pair", nobody)
+    monkeypatch.setattr(doctor, "examine", well)
+    typed = ["testnet", "binance,bybit", "BTC-USDT", "1000", "", ""]
+    typed += ["canary-binance-key", "canary-binance-secret", "", "", "canary-bybit-key"]
+    typed += ["canary-bybit-secret", "654321:canary-token", "n", ""]
+    file = tmp_path / "fundingarb.yaml"
+    arguments = ["--config", str(file), "--password-fd", str(descriptor(tmp_path))]
+    result = CliRunner().invoke(init_command, arguments, input="\n".join(typed))
+    assert result.exit_code == 0, result.output
+    assert "canary" not in result.output
+    assert re.search(r"^ok +account bybit +key +2 values$", result.output, re.MULTILINE)
+    assert "in time; later: fundingarb telegram pair" in result.output
+    assert f"fundingarb run --config {file} starts it again" in result.output
+    ((config, around),) = seen
+    assert config.network == "testnet"
+    assert around.unlock is not None
+    vault = around.unlock()
+    assert vault.secrets["telegram-token"].reveal() == "654321:canary-token"
+    account = vault.account("binance", "testnet")
+    assert account is not None
+    assert account.values["api_secret"].reveal() == "canary-binance-secret"
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "password"]
+    assert {path.name for path in written} >= {"fundingarb.yaml", "credentials.vault"}
+    assert not [path for path in written if b"canary" in path.read_bytes()]
+    assert "#" in file.read_text(), "with comments"
