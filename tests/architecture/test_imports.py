@@ -39,7 +39,9 @@ LAYERS: dict[str, set[str]] = {
     # The conformance suite opens installed plugins, on the clock that the engine shares with a localnet.
     "testing": VALUES | PLUGIN | {"engine", "exchanges", "localnet", "plugins"},
     # Changes the configuration of a bot that runs.
-    "configuring": VALUES | {"config", "engine", "plugins"},
+    "configuring": VALUES | {"config", "engine", "held", "plugins"},
+    # What is open for a while in a task of its own.
+    "held": VALUES,
     "notify": set(),
     # What runs the program: systemd units and a container file.
     "deploy": set(),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from fundingarb.builtin.strategy import FundingSpread
 from fundingarb.config import Config, load_config
 from fundingarb.config.document import document_of
 from fundingarb.configuring import ConfigKeeper
+from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.hedge import Mode
 from fundingarb.domain.opportunity import EntryRules, HedgePlan, Refusal
 from fundingarb.domain.risk import Portfolio, refuse
@@ -25,7 +26,7 @@ from fundingarb.engine.bot import Bot
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import ConfigError, ConfigRefused, StoreError, VersionConflict
 from fundingarb.plugins import load_plugins
-from fundingarb.ports import RiskRule, Strategy
+from fundingarb.ports import BotHandle, RiskRule, Strategy
 from fundingarb.simulation.virtual import START, VirtualLoop
 
 pytestmark = pytest.mark.anyio
@@ -39,11 +40,32 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"loop_factory": VirtualLoop}
 
 
+@dataclass
+class Listed:
+    """An alert sink that listens."""
+
+    name: str
+    section: dict[str, Any]
+    open: bool = True
+    alerts: list[str] = field(default_factory=list)
+    bot: BotHandle | None = None
+    slow: bool = False
+
+    async def send(self, alert: Alert) -> None:
+        if self.slow:
+            await anyio.sleep(1)
+        assert self.open
+        self.alerts.append(alert.title)
+
+    async def listen(self, bot: BotHandle) -> None:
+        self.bot = bot
+
+
 class Desk:
     """A floor with a configuration desk. ``opened`` and ``closed`` name the generations by their ``min_net_usd``."""
 
-    def __init__(self, file: Path, deciding: bool = False, **env: str) -> None:
-        file.write_text(FILE)
+    def __init__(self, file: Path, deciding: bool = False, more: str = "", **env: str) -> None:
+        file.write_text(FILE + more)
         self.file = file
         self.config = load_config(file, env=env)
         self.floor = Floor(FundingSpread(EntryRules(target_size_usd=D(1000))) if deciding else Proposing())
@@ -54,8 +76,10 @@ class Desk:
         self.fail: str | None = None
         self.rules: list[RiskRule] = []
         self.keeper = ConfigKeeper(
-            self.config, 0, load_plugins(), self.floor.store, self.floor.clock, self.judging, self.settings
-        )
+            self.config, 0, load_plugins(), self.floor.store, self.floor.clock, self.judging, self.settings,
+            self.sink,
+        )  # fmt: skip
+        self.sinks: list[Listed] = []
 
     @asynccontextmanager
     async def judging(self, config: Config) -> AsyncIterator[tuple[Strategy, Sequence[RiskRule]]]:
@@ -68,6 +92,15 @@ class Desk:
             yield self.floor.strategy, list(self.rules)
             tasks.cancel_scope.cancel()
         self.closed.append(name)
+
+    @asynccontextmanager
+    async def sink(self, name: str, section: Mapping[str, Any]) -> AsyncIterator[Listed]:
+        if section.get("chat_id") == 13:
+            raise RuntimeError("that chat is not there")
+        made = Listed(name, dict(section))
+        self.sinks.append(made)
+        yield made
+        made.open = False
 
     def settings(self, config: Config, revision: int) -> TradingSettings:
         rules = config.entry_rules()
@@ -297,7 +330,7 @@ async def test_a_document_has_no_secret_and_gives_none_away(desk: Desk, tmp_path
     config = load_config(path, env={})
     assert "s3cret" not in str(document_of(config))
     store, clock = desk.floor.store, desk.floor.clock
-    keeper = ConfigKeeper(config, 1, load_plugins(), store, clock, desk.judging, desk.settings)
+    keeper = ConfigKeeper(config, 1, load_plugins(), store, clock, desk.judging, desk.settings, desk.sink)
     assert keeper.check(keeper.document()).changes == ()
 
 
@@ -322,3 +355,70 @@ async def test_real_money_is_no_setting(desk: Desk) -> None:
         with pytest.raises(ConfigRefused, match="fundingarb go-live"):
             await desk.keeper.rollback(number, ME)
         assert "mainnet" not in desk.file.read_text()
+
+
+# alert sinks
+
+
+@asynccontextmanager
+async def alerting(tmp_path: Path) -> AsyncIterator[tuple[Desk, Bot]]:
+    desk = Desk(tmp_path / "fundingarb.yaml", more="alerts: {telegram: {repeat_minutes: 5}}\n")
+    async with desk.keeper.open():
+        desk.floor.sinks = await desk.keeper.open_sinks()
+        async with desk.floor.running() as bot:
+            desk.keeper.attach(bot.adopt, bot.ready.is_set)
+            yield desk, bot
+    assert not any(sink.open for sink in desk.sinks)
+
+
+def with_alerts(desk: Desk, **alerts: Any) -> dict[str, Any]:
+    return {**desk.keeper.document(), "alerts": alerts}
+
+
+async def test_how_alerts_are_sent_is_in_force_at_once(tmp_path: Path) -> None:
+    async with alerting(tmp_path) as (desk, bot):
+        log, first = desk.sinks
+        assert (log.name, first.name, first.bot) == ("log", "telegram", bot)
+        first.slow = True
+        bot.bus.publish(Alert(Severity.CRITICAL, "One", (), START))
+        await anyio.sleep(0.5)
+        applied = await desk.keeper.apply(with_alerts(desk, telegram={"repeat_minutes": "9"}), ME, 0)
+        assert [(one.path, one.restart) for one in applied.changes] == [
+            ("alerts.telegram.repeat_minutes", False)
+        ]
+        log, first, second = desk.sinks
+        assert second.section == {"repeat_minutes": "9"}
+        assert second.bot is None, "the first one takes commands until it is closed"
+        bot.bus.publish(Alert(Severity.WARNING, "Two", (), START))
+        await anyio.sleep(5)
+        assert "One" in first.alerts, "what is under way is finished"
+        assert "One" not in second.alerts
+        assert "Two" in second.alerts
+        assert second.bot is bot
+        assert (log.open, first.open, second.open) == (True, False, True)
+        await desk.keeper.apply(desk.changed(min_net_usd="7"), ME, 1)
+        assert len(desk.sinks) == 3, "only what has changed is opened again"
+
+
+async def test_a_sink_that_does_not_open_changes_nothing(tmp_path: Path) -> None:
+    async with alerting(tmp_path) as (desk, bot):
+        document = with_alerts(desk, telegram={"chat_id": 13})
+        document["trading"] = desk.changed(min_net_usd="7")["trading"]
+        with pytest.raises(
+            ConfigError, match="telegram: it does not open: RuntimeError: that chat is not there"
+        ):
+            await desk.keeper.apply(document, ME, 0)
+        assert desk.keeper.revision == 0
+        assert desk.keeper.document()["trading"]["min_net_usd"] == "5"
+        bot.bus.publish(Alert(Severity.WARNING, "Two", (), START))
+        await anyio.sleep(5)
+        assert "Two" in desk.sinks[1].alerts
+
+
+async def test_sinks_come_and_go_with_a_restart(tmp_path: Path) -> None:
+    mail = {"host": "localhost", "tls": "none", "sender": "a@example.org", "to": ["b@example.org"]}
+    async with alerting(tmp_path) as (desk, _):
+        applied = await desk.keeper.apply(with_alerts(desk, mail=mail), ME, 0)
+        assert set(applied.restart) == {change.path for change in applied.changes}
+        assert len(desk.sinks) == 2
+        assert desk.sinks[1].open

@@ -111,9 +111,10 @@ async def open_bot(
                 config, revision, plugins, store, around.clock,
                 partial(_judging, around=around, plugins=plugins, extras=extras),
                 lambda newer, number: trading_settings(newer, accounts, number, extras.max_new_hedges),
+                opener.sink,
             )  # fmt: skip
             parts.strategy, parts.rules = await stack.enter_async_context(keeper.open())
-            parts.sinks = {**await opener.sinks(), **extras.alert_sinks}
+            parts.sinks = {**await keeper.open_sinks(), **extras.alert_sinks}
             host = await stack.enter_async_context(service_host())
             parts.services = await opener.services(host) if extras.services else {}
             if config.network == "testnet" and open_vault.journal_key is not None:

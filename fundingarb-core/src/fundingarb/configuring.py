@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
-from anyio.abc import TaskStatus
 
 from fundingarb.config import Config
 from fundingarb.config.document import (
@@ -30,8 +29,9 @@ from fundingarb.domain.control import AuditEntry, plain
 from fundingarb.engine.durable import in_time
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import ConfigError, ConfigRefused, FundingArbError, StoreError, VersionConflict
+from fundingarb.held import ChangingSink, Held, hold
 from fundingarb.plugins import Plugins
-from fundingarb.ports import Clock, RiskRule, Store, Strategy
+from fundingarb.ports import AlertSink, Clock, RiskRule, Store, Strategy
 from fundingarb.ports.configuring import ConfigApplied, ConfigChange, ConfigCheck, ConfigRevision
 
 log = logging.getLogger("fundingarb.configuring")
@@ -39,20 +39,14 @@ log = logging.getLogger("fundingarb.configuring")
 Judgement: TypeAlias = "tuple[Strategy, Sequence[RiskRule]]"
 #: Opens the strategy and the risk rules of a configuration.
 Judging: TypeAlias = "Callable[[Config], AbstractAsyncContextManager[Judgement]]"
+#: Opens one alert sink with the settings of its section.
+OpeningSink: TypeAlias = "Callable[[str, Mapping[str, Any]], AbstractAsyncContextManager[AlertSink]]"
 #: Puts settings, strategy and rules in force.
 Adopt: TypeAlias = "Callable[[TradingSettings, Strategy, Sequence[RiskRule]], None]"
 
 
-@dataclass(frozen=True, slots=True)
-class _Generation:
-    """A strategy and rules that are open until ``retire`` is set."""
-
-    judgement: Judgement
-    retire: anyio.Event
-
-
 class ConfigKeeper:
-    """A ``ports.ConfigDesk``. Strategy and rules of each generation are opened and closed in a task of their own."""
+    """A ``ports.ConfigDesk``. Strategy and rules are open in a task of their own, and so is each alert sink."""
 
     def __init__(
         self,
@@ -63,6 +57,7 @@ class ConfigKeeper:
         clock: Clock,
         judging: Judging,
         settings: Callable[[Config, int], TradingSettings],
+        opening_sink: OpeningSink,
     ) -> None:
         self._config = self._started = config
         self._revision = revision
@@ -74,7 +69,10 @@ class ConfigKeeper:
         self._schema: Mapping[str, Any] | None = None
         self._turn = anyio.Lock()
         self._tasks: anyio.abc.TaskGroup | None = None
-        self._generation: _Generation | None = None
+        self._generation: Held[Judgement] | None = None
+        self._opening_sink = opening_sink
+        self._sinks: dict[str, ChangingSink] = {}
+        self._alerts: Mapping[str, Mapping[str, Any]] = config.alerts
         self._adopt: Adopt | None = None
         self._ready: Callable[[], bool] = lambda: False
 
@@ -90,38 +88,46 @@ class ConfigKeeper:
             self._generation = await self._next(tasks, self._started)
             failed: Exception | None = None
             try:
-                yield self._generation.judgement
+                yield self._generation.value
             except Exception as error:  # noqa: BLE001 - raised below, as itself and not in a group
                 failed = error
             finally:
-                self._generation.retire.set()
+                _retire([self._generation])
+                for sink in self._sinks.values():
+                    sink.retire()
         if failed is not None:
             raise failed
 
-    async def _next(self, tasks: anyio.abc.TaskGroup, config: Config) -> _Generation:
+    async def _next(self, tasks: anyio.abc.TaskGroup, config: Config) -> Held[Judgement]:
         """Open what ``config`` names."""
-        made: list[_Generation] = []
-        failed: list[Exception] = []
+        return await hold(tasks, self._judging(config), "a strategy or a risk rule")
 
-        async def live(*, task_status: TaskStatus[None]) -> None:
-            try:
-                async with self._judging(config) as judgement:
-                    made.append(_Generation(judgement, anyio.Event()))
-                    task_status.started()
-                    await made[0].retire.wait()
-            except Exception as error:
-                if not made:
-                    failed.append(error)
-                    task_status.started()
-                elif made[0].retire.is_set():  # what is not in force any more takes no bot with it
-                    log.exception("a strategy or a risk rule did not end as it should")
-                else:
-                    raise
+    async def open_sinks(self) -> dict[str, AlertSink]:
+        """The alert sinks of the configuration and the log, until the block of ``open`` is left."""
+        for name, section in {"log": {}, **self._alerts}.items():
+            self._sinks[name] = ChangingSink(name, await self._sink(name, section))
+        return dict(self._sinks)
 
-        await tasks.start(live)
-        if failed:
-            raise failed[0]
-        return made[0]
+    async def _sink(self, name: str, section: Mapping[str, Any]) -> Held[AlertSink]:
+        assert self._tasks is not None  # noqa: S101 (inside ``open``)
+        return await hold(self._tasks, self._opening_sink(name, section), f"alert sink {name}", alone=True)
+
+    async def _changed_sinks(self, config: Config) -> dict[str, Held[AlertSink]]:
+        """Those of ``config`` whose settings are others than those in force, open."""
+        coming: dict[str, Held[AlertSink]] = {}
+        try:
+            for name in self._sinks:
+                section = config.alerts.get(name, {})
+                if section != self._alerts.get(name, {}):
+                    coming[name] = await self._sink(name, section)
+        except BaseException as error:
+            _retire(coming.values())
+            if isinstance(error, FundingArbError) or not isinstance(error, Exception):
+                raise
+            raise ConfigError(
+                f"alerts.{name}: it does not open: {type(error).__name__}: {error}; nothing was changed"
+            ) from error
+        return coming
 
     # ports.ConfigDesk
 
@@ -153,7 +159,19 @@ class ConfigKeeper:
     def _changes(self, config: Config) -> tuple[ConfigChange, ...]:
         found = differences(document_of(self._config), document_of(config))
         new = set(config.trading.symbols) - set(self._started.trading.symbols)
-        return tuple(replace(each, restart=bool(new)) if each.path == SYMBOLS else each for each in found)
+        return tuple(
+            replace(each, restart=bool(new))
+            if each.path == SYMBOLS
+            else replace(each, restart=self._another_sink(each.path, config))
+            if each.path.startswith("alerts.")
+            else each
+            for each in found
+        )
+
+    def _another_sink(self, path: str, config: Config) -> bool:
+        """Whether the sink that the setting at ``path`` is one of comes or goes."""
+        name = path.split(".")[1]
+        return name not in self._started.alerts or name not in config.alerts
 
     def _parsed(self, document: Mapping[str, Any]) -> tuple[Config | None, dict[str, str]]:
         config, errors = parsed(self._with_secrets(document), self._plugins)
@@ -242,17 +260,23 @@ class ConfigKeeper:
             raise ConfigError(
                 f"its strategy or a risk rule does not open: {type(error).__name__}: {error}; nothing was changed"
             ) from error
+        sinks: dict[str, Held[AlertSink]] = {}
         try:
+            sinks = await self._changed_sinks(effective)
             settings = self._settings(effective, self._revision)
             revision = await self._store_it(config, changes, actor)
         except BaseException:
-            coming.retire.set()
+            _retire([coming, *sinks.values()])
             raise
-        self._adopt(replace(settings, config_revision=revision), *coming.judgement)
+        self._adopt(replace(settings, config_revision=revision), *coming.value)
         retired, self._generation = self._generation, coming
         if retired is not None:
-            retired.retire.set()
+            _retire([retired])
+        self._alerts = effective.alerts
         self._config, self._revision = config, revision
+        for name, held in sinks.items():
+            sink = self._sinks[name]
+            self._tasks.start_soon(sink.listen_after, sink.replace(held))
         return ConfigApplied(revision, changes)
 
     async def _store_it(self, config: Config, changes: Sequence[ConfigChange], actor: str) -> int:
@@ -291,6 +315,11 @@ class ConfigKeeper:
             await in_time(self._store.audit(entry))
         except StoreError as error:
             log.warning("not audited: %s by %s: %s: %s", entry.command, entry.actor, result, error)
+
+
+def _retire(held: Iterable[Held[Any]]) -> None:
+    for each in held:
+        each.retired.set()
 
 
 def _read(origin: Origin) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -132,12 +132,16 @@ class Opener:
 
     async def sinks(self) -> dict[str, AlertSink]:
         """The sinks that the ``alerts`` section names, and the log."""
-        _refuse_unknown("alerts", self._config.alerts, self._plugins.alert_sinks)
         wanted = {"log": {}, **self._config.alerts}
         return {
-            name: await self._open(self._plugins.alert_sinks[name], section, secrets=self._secrets)
+            name: await self._stack.enter_async_context(self.sink(name, section))
             for name, section in wanted.items()
         }
+
+    def sink(self, name: str, section: Mapping[str, Any]) -> AbstractAsyncContextManager[AlertSink]:
+        """An alert sink, not yet open. Raises ``ConfigError`` when there is none of that name."""
+        _refuse_unknown("alerts", [name], self._plugins.alert_sinks)
+        return self._opening(self._plugins.alert_sinks[name], section, secrets=self._secrets)
 
     def sinks_meanwhile(self, tasks: TaskGroup, say: Callable[[str], None]) -> dict[str, AlertSink]:
         """As ``sinks``, each opened in a task of its own: nothing waits for it, and ``say`` is told when it fails."""
@@ -161,7 +165,7 @@ class Opener:
         }
 
 
-def _refuse_unknown(section: str, wanted: Mapping[str, Any], installed: Mapping[str, Any]) -> None:
+def _refuse_unknown(section: str, wanted: Iterable[str], installed: Mapping[str, Any]) -> None:
     for name in wanted:
         if name not in installed:
             known = ", ".join(sorted(installed)) or "none"

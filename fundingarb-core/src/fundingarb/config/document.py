@@ -21,7 +21,6 @@ RESTART = (
     "database",
     "accounts",
     "exchanges",
-    "alerts",
     "services",
     "plugins",
     "logging",
@@ -163,8 +162,9 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 
 
 def in_force(new: Config, started: Config) -> Config:
-    """``new`` with what needs a restart as it was when the bot ``started``."""
+    """``new`` with what needs a restart as it was when the bot ``started``: alert sinks that come or go, too."""
     sections = {key: getattr(started, key) for key in RESTART}
     symbols = tuple(symbol for symbol in new.trading.symbols if symbol in started.trading.symbols)
+    sections["alerts"] = {name: new.alerts.get(name, section) for name, section in started.alerts.items()}
     trading = new.trading.model_copy(update={"symbols": symbols})
     return new.model_copy(update={**sections, "trading": trading})
