@@ -388,13 +388,13 @@ async def test_how_alerts_are_sent_is_in_force_at_once(tmp_path: Path) -> None:
         ]
         log, first, second = desk.sinks
         assert second.section == {"repeat_minutes": "9"}
-        assert second.bot is None, "the first one takes commands until it is closed"
+        assert [sink.bot for sink in desk.sinks[1:]] == [bot, None], "one at a time takes commands"
         bot.bus.publish(Alert(Severity.WARNING, "Two", (), START))
         await anyio.sleep(5)
         assert "One" in first.alerts, "what is under way is finished"
         assert "One" not in second.alerts
         assert "Two" in second.alerts
-        assert second.bot is bot
+        assert [sink.bot for sink in desk.sinks[1:]] == [bot, bot]
         assert (log.open, first.open, second.open) == (True, False, True)
         await desk.keeper.apply(desk.changed(min_net_usd="7"), ME, 1)
         assert len(desk.sinks) == 3, "only what has changed is opened again"
