@@ -197,9 +197,10 @@ def test_a_remainder_below_the_minimum_is_given_up() -> None:
 )
 def test_at_the_deadline_the_target_becomes_what_is_there(now: Any, entries: bool) -> None:
     seen = market(entries=entries)
-    assert run(hedge(), seen, now=now) == [Retarget(D(0), "entry deadline passed")]
+    reason = "entry deadline passed" if entries else "entries are off"
+    assert run(hedge(), seen, now=now) == [Retarget(D(0), reason)]
     part = hedge(row(LONG, ENTRY, "10", CANCELLED, filled="4"), filled(SHORT, HEDGE, "4"))
-    assert run(part, seen, now=now) == [Retarget(D(4), "entry deadline passed")]
+    assert run(part, seen, now=now) == [Retarget(D(4), reason)]
     resting = hedge(row(LONG, ENTRY, "10", OPEN, filled="4"), filled(SHORT, HEDGE, "4"))
     assert run(resting, seen, now=now) == [
         Cancel(resting.orders[0])

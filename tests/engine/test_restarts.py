@@ -48,6 +48,23 @@ async def test_a_restart_with_an_order_that_never_arrived_gives_it_up_after_the_
     assert made.hedge.status is Status.ABANDONED
 
 
+async def test_an_entry_under_way_is_not_gone_on_with_before_the_accounts_were_read() -> None:
+    """The exchange's own timer has cancelled what rested; the time for the entry is not over."""
+    made = floor(fill_timeout=timedelta(seconds=120))
+    async with made.running():
+        await made.until(lambda: made.alpha.ledger.orders)
+    (first,) = made.sent(made.alpha)
+    await made.alpha.cancel_order("BTC-USDT", first.client_id)
+    made.strategy.plans.clear()  # type: ignore[attr-defined]
+    for exchange in (made.alpha, made.beta):
+        for operation in ("get_positions", "get_open_orders"):
+            exchange.fail(operation, ExchangeUnavailable("not yet"), times=3)
+    async with made.running():
+        await made.until(lambda: made.mode() is Mode.DONE, within=60)
+        assert made.sent(made.alpha) == [first]
+        assert made.sent(made.beta) == []
+
+
 async def test_with_a_hedge_open_an_exchange_that_does_not_answer_is_waited_for() -> None:
     made = floor()
     async with made.running():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -48,6 +48,60 @@ async def test_a_rule_that_raises_refuses() -> None:
         assert "ZeroDivisionError" in bot.loop.waiting["BTC-USDT"].actual
         with pytest.raises(ConfigError, match="ZeroDivisionError"):
             await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000))
+
+
+async def test_a_mismatch_ends_an_entry_under_way_and_what_has_filled_is_hedged() -> None:
+    made = floor(fill_timeout=timedelta(seconds=120), retry_pause=timedelta(hours=1))
+    async with made.running() as bot:
+        await made.until(lambda: made.alpha.ledger.orders)
+        (first,) = made.sent(made.alpha)
+        bot.state.accounts["beta"].halt("test", "a mismatch")
+        made.alpha.fill_order(first.client_id, "4")
+        await made.until(lambda: made.mode() is Mode.HOLDING, within=20)
+        made.prices(alpha="100.1", beta="100.1")
+        await anyio.sleep(20)
+        assert made.sent(made.alpha) == [first]
+        assert made.position == (4, -4)
+
+
+@pytest.mark.parametrize("exchange", ["alpha", "beta"])
+@pytest.mark.parametrize("seconds", [-44, 30])
+async def test_nothing_is_opened_near_a_settlement_of_either_exchange(exchange: str, seconds: int) -> None:
+    """Before it, and after it, when the exchange has announced the next one already."""
+    strategy = Proposing([])
+    made = floor(strategy)
+    async with made.running() as bot:
+        await made.until(lambda: all(a.fees and a.balance for a in bot.state.accounts.values()))
+        settlement = made.clock.now() - timedelta(seconds=seconds)
+        announced = settlement if seconds < 0 else settlement + timedelta(hours=8)
+        getattr(made, exchange).set_rate(
+            "BTC-USDT", "0.001", next_settlement=announced, mark="100", index="100"
+        )
+        await anyio.sleep(0.5)
+        strategy.plans.append(plan(at=START, settlement=T))
+        await anyio.sleep(5)
+        assert bot.state.hedges == {}
+        assert bot.loop.waiting["BTC-USDT"].gate == "settlement"
+        assert exchange in bot.loop.waiting["BTC-USDT"].actual
+        with pytest.raises(
+            ConfigError, match=f"{exchange} settles funding at .*; try again when that is over"
+        ):
+            await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000))
+        if seconds > 0:
+            await made.until(lambda: bot.state.hedges, within=60)
+
+
+async def test_an_entry_ends_before_a_settlement_of_either_exchange() -> None:
+    made = floor(fill_timeout=timedelta(minutes=10))
+    made.beta.set_rate(
+        "BTC-USDT", "0.004", next_settlement=START + timedelta(minutes=5), mark="100", index="100"
+    )
+    async with made.running() as bot:
+        await made.until(lambda: made.alpha.ledger.orders)
+        assert made.hedge.intent.deadline == START + timedelta(minutes=4)
+        sooner = made.clock.now() + timedelta(minutes=1)
+        made.beta.set_rate("BTC-USDT", "0.004", next_settlement=sooner, mark="100", index="100")
+        await made.until(lambda: not bot.state.live(), within=10)
 
 
 async def test_a_strategy_that_raises_leaves_open_hedges_looked_after() -> None:

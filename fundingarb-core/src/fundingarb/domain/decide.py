@@ -148,7 +148,8 @@ def _open(hedge: Hedge, market: HedgeMarket, policy: ExecutionPolicy, now: datet
     target = hedge.intent.quantity
     given_up = now >= hedge.intent.deadline or not market.entries
     if given_up and target > first.filled + first.adding:
-        return [Retarget(first.filled + first.adding, "entry deadline passed")]
+        reason = "entry deadline passed" if now >= hedge.intent.deadline else "entries are off"
+        return [Retarget(first.filled + first.adding, reason)]
 
     actions: list[Action] = []
     missing = min(first.filled, target) - second.filled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -197,6 +197,10 @@ class TradingLoop:
             if not self.entries_on:
                 self._refused(refuse(plan, "paused", "entries on", self.entries_off_reason, now))
                 continue
+            if settles := self._settling(plan.symbol, (plan.long, plan.short), now):
+                wanted = f"no settlement within {self.settings.settlement_guard.total_seconds():g} s"
+                self._refused(refuse(plan, "settlement", wanted, settles, now))
+                continue
             approved = self.judge(plan, now)
             if isinstance(approved, Refusal):
                 self._refused(approved)
@@ -309,16 +313,8 @@ class TradingLoop:
             account = self.state.accounts[leg.account]
             if not account.is_prepared(plan.symbol, leg.leverage, self.clock.monotonic()):
                 await self._set_up(account, plan.symbol, leg.leverage)
-        for leg in (plan.long, plan.short):
-            rate = self.markets.fresh_rate(leg.instrument.exchange, plan.symbol)
-            if (
-                rate is not None
-                and abs(rate.next_settlement - self.clock.now()) <= self.settings.settlement_guard
-            ):
-                raise ConfigError(
-                    f"{plan.symbol}: {leg.instrument.exchange} settles funding at {rate.next_settlement:%H:%M:%S} UTC; "
-                    "try again when that is over"
-                )
+        if settles := self._settling(plan.symbol, (plan.long, plan.short), self.clock.now()):
+            raise ConfigError(f"{plan.symbol}: {settles}; try again when that is over")
         if self.stopping or self.store_error or self.books_error or not self.state.lease.fresh:
             raise ConfigError(f"{plan.symbol}: {self.entries_off_reason}; try again when that is over")
         again = self.judge(plan, self.clock.now())
@@ -345,8 +341,11 @@ class TradingLoop:
         plan = approved.value
         if any(hedge.symbol == plan.symbol for hedge in self.state.live()):
             return None
-        guard = plan.settlement - self.settings.settlement_guard
-        deadline = now + self.settings.fill_timeout
+        settlements = [plan.settlement]
+        for leg in (plan.long, plan.short):
+            rate = self.markets.fresh_rate(leg.instrument.exchange, plan.symbol)
+            settlements += [] if rate is None else [rate.next_settlement]
+        before = [at - self.settings.settlement_guard for at in settlements]
         intent = Intent(
             id=hedge_id or self.new_id(),
             instance=self.settings.instance,
@@ -356,7 +355,7 @@ class TradingLoop:
             long=plan.long,
             short=plan.short,
             first=plan.first,
-            deadline=min(deadline, guard) if now < guard else deadline,
+            deadline=min([now + self.settings.fill_timeout, *(at for at in before if at > now)]),
             tolerance=plan.tolerance,
             entry_spread=plan.entry_spread,
             created_at=now,
@@ -368,19 +367,38 @@ class TradingLoop:
         self.waiting.pop(plan.symbol, None)
         return intent.id
 
+    def _settling(self, symbol: str, legs: Iterable[LegPlan], now: datetime) -> str:
+        """Which settlement is too near, before or after it, to begin or go on with an entry; empty when none is."""
+        for leg in legs:
+            rate = self.markets.fresh_rate(leg.instrument.exchange, symbol)
+            if rate is None:
+                continue
+            for at in (rate.next_settlement, rate.next_settlement - rate.interval):
+                if abs(at - now) <= self.settings.settlement_guard:
+                    return f"{leg.instrument.exchange} settles funding at {at:%H:%M:%S} UTC"
+        return ""
+
     # deciding
 
     def _decide(self, hedge: Hedge, now: datetime) -> Sequence[Action]:
         if hedge.finished:
             return ()
-        leased = self.state.lease.fresh
         market = HedgeMarket(
             long=self._leg_market(hedge.intent.long),
             short=self._leg_market(hedge.intent.short),
-            entries=not (self.state.killed or self.stopping or self.store_error or not leased),
-            hedging=not (self.state.killed or self.store_error or not leased),
+            entries=hedge.intent.mode is Mode.OPENING and self._may_enter(hedge, now),
+            hedging=not (self.state.killed or self.store_error or not self.state.lease.fresh),
         )
         return decide(hedge, market, self.settings.policy, now)
+
+    def _may_enter(self, hedge: Hedge, now: datetime) -> bool:
+        """Whether an entry that is under way goes on; what of it has filled is hedged in any case."""
+        if self.state.killed or self.stopping or self.store_error or not self.state.lease.fresh:
+            return False
+        legs = (hedge.intent.long, hedge.intent.short)
+        if any(self.state.accounts[leg.account].halted for leg in legs):
+            return False
+        return not self._settling(hedge.symbol, legs, now)
 
     def _leg_market(self, leg: LegPlan) -> LegMarket:
         exchange, symbol = leg.instrument.exchange, leg.instrument.symbol
