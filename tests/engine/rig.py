@@ -139,6 +139,7 @@ class MemoryStore:
             1,
             paused=self.paused,
             released_at=self.released_at,
+            thrown={c.actor: c.created_at for c in self.commands.values() if c.kind is CommandKind.KILL},
             liquidated={i.symbol: i.closed_at for i in over if i.closed_at},
             accepted=tuple(self.accepted.values()),
             flatten_orders=tuple(self.flatten_orders.values()),

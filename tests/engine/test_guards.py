@@ -21,6 +21,7 @@ from fundingarb.domain.hedge import CloseReason, Hedge, Mode
 from fundingarb.domain.opportunity import HedgePlan
 from fundingarb.domain.order import NewOrder
 from fundingarb.domain.risk import Portfolio
+from fundingarb.engine.bot import Bot
 from fundingarb.simulation.virtual import START
 from fundingarb.testing import RecordingAlertSink
 
@@ -186,7 +187,7 @@ async def test_a_day_that_lost_too_much_takes_no_entries_until_midnight_also_ove
         await anyio.sleep((midnight - made.clock.now()).total_seconds() - 5)
         assert len(bot.state.hedges) == 1
         made.rates("-0.001", "0.004", midnight + timedelta(hours=8))
-        await made.until(lambda: len(bot.state.hedges) == 2, within=30)
+        await made.until(lambda: len(bot.state.hedges) == 2, within=90)
         assert "Below The Limit Again: daily-loss" in titles(sink)
 
 
@@ -205,6 +206,28 @@ async def test_a_loss_with_the_kill_reaction_latches_the_kill_switch() -> None:
         await anyio.sleep(5)
         assert not bot.state.killed, "a person has decided to go on today; entries are off all the same"
         assert len(bot.state.hedges) == 1
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_the_release_of_another_kill_does_not_disarm_the_daily_loss(restarted: bool) -> None:
+    made = floor(DailyLoss(D(20), kill=True), retry_pause=timedelta(0))
+    made.strategy.plans.clear()  # type: ignore[attr-defined]
+
+    async def lose_too_much(bot: Bot) -> None:
+        made.strategy.plans.append(plan(at=START, settlement=T))  # type: ignore[attr-defined]
+        await lose(made)
+        await made.until(lambda: bot.state.killed, within=5)
+
+    async with made.running() as bot:
+        await anyio.sleep(2)
+        await bot.kill("a drill")
+        await made.until(lambda: bot.flattened)
+        await bot.release("somebody")
+        if not restarted:
+            await lose_too_much(bot)
+    if restarted:
+        async with made.running() as bot:
+            await lose_too_much(bot)
 
 
 async def test_a_guard_that_is_told_to_kill_when_its_limit_is_reached_already_kills() -> None:

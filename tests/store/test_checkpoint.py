@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from uuid import uuid4
 
 import pytest
 from tests.store.samples import (
@@ -17,6 +18,7 @@ from tests.store.samples import (
     payment,
 )
 
+from fundingarb.domain.control import Command, CommandKind
 from fundingarb.domain.hedge import Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import OrderState, Purpose
@@ -144,6 +146,21 @@ async def test_the_kill_latch_outlives_the_process(url: str, clock: StillClock) 
         await store.set_killed(False, "cli", NOW)
     async with open_store(url, clock) as store:
         assert not (await store.load()).killed
+
+
+async def test_who_threw_the_kill_switch_lately_is_known(store: SqlStore, clock: StillClock) -> None:
+    for key, actor, ago in (
+        ("1", "daily-loss: -20", 3),
+        ("2", "daily-loss: -20", 1),
+        ("3", "me", 2),
+        ("4", "me", 99),
+    ):
+        at = NOW - timedelta(hours=ago)
+        await store.submit_command(Command(uuid4(), key, CommandKind.KILL, actor, at, {}))
+    assert (await store.load()).thrown == {
+        "daily-loss: -20": NOW - timedelta(hours=1),
+        "me": NOW - timedelta(hours=2),
+    }
 
 
 async def test_bots_that_share_a_database_do_not_see_each_other(url: str, clock: StillClock) -> None:

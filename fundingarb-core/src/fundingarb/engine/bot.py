@@ -219,6 +219,7 @@ class Bot(Handle):
         """Go on from what is stored. Raises ``ConfigError`` when an open hedge needs an account that is not there."""
         self.state.adopt(checkpoint.hedges)
         self.state.killed, self.state.released_at = checkpoint.killed, checkpoint.released_at
+        self.state.thrown = dict(checkpoint.thrown)
         self.state.paused |= checkpoint.paused
         self.state.accepted = {(each.account, each.subject, each.name): each for each in checkpoint.accepted}
         self.state.flatten_orders = {order.client_id: order for order in checkpoint.flatten_orders}

@@ -158,7 +158,7 @@ class GuardWatch:
         if usage.share >= 1 and gate not in self._reached:
             self._reached.add(gate)
             self.announcer.guard_reached(gate, usage, now)
-            if usage.kill and not self.state.killed and not self._released_today(now):
+            if usage.kill and not self.state.killed and not self._overruled_today(gate, now):
                 await self.kill(f"{gate}: {usage.actual}")
         elif usage.share < CLEAR and gate in self._reached:
             self._reached.discard(gate)
@@ -166,10 +166,11 @@ class GuardWatch:
         elif usage.near <= usage.share < 1 and gate not in self._reached and self._first(gate, "near", now):
             self.announcer.guard_near(gate, usage, now)
 
-    def _released_today(self, now: datetime) -> bool:
-        """Whether a person has released the kill switch since the day began, which is to go on in spite of it."""
-        released = self.state.released_at
-        return released is not None and released >= now.replace(hour=0, minute=0, second=0, microsecond=0)
+    def _overruled_today(self, gate: str, now: datetime) -> bool:
+        """Whether this rule threw the kill switch since the day began and a person has released it, to go on."""
+        released, day = self.state.released_at, now.replace(hour=0, minute=0, second=0, microsecond=0)
+        thrown = [at for actor, at in self.state.thrown.items() if actor.startswith(f"{gate}: ")]
+        return released is not None and any(day <= at <= released for at in thrown)
 
     def _refused(self, event: CandidateRefused, now: datetime) -> None:
         gate = event.refusal.gate

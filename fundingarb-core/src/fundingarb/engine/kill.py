@@ -107,6 +107,7 @@ class KillSwitch:
         already, self._state.killed = self._state.killed, True
         now = self._clock.now()
         self._unsaved = (actor, now)
+        self._state.thrown[actor] = now
         if not already:
             self._begin()
             self._say(f"Latched by {actor}", "Action: entries off, cancelling and closing everything")

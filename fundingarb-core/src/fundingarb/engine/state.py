@@ -114,6 +114,7 @@ class BotState:
     ``moved`` hedge id -> since when (monotonic) a fill of it may have been there that was found by asking;
     ``sent_at`` is when orders left lately; ``day_result`` as in ``Portfolio``;
     ``distances`` is (account, symbol) -> how far that leg is from liquidation, as a fraction of price, where known.
+    ``released_at`` is when the kill switch was last released, ``thrown`` who threw it and when last.
     ``failed_services`` is service -> why it has ended by itself.
     ``pegs`` is settle currency -> what one unit is worth in USDT, where known.
     ``settlements`` are those of the last days by (account, symbol) and time, ``unsettled`` the hedges whose fills or
@@ -125,6 +126,7 @@ class BotState:
     lease: Lease = field(default_factory=SoleProcess)
     killed: bool = False
     released_at: datetime | None = None
+    thrown: dict[str, datetime] = field(default_factory=dict)
     paused: bool = False
     cooldowns: dict[str, datetime] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)

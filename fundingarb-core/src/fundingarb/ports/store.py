@@ -55,7 +55,8 @@ class Committed:
 class Checkpoint:
     """Everything the loop needs to go on after a restart.
 
-    ``released_at`` is when the kill switch was last released, ``liquidated`` when the last liquidated hedge of a
+    ``released_at`` is when the kill switch was last released, ``thrown`` who threw it lately and when last,
+    ``liquidated`` when the last liquidated hedge of a
     symbol was closed, however long ago.
     """
 
@@ -64,6 +65,7 @@ class Checkpoint:
     config_revision: int
     paused: bool = False
     released_at: datetime | None = None
+    thrown: Mapping[str, datetime] = field(default_factory=dict)
     fills_since: Mapping[str, datetime] = field(default_factory=dict)
     payments_since: Mapping[str, datetime] = field(default_factory=dict)
     liquidated: Mapping[str, datetime] = field(default_factory=dict)

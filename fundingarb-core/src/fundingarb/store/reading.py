@@ -23,7 +23,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import Executable
 
-from fundingarb.domain.control import Accepted, Command, ControlState, FlattenOrder, Latch, Subject
+from fundingarb.domain.control import (
+    Accepted,
+    Command,
+    CommandKind,
+    ControlState,
+    FlattenOrder,
+    Latch,
+    Subject,
+)
 from fundingarb.domain.events import Alert, Delivery
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Mode
@@ -70,6 +78,7 @@ def checkpoint(connection: Connection, instance: str | None, now: datetime) -> C
         hedges=tuple(found),
         killed=switch is not None and switch.killed,
         released_at=None if switch is None or switch.killed else switch.at,
+        thrown=_thrown(connection, instance, now),
         paused=control_value(connection, instance, PAUSED) == "1",
         accepted=tuple(known),
         flatten_orders=tuple(flatten_orders(connection, instance, now)),
@@ -138,6 +147,17 @@ def flatten_orders(connection: Connection, instance: str | None, now: datetime) 
         .order_by(table.c.created_at, table.c.client_id)
     )
     return [control_rows.flatten_order(row) for row in fetch(connection, query)]
+
+
+def _thrown(connection: Connection, instance: str | None, now: datetime) -> dict[str, datetime]:
+    table = tables.commands
+    query = (
+        select(table.c.actor, func.max(table.c.created_at).label("at"))
+        .where(table.c.instance == (instance or ""), table.c.kind == CommandKind.KILL.value)
+        .where(table.c.created_at > now - TOMBSTONES)
+        .group_by(table.c.actor)
+    )
+    return {row.actor: row.at for row in connection.execute(query)}
 
 
 def control_value(connection: Connection, instance: str | None, name: str) -> str | None:
