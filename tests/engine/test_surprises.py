@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import anyio
@@ -132,6 +133,20 @@ async def test_an_order_that_arrives_after_all_is_cancelled_and_flattened() -> N
         await made.until(lambda: made.held(made.alpha) == 0, within=60)
         await made.until(lambda: made.alpha.ledger.orders[name].state is OrderState.CANCELLED, within=60)
         assert made.sent(made.alpha)[-1].reduce_only
+
+
+async def test_an_order_that_was_said_to_be_cancelled_and_rests_all_the_same_is_cancelled() -> None:
+    made = floor(retry_pause=timedelta(hours=10))
+    async with made.running() as bot:
+        await made.until(lambda: made.alpha.ledger.orders)
+        ((name, resting),) = made.alpha.ledger.orders.items()
+        bot.state.observe(replace(resting, state=OrderState.CANCELLED), made.clock.now())
+        made.alpha.ledger.orders[name] = resting
+        bot.loop.wake()
+        await made.until(lambda: made.mode() is Mode.DONE, within=60)
+        await made.until(lambda: made.alpha.ledger.orders[name].state is OrderState.CANCELLED, within=60)
+        await made.until(lambda: not bot.state.accounts["alpha"].halted, within=60)
+        assert made.position == (0, 0)
 
 
 async def test_such_an_order_is_found_by_reading_when_no_event_tells_of_it() -> None:

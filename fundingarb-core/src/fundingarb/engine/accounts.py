@@ -15,7 +15,7 @@ import anyio
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.hedge import LegState
 from fundingarb.domain.instrument import Side
-from fundingarb.domain.order import ZERO, ExchangePosition, OrderState
+from fundingarb.domain.order import ZERO, ExchangePosition, OrderReport, OrderState
 from fundingarb.domain.reconcile import (
     Difference,
     Modes,
@@ -110,6 +110,7 @@ class AccountReader:
         self._ledger = LedgerBooks(
             account, state, store, bus, clock, wake, started_at, self._read, self._note_stranger
         )
+        self._leftovers: list[OrderReport] = []
         self.differences: list[Difference] = []
         self.conclusive = False
 
@@ -293,6 +294,7 @@ class AccountReader:
                 failed, taken_over = error, True
             if taken_over:
                 differences, moving = await self._compare()
+        await self._cancel_leftovers()
         self.conclusive = not moving
         self.differences = [*differences, *(each for each in self.differences if each.symbol in moving)]
         if self.differences or self.conclusive:
@@ -323,7 +325,26 @@ class AccountReader:
         ]
         found = compare(name, self._state.hedges.values(), positions, orders, books)
         certain = [difference for difference in found if difference.symbol not in moving]
+        self._leftovers = [order for order in orders if order.symbol not in moving and self._is_over(order)]
         return [*certain, *strangers, *self._mode_differences], moving
+
+    def _is_over(self, order: OrderReport) -> bool:
+        """Whether an open order is one of ours that was recorded as over."""
+        hedge = self._state.owner(order.client_id)
+        record = None if hedge is None else hedge.order(order.client_id or "")
+        return record is not None and record.state.terminal
+
+    async def _cancel_leftovers(self) -> None:
+        """What is ours, recorded as over and still open after a second look is nobody's to wait for."""
+        for order in self._leftovers:
+            log.warning(
+                "%s: %s was over and is still open; cancelling it", self.account.name, order.client_id
+            )
+            cancel = partial(self.account.adapter.cancel_order, order.symbol, str(order.client_id))
+            try:
+                await self._read("cancel_order", cancel, Priority.CANCEL)
+            except ExchangeError as error:
+                log.info("%s: cancel of %s: %s", self.account.name, order.client_id, error)
 
     def _note_stranger(self, symbol: str, client_id: str | None) -> None:
         """Remember that another bot of this program has been trading here (failure model, fault 23)."""
