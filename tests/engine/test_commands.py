@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import anyio
 import pytest
@@ -13,7 +13,7 @@ from tests.engine.rig import Floor
 from tests.engine.stage import floor, opened
 from tests.engine.test_kill import by_hand, spoken
 
-from fundingarb.domain.control import Command, CommandKind, Subject
+from fundingarb.domain.control import Command, CommandKind, ControlState, Subject
 from fundingarb.domain.events import Severity
 from fundingarb.domain.hedge import CloseReason, Mode
 from fundingarb.domain.order import NewOrder, OrderSide, OrderState, TimeInForce
@@ -329,3 +329,41 @@ async def test_a_command_that_another_process_took_is_left_to_it() -> None:
         await anyio.sleep(3)
         assert bot.status().state == "RUNNING"
         assert made.store.commands[asked.key].done_at is None
+
+
+async def test_a_command_that_was_taken_without_an_answer_is_done_when_it_is_found() -> None:
+    """The database takes it for us and does not say so in time: nobody else is going to do it."""
+    made = floor()
+    take, asked = made.store.take_command, 0
+
+    async def silent(command_id: UUID, at: datetime) -> bool:
+        nonlocal asked
+        asked += 1
+        await take(command_id, at)
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    made.store.take_command = silent  # type: ignore[method-assign]
+    async with made.running() as bot:
+        pause = await made.store.submit_command(command(made, CommandKind.PAUSE))
+        await made.until(lambda: made.store.commands[pause.key].done_at, within=10)
+        assert said(made.store.commands[pause.key])[0]
+        assert bot.status().state == "PAUSED"
+        assert asked == 1
+
+
+async def test_commands_are_read_again_when_a_database_that_hangs_answers() -> None:
+    made = floor()
+    control, hanging = made.store.control, True
+
+    async def read() -> ControlState:
+        if hanging:
+            await anyio.sleep_forever()
+        return await control()
+
+    made.store.control = read  # type: ignore[method-assign]
+    async with made.running() as bot:
+        await made.until(lambda: "did not answer" in str(bot.commands.unreadable), within=5)
+        hanging = False
+        await made.store.submit_command(command(made, CommandKind.KILL))
+        await made.until(lambda: bot.killed, within=5)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import anyio
 import pytest
-from tests.engine.rig import Proposing
+from tests.engine.rig import Floor, Proposing
 from tests.engine.stage import HEDGE, booked, deafen, floor, opened, proposing, titles
 
 from fundingarb.domain.events import Severity
@@ -236,3 +237,95 @@ async def test_an_order_in_doubt_is_resolved_while_the_store_fails() -> None:
         assert made.sent(made.beta) == []
         made.store.failing = None
         await made.until(lambda: made.held(made.beta) == -10 or made.mode() is Mode.DONE)
+
+
+@pytest.mark.parametrize("heard", [True, False])
+@pytest.mark.parametrize("commits", [True, False])
+@pytest.mark.parametrize("moment", [0.0, 1.0, 2.5, 4.0, 6.0])
+async def test_a_liquidation_is_seen_while_the_database_answers_nothing(
+    moment: float, commits: bool, heard: bool
+) -> None:
+    """Funding was posted, and whose it is has to be read from a database that hangs: a leg does not wait for that."""
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    async with made.running():
+        await opened(made)
+        await booked(made)
+        await anyio.sleep(5)
+        hang(made, reads=("fills", "payments", "hedges_at", "settlements", "control", "result_since"))
+        if not commits:
+            hang(made, reads=("commit",))
+        if not heard:
+            deafen(made.alpha)
+        made.alpha.settle("BTC-USDT", "0.01", "100")
+        await anyio.sleep(moment)
+        made.alpha.liquidate("BTC-USDT", "90")
+        await made.until(lambda: "Liquidation Detected" in titles(sink), within=5)
+        await made.until(lambda: made.held(made.beta) == 0, within=2)
+
+
+async def test_what_a_hanging_database_was_asked_is_booked_once_when_it_answers_again() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await opened(made)
+        await booked(made)
+        answer = hang(made, reads=("fills", "commit"))
+        made.alpha.settle("BTC-USDT", "0.01", "100")
+        made.alpha.liquidate("BTC-USDT", "90")
+        await made.until(lambda: made.held(made.beta) == 0, within=10)
+        await anyio.sleep(20)
+        answer()
+        await made.until(lambda: made.mode() is Mode.DONE, within=60)
+        assert bot.state.hedges[HEDGE].hedged == 0
+        await anyio.sleep(40)
+        names = [(fill.account, fill.trade_id) for fill in await made.store.fills(HEDGE)]
+        assert len(names) == len(set(names)) == 4
+        assert len(await made.store.payments(HEDGE)) == 1
+
+
+async def test_positions_that_nobody_reads_are_told_whatever_the_reader_waits_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    async with made.running() as bot:
+        await opened(made)
+        await booked(made)
+        monkeypatch.setattr(bot.readers["beta"], "collect_payments", anyio.sleep_forever)
+        bot.readers["beta"].want(payments=True)
+        await made.until(lambda: "Account beta cannot be read" in titles(sink), within=9)
+        (told,) = [alert for alert in sink.alerts if alert.title == "Account beta cannot be read"]
+        assert told.severity is Severity.CRITICAL
+        assert "Held there: SHORT 10.000 BTC-USDT" in told.lines
+        assert "positions not read" in str(bot.state.accounts["beta"].halted)
+
+
+async def test_an_account_without_legs_may_be_read_seldom() -> None:
+    """Nothing is held for a long time, then a leg is: that it was not looked at before is no alarm."""
+    sink = RecordingAlertSink()
+    made = floor(Proposing(), sinks={"memory": sink})
+    strategy = made.strategy
+    assert isinstance(strategy, Proposing)
+    async with made.running():
+        await anyio.sleep(28)
+        strategy.plans = proposing().plans
+        await opened(made)
+        await anyio.sleep(10)
+        assert not [title for title in titles(sink) if "cannot be read" in title]
+
+
+def hang(made: Floor, reads: Sequence[str]) -> Callable[[], None]:
+    """The store does not answer these, until what is returned is called."""
+    originals = {name: getattr(made.store, name) for name in reads}
+
+    async def forever(*_: Any, **__: Any) -> Any:
+        await anyio.sleep_forever()
+
+    for name in reads:
+        setattr(made.store, name, forever)
+
+    def answer() -> None:
+        for name, original in originals.items():
+            setattr(made.store, name, original)
+
+    return answer

@@ -43,6 +43,8 @@ EVERYTHING = 15
 MISMATCH = 3
 #: Real seconds that positions may be unread while legs are held, before that is an alert.
 UNREAD = 5.0
+#: Real seconds between two looks at whether they are read.
+WATCH = 0.5
 #: Real seconds without positions after which the ledger is read in every round instead.
 UNSEEN = 2.5
 #: Why entries are off after an outage, until what happened meanwhile has been read.
@@ -103,7 +105,9 @@ class AccountReader:
         self._patience = FIRST_PAUSE
         self._not_before = 0.0
         self._positions_due = 0.0
-        self._read_at = clock.monotonic()
+        self._read_at = self._unheld_at = clock.monotonic()
+        self._blind = False
+        self._unanswered = "no answer yet"
         self._rounds = 0
         earned = [gate.earned_in(account.adapter.cost(name)) for name in ("get_open_orders", "get_positions")]
         self._positions_pause = max(POSITIONS_PAUSE, sum(earned) / POSITIONS_SHARE)
@@ -155,6 +159,23 @@ class AccountReader:
                     await self._hint.wait()
             await anyio.sleep(0.05)
 
+    async def watch_positions(self) -> None:
+        """Positions that are not read while legs are held here are an alert, and a halt, whatever it is that ``run``
+        waits for."""
+        while True:
+            legs, now = self._legs(), self._clock.monotonic()
+            if not legs:
+                self._unheld_at = now
+            blind = now - max(self._read_at, self._unheld_at) > UNREAD
+            if blind and not self._blind and self.account.exchange not in self._state.down:
+                held = [f"{leg.plan.side.value} {leg.filled} {leg.plan.instrument.symbol}" for leg in legs]
+                reason = f"positions not read for {UNREAD:.0f} s: {self._unanswered}"
+                self._set_halt(reason, "cannot be read", f"Held there: {', '.join(held)}")
+                self._blind = self._want_positions = True
+            elif not blind:
+                self._blind, self._unanswered = False, "no answer yet"
+            await anyio.sleep(WATCH)
+
     async def _round(self) -> None:
         """Read what is due, each whatever became of the others; the first failure is raised at the end."""
         every = self._rounds % (MISMATCH if "reconcile" in self.account.halts else EVERYTHING) == 0
@@ -171,7 +192,7 @@ class AccountReader:
         if every or (self._want_positions and self._clock.monotonic() >= self._positions_due):
             self._want_positions = False
             self._positions_due = self._clock.monotonic() + self._positions_pause
-            steps.append(self._reconcile_or_tell)
+            steps.append(self._reconcile_or_again)
         elif self._legs():
             steps.append(self._glance)
         if every or self._want_payments:
@@ -233,18 +254,12 @@ class AccountReader:
     def _expected(self) -> Mapping[str, Decimal]:
         return expected_positions(self.account.name, self._state.unfinished())
 
-    async def _reconcile_or_tell(self) -> None:
-        """``reconcile``; positions that cannot be read while legs are held here are an alert, and a halt."""
+    async def _reconcile_or_again(self) -> None:
+        """``reconcile``, again soon when something cannot be read; ``watch_positions`` tells of it."""
         try:
             await self.reconcile()
         except ExchangeError as error:
-            unread = self._clock.monotonic() - self._read_at
-            if self._legs() and unread > UNREAD and self.account.exchange not in self._state.down:
-                held = [
-                    f"{leg.plan.side.value} {leg.filled} {leg.plan.instrument.symbol}" for leg in self._legs()
-                ]
-                reason = f"positions not read for {UNREAD:.0f} s: {error}"
-                self._set_halt(reason, "cannot be read", f"Held there: {', '.join(held)}")
+            self._unanswered = str(error)
             self._want_positions = True
             raise
 

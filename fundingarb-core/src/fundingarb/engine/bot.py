@@ -26,6 +26,7 @@ from fundingarb.engine.clock import elapsed
 from fundingarb.engine.commands import CommandDesk
 from fundingarb.engine.deadman import DeadMan
 from fundingarb.engine.deeds import Deeds
+from fundingarb.engine.durable import START_SECONDS, in_time
 from fundingarb.engine.executor import Executor
 from fundingarb.engine.flatten import Flattener
 from fundingarb.engine.gate import RequestGate
@@ -138,10 +139,10 @@ class Bot(Handle):
     async def run(self) -> None:
         """Run until ``stop`` is called, which cancels resting entries first. Being cancelled is like a crash: the
         next start resolves what was under way. Raises ``LeaseTaken`` when another process has taken over."""
-        checkpoint = await self.store.load()
+        checkpoint = await in_time(self.store.load(), START_SECONDS)
         self._take_up(checkpoint)
         for hedge in self.state.live():
-            self.state.note_taken(hedge, await self.store.fills(hedge.id))
+            self.state.note_taken(hedge, await in_time(self.store.fills(hedge.id), START_SECONDS))
         for exchange, adapter in self.parts.market_data.items():
             self.gates[exchange] = RequestGate(
                 exchange, adapter.limits, self.clock, on_breaker=self._breaker_handler(exchange)
@@ -350,7 +351,7 @@ class Bot(Handle):
                 account, self.gates[account.exchange], self.bus, self.clock, self.parts.network, self._wake
             )
             jobs: list[tuple[str, Callable[[], Awaitable[None]]]]
-            jobs = [("events", events), ("reader", reader.run)]
+            jobs = [("events", events), ("reader", reader.run), ("positions", reader.watch_positions)]
             jobs += [("clock", checks.watch_clock), ("key", checks.watch_key)]
             if account.adapter.dead_man:
                 timer = DeadMan(account, self.state, self.gates[account.exchange], self.clock)
@@ -436,12 +437,12 @@ class Bot(Handle):
     # what others ask
 
     async def pnl(self, hedge: Hedge) -> HedgePnl:
-        """The account of ``hedge`` from what is booked."""
+        """The account of ``hedge`` from what is booked. Raises ``StoreError``."""
         return hedge_pnl(
             hedge,
-            await self.store.fills(hedge.id),
-            await self.store.payments(hedge.id),
-            await self.store.settlements(hedge.id),
+            await in_time(self.store.fills(hedge.id)),
+            await in_time(self.store.payments(hedge.id)),
+            await in_time(self.store.settlements(hedge.id)),
         )
 
     def allow_hedges(self, more: int) -> None:

@@ -65,6 +65,7 @@ class CommandDesk:
     config: ConfigDesk | None = None
     unreadable: str | None = None
     _taken: set[UUID] = field(default_factory=set)
+    _asked: set[UUID] = field(default_factory=set)
     _over: set[UUID] = field(default_factory=set)
     _unnoted: list[AuditEntry] = field(default_factory=list)
     _answered: dict[UUID, Command] = field(default_factory=dict)
@@ -90,11 +91,11 @@ class CommandDesk:
     async def _catch_up(self) -> None:
         """What was done while the database did not answer. Raises ``StoreError``."""
         if (actor := self._pausing) is not None:
-            await self.store.set_paused(True, actor, self.clock.now())
+            await in_time(self.store.set_paused(True, actor, self.clock.now()))
             self._pausing = None if self._pausing == actor else self._pausing
         while self._unnoted:
             entry = self._unnoted[0]
-            await self.store.audit(entry)
+            await in_time(self.store.audit(entry))
             self._unnoted.remove(entry)
 
     async def note_kill(self, command: Command) -> None:
@@ -119,8 +120,8 @@ class CommandDesk:
     async def look(self, tasks: anyio.abc.TaskGroup) -> None:
         """Take what was commanded. Raises ``StoreError``."""
         version, over = self.kill_switch.version, set(self._over)
-        control = await self.store.control()
-        for memory in (self._over, self._taken, self._latched):
+        control = await in_time(self.store.control())
+        for memory in (self._over, self._taken, self._asked, self._latched):
             memory -= over
         if control.killed and not self.state.killed and version == self.kill_switch.version:
             actors = [each.actor for each in control.commands if each.kind is CommandKind.KILL]
@@ -131,14 +132,23 @@ class CommandDesk:
                 continue
             if command.id in self._taken:
                 continue
-            if command.taken_at is not None and command.kind is not CommandKind.KILL:
+            kill = command.kind is CommandKind.KILL
+            if command.taken_at is not None and not kill and command.id not in self._asked:
                 await self._report(command, *self._left_behind(command))
-            elif command.taken_at is not None and not control.killed:
+            elif command.taken_at is not None and kill and not control.killed:
                 await self._report(command, True, {"text": "released meanwhile"})
-            elif command.taken_at is not None or await self.store.take_command(command.id, self.clock.now()):
+            elif command.taken_at is not None or await self._take(command.id):
                 self._taken.add(command.id)
                 taken = replace(command, taken_at=command.taken_at or self.clock.now())
                 tasks.start_soon(self._execute, taken)
+
+    async def _take(self, command_id: UUID) -> bool:
+        """Whether the command is ours now. When the database does not say in time it may be, and is then done when it
+        is found there."""
+        self._asked.add(command_id)
+        ours = await in_time(self.store.take_command(command_id, self.clock.now()))
+        self._asked.discard(command_id)
+        return ours
 
     async def perform(self, command: Command) -> Command:
         """Store ``command`` and execute it at once; the one with its key that was stored first, when it is done.

@@ -17,7 +17,7 @@ from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import ZERO, Fill
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.byhand import trades_by_hand
-from fundingarb.engine.durable import commit
+from fundingarb.engine.durable import commit, in_time
 from fundingarb.engine.gate import Priority
 from fundingarb.engine.settlements import hedge_of_payment
 from fundingarb.engine.state import Account, BotState
@@ -57,6 +57,7 @@ class LedgerBooks:
         self._paid: set[FundingPayment] = set()
         self._doubtful: set[tuple[str, str, str]] = set()
         self._booking = anyio.Lock()
+        self._paying = anyio.Lock()
 
     async def collect_fills(self, symbol: str | None = None, since: datetime | None = None) -> bool:
         """Book the ledger's fills that are new, of one symbol or of all since the last time; whether there were any."""
@@ -84,33 +85,45 @@ class LedgerBooks:
 
         While the database does not take them, what somebody else took of a leg (a liquidation, a person) is taken into
         the state all the same: its partner does not wait for a disk. What such a commit was given may be stored or not,
-        so hedges are then taken as they are stored.
+        so hedges are then taken as they are stored, once that can be read.
         """
         try:
             committed = (await commit(self._store, Batch(fills=rows))).fills
         except StoreError:
             self._doubtful.update((fill.account, fill.symbol, fill.trade_id) for fill, _ in rows)
-            for fill, hedge_id in rows:
-                if hedge_id is not None and self._state.take_unstored(fill, hedge_id):
-                    self._bus.publish(FillBooked(fill, hedge_id))
-                    self._wake()
+            self._take_unstored(rows)
             raise
         settled = {(fill.account, fill.symbol, fill.trade_id): hedge_id for fill, hedge_id in rows}
         uncertain = {hedge_id for key, hedge_id in settled.items() if hedge_id and key in self._doubtful}
         for fill, hedge_id in committed:
             if hedge_id not in uncertain:
                 self._state.book_fill(fill, hedge_id)
-            self._bus.publish(FillBooked(fill, hedge_id))
-        for hedge_id in uncertain & self._state.hedges.keys():
-            self._state.rebook(hedge_id, self.account.name, await self._store.fills(hedge_id))
-        self._doubtful -= settled.keys()
+        try:
+            for hedge_id in uncertain & self._state.hedges.keys():
+                stored = await in_time(self._store.fills(hedge_id))
+                self._state.rebook(hedge_id, self.account.name, stored)
+        except StoreError:
+            self._take_unstored(rows)
+            raise
+        else:
+            self._doubtful -= settled.keys()
+        finally:  # a commit does not tell of them again
+            for fill, hedge_id in committed:
+                self._bus.publish(FillBooked(fill, hedge_id))
         if committed or uncertain:
             self._wake()
         return bool(committed)
 
+    def _take_unstored(self, rows: tuple[tuple[Fill, UUID | None], ...]) -> None:
+        """What somebody else took of a leg counts, whatever the database says."""
+        for fill, hedge_id in rows:
+            if hedge_id is not None and self._state.take_unstored(fill, hedge_id):
+                self._bus.publish(FillBooked(fill, hedge_id))
+                self._wake()
+
     async def collect_payments(self) -> None:
         """Book the ledger's funding payments that are new, each to the hedge that held the position."""
-        async with self._booking:
+        async with self._paying:  # not what fills wait for: money has time, a leg that was taken away has not
             account, asked_at = self.account, self._clock.now()
             since = account.payments_since or self._payments_floor
             payments = await self._read(
@@ -118,7 +131,7 @@ class LedgerBooks:
             )
             fresh = [payment for payment in payments if payment not in self._paid]
             if fresh and self._fills_outstanding():
-                await self._collect_fills()  # what was held then is read from the fills
+                await self.collect_fills()  # what was held then is read from the fills
             rows = [
                 (payment, await hedge_of_payment(payment, self._state, self._store, asked_at))
                 for payment in fresh

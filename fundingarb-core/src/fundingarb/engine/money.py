@@ -9,6 +9,7 @@ from fundingarb.domain.events import FillBooked, PaymentBooked, SettlementChange
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.pnl import HedgePnl, hedge_pnl
 from fundingarb.engine.bus import Bus, Subscription
+from fundingarb.engine.durable import in_time
 from fundingarb.ports import Store
 
 #: Events that wait until somebody asks; when there were more, everything is read again.
@@ -42,9 +43,9 @@ class HedgeMoney:
             changes = self._changes
             pnl = hedge_pnl(
                 hedge,
-                await self._store.fills(hedge.id),
-                await self._store.payments(hedge.id),
-                await self._store.settlements(hedge.id),
+                await in_time(self._store.fills(hedge.id)),
+                await in_time(self._store.payments(hedge.id)),
+                await in_time(self._store.settlements(hedge.id)),
             )
             known = _Known(len(hedge.orders), pnl)
             if changes == self._changes:  # otherwise another look has taken news that may be about this one

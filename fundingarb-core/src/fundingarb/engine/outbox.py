@@ -18,6 +18,7 @@ from anyio.abc import TaskStatus
 
 from fundingarb.domain.events import Alert, Delivery, Severity
 from fundingarb.engine.bus import Bus
+from fundingarb.engine.durable import START_SECONDS, in_time
 from fundingarb.errors import FundingArbError, StoreError
 from fundingarb.ports import AlertSink, Batch, Clock, Store
 from fundingarb.redaction import redacted
@@ -315,7 +316,7 @@ class Outbox:
 
     async def _take_up(self) -> None:
         """What an earlier life did not deliver."""
-        for waiting in await self._store.undelivered(self._clock.now() - KEEP):
+        for waiting in await in_time(self._store.undelivered(self._clock.now() - KEEP), START_SECONDS):
             if waiting.sink in self._couriers:
                 self._couriers[waiting.sink].put(waiting.alert, waited=True)
 

@@ -21,7 +21,7 @@ from fundingarb.domain.order import ZERO, Fill, FillKind
 from fundingarb.domain.pnl import HedgePnl
 from fundingarb.engine.alerts import Announcer
 from fundingarb.engine.bus import Bus, Subscription
-from fundingarb.engine.durable import in_time
+from fundingarb.engine.durable import START_SECONDS, in_time
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.state import BotState
 from fundingarb.engine.view import TradingSettings
@@ -114,7 +114,7 @@ class Reactions:
         """Liquidations that were booked before the last end and perhaps not acted on."""
         for hedge in self.state.live():
             if hedge.taken and not hedge.intent.liquidated:
-                for fill in await self.store.fills(hedge.id):
+                for fill in await in_time(self.store.fills(hedge.id), START_SECONDS):
                     self._closed_by_exchange(fill, hedge.id)
 
     def _closed_by_exchange(self, fill: Fill, hedge_id: UUID | None) -> None:

@@ -32,6 +32,7 @@ from fundingarb.domain.settlement import (
 )
 from fundingarb.engine.alerts import Announcer
 from fundingarb.engine.bus import Bus
+from fundingarb.engine.durable import START_SECONDS, commit, in_time
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.state import TOMBSTONE, BotState
 from fundingarb.errors import StoreError
@@ -133,7 +134,8 @@ class Settlements:
 
     async def load(self) -> None:
         """What is stored of the last days, and all that is still unpaid."""
-        for row in await self.store.settlements(since=self.clock.now() - LATE - self.patience):
+        since = self.clock.now() - LATE - self.patience
+        for row in await in_time(self.store.settlements(since=since), START_SECONDS):
             self._take(row)
         self.state.unsettled |= set(self.state.hedges)
 
@@ -186,7 +188,7 @@ class Settlements:
         """Commit, remember, publish."""
         if not rows:
             return
-        await self.store.commit(Batch(settlements=tuple(rows)))
+        await commit(self.store, Batch(settlements=tuple(rows)))
         for row in rows:
             self._take(row)
             self.bus.publish(SettlementChanged(row, self.clock.now()))
@@ -195,7 +197,8 @@ class Settlements:
 
     async def _settle(self, hedge_id: UUID) -> None:
         """Bring the settlements of one hedge up to what fills, ledger and calendar say."""
-        fills, payments = await self.store.fills(hedge_id), await self.store.payments(hedge_id)
+        fills = await in_time(self.store.fills(hedge_id))
+        payments = await in_time(self.store.payments(hedge_id))
         hedge = self.state.hedges.get(hedge_id)
         changed: list[Settlement] = []
         if hedge is None:  # over for long: its rows are all that is left of it here
@@ -310,7 +313,7 @@ def _worth_telling(row: Settlement) -> bool:
 async def hedge_of_payment(
     payment: FundingPayment, state: BotState, store: Store, now: datetime
 ) -> UUID | None:
-    """The hedge that held the position a payment is for; None when it was not ours."""
+    """The hedge that held the position a payment is for; None when it was not ours. Raises ``StoreError``."""
     known = state.settlements.get((payment.account, payment.symbol), {})
     row = settlement_of(payment, known.values())
     if row is not None:
@@ -318,9 +321,9 @@ async def hedge_of_payment(
     at = payment.settlement
     hedges: Sequence[Hedge] = [hedge for hedge in state.hedges.values() if hedge.symbol == payment.symbol]
     if now - at > TOMBSTONE:  # the state has forgotten what was over by then
-        hedges = await store.hedges_at(payment.account, payment.symbol, at)
+        hedges = await in_time(store.hedges_at(payment.account, payment.symbol, at))
     candidates = [
-        (hedge.id, leg, await store.fills(hedge.id))
+        (hedge.id, leg, await in_time(store.fills(hedge.id)))
         for hedge in hedges
         for leg in (hedge.intent.long, hedge.intent.short)
         if leg.account == payment.account and hedge.intent.created_at <= at + AROUND
