@@ -320,6 +320,8 @@ def test_a_residual_below_the_second_minimum_waits_for_more_and_is_then_unwound(
     picky = instrument("beta", min_notional=D(500))
     more = hedge(row(LONG, ENTRY, "10", OPEN, filled="2"), short_instrument=picky)
     assert run(more) == []
+    too_long = replace(market(), naked_for=POLICY.naked_budget + timedelta(seconds=1))
+    assert run(more, too_long) == [Retarget(D(0), "residual below the second exchange's minimum")]
     over = hedge(row(LONG, ENTRY, "10", CANCELLED, filled="2"), short_instrument=picky, quantity=D(2))
     assert run(over, now=LATE) == [Retarget(D(0), "residual below the second exchange's minimum")]
     unwinding = over.with_intent(over.intent.edit(quantity=D(0)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import anyio
@@ -123,6 +124,23 @@ async def test_a_second_leg_in_doubt_is_waited_for() -> None:
         await made.until(lambda: made.mode() is Mode.HOLDING, within=10)
         assert made.position == (10, -10)
         assert len(made.sent(made.beta)) == 1
+
+
+async def test_a_fill_too_small_for_the_second_exchange_is_not_left_naked_until_the_timeout() -> None:
+    made = floor(fill_timeout=timedelta(minutes=50), retry_pause=timedelta(hours=2))
+    picky = replace(made.beta.instruments["BTC-USDT"], min_notional=D(500))
+    made.beta.instruments["BTC-USDT"] = picky
+    made.strategy.plans[:] = [  # type: ignore[attr-defined]
+        replace(each, short=replace(each.short, instrument=picky))
+        for each in made.strategy.plans  # type: ignore[attr-defined]
+    ]
+    async with made.running():
+        await made.until(lambda: made.alpha.ledger.orders)
+        made.alpha.fill_order(made.sent(made.alpha)[0].client_id, "2")
+        await anyio.sleep(3)
+        assert made.held(made.alpha) == 2, "more may come"
+        await made.until(lambda: made.held(made.alpha) == 0, within=10)
+        assert made.sent(made.beta) == []
 
 
 async def test_an_unreachable_second_exchange_means_unwinding_on_the_first() -> None:

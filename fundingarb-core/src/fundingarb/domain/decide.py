@@ -42,12 +42,14 @@ class HedgeMarket:
     """Both legs' markets, and what may be sent: ``entries`` new exposure, ``hedging`` what completes a hedge.
 
     Without ``hedging`` (the database is down, so no row can be committed first) only orders that reduce go out.
+    ``naked_for`` is how long the hedge has been unhedged by a lot or more.
     """
 
     long: LegMarket
     short: LegMarket
     entries: bool = True
     hedging: bool = True
+    naked_for: timedelta = timedelta(0)
 
     def leg(self, side: Side) -> LegMarket:
         return self.long if side is Side.LONG else self.short
@@ -261,6 +263,7 @@ def _hedge_surplus(
         return give_up(reason) if waited > policy.naked_budget else []
     if not instrument.tradable(quantity, price):
         over = first.idle and hedge.intent.quantity - first.filled < first.plan.instrument.lot
+        over |= market.naked_for > policy.naked_budget
         return give_up("residual below the second exchange's minimum", failed=False) if over else []
     order = next_order(
         hedge, second.plan.side, Purpose.HEDGE, quantity, price, TimeInForce.IOC, quote.mid, now

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import anyio
@@ -388,6 +388,7 @@ class TradingLoop:
             short=self._leg_market(hedge.intent.short),
             entries=hedge.intent.mode is Mode.OPENING and self._may_enter(hedge, now),
             hedging=not (self.state.killed or self.store_error or not self.state.lease.fresh),
+            naked_for=timedelta(seconds=self.naked.seconds(hedge.id) * self.clock.speed),
         )
         return decide(hedge, market, self.settings.policy, now)
 
