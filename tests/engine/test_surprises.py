@@ -13,7 +13,7 @@ from tests.engine.stage import HEDGE, booked, deafen, floor, opened, titles
 
 from fundingarb.domain.events import Severity
 from fundingarb.domain.hedge import CloseReason, Mode, Status
-from fundingarb.domain.order import FillKind, OrderReport, OrderState
+from fundingarb.domain.order import FillKind, OrderReport, OrderSide, OrderState
 from fundingarb.errors import OrderRefused, RateLimited
 from fundingarb.ports import Batch
 from fundingarb.testing import RecordingAlertSink, Script
@@ -94,6 +94,28 @@ async def test_a_liquidation_that_was_booked_and_not_yet_acted_on_when_the_bot_d
         assert made.held(made.alpha) == 0
         assert made.hedge.status is Status.LIQUIDATED
         assert bot.state.cooldowns["BTC-USDT"] > made.clock.now()
+
+
+@pytest.mark.parametrize("kind", [FillKind.LIQUIDATION, FillKind.ADL])
+async def test_a_charge_of_nothing_is_booked_and_closes_nothing(kind: FillKind) -> None:
+    """A clawback (OKX): the exchange takes money and leaves the position alone."""
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    async with made.running() as bot:
+        await opened(made)
+        await booked(made)
+        before = (await bot.pnl(made.hedge)).short.fees
+        ledger, now = made.beta.ledger, made.clock.now()
+        nothing = ledger.take("BTC-USDT", OrderSide.SELL, D(0), D(0), now, kind)
+        ledger.fills[-1] = charge = replace(nothing, fee=D("2.5"), trade_id="bill7")
+        for told in list(made.beta._account_sinks):
+            told.fill(charge)
+        await anyio.sleep(30)
+        assert (await bot.pnl(made.hedge)).short.fees == before + D("2.5")
+        assert made.mode() is Mode.HOLDING
+        assert (made.held(made.alpha), made.held(made.beta)) == (D(10), D(-10))
+        assert "BTC-USDT" not in bot.state.cooldowns
+        assert not {"Liquidation Detected", "Auto-Deleveraged"} & set(titles(sink))
 
 
 async def test_auto_deleveraging_shrinks_the_other_leg() -> None:

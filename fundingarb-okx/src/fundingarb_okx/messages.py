@@ -81,7 +81,7 @@ _KINDS = {
     "3": FillKind.LIQUIDATION,  # a delisted contract is closed by the exchange
     "5": FillKind.LIQUIDATION,
     "9": FillKind.ADL,
-    "10": FillKind.LIQUIDATION,  # clawback
+    "10": FillKind.LIQUIDATION,  # clawback: the exchange's deed too, and of nothing but money
 }
 FUNDING = "8"
 

@@ -289,6 +289,10 @@ class TestBills:
         fill = self.fill(type=kind, subType=subtype)
         assert (fill.side, fill.kind) == (side, expected)
 
+    def test_a_clawback_is_a_fill_of_nothing(self) -> None:
+        fill = self.fill(type="10", subType="110", sz="3", px="", tradeId="", pnl="", fee="", balChg="-1.75")
+        assert (fill.quantity, fill.fee, fill.kind) == (0, Decimal("1.75"), FillKind.LIQUIDATION)
+
     def test_the_fee_of_a_liquidation_is_a_fill_of_nothing(self) -> None:
         fill = self.fill(
             type="5", subType="109", sz="", px="", tradeId="", pnl="0", fee="-2.5", balChg="-2.5"

@@ -118,9 +118,12 @@ class Reactions:
                     self._closed_by_exchange(fill, hedge.id)
 
     def _closed_by_exchange(self, fill: Fill, hedge_id: UUID | None) -> None:
-        """A liquidation: flatten the other leg at once, pause the symbol. ADL: what is left is all that is wanted."""
+        """A liquidation: flatten the other leg at once, pause the symbol. ADL: what is left is all that is wanted.
+
+        A fill of nothing is money (a fee, a clawback): it closes nothing.
+        """
         hedge = self.state.hedges.get(hedge_id) if hedge_id else None
-        if hedge is None or fill.kind is FillKind.TRADE or not hedge.live:
+        if hedge is None or fill.kind is FillKind.TRADE or not fill.quantity or not hedge.live:
             return
         side = Side.LONG if hedge.intent.long.account == fill.account else Side.SHORT
         if fill.kind is FillKind.ADL:
