@@ -34,7 +34,7 @@ def throw_cases(
     Every answer is held against the document with all of Schemathesis' checks. A stranger's request must be refused.
     """
     schema = schemathesis.openapi.from_dict(dict(document))
-    schema.config.update(base_url=url)
+    schema.config.update(base_url=url, request_timeout=60)
     operations = [each.ok() for each in schema.get_all_operations() if isinstance(each, Ok)]
     wanted = [each for each in operations if not (logged_in and each.path in LEFT_OUT)]
     each_gets = max(1, cases // (2 * len(wanted)))
@@ -94,14 +94,14 @@ async def bombard(url: str, cookie: str, frames: int, seed: int = 1) -> Counter[
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(_handshake(url, port, cookie))
         try:
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
             assert b" 101 " in head.splitlines()[0], head
             for _ in range(min(rng.randint(1, 60), frames - sent)):
                 writer.write(malformed(rng))
                 sent += 1
                 await writer.drain()
             writer.write_eof()
-            await asyncio.wait_for(reader.read(), 20)
+            await asyncio.wait_for(reader.read(), 60)
             ended["closed"] += 1
         except (OSError, asyncio.IncompleteReadError):
             ended["reset"] += 1

@@ -146,19 +146,21 @@ async def test_a_command_that_failed_for_the_database_is_done_when_it_is_sent_ag
 async def test_a_command_that_outlives_patience_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_positions, "PATIENCE", 0.2)
     async with trading() as desk:
-        opening = desk.floor.bot.open_hedge
+        opening, may, ended = desk.floor.bot.open_hedge, asyncio.Event(), list[UUID]()
 
         async def slow(*arguments: Any) -> UUID:
-            await asyncio.sleep(0.5)
-            return await opening(*arguments)
+            await may.wait()
+            ended.append(await opening(*arguments))
+            return ended[-1]
 
         desk.floor.bot.open_hedge = slow  # type: ignore[method-assign,assignment]
         status, document = await desk.command("/api/positions/open", OPEN, key="the-same-key")
         assert (status, document["error"]["code"]) == (503, "bot_silent")
-        monkeypatch.setattr(api_positions, "PATIENCE", 5.0)
+        monkeypatch.setattr(api_positions, "PATIENCE", 30.0)
+        may.set()  # both attempts go on
         status, document = await desk.command("/api/positions/open", OPEN, key="the-same-key")
         assert status == 201
-        await asyncio.sleep(0.6)
+        await desk.until(lambda: len(ended) == 2)
         (hedge,) = desk.floor.bot.live_hedges()
         assert str(hedge.id) == document["position_id"]
 

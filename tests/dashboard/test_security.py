@@ -207,7 +207,7 @@ async def test_a_body_that_does_not_arrive_is_not_waited_for(monkeypatch: pytest
             f"POST /api/login HTTP/1.1\r\nHost: 127.0.0.1:{browser.port}\r\nOrigin: {browser.url}\r\n"
             'Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"token"'.encode()
         )
-        answer = await asyncio.wait_for(reader.readline(), 5)
+        answer = await asyncio.wait_for(reader.readline(), 30)
         assert b" 408 " in answer
         writer.close()
 

@@ -73,7 +73,7 @@ async def test_an_idle_connection_does_not_hold_up_the_end() -> None:
         idle = await anyio.connect_tcp("127.0.0.1", port_of(service))
         await idle.send(b"GET /api/health HTTP/1.1\r\n")
         began = time.monotonic()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8  # a second of grace; without, for as long as the client likes
     await idle.aclose()
 
 
@@ -94,7 +94,7 @@ async def test_a_bot_whose_loop_stands_still_is_not_healthy(monkeypatch: pytest.
         asker = threading.Thread(target=lambda: answers.append(anyio.run(get, port, "/api/health")))
         time.sleep(0.3)  # noqa: ASYNC251 - this is the stall
         asker.start()
-        asker.join(10)  # the bot's loop still stands: the answer comes from the dashboard's own
+        asker.join(30)  # the bot's loop still stands: the answer comes from the dashboard's own
         assert [(status, json.loads(body)) for status, _, body in answers] == [(503, {"status": "stalled"})]
 
 

@@ -269,7 +269,7 @@ async def test_other_pages_get_no_connection() -> None:
 async def test_a_slow_client_is_cut_and_delays_nobody(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    monkeypatch.setattr(stream_module, "PATIENCE", 0.5)
+    monkeypatch.setattr(stream_module, "PATIENCE", 5.0)  # whoever waits for the slow one waits so long
     big = "x" * 1_000_000
 
     def everything_is_large(kind: str, data: Any) -> bytes:
@@ -282,11 +282,11 @@ async def test_a_slow_client_is_cut_and_delays_nobody(
         async with await Silent(desk.browser.url, desk.browser.cookie):
             assert await _clients(desk) == 2
             monkeypatch.setattr("fundingarb_dashboard.board.event", everything_is_large)
-            with anyio.fail_after(8):
+            with anyio.fail_after(60):
                 while await _clients(desk) == 2:
                     began = asyncio.get_running_loop().time()
                     await quick.frame()
-                    assert asyncio.get_running_loop().time() - began < 2
+                    assert asyncio.get_running_loop().time() - began < 4
             assert await _clients(desk) == 1
 
 

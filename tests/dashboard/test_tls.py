@@ -76,7 +76,7 @@ async def test_login_over_tls(tmp_path: Path) -> None:
                 assert "Secure" in cookie
                 assert "max-age" in answer.headers["Strict-Transport-Security"]
             async with http.ws_connect(f"{url}/api/ws", headers=own, ssl=trust) as socket:
-                assert '"SNAPSHOT"' in await socket.receive_str(timeout=10)
+                assert '"SNAPSHOT"' in await socket.receive_str(timeout=30)
             with pytest.raises(aiohttp.ClientError):
                 await http.get(f"http://127.0.0.1:{port}/api/health")
     finally:

@@ -89,7 +89,7 @@ class Stream:
 
     async def frame(self) -> list[dict[str, Any]]:
         """The next frame; fails when the connection ends instead."""
-        message = await asyncio.wait_for(self.socket.receive(), 10)
+        message = await asyncio.wait_for(self.socket.receive(), 30)
         assert message.type is aiohttp.WSMsgType.TEXT, message
         found: list[dict[str, Any]] = json.loads(message.data)
         return found

@@ -49,12 +49,12 @@ def real_bot() -> Iterator[RealBot]:
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(run()), daemon=True)
     thread.start()
-    assert up.wait(30)
+    assert up.wait(60)
     try:
         yield made[0]
     finally:
         loop.call_soon_threadsafe(over.set)
-        thread.join(20)
+        thread.join(60)
         loop.close()
 
 
