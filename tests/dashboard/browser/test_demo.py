@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from tests.dashboard.browser.conftest import PHONE, OpenDesk, command, settled, violations
 
 pytestmark = pytest.mark.slow
@@ -96,9 +96,31 @@ def takes_effect_without_restart(page: Page) -> None:
     expect(page.locator("#panel-opportunities")).not_to_contain_text("✕ window")
 
 
-NUMBER_AND_PAIR = """(position) =>
-    [...position.querySelectorAll(".position-head .value")].slice(0, 2).map((value) => value.textContent)
-"""
+def by_hand(page: Page, pair: str) -> Locator:
+    """A hedge is opened by hand; the position that it is."""
+    command(page, f"OPEN {pair} binance bybit 2000")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Open position").click()
+    expect(dialog).to_have_count(0)
+    position = page.locator(".position", has=page.locator(".position-head", has_text=pair))
+    expect(position).to_have_attribute("data-status", "OPEN", timeout=SETTLED)
+    return position
+
+
+def opened_and_closed_by_hand(page: Page) -> str:
+    """With automation off, on a symbol of which no hedge is open; that symbol."""
+    command(page, "STOP")
+    expect(page.locator(".panel-actions")).to_contain_text("Automation OFF")
+    busy = page.locator(".positions").inner_text()
+    pair = next(name for name in ("XRP-USDT", "ETH-USDT", "LINK-USDT", "WIF-USDT") if name not in busy)
+    position = by_hand(page, pair)
+    command(page, f"CLOSE {position.locator('.position-head .value').first.inner_text()}")
+    dialog = page.get_by_role("dialog", name=f"Close {pair}")
+    dialog.get_by_role("button", name="Close position").click()
+    expect(position).to_have_count(0, timeout=SETTLED)
+    command(page, "HIST")
+    expect(page.locator("#panel-history tbody tr", has_text=pair).first).to_contain_text("manual")
+    return pair
 
 
 def test_a_demo_is_watched_and_commanded_until_it_is_flat(link: str, visit: OpenDesk) -> None:
@@ -127,21 +149,10 @@ def test_a_demo_is_watched_and_commanded_until_it_is_flat(link: str, visit: Open
         command(page, "SCAN")
         expect(page.locator(".toast.good", has_text="Looking at every symbol.")).to_be_visible()
 
-        # One that was there may be closed by the bot; while automation is on another one is opened then.
-        expect(page.locator(".position[data-status=OPEN]").first).to_be_visible(timeout=SETTLED)
-        command(page, "STOP")
-        expect(page.locator(".panel-actions")).to_contain_text("Automation OFF")
-        number, pair = page.locator(".position[data-status=OPEN]").first.evaluate(NUMBER_AND_PAIR)
-        command(page, f"CLOSE {number}")
-        page.get_by_role("dialog").get_by_role("button", name="Close position").click()
-        expect(page.locator(".position", has_text=pair)).to_have_count(0, timeout=SETTLED)
-        command(page, "HIST")
-        expect(page.locator("#panel-history tbody tr", has_text=pair).first).to_contain_text("manual")
-
-        # Nothing but this opens one now, and not on a symbol that has one.
-        command(page, f"OPEN {pair} binance bybit 2000")
-        page.get_by_role("dialog").get_by_role("button", name="Open position").click()
-        expect(page.locator(".position[data-status=OPEN]", has_text=pair)).to_be_visible(timeout=SETTLED)
+        command(page, "HIST")  # what it opened by itself it closes by itself
+        expect(page.locator("#panel-history tbody tr").first).to_contain_text("spread", timeout=SETTLED)
+        pair = opened_and_closed_by_hand(page)
+        by_hand(page, pair)
         command(page, "START")
         expect(page.locator(".panel-actions")).to_contain_text("Automation ON")
         takes_effect_without_restart(page)

@@ -146,6 +146,44 @@ def test_the_command_bar_completes_and_goes(desk: OpenDesk, server: BrowserServe
         expect(page.get_by_role("dialog")).to_contain_text("OPEN pair long short usd")
 
 
+def test_function_keys_go_where_they_say(desk: OpenDesk, server: BrowserServer) -> None:
+    with desk() as page:
+        page.keyboard.press("F2")
+        expect(page.get_by_label("Filter rates")).to_be_focused()
+        page.keyboard.press("F4")
+        expect(page.locator("#panel-positions")).to_be_focused()
+        page.keyboard.press("F5")
+        expect(page.locator(".toast")).to_contain_text("Reading every account.")
+        assert [path for path, _ in server.requests] == ["engine/refresh"]
+        for key, name in (("F1", "Help"), ("F10", "Kill switch")):
+            page.keyboard.press(key)
+            expect(page.get_by_role("dialog", name=name)).to_be_visible()
+            page.keyboard.press("Escape")
+            expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_hedge_is_opened_and_closed_by_the_keyboard_alone(desk: OpenDesk, server: BrowserServer) -> None:
+    with desk() as page:
+        keys = page.keyboard
+        keys.press("/")
+        for line, positions in (("OPEN DOGE okx dydx 7500", 4), ("CLOSE 4", 3)):
+            expect(page.get_by_role("combobox", name="Command")).to_be_focused()  # after a dialog again
+            keys.type(line)
+            keys.press("Enter")
+            expect(page.get_by_role("dialog").get_by_role("button").last).to_be_focused()
+            keys.press("Enter")
+            expect(page.locator(".position")).to_have_count(positions)
+            expect(page.get_by_role("dialog")).to_have_count(0)
+        assert [path.split("/")[-1] for path, _ in server.requests] == ["open", "close"]
+        # and through the form: nothing is out of the reach of Tab
+        page.get_by_role("form", name="Open a position").get_by_label("Symbol").focus()
+        for name in ("Long", "Short", "Size, USD per leg"):
+            keys.press("Tab")
+            expect(page.get_by_role("form", name="Open a position").get_by_label(name)).to_be_focused()
+        keys.press("Enter")
+        expect(page.get_by_role("dialog")).to_contain_text("Size per leg10,000.00 USD")
+
+
 LINES = [
     ("btc", {"act": "pair", "pair": "BTC-USDT"}),
     ("BTC <GO>", {"act": "pair", "pair": "BTC-USDT"}),

@@ -52,6 +52,8 @@ def test_the_page_works_with_the_network_cut(server: BrowserServer, visit: OpenD
         page.on("request", lambda request: asked.append(request.url))
         page.on("websocket", lambda socket: asked.append(socket.url))
         log_in(page)
+        everything_is_drawn(page)
+        assert not [each for each in asked if "plotly" in each]  # before a chart is opened
         command(page, "CHART BTC")
         expect(page.locator("#panel-charts .main-svg").first).to_be_visible()
         for line in ("OPPS", "ORD", "HIST", "CALC BTC okx dydx 5000", "CONF", "SIM", "AUDIT", "HELP"):
