@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from tests.conftest import RunCli
 
 from fundingarb.domain.control import Command, CommandKind
 from fundingarb.ports.configuring import with_setting
+from fundingarb.store import upgrade
 
 __all__ = ["anyio_backend"]
 
@@ -71,6 +75,17 @@ def test_without_a_bot_the_file_is_shown_and_changed(shop: Shop) -> None:
     text = FILE.format(folder=shop.folder).replace("usd: 5 ", "usd: 7 ")
     assert shop.file.read_text() == text.replace("[BTC-USDT]", "[BTC-USDT, ETH-USDT]")
     assert shop("set", "trading.min_net_usd=7") == "nothing changes\n"
+
+
+def test_without_a_bot_a_change_is_in_the_audit_of_its_database(shop: Shop) -> None:
+    upgrade(f"sqlite:///{shop.folder}/bot.db")
+    shop("set", "trading.min_net_usd=7")
+    with closing(sqlite3.connect(shop.folder / "bot.db")) as database:
+        ((command, actor, arguments, ok),) = database.execute(
+            "SELECT command, actor, arguments, ok FROM audit"
+        )
+    assert (command, str(actor).split(":")[0], bool(ok)) == ("CONFIG", "cli", True)
+    assert json.loads(arguments) == {"changes": {"trading.min_net_usd": ["5", 7]}}
 
 
 def test_what_is_wrong_changes_nothing(shop: Shop) -> None:

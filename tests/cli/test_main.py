@@ -66,8 +66,8 @@ def test_help_lists_every_command(run_cli: RunCli) -> None:
     ]
     assert listed == [
         "backup", "completion", "config", "dashboard", "db", "demo", "doctor", "drill", "go-live", "init", "kill",
-        "localnet", "plugins", "rates", "reconcile", "restore", "resume", "run", "status", "telegram", "unit", "vault",
-        "watch",
+        "localnet", "pause", "plugins", "rates", "reconcile", "restore", "resume", "run", "status", "telegram", "unit",
+        "vault", "watch",
     ]  # fmt: skip
 
 

@@ -67,7 +67,9 @@ def test_what_is_no_setting_is_wrong_usage(file: Path) -> None:
     assert "write PATH=VALUE" in result.output
 
 
-@pytest.mark.parametrize("name", ["run", "doctor", "watch", "rates", "status", "kill", "resume", "reconcile"])
+@pytest.mark.parametrize(
+    "name", ["run", "doctor", "watch", "rates", "status", "kill", "pause", "resume", "reconcile"]
+)
 def test_the_commands_around_a_bot_have_it(name: str) -> None:
     with click.Context(build()) as context:
         command = build().get_command(context, name)

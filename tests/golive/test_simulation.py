@@ -153,5 +153,5 @@ async def test_a_kill_latches_without_the_password_and_asks_for_it_only_to_do_it
             latch = await panel.store.latch()
         assert asked
         assert latch is not None
-        assert latch.killed
+        assert latch.on
         assert "no bot is running: closing everything from here" in said

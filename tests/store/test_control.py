@@ -89,7 +89,7 @@ async def test_a_kill_is_latched_by_its_command(store: SqlStore, url: str) -> No
     assert (await store.load()).killed
     latch = await store.latch()
     assert latch is not None
-    assert (latch.killed, latch.actor, latch.at) == (True, "cli:someone", NOW)
+    assert (latch.on, latch.actor, latch.at) == (True, "cli:someone", NOW)
     async with open_store(url, StillClock(), "wxyz") as other:
         assert not (await other.control()).killed, "another bot's latch is its own"
         assert (await other.control()).commands == ()

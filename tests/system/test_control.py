@@ -247,7 +247,8 @@ def test_with_the_bot_absent(town: Town) -> None:
         assert bot.end() == 0
     said = fine(town.cli("status"))
     assert said.startswith("bot: not running\nkill switch: never used\nhedges: none open\n")
-    assert "not latched" in refused(town.cli("resume"))
+    assert "nothing is paused" in refused(town.cli("resume"))
+    assert fine(town.cli("pause")).startswith("paused; the next fundingarb run opens nothing")
     town.trade("bybit", OrderSide.BUY, "1000")
     town.trade("binance", OrderSide.SELL, "500")
     town.trade("binance", OrderSide.BUY, "500", "0.01")
@@ -275,10 +276,22 @@ def test_with_the_bot_absent(town: Town) -> None:
     assert "not flat: bybit (bybit) DOGE-USDT -700" in refused(town.cli("resume"))
     assert "kill switch: LATCHED by cli:" in fine(town.cli("status"))
     fine(town.cli("kill", "--yes"))
-    assert fine(town.cli("resume")) == "released; the next fundingarb run trades again\n"
-    assert "kill switch: released by cli:" in fine(town.cli("status"))
+    assert "entries stay paused: run fundingarb resume once more" in fine(town.cli("resume"))
+    said = fine(town.cli("status"))
+    assert "kill switch: released by cli:" in said
+    assert "\npaused by cli:" in said
+    assert fine(town.cli("resume")) == "not paused any more; the next fundingarb run trades again\n"
+    assert audited(town) == ["PAUSE", "RELEASE", "UNPAUSE"]
     with town.bot() as bot:
         assert "RUNNING" in town.answer(bot), "a kill that is over is not executed again"
+
+
+def audited(town: Town) -> list[str]:
+    """What people have switched, while no bot was running, one after the other."""
+    with closing(sqlite3.connect(town.folder / "bot.db")) as database:
+        rows = database.execute("SELECT command, actor, result FROM audit ORDER BY at").fetchall()
+    assert all(str(actor).startswith("cli:") for _, actor, _ in rows)
+    return [str(command) for command, _, result in rows if "no bot was running" in str(result)]
 
 
 @pytest.mark.slow
@@ -297,6 +310,10 @@ def test_with_the_bot_running(town: Town) -> None:
         assert town.flat()
         assert ", KILLED, " in town.answer(bot)
         assert fine(town.cli("resume")).startswith("released")
+        assert ", RUNNING, " in town.answer(bot)
+        assert fine(town.cli("pause")).startswith("paused; open hedges are looked after")
+        assert ", PAUSED, " in town.answer(bot)
+        assert fine(town.cli("resume")) == "entries are on again\n"
         assert ", RUNNING, " in town.answer(bot)
         assert bot.end() == 0, bot.output
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fundingarb.app import Surroundings
     from fundingarb.config import Config
     from fundingarb.panel import Panel
+    from fundingarb.ports import ConfigChange
 
 
 @click.group("config")
@@ -103,7 +104,10 @@ async def _changed(config_file: Path | None, ready_file: Path | None, wanted: Ma
     plugins = load_plugins(config.plugins.allow)
     async with open_panel(config, _around(config, ready_file), plugins) as panel:
         if await panel.holder() is None:
-            _in_file(config, await _documents(panel), wanted)
+            changes = _in_file(config, await _documents(panel), wanted)
+            if changes:
+                told = {one.path: [one.before, one.after] for one in changes}
+                await panel.note("CONFIG", "in the file; no bot was running", changes=told)
             return
         result = await panel.have_done(CommandKind.CONFIGURE, click.echo, **wanted)
     if not result["ok"]:
@@ -126,7 +130,7 @@ async def _documents(panel: Panel) -> Sequence[tuple[int, Mapping[str, Any]]]:
 
 def _in_file(
     config: Config, revisions: Sequence[tuple[int, Mapping[str, Any]]], wanted: Mapping[str, Any]
-) -> None:
+) -> Sequence[ConfigChange]:
     """What is wanted, written into the file: no bot runs that could be told."""
     from fundingarb.config.document import differences, document_of, parsed
     from fundingarb.config.edit import edited, replacement
@@ -163,6 +167,7 @@ def _in_file(
     with replacement(origin.path, text) as put:
         put()
     _say([{"path": one.path, "before": one.before, "after": one.after} for one in changes], str(origin.path))
+    return changes
 
 
 def _with_url(document: Mapping[str, Any], config: Config) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``fundingarb kill`` and ``fundingarb resume``."""
+"""``fundingarb kill``, ``fundingarb pause`` and ``fundingarb resume``."""
 
 from __future__ import annotations
 
@@ -84,16 +84,41 @@ async def _what(panel: Panel) -> list[str]:
     return lines or ["nothing is open; the kill switch is latched all the same"]
 
 
+@click.command("pause")
+@CONFIG
+@SETTINGS
+@READY_FILE
+def pause_command(config_file: Path | None, ready_file: Path | None) -> None:
+    """Open no more hedges.
+
+    What is open is looked after as before. It lasts until fundingarb resume, over restarts too. Works with the bot
+    running or absent.
+    """
+    import anyio
+
+    anyio.run(_pause, config_file, ready_file)
+
+
+async def _pause(config_file: Path | None, ready_file: Path | None) -> None:
+    from fundingarb.panel import open_panel
+
+    config = load_for_emergencies(config_file)
+    async with open_panel(
+        config, load_surroundings(config, ready_file), plugins_for_emergencies(config)
+    ) as panel:
+        click.echo(await panel.pause(click.echo))
+
+
 @click.command("resume")
 @CONFIG
 @SETTINGS
 @READY_FILE
 @PASSWORD_FD
 def resume_command(config_file: Path | None, ready_file: Path | None, password_fd: int | None) -> None:
-    """Release the kill switch.
+    """Go on after a kill or a pause.
 
-    Refused while an order or a position is left anywhere. Works with the bot running or absent. On testnet and
-    mainnet it takes the master password.
+    Releasing the kill switch is refused while an order or a position is left anywhere; on testnet and mainnet it
+    takes the master password. Works with the bot running or absent.
     """
     import anyio
 
@@ -107,4 +132,4 @@ async def _resume(config_file: Path | None, ready_file: Path | None, password_fd
     async with open_panel(
         config, load_surroundings(config, ready_file, password_fd), plugins_for_emergencies(config)
     ) as panel:
-        click.echo(await panel.release(click.echo))
+        click.echo(await panel.resume(click.echo))

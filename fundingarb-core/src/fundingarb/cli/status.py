@@ -63,6 +63,11 @@ async def describe(panel: Panel) -> list[str]:
         doing = "does not answer" if said is None else f"{said['text']}, waiting for {said['waiting_for']}"
         lines = [f"bot: {holder}, {doing}"]
     lines.append(_latch(await panel.store.latch()))
+    pause = await panel.store.pause()
+    if pause is not None and pause.on:
+        lines.append(
+            f"paused by {pause.actor} at {pause.at:%Y-%m-%d %H:%M:%S} UTC; fundingarb resume ends it"
+        )
     lines += [f"not flat: {leg}" for leg in (said or {}).get("not_flat", ())]
     failed: Mapping[str, str] = (said or {}).get("failed_services", {})
     lines += [
@@ -79,7 +84,7 @@ async def describe(panel: Panel) -> list[str]:
 def _latch(latch: Latch | None) -> str:
     if latch is None:
         return "kill switch: never used"
-    state = "LATCHED" if latch.killed else "released"
+    state = "LATCHED" if latch.on else "released"
     return f"kill switch: {state} by {latch.actor} at {latch.at:%Y-%m-%d %H:%M:%S} UTC"
 
 

@@ -97,9 +97,9 @@ class ControlState:
 
 @dataclass(frozen=True, slots=True)
 class Latch:
-    """The kill switch as it was last set or released."""
+    """A switch (of kill, of pause) as it was last set or released."""
 
-    killed: bool
+    on: bool
     actor: str
     at: datetime
 

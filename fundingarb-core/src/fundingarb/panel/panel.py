@@ -22,7 +22,7 @@ import anyio.to_thread
 
 from fundingarb.app import Extras, Surroundings, open_accounts, open_bot
 from fundingarb.config import Config
-from fundingarb.domain.control import Command, CommandKind
+from fundingarb.domain.control import AuditEntry, Command, CommandKind
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.order import ExchangePosition, OrderReport
 from fundingarb.errors import ConfigError, ExchangeError, FundingArbError, RateLimited, StoreError
@@ -245,11 +245,49 @@ class Panel:
             say(str(done.result["text"]))
         return done is not None
 
+    # pause, and going on after a pause or a kill
+
+    async def pause(self, say: Say) -> str:
+        """Open nothing more; what is open is looked after as before."""
+        if await self.holder() is not None:
+            return await self._done(CommandKind.PAUSE, say)
+        await self._switch_entries(CommandKind.PAUSE, off=True)
+        return "paused; the next fundingarb run opens nothing until fundingarb resume"
+
+    async def resume(self, say: Say) -> str:
+        """Release the kill switch, or where it is not latched end a pause. Raises as ``release``."""
+        latch, pause = await self.store.latch(), await self.store.pause()
+        paused = pause is not None and pause.on
+        if latch is not None and latch.on:
+            said = await self.release(say)
+            return f"{said}; entries stay paused: run fundingarb resume once more" if paused else said
+        if not paused:
+            raise ConfigError(
+                "the kill switch is not latched and nothing is paused; there is nothing to resume"
+            )
+        if await self.holder() is not None:
+            return await self._done(CommandKind.UNPAUSE, say)
+        await self._switch_entries(CommandKind.UNPAUSE, off=False)
+        return "not paused any more; the next fundingarb run trades again"
+
+    async def _done(self, kind: CommandKind, say: Say) -> str:
+        result = await self.have_done(kind, say)
+        if not result["ok"]:
+            raise ConfigError(str(result["text"]))
+        return str(result["text"])
+
+    async def _switch_entries(self, kind: CommandKind, *, off: bool) -> None:
+        async with hold_lease(self.config.database.url, []):
+            await self.store.set_paused(off, self.actor, self.around.clock.now())
+        await self.note(kind.value, "done; no bot was running")
+
+    async def note(self, command: str, result: str, **arguments: Any) -> None:
+        """Put what was done here, without a bot, into the audit."""
+        entry = AuditEntry(self.around.clock.now(), self.actor, command, arguments, True, result)
+        await self.store.audit(entry)
+
     async def release(self, say: Say) -> str:
         """Release the kill switch; raises ``NotFlat`` while something is open, naming it."""
-        latch = await self.store.latch()
-        if latch is None or not latch.killed:
-            raise ConfigError("the kill switch is not latched; there is nothing to resume")
         await anyio.to_thread.run_sync(
             confirm_identity, self.config, self.around, "releasing the kill switch"
         )
@@ -266,6 +304,7 @@ class Panel:
                 raise NotFlat(f"not flat: {'; '.join(still)}; run fundingarb kill first")
             await self._finish_kills()
             await self.store.set_killed(False, self.actor, self.around.clock.now())
+            await self.note(CommandKind.RELEASE.value, "released; no bot was running")
         return "released; the next fundingarb run trades again"
 
     async def _finish_kills(self) -> None:

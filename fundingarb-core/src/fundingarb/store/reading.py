@@ -109,10 +109,10 @@ def command_of_key(connection: Connection, instance: str | None, key: str) -> Co
     return control_rows.command(row)
 
 
-def latch(connection: Connection, instance: str | None) -> Latch | None:
-    """The kill latch as it was last set or released; None when it was never touched."""
+def latch(connection: Connection, instance: str | None, name: str = KILLED) -> Latch | None:
+    """The switch of that name as it was last set or released; None when it was never touched."""
     table = tables.control
-    query = select(table).where(table.c.instance == (instance or ""), table.c.name == KILLED)
+    query = select(table).where(table.c.instance == (instance or ""), table.c.name == name)
     for row in fetch(connection, query):
         return Latch(row["value"] == "1", row["actor"], row["at"])
     return None

@@ -88,6 +88,10 @@ class SqlStore:
         """The kill switch as it was last set or released; None when it was never touched."""
         return await self._reader.read(partial(reading.latch, instance=self.instance))
 
+    async def pause(self) -> Latch | None:
+        """As ``latch``: whether, and by whom, entries were switched off."""
+        return await self._reader.read(partial(reading.latch, instance=self.instance, name=reading.PAUSED))
+
     async def glance(self) -> Checkpoint:
         """What ``load`` gives, as of one moment, while another process may be writing."""
         return await self._reader.run(Session.load)
