@@ -76,8 +76,8 @@ def checkpoint(connection: Connection, instance: str | None, now: datetime) -> C
     last, switch = last_config(connection, instance), latch(connection, instance)
     return Checkpoint(
         hedges=tuple(found),
-        killed=switch is not None and switch.killed,
-        released_at=None if switch is None or switch.killed else switch.at,
+        killed=switch is not None and switch.on,
+        released_at=None if switch is None or switch.on else switch.at,
         thrown=_thrown(connection, instance, now),
         paused=control_value(connection, instance, PAUSED) == "1",
         accepted=tuple(known),
