@@ -6,10 +6,14 @@ import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+import aiohttp
 import anyio
 import pytest
+from tests.dashboard.serving import Browser
 from tests.exchanges.recording import Front, front, point_dns_at
 from tests.exchanges.test_guard import PLAY, REAL, permitted
 
@@ -17,6 +21,7 @@ import fundingarb.golive.hours
 from fundingarb.app import Extras, Surroundings, open_bot
 from fundingarb.config import Config, load_config
 from fundingarb.config.digest import configuration_digest
+from fundingarb.engine.bot import Bot
 from fundingarb.errors import ConfigError
 from fundingarb.exchanges import rest
 from fundingarb.localnet.installed import installed_dialects
@@ -24,8 +29,9 @@ from fundingarb.localnet.run import Options, run_localnets
 from fundingarb.panel import open_panel
 from fundingarb.plugins import load_plugins
 from fundingarb.ports import Secret
+from fundingarb.testing.clock import START
 from fundingarb.vault import LEAST_COSTS, StoredAccount, Vault
-from fundingarb.vault.journal import simulated
+from fundingarb.vault.journal import Stretch, simulated
 
 pytestmark = pytest.mark.anyio
 
@@ -102,6 +108,75 @@ async def test_a_bot_simulates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     asked = {each.host for each in made.heard}
     assert asked & REAL["binance"], "rates are real"
     assert asked & REAL["bybit"], "rates are real"
+
+
+async def test_a_bot_is_sent_live_at_its_dashboard_and_trades_so_from_its_next_start_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exchange_of = {host: name for name in EXCHANGES for host in REAL[name] | PLAY[name]}
+    async with exchanges(tmp_path, monkeypatch) as (made, vault):
+        for name in EXCHANGES:
+            stored = vault.account(name, "testnet")
+            assert stored is not None
+            vault.put_account(replace(stored, network="mainnet"))
+        vault.save()
+        around = Surroundings(unlock=lambda: Vault.open(vault.path, PASSWORD))
+        file = tmp_path / "fundingarb.yaml"
+        file.write_text(FILE.format(folder=tmp_path))
+        config = load_config(file, env={})
+        async with running(config, around) as bot:
+            for hour in range(24):
+                since = START + timedelta(hours=hour)
+                until = since + timedelta(hours=1)
+                stretch = Stretch("testnet", configuration_digest(config), since, until)
+                await bot.store.audit(stretch.entry(vault.journal_key))
+            async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+                printed = capsys.readouterr().err.partition("dashboard: open ")[2]
+                page = Browser(printed.partition("/#")[0], http, [printed])
+                await page.login()
+                way = await page.get("/api/live")
+                assert way["obstacles"] == []
+                body = {"confirm": "LIVE", "ticket": way["ticket"], "master_password": PASSWORD}
+                status, done, _ = await page.ask(
+                    "POST", "/api/live", body, headers={"Idempotency-Key": "golive-1"}
+                )
+                assert (status, done["restart"]) == (200, True)
+                assert (await page.get("/api/status"))["network"] == "testnet"
+        assert {exchange_of[each.host] for each in made.signed} == set(EXCHANGES)
+        assert [each for each in made.signed if not permitted(exchange_of[each.host], "testnet", each)] == []
+        made.heard.clear()
+        live = load_config(file, env={})
+        assert (live.network, live.database.url) == ("mainnet", f"sqlite:///{tmp_path}/bot-live.db")
+        async with running(live, around) as bot:
+            assert bot.status().network == "mainnet"
+            assert bot.live is None
+        assert {exchange_of[each.host] for each in made.signed} == set(EXCHANGES)
+        assert [each for each in made.signed if not permitted(exchange_of[each.host], "mainnet", each)] == []
+
+
+FILE = """\
+network: testnet
+database: {{url: "sqlite:///{folder}/bot.db"}}
+vault: {folder}/credentials.vault
+accounts: {{binance: {{exchange: binance}}, bybit: {{exchange: bybit}}}}
+plugins: {{allow: [fundingarb-binance, fundingarb-bybit, fundingarb-dashboard]}}
+trading: {{symbols: [BTC-USDT]}}
+backup: {{enabled: false}}
+dashboard: {{port: 0, password_file: {folder}/dashboard.password}}
+"""
+
+
+@asynccontextmanager
+async def running(config: Config, around: Surroundings) -> AsyncIterator[Bot]:
+    """A bot that has read its accounts."""
+    async with open_bot(config, around) as bot, anyio.create_task_group() as tasks:
+        tasks.start_soon(bot.run)
+        with anyio.fail_after(60):
+            await bot.ready.wait()
+            while not all(each.balance for each in bot.status().accounts):  # noqa: ASYNC110 - nobody says so
+                await anyio.sleep(0.1)
+        yield bot
+        bot.stop()
 
 
 async def test_real_money_wants_an_approval_and_keys_of_its_own(
