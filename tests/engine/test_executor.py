@@ -188,6 +188,22 @@ async def test_a_lost_request_counts_as_never_taken_only_after_the_proof() -> No
         assert made.calls("place_order") == 1
 
 
+async def test_a_missed_order_is_looked_at_every_second_and_later_less_often() -> None:
+    """An exchange that proves by blocks (dYdX) says within the second what it can; who is lost for long may wait."""
+    async with desk() as made:
+        made.alpha.order_expiry = None
+        made.alpha.script(Script.lost_request())
+        made.send()
+        await made.look(2)
+        before = made.calls("find_order")
+        await made.look(10)
+        soon = made.calls("find_order") - before
+        await made.look(20)
+        before = made.calls("find_order")
+        await made.look(20)
+        assert (soon in (9, 10), made.calls("find_order") - before) == (True, 4)
+
+
 async def test_a_lost_reduction_is_given_up_once_it_has_expired() -> None:
     """It may be repeated: a reduction that arrives after all finds nothing more to reduce."""
     async with desk() as made:

@@ -44,7 +44,6 @@ class AccountDecoder:
         names: OrderNames,
         sink: AccountSink,
         height: Callable[[int], None],
-        latest: Callable[[], int | None],
         gap: Callable[[], None] = lambda: None,
     ) -> None:
         self._account = account
@@ -52,7 +51,6 @@ class AccountDecoder:
         self._names = names
         self._sink = sink
         self._height = height
-        self._latest = latest
         self._wake = gap
         self._envelope = Envelope(self._lost)
         self._complete = False
@@ -111,9 +109,10 @@ class AccountDecoder:
                 self._hour = hour
 
     def _take_order(self, raw: msgspec.Raw) -> None:
+        """What the message itself says: its fills may still be on their way, whatever the chain's height."""
         order = self._order.decode(raw)
         name = name_of(order, self._names)
-        self._sink.order(order_report(order, self._account, name, self._known, self._latest()))
+        self._sink.order(order_report(order, self._account, name, self._known, None))
 
     def _take_fill(self, raw: msgspec.Raw) -> None:
         row = self._fill.decode(raw)

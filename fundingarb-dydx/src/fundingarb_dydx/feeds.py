@@ -125,7 +125,6 @@ async def account(adapter: DydxAdapter, sink: AccountSink) -> None:
         adapter.orders.names,
         sink,
         adapter.note_height,
-        lambda: adapter.heights.latest,
         mender.wake,
     )
 

@@ -232,6 +232,11 @@ def side_of(text: str) -> OrderSide:
     return one_of(_SIDES, text, "dydx: order side")
 
 
+def is_over(order: schema.Order) -> bool:
+    """Whether the indexer itself says that nothing more becomes of an order."""
+    return order.status in _OVER
+
+
 def order_state(order: schema.Order, height: int | None) -> OrderState:
     """Where an order is. "Best effort" is what one validator thinks: such an order may still be filled, or be there,
     until the chain (at ``height``) is past its last block."""

@@ -22,8 +22,12 @@ WORST = Decimal("0.05")
 """How far from the oracle price an order without a price of its own may be filled: the chain knows no market orders."""
 CANCEL_LIVES = 60
 """Seconds by which a cancel counts longer than the order it is for."""
-MARGIN_BLOCKS = 1
-"""Blocks beyond an order's last one before its absence counts: the indexer answers from several copies."""
+MARGIN_BLOCKS = 2
+LOOKS, LOOKS_APART = 3, 0.9
+"""What the indexer does not say itself counts when so many looks, so many real seconds apart, say the same while the
+chain is past an order's last block (by that margin, when the order is not to be found). The indexer answers from
+several copies, each at a height of its own: that one of them is past the block does not say that of the one with the
+order, or of the one with its fills."""
 _CERTAINLY_NOT = (
     Meaning.REFUSED,
     Meaning.AUTHENTICATION,
@@ -45,6 +49,15 @@ class Sent:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Looks in a row at an order past its last block that found it filled by so much, the last one at ``at``."""
+
+    filled: Decimal
+    count: int = 0
+    at: float = float("-inf")
+
+
 class OrderDesk:
     """The orders of one subaccount. Raises what ``RestAdapter`` expects of its hooks."""
 
@@ -52,6 +65,7 @@ class OrderDesk:
         self._adapter = adapter
         self.names = OrderNames(subaccount_id(adapter.address, adapter.subaccount))
         self._sent: dict[str, Sent] = {}
+        self._looks: dict[str, Looks] = {}
         self._account_number: int | None = None
         self._signer: Signer | None = None
         if adapter.context.account is not None:
@@ -229,40 +243,62 @@ class OrderDesk:
 
     async def find(self, instrument: Instrument, client_id: str) -> OrderReport | None:
         """The order as the indexer has it. One that this process sent and that the indexer does not have is over once
-        the chain is past its last block: then its fills are all there will ever be."""
+        it was missed often enough while the chain is past its last block: the indexer keeps nothing of an immediate
+        order that took nothing, so that this is how most of them are found out."""
         adapter = self._adapter
         self.names.remember([client_id])
-        order = await self._ours(client_id, instrument)
+        order, asked = await self._ours(client_id, instrument), adapter.clock.monotonic()
         if order is None:
-            sent, height = self._sent.get(client_id), await adapter.read_height()
-            if sent is None or height <= sent.last_block + MARGIN_BLOCKS:
+            sent, _ = self._sent.get(client_id), await adapter.read_height()
+            if sent is None or (adapter.heights.latest or 0) <= sent.last_block + MARGIN_BLOCKS:
                 return None
-            order = await self._ours(client_id, instrument)  # as of that height
+            asked = adapter.clock.monotonic()
+            order = await self._ours(client_id, instrument)  # as of that height, if it is the same copy
             if order is None:
-                return await self._expired(sent, instrument)
+                return await self._missed(sent, instrument, asked)
         if order.status.startswith("BEST_EFFORT"):
             await self._height()
         report = messages.order_report(
             order, adapter.account, client_id, adapter.known, adapter.heights.latest
         )
-        return await self._priced(report, instrument) if report.state.terminal else report
+        if not report.state.terminal:
+            return report
+        if not messages.is_over(order) and not self._proved(client_id, report.filled, asked):
+            return replace(report, state=OrderState.OPEN)
+        return await self._priced(report, instrument)
 
-    async def _expired(self, sent: Sent, instrument: Instrument) -> OrderReport:
-        """An order that no block took up in time, or of which nothing but its fills was kept."""
+    async def _missed(self, sent: Sent, instrument: Instrument, asked: float) -> OrderReport | None:
+        """An order past its last block that a look at ``asked`` did not find: its fills, if there are any, and when it
+        was missed often enough, its end. None while nothing is known of it."""
         report = self._taken_up(sent, instrument)
         filled, average = await self._filled(report.exchange_order_id, instrument, sent.at)
+        report = replace(report, filled=filled, average_price=average)
+        if not self._proved(sent.order.client_id, filled, asked):
+            return report if filled else None
         self._sent.pop(sent.order.client_id, None)
         return replace(
             report,
             state=OrderState.CANCELLED if filled or sent.flags == SHORT_TERM else OrderState.REFUSED,
-            filled=filled,
-            average_price=average,
             reason=f"in no block up to {sent.last_block}" if not filled else "expired",
         )
+
+    def _proved(self, client_id: str, filled: Decimal, asked: float) -> bool:
+        """Whether this look, at ``asked``, is the last that it takes."""
+        looks = self._looks.get(client_id)
+        if looks is None or looks.filled != filled:
+            looks = Looks(filled)
+        if asked - looks.at >= LOOKS_APART:
+            looks = Looks(filled, looks.count + 1, asked)
+        self._looks[client_id] = looks
+        if looks.count < LOOKS:
+            return False
+        del self._looks[client_id]
+        return True
 
     async def _priced(self, report: OrderReport, instrument: Instrument) -> OrderReport:
         """A finished order with its average price, which the indexer does not tell: from its fills."""
         sent = self._sent.pop(report.client_id or "", None)
+        self._looks.pop(report.client_id or "", None)
         if not report.filled:
             return report
         since = sent.at if sent is not None else report.at or self._adapter.clock.now()

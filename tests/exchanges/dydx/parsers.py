@@ -103,7 +103,7 @@ def books(body: bytes) -> object:
 
 def account(body: bytes) -> object:
     sink, heights = RecordingAccountSink(), list[int]()
-    AccountDecoder("x", KNOWN, NAMES, sink, heights.append, lambda: 1000).decode(body)
+    AccountDecoder("x", KNOWN, NAMES, sink, heights.append).decode(body)
     return Taken([*sink.orders, *sink.fills, *heights])
 
 

@@ -128,6 +128,20 @@ async def found(adapter: DydxAdapter) -> OrderReport | None:
     return await adapter.find_order("BTC-USDT", samples.NAME)
 
 
+def wait(adapter: DydxAdapter, seconds: float) -> None:
+    clock = adapter.clock
+    assert isinstance(clock, FakeClock)
+    clock.advance(seconds)
+
+
+async def looked(adapter: DydxAdapter, looks: int) -> OrderReport | None:
+    """What the last of so many looks says, a second apart; the ones before found nothing."""
+    for _ in range(looks - 1):
+        assert await found(adapter) is None
+        wait(adapter, 1)
+    return await found(adapter)
+
+
 async def test_taken_up_is_not_filled(adapter: DydxAdapter, chain: Chain) -> None:
     report = await adapter.place_order(order())
     assert (report.state, report.filled) == (OrderState.OPEN, Decimal(0))
@@ -147,19 +161,55 @@ async def test_an_order_that_no_block_took_is_proved_by_the_height(
     }
     with pytest.raises(OutcomeUnknown):
         await adapter.place_order(order())
-    for chain.height in (1003, 1004, 1005):
-        assert await found(adapter) is None
-    chain.height = 1006
-    report = await found(adapter)
+    for chain.height in (1003, 1004, 1005, 1006):
+        assert await looked(adapter, 4) is None
+    chain.height = 1007
+    report = await looked(adapter, 3)
     assert report is not None
     assert (report.state, report.filled) == (OrderState.CANCELLED, Decimal(0))
     assert await found(adapter) is None, "it was said once; afterwards the indexer knows none"
 
 
+async def test_looks_at_the_same_moment_are_one(adapter: DydxAdapter, chain: Chain) -> None:
+    await adapter.place_order(order())
+    chain.height = 1010
+    for _ in range(5):
+        assert await found(adapter) is None
+    wait(adapter, 1)
+    assert await found(adapter) is None
+    wait(adapter, 1)
+    assert await found(adapter) is not None
+
+
+async def test_a_copy_that_is_ahead_of_the_others_proves_nothing(adapter: DydxAdapter, chain: Chain) -> None:
+    """The height comes from one copy of the indexer; those with the order and its fills are further behind."""
+    await adapter.place_order(order())
+    chain.height = 1010
+    assert await looked(adapter, 2) is None
+    chain.orders = listed(adapter, status="FILLED", totalFilled=str(order().quantity))
+    report = await found(adapter)
+    assert report is not None
+    assert (report.state, report.filled) == (OrderState.FILLED, order().quantity)
+
+
+async def test_a_copy_that_is_behind_the_others_takes_nothing_back(
+    adapter: DydxAdapter, chain: Chain
+) -> None:
+    """Once the chain was past the last block it is, whatever an old copy says of its height."""
+    await adapter.place_order(order())
+    chain.height = 1010
+    assert await found(adapter) is None
+    wait(adapter, 1)
+    chain.height = 1002
+    assert await found(adapter) is None
+    wait(adapter, 1)
+    assert await found(adapter) is not None
+
+
 async def test_a_long_term_order_that_no_block_took_is_refused(adapter: DydxAdapter, chain: Chain) -> None:
     await adapter.place_order(order(time_in_force=TimeInForce.GTC))
-    chain.height = 1006
-    report = await found(adapter)
+    chain.height = 1007
+    report = await looked(adapter, 3)
     assert report is not None
     assert report.state is OrderState.REFUSED
 
@@ -198,11 +248,34 @@ async def test_fills_of_an_order_that_is_gone_are_counted(adapter: DydxAdapter, 
         {**fill, "id": "2", "size": "0.0073", "price": "43000"},
         {**fill, "id": "3", "orderId": "x"},
     ]
-    chain.height = 1006
+    chain.height = 1007
+    for _ in range(2):
+        told = await found(adapter)
+        assert told is not None, "what it has filled is not held back"
+        assert (told.state, told.filled) == (OrderState.OPEN, order().quantity)
+        wait(adapter, 1)
     over = await found(adapter)
     assert over is not None
     assert (over.state, over.filled) == (OrderState.CANCELLED, order().quantity)
     assert over.average_price == (order().quantity * 43000 + 100 * Decimal("0.005")) / order().quantity
+
+
+async def test_fills_that_are_still_coming_start_the_looks_again(adapter: DydxAdapter, chain: Chain) -> None:
+    report = await adapter.place_order(order())
+    fill = {**samples.FILL, "orderId": report.exchange_order_id, "createdAt": "2099-01-01T00:00:00.000Z"}
+    chain.height = 1007
+    assert await looked(adapter, 2) is None
+    wait(adapter, 1)
+    chain.fills = [{**fill, "size": "0.005"}]
+    states = []
+    for _ in range(3):
+        told = await found(adapter)
+        assert told is not None
+        states.append((told.state, told.filled))
+        wait(adapter, 1)
+    assert states == [
+        (state, Decimal("0.005")) for state in (OrderState.OPEN, OrderState.OPEN, OrderState.CANCELLED)
+    ]
 
 
 async def test_best_effort_cancelled_stays_open_until_its_last_block_has_passed(
@@ -211,12 +284,13 @@ async def test_best_effort_cancelled_stays_open_until_its_last_block_has_passed(
     await adapter.place_order(order())
     chain.orders = listed(adapter, status="BEST_EFFORT_CANCELED")
     states = []
-    for chain.height in (1004, 1005):
+    for chain.height in (1004, 1004, 1004, 1004, 1005, 1005, 1005):
         adapter.heights._heard = float("-inf")  # no stream tells the height
         report = await found(adapter)
         assert report is not None
         states.append(report.state)
-    assert states == [OrderState.OPEN, OrderState.CANCELLED]
+        wait(adapter, 1)
+    assert states == [OrderState.OPEN] * 6 + [OrderState.CANCELLED], "and until it was seen so often enough"
 
 
 async def test_after_a_restart_orders_have_their_names(chain: Chain) -> None:

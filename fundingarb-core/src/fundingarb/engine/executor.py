@@ -33,6 +33,9 @@ REDUCE_AGAIN = 5.0
 LOOK_IOC = 0.15
 LOOK_CANCELLED = 0.5
 LOOK_RESTING = 2.0
+#: Longest pause between looks at an order that is missed: as long as its proof may be near, and later.
+LOOK_MISSED, LOOK_LOST = 1.0, 5.0
+NEAR = 20.0
 #: Real seconds after which a cancel that was taken and changed nothing is repeated.
 CANCEL_AGAIN = 2.0
 #: Real seconds an order that adds exposure may wait to be sent: after that it answers to a market that has gone.
@@ -242,8 +245,11 @@ class Executor:
             self._forget(record.client_id)
             self._wake()
             return
+        near = asked - self._missing_since.get(record.client_id, asked) < NEAR
         pause = min(
-            LOOK_IOC * 2 ** min(current.misses, 6), 5.0, max(self._proof_left(account, current), LOOK_IOC)
+            LOOK_IOC * 2 ** min(current.misses, 6),
+            LOOK_MISSED if near else LOOK_LOST,
+            max(self._proof_left(account, current), LOOK_IOC),
         )
         if current.state is OrderState.OPEN and current.time_in_force is not TimeInForce.IOC:
             pause = LOOK_CANCELLED if current.cancel_requested else LOOK_RESTING

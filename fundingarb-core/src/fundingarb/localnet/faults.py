@@ -69,7 +69,8 @@ class FaultKind(str, Enum):
     CHAIN_STALL = "chain_stall"
     """No block is made as long as the fault is installed: orders are taken and nothing comes of them (dYdX)."""
     INDEXER_LAG = "indexer_lag"
-    """Reads of orders, fills, positions and heights answer what was true ``seconds`` (real) ago (dYdX)."""
+    """Reads of orders, fills, positions and heights answer what was true up to ``seconds`` (real) ago, each from a copy
+    that is behind by an amount of its own, seeded (dYdX)."""
     PRICE_GAP = "price_gap"
     """At once: prices of ``symbol`` jump by ``factor``."""
     LIQUIDATION = "liquidation"
@@ -229,6 +230,7 @@ class FaultBook:
     def __init__(self, exchange: str, *, seed: int = 0, same_symbol: Callable[[str, str], bool]) -> None:
         self.exchange = exchange
         self._random = random.Random(f"faults/{seed}/{exchange}")
+        self._copies = random.Random(f"copies/{seed}/{exchange}")
         self._faults: list[Fault] = []
         self._same_symbol = same_symbol
 
@@ -258,10 +260,10 @@ class FaultBook:
         """Whether no blocks are made."""
         return any(f.kind is FaultKind.CHAIN_STALL for f in self._faults)
 
-    @property
     def lag(self) -> float:
-        """Real seconds that reads are behind."""
-        return max((f.seconds for f in self._faults if f.kind is FaultKind.INDEXER_LAG), default=0.0)
+        """Real seconds that one read is behind: drawn anew for each, as if every request met another copy."""
+        longest = max((f.seconds for f in self._faults if f.kind is FaultKind.INDEXER_LAG), default=0.0)
+        return self._copies.uniform(0.0, longest) if longest else 0.0
 
     @property
     def in_maintenance(self) -> bool:

@@ -189,7 +189,7 @@ class DydxDialect(LocalnetDialect):
             headers = {"Retry-After": str(math.ceil(state.retry_after))}
             return respond({"errors": [{"msg": TOO_MANY}]}, status=429, headers=headers)
         try:
-            with desk.behind(desk.venue.faults.lag):
+            with desk.behind(desk.venue.faults.lag()):
                 return respond(entry.run(desk, {**request.query, **request.match_info}))
         except ApiError as error:
             shown: dict[str, str] = {"msg": error.message}

@@ -122,6 +122,19 @@ async def test_a_chain_that_stands_still_makes_no_blocks(dydx: Dydx) -> None:
     assert await dydx.height() == before + 1
 
 
+async def test_every_request_meets_a_copy_that_is_behind_by_its_own(dydx: Dydx) -> None:
+    dydx.block(10)
+    await dydx.broadcast(await order(dydx, 1))
+    dydx.block()
+    dydx.block(4)
+    newest = await dydx.height()
+    install(dydx, FaultKind.INDEXER_LAG, seconds=8.0)
+    heights = [int((await dydx.get("/v4/height"))["height"]) for _ in range(20)]
+    assert newest - 8 <= min(heights) < max(heights) <= newest
+    seen = [len(await filled(dydx)) for _ in range(20)]
+    assert set(seen) == {0, 1}, "one copy has the order, another one has not"
+
+
 async def test_an_indexer_that_is_behind(dydx: Dydx) -> None:
     await dydx.order(1, BUY, "1", "900", time=dydx.now + 600)
     dydx.block()
@@ -131,11 +144,12 @@ async def test_an_indexer_that_is_behind(dydx: Dydx) -> None:
     dydx.block()
     assert await filled(dydx) == ["2"]
     install(dydx, FaultKind.INDEXER_LAG, seconds=3.5)
+    dydx.venue.faults.lag = lambda: 3.5  # type: ignore[method-assign]
     assert await dydx.get("/v4/height") == before
     assert [row["clientId"] for row in await dydx.orders()] == ["1"]
     assert (await dydx.mine("/v4/fills"))["fills"] == []
     assert (await dydx.mine("/v4/perpetualPositions"))["positions"] == []
-    dydx.venue.faults.clear()
+    dydx.venue.faults.lag = lambda: 0.0  # type: ignore[method-assign]
     assert len((await dydx.mine("/v4/fills"))["fills"]) > 0
 
 
