@@ -11,6 +11,7 @@ import asyncio
 import json
 import secrets
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -46,7 +47,7 @@ class BrowserServer:
         self._answers: dict[str, Row] = {}
         self._sessions: dict[str, str] = {}
         self._sockets: set[web.WebSocketResponse] = set()
-        self._pending: list[Row] = []
+        self._pending: deque[Row] = deque()  # of any thread
 
     @property
     def url(self) -> str:
@@ -84,8 +85,13 @@ class BrowserServer:
 
     def cut(self) -> None:
         """Every page loses its connection."""
-        for socket in list(self._sockets):
-            asyncio.run_coroutine_threadsafe(socket.close(code=1001), self._loop)
+
+        async def there() -> None:
+            await asyncio.gather(
+                *(socket.close(code=1001) for socket in self._sockets), return_exceptions=True
+            )
+
+        asyncio.run_coroutine_threadsafe(there(), self._loop)
 
     def change(self, what: Callable[[], object]) -> None:
         """Do something to the world, or to this, while nobody else reads or changes it."""
@@ -100,7 +106,7 @@ class BrowserServer:
         while True:
             await asyncio.sleep(0.1)
             turn += 1
-            events, self._pending = self._pending, []
+            events = [self._pending.popleft() for _ in range(len(self._pending))]
             if self.world.state and self.share:
                 events += [
                     {"type": "FUNDING_RATE_UPDATE", "data": row} for row in self.world.move(self.share)
@@ -152,9 +158,9 @@ class BrowserServer:
     async def _stream(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        await socket.send_json([{"type": "SNAPSHOT", "data": self.world.snapshot()}])
-        self._sockets.add(socket)
+        self._sockets.add(socket)  # before the page knows anything: whoever changes something then reaches it
         try:
+            await socket.send_json([{"type": "SNAPSHOT", "data": self.world.snapshot()}])
             async for message in socket:
                 if message.type is not WSMsgType.TEXT:
                     break
