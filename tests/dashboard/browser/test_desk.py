@@ -35,6 +35,15 @@ def test_an_anonymous_visit_asks_for_nothing_that_is_refused(server: BrowserServ
         expect(page.get_by_role("button", name="Log in")).to_be_visible()
 
 
+def test_a_snapshot_alone_fills_the_table_and_the_tape(server: BrowserServer, visit: OpenDesk) -> None:
+    server.silent = True  # nothing comes after it
+    with visit(server.url) as page:
+        page.get_by_label("Password or one-time token").fill(PASSWORD)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.locator(".panel-rates .vt-body .vt-row").first).to_be_visible()
+        expect(page.locator(".tape-item").first).to_be_attached()
+
+
 def test_every_panel_has_content(desk: OpenDesk) -> None:
     with desk() as page:
         expect(page.locator("[data-card=realized] .card-value")).to_contain_text(".")

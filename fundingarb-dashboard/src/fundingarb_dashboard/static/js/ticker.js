@@ -38,11 +38,11 @@ export function makeTicker(open) {
 
   on(["rates"], () => {
     if (performance.now() - drawn < EVERY) return;
-    drawn = performance.now();
     const widest = [...state.pairs.values()]
       .filter((entry) => entry.best)
       .sort((one, other) => other.best.spread - one.best.spread)
       .slice(0, SHOWN);
+    if (widest.length) drawn = performance.now();
     strips.forEach((strip, copy) => keyed(strip, widest, (entry) => entry.pair, makers[copy]));
   });
   return element;

@@ -117,7 +117,7 @@ export const makeRates = (run) =>
 
       function draw(forced) {
         if (frozen && !forced) return;
-        if (performance.now() - sortedAt >= SORT_EVERY || forced) {
+        if (performance.now() - sortedAt >= SORT_EVERY || forced || !nothing.hidden) {
           sortedAt = performance.now();
           const rows = arrange();
           table.setRows(frozen ? rows.map(still) : rows);
