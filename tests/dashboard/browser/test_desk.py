@@ -40,8 +40,10 @@ def test_a_snapshot_alone_fills_the_table_and_the_tape(server: BrowserServer, vi
     with visit(server.url) as page:
         page.get_by_label("Password or one-time token").fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
-        expect(page.locator(".panel-rates .vt-body .vt-row").first).to_be_visible()
-        expect(page.locator(".tape-item").first).to_be_attached()
+        page.locator("#desk").wait_for()
+        # before the page takes the silence for a dead connection, after nine seconds, and gets another one
+        expect(page.locator(".panel-rates .vt-body .vt-row").first).to_be_visible(timeout=7000)
+        expect(page.locator(".tape-item").first).to_be_attached(timeout=7000)
 
 
 def test_every_panel_has_content(desk: OpenDesk) -> None:
