@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,9 @@ from tests.dashboard.trading import Desk, trading
 from tests.golive.test_going_live import PASSWORD, Stage, staged
 from tests.system.test_secrets import forms
 
+from fundingarb.errors import WrongPassword
 from fundingarb.unlocking import VaultOwner
+from fundingarb_dashboard.replies import Key, Replies
 
 pytestmark = pytest.mark.anyio
 
@@ -164,6 +167,27 @@ async def test_a_bot_that_cannot_go_live_says_why(network: str, said: str) -> No
         status, refused = await desk.command("/api/live", body)
         assert (status, refused["error"]["code"]) == (409, "refused")
         assert said in refused["error"]["message"]
+
+
+async def test_a_refusal_that_is_kept_keeps_no_password() -> None:
+    class Password(str):
+        __slots__ = ("__weakref__",)
+
+    known: list[weakref.ref[Password]] = []
+
+    async def refuse() -> None:
+        password = Password(GUESS)
+        known.append(weakref.ref(password))
+        try:
+            raise ValueError(len(password))
+        except ValueError:
+            raise WrongPassword("that is not the master password") from None
+
+    replies = Replies()
+    for _ in range(2):
+        with pytest.raises(WrongPassword):
+            await replies.once(Key("me", b"asked", "durable"), refuse)
+    assert [found() for found in known] == [None]
 
 
 async def test_the_master_password_is_found_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

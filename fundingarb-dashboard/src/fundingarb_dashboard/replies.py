@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import traceback
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -61,10 +62,17 @@ class Replies:
         return await asyncio.shield(known.outcome)
 
     def _settle(self, key: str, done: asyncio.Task[Any]) -> None:
-        """Forget what has no definite outcome."""
+        """Forget what has no definite outcome, and of a refusal how it came about: a password may be in that."""
         error = None if done.cancelled() else done.exception()
+        _forget_locals(error)
         if done.cancelled() or (error is not None and not _definite(error)):
             self._replies.pop(key, None)
+
+
+def _forget_locals(error: BaseException | None) -> None:
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _definite(error: BaseException) -> bool:
