@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timezone
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from tests.domain.make import D, filled, hedge, instrument
 
@@ -180,3 +180,45 @@ def test_modes_that_are_not_as_recorded() -> None:
         "alpha BTC-USDT: leverage is 5 here, 3 on the exchange",
     ]
     assert accept(found[0], [], Books(), "somebody", NOW) == []
+
+
+def test_a_leg_below_nothing_is_a_difference_even_where_somebody_elses_position_makes_up_for_it() -> None:
+    """Five too many were taken of our leg; five more are accepted there as somebody else's, and the account is flat."""
+    ours = held(id=UUID(int=1))
+    ours = replace(ours, taken={LONG: D(15)})
+    books = Books([Accepted("alpha", Subject.POSITION, "BTC-USDT", D(5), "me", NOW)])
+    theirs, leg = compare("alpha", [ours], [], [], books)
+    assert str(theirs) == "alpha BTC-USDT: position is 5 here, 0 on the exchange"
+    assert str(leg) == "alpha BTC-USDT: LONG leg is -5 here, never below 0 on the exchange"
+    (gone,) = accept(theirs, [ours], books, "me", NOW)
+    assert (gone.subject, gone.quantity) == (Subject.POSITION, D(0))
+    (back,) = accept(leg, [ours], books, "me", NOW)
+    assert (back.subject, back.name, back.quantity) == (Subject.LEG, str(ours.id), D(-5))
+
+
+def test_what_a_late_close_of_a_hedge_that_is_over_took_of_the_next_ones_leg_is_no_difference() -> None:
+    over = replace(hedge(mode=Mode.DONE, id=UUID(int=1)), taken={LONG: D(3)})
+    assert compare("alpha", [over, held(id=UUID(int=2))], [position("alpha", "7")], []) == []
+
+
+def test_what_is_left_counts_as_the_live_hedges_before_it_counts_as_what_is_over() -> None:
+    over = hedge(filled(LONG, Purpose.ENTRY, "4"), mode=Mode.DONE, id=UUID(int=1))
+    live = held(id=UUID(int=2))
+    for left, gone in (("10", (4, 0)), ("12", (2, 0)), ("7", (4, 3)), ("0", (4, 10))):
+        (difference,) = compare("alpha", [over, live], [position("alpha", left)], [])
+        rows = accept(difference, [over, live], Books(), "me", NOW)
+        assert {row.name: row.quantity for row in rows} == {
+            str(of.id): D(much) for of, much in zip((over, live), gone, strict=True) if much
+        }
+        assert {row.subject for row in rows} == {Subject.LEG}
+
+
+def test_a_stray_that_opposes_the_live_leg_is_taken_for_what_is_left_of_both() -> None:
+    over = hedge(filled(SHORT, Purpose.ENTRY, "4"), mode=Mode.DONE, id=UUID(int=1))
+    turned = replace(
+        over.intent, long=replace(over.intent.short, side=LONG), short=replace(over.intent.long, side=SHORT)
+    )
+    over, live = replace(over, intent=turned), held(id=UUID(int=2))
+    (difference,) = compare("alpha", [over, live], [position("alpha", "5")], [])
+    (row,) = accept(difference, [over, live], Books(), "me", NOW)
+    assert (row.subject, row.name, row.quantity) == (Subject.LEG, str(live.id), D(1))

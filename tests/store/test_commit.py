@@ -29,6 +29,7 @@ from fundingarb.domain.hedge import CloseReason, Hedge, Intent, Mode, OrderRecor
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import FillKind, OrderSide, OrderState, Purpose, order_side
 from fundingarb.domain.pnl import hedge_pnl
+from fundingarb.domain.shares import divide_payment
 from fundingarb.errors import StoreError
 from fundingarb.ports import Batch, Committed
 from fundingarb.store import SqlStore, drivers, open_store, tables
@@ -84,6 +85,29 @@ async def test_a_row_twice_in_one_batch_is_booked_once(store: SqlStore) -> None:
     long, _ = opened(found)
     one = (fill(long, "binance"), found.id)
     assert (await store.commit(Batch(intents=(found,), orders=(long,), fills=(one, one)))).fills == (one,)
+
+
+async def test_a_payment_that_was_divided_is_booked_once_however_it_is_read_again(store: SqlStore) -> None:
+    found = intent()
+    paid = payment("binance", "binance", "1.6")
+    parts = tuple(zip(divide_payment(paid, Decimal(10), Decimal(6)), (found.id, None), strict=True))
+    assert (await store.commit(Batch(intents=(found,), payments=parts))).payments == parts
+    others = divide_payment(paid, Decimal(10), Decimal(2))
+    renamed = replace(paid, ledger_id="under another name")
+    for again in (
+        parts,
+        tuple(zip(others, (found.id, None), strict=True)),
+        ((paid, found.id),),
+        ((renamed, found.id),),
+    ):
+        assert await store.commit(Batch(payments=again)) == Committed()
+    assert await store.payments() == [part for part, _ in parts]
+    assert [part.amount for part in await store.payments(found.id)] == [Decimal(1)]
+    assert row(store, found.id)["funding_collected"] == 1
+    correction = replace(paid, ledger_id="a correction", amount=Decimal("-0.2"))
+    assert (await store.commit(Batch(payments=((correction, found.id),)))).payments == (
+        (correction, found.id),
+    )
 
 
 async def test_a_fill_of_nobody_is_adopted_by_a_hedge_once(store: SqlStore) -> None:

@@ -122,7 +122,8 @@ class Subject(str, Enum):
 class Accepted:
     """A difference on ``account`` that a person accepted, so that it no longer halts entries.
 
-    ``quantity``: of a POSITION the signed base quantity that is not ours, of a LEG what is gone (positive), else 0.
+    ``quantity``: of a POSITION the signed base quantity that is not ours, of a LEG what is gone (positive) or was
+    wrongly taken for gone (negative), else 0.
     A quantity of 0 takes an accepted position back.
     """
 

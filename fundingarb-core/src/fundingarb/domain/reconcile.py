@@ -10,6 +10,7 @@ from decimal import Decimal
 from fundingarb.domain.control import Accepted, Subject, instance_of
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.instrument import Side
+from fundingarb.domain.netting import netted
 from fundingarb.domain.order import ZERO, ExchangePosition, OrderReport
 
 
@@ -103,7 +104,7 @@ def compare(
 def _compare_positions(
     account: str, hedges: Sequence[Hedge], positions: Iterable[ExchangePosition], books: Books
 ) -> list[Difference]:
-    ours = expected_positions(account, hedges)
+    ours = _held_by_us(account, hedges)
     foreign = {each.name for each in books.accepted if each.subject is Subject.POSITION and each.quantity}
     expected = {
         symbol: ours.get(symbol, ZERO) + books.foreign(symbol) for symbol in dict.fromkeys([*ours, *foreign])
@@ -128,7 +129,35 @@ def _compare_positions(
                     found - wanted,
                 )
             )
-    return differences
+    return [*differences, *_compare_legs(account, hedges)]
+
+
+def _held_by_us(account: str, hedges: Sequence[Hedge]) -> dict[str, Decimal]:
+    """``expected_positions`` without legs below nothing: nobody can hold those."""
+    ours = dict(expected_positions(account, hedges))
+    for hedge, side in _below_nothing(account, hedges):
+        ours[hedge.symbol] -= side.sign * hedge.leg(side).filled
+    return ours
+
+
+def _below_nothing(account: str, hedges: Sequence[Hedge]) -> list[tuple[Hedge, Side]]:
+    """Legs on ``account`` of which more was taken than they held, apart from what other hedges' legs lack for it."""
+    return [
+        (hedge, side)
+        for hedge in netted(hedges)
+        for side in Side
+        if hedge.intent.leg(side).account == account and hedge.leg(side).filled < 0
+    ]
+
+
+def _compare_legs(account: str, hedges: Sequence[Hedge]) -> list[Difference]:
+    return [
+        Difference(
+            account, hedge.symbol, f"{side.value} leg", str(hedge.leg(side).filled), "never below 0",
+            Subject.LEG, str(hedge.id), hedge.leg(side).filled,
+        )
+        for hedge, side in _below_nothing(account, hedges)
+    ]  # fmt: skip
 
 
 def _compare_orders(
@@ -197,34 +226,37 @@ def accept(
     """What to write down so that the exchange's figure is taken as it is.
 
     Of a position: what is missing from a leg of ours is gone from it (the hedge evens itself out), the rest is
-    somebody else's. Nothing for what cannot be accepted.
+    somebody else's. Of a leg below nothing: what was taken of it too much was never its. Nothing for what cannot be
+    accepted.
     """
     account = difference.account
     if difference.about is None:
         return []
+    if difference.about is Subject.LEG:
+        quantity = _gone_before(books, difference.name) + difference.quantity
+        return [Accepted(account, Subject.LEG, difference.name, quantity, actor, at)]
     if difference.about is not Subject.POSITION:
         return [Accepted(account, difference.about, difference.name, ZERO, actor, at)]
     hedges = list(hedges)
-    ours = expected_positions(account, hedges).get(difference.symbol, ZERO)
-    held = ours + books.foreign(difference.symbol) + difference.quantity
-    rows = []
-    for hedge in hedges:
+    held = _held_by_us(account, hedges).get(difference.symbol, ZERO)
+    held += books.foreign(difference.symbol) + difference.quantity
+    left, rows = held, []
+    # what is left counts as a live hedge's first: the others have nobody who waits for them
+    for hedge in sorted(netted(hedges), key=lambda each: not each.live):
         for side in Side:
             leg = hedge.leg(side)
             if leg.plan.account != account or hedge.symbol != difference.symbol or leg.filled <= 0:
                 continue
-            gone = gone_from_leg(side.sign * leg.filled, held)
+            gone = gone_from_leg(side.sign * leg.filled, left)
+            left -= side.sign * (leg.filled - gone)
             if gone:
-                ours -= side.sign * gone
-                before = sum(
-                    (
-                        a.quantity
-                        for a in books.accepted
-                        if (a.subject, a.name) == (Subject.LEG, str(hedge.id))
-                    ),
-                    ZERO,
-                )
-                rows.append(Accepted(account, Subject.LEG, str(hedge.id), before + gone, actor, at))
-    if held - ours != books.foreign(difference.symbol):
-        rows.append(Accepted(account, Subject.POSITION, difference.symbol, held - ours, actor, at))
+                quantity = _gone_before(books, str(hedge.id)) + gone
+                rows.append(Accepted(account, Subject.LEG, str(hedge.id), quantity, actor, at))
+    if left != books.foreign(difference.symbol):
+        rows.append(Accepted(account, Subject.POSITION, difference.symbol, left, actor, at))
     return rows
+
+
+def _gone_before(books: Books, hedge_id: str) -> Decimal:
+    found = (a.quantity for a in books.accepted if (a.subject, a.name) == (Subject.LEG, hedge_id))
+    return sum(found, ZERO)

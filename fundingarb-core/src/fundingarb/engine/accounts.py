@@ -215,10 +215,10 @@ class AccountReader:
         return self._clock.monotonic() - self._read_at > UNSEEN and bool(self._legs())
 
     def _legs(self) -> list[LegState]:
-        """The legs of live hedges on this account that hold something."""
+        """The legs of hedges on this account that hold something, whether the hedge is live or over."""
         return [
             leg
-            for hedge in self._state.live()
+            for hedge in self._state.unfinished()
             for leg in (hedge.long, hedge.short)
             if leg.plan.account == self.account.name and leg.filled
         ]

@@ -141,7 +141,7 @@ class Bot(Handle):
         next start resolves what was under way. Raises ``LeaseTaken`` when another process has taken over."""
         checkpoint = await in_time(self.store.load(), START_SECONDS)
         self._take_up(checkpoint)
-        for hedge in self.state.live():
+        for hedge in [each for each in self.state.hedges.values() if each.taken or not each.finished]:
             self.state.note_taken(hedge, await in_time(self.store.fills(hedge.id), START_SECONDS))
         for exchange, adapter in self.parts.market_data.items():
             self.gates[exchange] = RequestGate(

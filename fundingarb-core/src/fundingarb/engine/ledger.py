@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+import logging
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol, TypeVar
-from uuid import UUID
 
 import anyio
 
+from fundingarb.domain.control import Accepted, AuditEntry, CommandKind
 from fundingarb.domain.events import Alert, FillBooked, PaymentBooked, Severity
 from fundingarb.domain.funding import LATE, FundingPayment
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.instrument import Side
+from fundingarb.domain.netting import netted
 from fundingarb.domain.order import ZERO, Fill
+from fundingarb.domain.reconcile import expected_positions
+from fundingarb.domain.shares import row_of
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.byhand import trades_by_hand
 from fundingarb.engine.durable import commit, in_time
 from fundingarb.engine.gate import Priority
-from fundingarb.engine.settlements import hedge_of_payment
+from fundingarb.engine.sharing import Row, is_divisible, shares_of, shares_of_payment
 from fundingarb.engine.state import Account, BotState
 from fundingarb.errors import StoreError
 from fundingarb.ports import Batch, Clock, Store
 
+log = logging.getLogger("fundingarb.ledger")
 T = TypeVar("T")
 
 OVERLAP = timedelta(minutes=10)
@@ -56,6 +61,7 @@ class LedgerBooks:
         self._payments_floor = account.payments_since or started_at - OVERLAP
         self._paid: set[FundingPayment] = set()
         self._doubtful: set[tuple[str, str, str]] = set()
+        self._unstored: dict[tuple[str, str, str], Sequence[Row]] = {}
         self._booking = anyio.Lock()
         self._paying = anyio.Lock()
 
@@ -75,25 +81,58 @@ class LedgerBooks:
             return False
         for fill in fills:
             self._seen(fill.symbol, fill.client_id)
-        new = await self._book(tuple((fill, self._state.hedge_of_fill(fill)) for fill in fills))
+        new = await self._book_in_turn(fills)
         if symbol is None:
             account.fills_since = max(fill.at for fill in fills) - OVERLAP
         return new
 
-    async def _book(self, rows: tuple[tuple[Fill, UUID | None], ...]) -> bool:
-        """Commit fills, then take those that are new into the state; whether any was.
+    async def _book_in_turn(self, fills: Sequence[Fill]) -> bool:
+        """Whether any fill was new. What the exchange took beside others than one hedge is divided by what our legs
+        hold, so our own fills come first."""
+        forced = tuple(f for f in fills if _key(f) in self._unstored or is_divisible(f, self._state))
+        own = tuple(fill for fill in fills if fill not in forced)
+        failed, new = None, False
+        try:
+            new = bool(own) and await self._book(
+                tuple((fill, self._state.hedge_of_fill(fill)) for fill in own)
+            )
+        except StoreError as error:
+            failed = error
+        if forced:
+            new = await self._book_forced(forced) or new
+        if failed is not None:
+            raise failed
+        return new
+
+    async def _book_forced(self, fills: Sequence[Fill]) -> bool:
+        """Divide, commit and take what the exchange did by itself. What could not be stored stays divided as it was:
+        the legs are smaller already when it is tried again."""
+        shares = shares_of(fills, self._state, self._unstored)
+        try:
+            new = await self._book(shares.rows, shares.accepted)
+        except StoreError:
+            for fill in fills:
+                key = _key(fill)
+                self._unstored[key] = [row for row in shares.rows if row_of(row[0].trade_id) == fill.trade_id]
+            raise
+        for fill in fills:
+            self._unstored.pop(_key(fill), None)
+        return new
+
+    async def _book(self, rows: tuple[Row, ...], accepted: Sequence[Accepted] = ()) -> bool:
+        """Commit fills, and what is ``accepted`` with them, then take what is new into the state; whether any fill was.
 
         While the database does not take them, what somebody else took of a leg (a liquidation, a person) is taken into
         the state all the same: its partner does not wait for a disk. What such a commit was given may be stored or not,
         so hedges are then taken as they are stored, once that can be read.
         """
         try:
-            committed = (await commit(self._store, Batch(fills=rows))).fills
+            committed = (await commit(self._store, Batch(fills=rows, accepted=tuple(accepted)))).fills
         except StoreError:
-            self._doubtful.update((fill.account, fill.symbol, fill.trade_id) for fill, _ in rows)
+            self._doubtful.update(_key(fill) for fill, _ in rows)
             self._take_unstored(rows)
             raise
-        settled = {(fill.account, fill.symbol, fill.trade_id): hedge_id for fill, hedge_id in rows}
+        settled = {_key(fill): hedge_id for fill, hedge_id in rows}
         uncertain = {hedge_id for key, hedge_id in settled.items() if hedge_id and key in self._doubtful}
         for fill, hedge_id in committed:
             if hedge_id not in uncertain:
@@ -112,9 +151,25 @@ class LedgerBooks:
                 self._bus.publish(FillBooked(fill, hedge_id))
         if committed or uncertain:
             self._wake()
+        for smaller in accepted:
+            await self._take_smaller(smaller)
         return bool(committed)
 
-    def _take_unstored(self, rows: tuple[tuple[Fill, UUID | None], ...]) -> None:
+    async def _take_smaller(self, accepted: Accepted) -> None:
+        """What was accepted as somebody else's has become smaller, on disk: know it, note it, tell."""
+        before = self._state.books(accepted.account).foreign(accepted.name)
+        self._state.take_accepted(accepted)
+        told = f"{accepted.name} on {accepted.account}: {before} was accepted, {accepted.quantity} is left"
+        lines = (f"The exchange closed some of what is not this bot's. {told}.",)
+        self._bus.publish(Alert(Severity.WARNING, "Accepted Position Smaller", lines, accepted.at))
+        values = {"account": accepted.account, "symbol": accepted.name, "quantity": str(accepted.quantity)}
+        entry = AuditEntry(accepted.at, accepted.actor, CommandKind.ACCEPT.value, values, True, told)
+        try:
+            await in_time(self._store.audit(entry))
+        except StoreError as error:  # the row itself is stored, with who and when
+            log.warning("not audited: %s (%s)", told, error)
+
+    def _take_unstored(self, rows: tuple[Row, ...]) -> None:
         """What somebody else took of a leg counts, whatever the database says."""
         for fill, hedge_id in rows:
             if hedge_id is not None and self._state.take_unstored(fill, hedge_id):
@@ -132,16 +187,17 @@ class LedgerBooks:
             fresh = [payment for payment in payments if payment not in self._paid]
             if fresh and self._fills_outstanding():
                 await self.collect_fills()  # what was held then is read from the fills
-            rows = [
-                (payment, await hedge_of_payment(payment, self._state, self._store, asked_at))
+            whose = {
+                payment: await shares_of_payment(payment, self._state, self._store, asked_at)
                 for payment in fresh
-            ]
+            }
+            rows = [row for shares in whose.values() for row in shares]
             committed = await commit(self._store, Batch(payments=tuple(rows)))
             self._state.unsettled.update(hedge_id for _, hedge_id in rows if hedge_id is not None)
             for payment, hedge_id in committed.payments:
                 self._bus.publish(PaymentBooked(payment, hedge_id))
             self._paid.intersection_update(payments)
-            self._paid.update(payment for payment, hedge_id in rows if hedge_id is not None)
+            self._paid.update(payment for payment, shares in whose.items() if shares[0][1] is not None)
             account.payments_read_at = asked_at
             if payments:
                 newest = max(payment.settlement for payment in payments)
@@ -162,12 +218,19 @@ class LedgerBooks:
         (``engine.byhand``)."""
         adapter, taken_over = self.account.adapter, False
         held = {p.symbol: p.quantity for p in await self._read("get_positions", adapter.get_positions)}
-        for hedge in self._state.live():
-            if hedge.symbol not in symbols:
+        # what is left of hedges that are over comes first: nothing has to follow it
+        for hedge_id in [hedge.id for hedge in sorted(self._state.unfinished(), key=lambda each: each.live)]:
+            hedges = netted(self._state.unfinished())
+            hedge = next((each for each in hedges if each.id == hedge_id), None)
+            if hedge is None or hedge.symbol not in symbols:
                 continue
             side = next((s for s in Side if hedge.intent.leg(s).account == self.account.name), None)
+            if side is None:
+                continue
+            others = [each for each in hedges if each.id != hedge_id]
             position = held.get(hedge.symbol, ZERO)
-            if side is None or side.sign * position >= hedge.leg(side).filled:
+            position -= expected_positions(self.account.name, others).get(hedge.symbol, ZERO)
+            if side.sign * position >= hedge.leg(side).filled:
                 continue
             begin, symbol = hedge.intent.created_at, hedge.symbol
             fills = await self._read("get_symbol_fills", partial(adapter.get_fills, begin, symbol))
@@ -183,9 +246,14 @@ class LedgerBooks:
 
     def _alert_by_hand(self, hedge: Hedge, side: Side) -> None:
         left, partner = self._state.hedges[hedge.id].leg(side).filled, hedge.intent.leg(side.opposite).account
+        follows = f"reducing the leg on {partner} to the same" if hedge.live else "none, that hedge is over"
         lines = (
             f"Pair: {hedge.symbol}",
             f"Somebody reduced the {side.value} leg on {self.account.name} to {left}",
-            f"Action: reducing the leg on {partner} to the same",
+            f"Action: {follows}",
         )
         self._bus.publish(Alert(Severity.CRITICAL, "Leg Closed By Hand", lines, self._clock.now(), hedge.id))
+
+
+def _key(fill: Fill) -> tuple[str, str, str]:
+    return fill.account, fill.symbol, fill.trade_id

@@ -106,7 +106,7 @@ class Resolution:
 
     def _rows(self, difference: Difference, actor: str) -> list[Accepted]:
         books = self.state.books(difference.account)
-        return accept(difference, self.state.live(), books, actor, self.clock.now())
+        return accept(difference, self.state.unfinished(), books, actor, self.clock.now())
 
     async def _write(self, rows: Iterable[Accepted]) -> None:
         rows = tuple(rows)

@@ -118,7 +118,9 @@ class BotState:
     ``failed_services`` is service -> why it has ended by itself.
     ``pegs`` is settle currency -> what one unit is worth in USDT, where known.
     ``settlements`` are those of the last days by (account, symbol) and time, ``unsettled`` the hedges whose fills or
-    payments changed since they were matched.
+    payments changed since they were matched. ``late_since`` is when
+    a hedge that was over got its first late fill. ``foreign_before`` is (account, symbol) -> what was accepted there as
+    somebody else's before, each with the time until which it was, oldest first.
     """
 
     accounts: dict[str, Account] = field(default_factory=dict)
@@ -145,6 +147,8 @@ class BotState:
     flatten_orders: dict[str, FlattenOrder] = field(default_factory=dict)
     accepted: dict[tuple[str, Subject, str], Accepted] = field(default_factory=dict)
     taken_fills: dict[tuple[str, str, str], UUID] = field(default_factory=dict)
+    late_since: dict[UUID, datetime] = field(default_factory=dict)
+    foreign_before: dict[tuple[str, str], list[tuple[datetime, Decimal]]] = field(default_factory=dict)
     failed_services: dict[str, str] = field(default_factory=dict)
     _owner: dict[str, UUID] = field(default_factory=dict)
     _named: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -224,6 +228,7 @@ class BotState:
         self.unsettled.add(hedge.id)
         record = hedge.order(self._name_of(fill) or "")
         if record is not None:
+            self._note_late(hedge, fill)
             booked = record.booked + fill.quantity
             self.put_order(replace(record, booked=booked, filled=max(record.filled, booked)))
         else:
@@ -232,7 +237,7 @@ class BotState:
     def take_unstored(self, fill: Fill, hedge_id: UUID) -> bool:
         """Take what somebody else traded of a leg although it could not be stored yet; whether that was news."""
         hedge = self.hedges.get(hedge_id)
-        if hedge is None or not hedge.live or hedge.order(self._name_of(fill) or "") is not None:
+        if hedge is None or hedge.finished or hedge.order(self._name_of(fill) or "") is not None:
             return False
         return self._take(hedge, fill)
 
@@ -251,6 +256,14 @@ class BotState:
         for fill in fills:
             if hedge.order(self._name_of(fill) or "") is None:
                 self.taken_fills[fill.account, fill.symbol, fill.trade_id] = hedge.id
+            else:
+                self._note_late(hedge, fill)
+
+    def _note_late(self, hedge: Hedge, fill: Fill) -> None:
+        """From its first fill after it was over on, a hedge holds something again that somebody may take."""
+        ended = hedge.intent.closed_at
+        if ended is not None and fill.at > ended:
+            self.late_since[hedge.id] = min(fill.at, self.late_since.get(hedge.id, fill.at))
 
     def rebook(self, hedge_id: UUID, account: str, fills: Iterable[Fill]) -> None:
         """Take what is stored of a hedge's leg on ``account`` as it is: a commit gave no answer, and may have stored
@@ -293,11 +306,25 @@ class BotState:
         hedge = self.owner(self._name_of(fill))
         if hedge is not None:
             return hedge.id
+        known = self.taken_fills.get((fill.account, fill.symbol, fill.trade_id))
+        if known is not None:
+            return known
         if fill.kind is FillKind.TRADE:
-            return self.taken_fills.get((fill.account, fill.symbol, fill.trade_id)) or self._flattened_by(
-                fill
-            )
-        return self._at(fill.account, fill.symbol, fill.at)
+            return self._flattened_by(fill)
+        return next((hedge.id for hedge in self.holders(fill)), None)
+
+    def holders(self, fill: Fill) -> list[Hedge]:
+        """The hedges whose leg the exchange may have taken from by itself: the one that was live then first, then
+        those that were over and still hold something there."""
+        found = []
+        for hedge in reversed(self.hedges.values()):
+            intent, ended = hedge.intent, hedge.intent.closed_at
+            here = fill.account in (intent.long.account, intent.short.account)
+            if intent.symbol == fill.symbol and here and intent.created_at <= fill.at:
+                over = ended is not None and fill.at > ended
+                if not over or (not hedge.finished and fill.at >= self.late_since.get(hedge.id, fill.at)):
+                    found.append((over, hedge))
+        return [hedge for _, hedge in sorted(found, key=lambda one: one[0])]
 
     def books(self, account: str) -> Books:
         """What we believe of ``account`` apart from the hedges."""
@@ -307,11 +334,21 @@ class BotState:
             instance=self.instance,
         )
 
+    def foreign_at(self, account: str, symbol: str, at: datetime) -> Decimal:
+        """Signed quantity of ``symbol`` that was accepted as somebody else's ``at`` then, as far as it is known."""
+        for until, quantity in self.foreign_before.get((account, symbol), ()):
+            if at < until:
+                return quantity
+        return self.books(account).foreign(symbol)
+
     def take_accepted(self, accepted: Accepted) -> None:
         """A person accepted a difference, and it is on disk."""
         key = (accepted.account, accepted.subject, accepted.name)
         before = self.accepted.get(key)
         self.accepted[key] = accepted
+        if accepted.subject is Subject.POSITION and before is not None:
+            known = self.foreign_before.setdefault((accepted.account, accepted.name), [])
+            known.append((accepted.at, before.quantity))
         if accepted.subject is not Subject.LEG:
             return
         hedge = self.hedges.get(UUID(accepted.name))
@@ -330,20 +367,6 @@ class BotState:
                 return order.hedge_id
         return None
 
-    def _at(self, account: str, symbol: str, at: datetime) -> UUID | None:
-        for hedge in reversed(self.hedges.values()):
-            intent = hedge.intent
-            accounts = (intent.long.account, intent.short.account)
-            ended = intent.closed_at
-            if (
-                intent.symbol == symbol
-                and account in accounts
-                and intent.created_at <= at
-                and (not ended or at <= ended)
-            ):
-                return hedge.id
-        return None
-
     def forget(self, now: datetime) -> None:
         """Drop hedges that have been over for longer than their orders' tombstones are kept."""
         old = [
@@ -353,6 +376,7 @@ class BotState:
         ]
         for hedge in old:
             del self.hedges[hedge.id]
+            self.late_since.pop(hedge.id, None)
             self._forget_taken(hedge.id)
             for order in hedge.orders:
                 self._owner.pop(order.client_id, None)

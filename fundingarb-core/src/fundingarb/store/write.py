@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from fundingarb.domain.funding import FundingPayment, same_row
 from fundingarb.domain.hedge import Mode
 from fundingarb.domain.opportunity import Refusal
+from fundingarb.domain.shares import row_of, whole
 from fundingarb.ports import Batch, Committed
 from fundingarb.store import control_rows, reading, rows
 from fundingarb.store.columns import EXACT
@@ -116,19 +117,26 @@ class Write:
         if not read:
             return []
         booked: dict[tuple[str, str, str, datetime], list[FundingPayment]] = {}
-        for row in reading.booked_beside(self._connection, [payment for payment, _ in read]):
+        for row in whole(reading.booked_beside(self._connection, [payment for payment, _ in read])):
             booked.setdefault(_settlement_key(row), []).append(row)
-        named = []
+        divided: dict[
+            tuple[tuple[str, str, str, datetime], str], list[tuple[FundingPayment, UUID | None]]
+        ] = {}
         for payment, hedge_id in read:
-            known = booked.setdefault(_settlement_key(payment), [])
+            key = _settlement_key(payment), row_of(payment.ledger_id)
+            divided.setdefault(key, []).append((payment, hedge_id))
+        named = []
+        for (settlement, _), parts in divided.items():
+            (row,) = whole(payment for payment, _ in parts)
+            known = booked.setdefault(settlement, [])
             # its own id first: beside a correction, time and amount alone could point to the other row
-            known.sort(key=lambda row: row.ledger_id != payment.ledger_id)
-            same = next((row for row in known if same_row(row, payment)), None)
+            known.sort(key=lambda one: one.ledger_id != row.ledger_id)
+            same = next((one for one in known if same_row(one, row)), None)
             if same is None:
-                known.append(payment)
-            else:
-                payment = replace(payment, ledger_id=same.ledger_id)
-            named.append((payment, hedge_id))
+                known.append(row)
+                named += parts
+            else:  # booked already, divided as it was then
+                named.append((replace(parts[0][0], ledger_id=same.ledger_id), parts[0][1]))
         return named
 
     def _is_new(self, key: UUID, cursor: Any) -> bool:

@@ -1,0 +1,155 @@
+"""What a hedge that is over still holds: its late fill, and what somebody else makes of it before we reduce it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import anyio
+import pytest
+from tests.domain.make import D, instrument, plan
+from tests.engine.rig import Floor, Proposing
+from tests.engine.stage import floor
+
+from fundingarb.domain.hedge import LegPlan, Mode
+from fundingarb.domain.instrument import Side
+from fundingarb.domain.order import NewOrder, OrderReport, OrderSide, TimeInForce
+from fundingarb.engine.bot import Bot
+from fundingarb.errors import OrderRefused
+from fundingarb.simulation.virtual import START
+from fundingarb.testing import Script
+
+pytestmark = pytest.mark.anyio
+
+SETTLED = START + timedelta(hours=6)
+
+
+@asynccontextmanager
+async def stray() -> AsyncIterator[tuple[Floor, Bot]]:
+    """A hedge is over; then its entry turns up on alpha and fills for four, which cannot be reduced: refused."""
+    at_once = timedelta(0)
+    made = floor(
+        Proposing([plan(at=START, settlement=SETTLED)]), retry_pause=at_once, cooldown=at_once,
+        failed_entry_cooldown=at_once,
+    )  # fmt: skip
+    made.rates("-0.001", "0.004", SETTLED)
+    made.alpha.script(Script.arrives_late())
+    async with made.running() as bot:
+        await made.until(lambda: bot.state.hedges)
+        proposals(made).plans.clear()
+        await made.until(lambda: made.mode() is Mode.DONE, within=90)
+        made.alpha.deliver_late()
+        refuse(made, refusing=True)
+        made.alpha.fill_order(made.sent(made.alpha)[0].client_id, "4")
+        await anyio.sleep(2)
+        assert made.hedge.long.filled == 4
+        yield made, bot
+
+
+def proposals(made: Floor) -> Proposing:
+    assert isinstance(made.strategy, Proposing)
+    return made.strategy
+
+
+def refuse(made: Floor, *, refusing: bool) -> None:
+    """Alpha refuses the bot's orders, or no more."""
+    if not refusing:
+        del made.alpha.place_order
+        return
+    place = made.alpha.place_order
+
+    async def only_by_hand(order: NewOrder) -> OrderReport:
+        if order.client_id.startswith("fa"):
+            made.alpha.calls.append(("place_order", (order,)))
+            raise OrderRefused("not now")
+        return await place(order)
+
+    made.alpha.place_order = only_by_hand  # type: ignore[method-assign]
+
+
+async def gone(made: Floor, how: str) -> None:
+    """Somebody else takes what is left."""
+    if how == "liquidated":
+        made.alpha.liquidate("BTC-USDT", "90")
+        made.prices()
+        return
+    sold = NewOrder("web1", "BTC-USDT", OrderSide.SELL, D(4), None, TimeInForce.IOC, reduce_only=False)
+    await made.alpha.place_order(sold)
+
+
+@pytest.mark.parametrize("how", ["by hand", "liquidated"])
+async def test_what_somebody_else_took_of_it_is_taken_over(how: str) -> None:
+    async with stray() as (made, bot):
+        await gone(made, how)
+        refuse(made, refusing=False)
+        await made.until(lambda: made.hedge.finished, within=60)
+        await made.until(lambda: bot.state.accounts["alpha"].halted is None, within=60)
+        sent = len(made.sent(made.alpha))
+        assert await bot.commands.resolution.accept("alpha", "me") == [
+            "nothing to accept: everything matches"
+        ]
+        await anyio.sleep(60)
+        assert len(made.sent(made.alpha)) == sent, "nothing is left to reduce"
+        assert not bot.state.accepted
+
+
+@pytest.mark.parametrize("how", ["by hand", "liquidated"])
+async def test_it_is_taken_over_while_the_database_is_down_and_kept_when_it_is_back(how: str) -> None:
+    async with stray() as (made, bot):
+        await made.until(lambda: made.hedge.complete_fills)
+        made.store.failing = "disk full"
+        await gone(made, how)
+        await made.until(lambda: made.hedge.finished, within=60)
+        refuse(made, refusing=False)
+        made.store.failing = None
+        await made.until(lambda: bot.state.accounts["alpha"].halted is None, within=90)
+    async with made.running() as bot:
+        await anyio.sleep(60)
+        assert made.hedge.finished
+        assert bot.state.accounts["alpha"].halted is None
+
+
+async def test_accepting_that_it_is_gone_takes_it_from_the_hedge_that_is_over() -> None:
+    """The ledger tells nothing of it, so a person has to; no foreign position comes of it."""
+    async with stray() as (made, bot):
+        made.alpha.ledger.positions["BTC-USDT"].quantity = D(0)
+        refuse(made, refusing=False)
+        await made.until(lambda: "position" in str(bot.state.accounts["alpha"].halted), within=60)
+        await bot.commands.resolution.accept("alpha", "me")
+        await made.until(lambda: made.hedge.finished)
+        assert not [each for each in bot.state.accepted.values() if each.name == "BTC-USDT"]
+        await made.until(lambda: bot.state.accounts["alpha"].halted is None, within=60)
+
+
+@pytest.mark.parametrize("long", ["alpha", "beta"])
+async def test_the_next_hedge_is_even_whatever_became_of_it(long: str) -> None:
+    async with stray() as (made, bot):
+        await gone(made, "liquidated")
+        refuse(made, refusing=False)
+        await made.until(lambda: made.hedge.finished, within=60)
+        await bot.commands.resolution.accept("alpha", "me")
+        await made.until(lambda: bot.state.accounts["alpha"].halted is None, within=60)
+        await opened(made, bot, long)
+        await anyio.sleep(300)
+        assert abs(made.held(made.alpha)) == 10
+        assert sum(made.position) == 0
+
+
+async def opened(made: Floor, bot: Bot, long: str = "alpha") -> None:
+    """Another hedge, its resting entry hit."""
+    short, known = "beta" if long == "alpha" else "alpha", set(bot.state.hedges)
+    legs = {
+        "long": LegPlan(Side.LONG, long, instrument(long), 5),
+        "short": LegPlan(Side.SHORT, short, instrument(short), 5),
+    }
+    proposals(made).plans.append(plan(at=START, settlement=SETTLED, **legs))
+    await made.until(lambda: bot.state.hedges.keys() - known)
+    proposals(made).plans.clear()
+    (new,) = bot.state.hedges.keys() - known
+    exchange = made.alpha if long == "alpha" else made.beta
+    await made.until(lambda: bot.state.hedges[new].orders)
+    name = bot.state.hedges[new].orders[0].client_id
+    await made.until(lambda: name in exchange.ledger.orders)
+    exchange.fill_order(name)
+    await made.until(lambda: bot.state.hedges[new].intent.mode is Mode.HOLDING)
