@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 
 import anyio
@@ -12,9 +13,10 @@ import pytest
 from tests.domain.make import D
 from tests.engine.rig import HEDGE_ID, exchange, hedge_on
 
+from fundingarb.domain.control import Accepted, Subject
 from fundingarb.domain.hedge import OrderRecord, next_order
 from fundingarb.domain.instrument import Side
-from fundingarb.domain.order import NewOrder, OrderSide, OrderState, Purpose, TimeInForce
+from fundingarb.domain.order import Fill, NewOrder, OrderSide, OrderState, Purpose, TimeInForce
 from fundingarb.engine.executor import READ_LAG, Executor
 from fundingarb.engine.gate import Priority, RequestGate
 from fundingarb.engine.state import Account, BotState
@@ -255,14 +257,32 @@ async def test_where_orders_have_no_expiry_a_miss_proves_nothing() -> None:
         assert made.now(record).state is OrderState.UNKNOWN
 
 
+async def not_found(symbol: str, client_id: str) -> None:
+    return None
+
+
+def hide_fills(alpha: FakeExchange) -> None:
+    """The ledger does not show the fills of the bot's own orders yet; those of others it does."""
+    read = alpha.get_fills
+
+    async def of_others(since: datetime, symbol: str | None = None) -> Sequence[Fill]:
+        return [f for f in await read(since, symbol) if not (f.client_id or "").startswith("fa")]
+
+    alpha.get_fills = of_others  # type: ignore[method-assign]
+
+
+async def by_hand(alpha: FakeExchange, side: OrderSide, quantity: str) -> None:
+    name = f"web{len(alpha.ledger.orders)}"
+    await alpha.place_order(
+        NewOrder(name, "BTC-USDT", side, D(quantity), None, TimeInForce.IOC, reduce_only=False)
+    )
+
+
 async def test_an_order_that_the_position_speaks_for_is_not_given_up() -> None:
-    """The exchange took and filled it, but its order queries lag behind: the position is the warning."""
+    """The exchange took and filled it, but its order queries and its ledger lag: the position is the warning."""
     async with desk() as made:
         made.alpha.script(Script.lost_reply("4"))
-
-        async def not_found(symbol: str, client_id: str) -> None:
-            return None
-
+        hide_fills(made.alpha)
         find, made.alpha.find_order = made.alpha.find_order, not_found  # type: ignore[method-assign]
         record = made.send()
         await made.look(PROOF + 20)
@@ -272,13 +292,71 @@ async def test_an_order_that_the_position_speaks_for_is_not_given_up() -> None:
         assert (made.now(record).state, made.now(record).filled) == (OrderState.OPEN, D(4))
 
 
+async def test_an_order_that_its_fills_speak_for_is_not_given_up() -> None:
+    """Whatever the position says: somebody else has sold as much meanwhile."""
+    async with desk() as made:
+        made.alpha.script(Script.lost_reply("10"))
+        made.alpha.find_order = not_found  # type: ignore[method-assign]
+        record = made.send()
+        await made.look(1)
+        await by_hand(made.alpha, OrderSide.SELL, "10")
+        await made.look(PROOF + 20)
+        assert (made.now(record).state, made.now(record).filled) == (OrderState.FILLED, D(10))
+
+
+@pytest.mark.parametrize(
+    ("side", "quantity"), [(OrderSide.BUY, "50"), (OrderSide.BUY, "3"), (OrderSide.SELL, "10")]
+)
+@pytest.mark.parametrize("named", [True, False])
+async def test_what_somebody_else_traded_meanwhile_does_not_hide_that_it_was_filled(
+    side: OrderSide, quantity: str, named: bool
+) -> None:
+    async with desk() as made:
+        made.alpha.script(Script.lost_reply("10"))
+        hide_fills(made.alpha)
+        made.alpha.find_order = not_found  # type: ignore[method-assign]
+        record = made.send()
+        await made.look(1)
+        await by_hand(made.alpha, side, quantity)
+        if not named:
+            made.alpha.ledger.fills[-1] = replace(made.alpha.ledger.fills[-1], client_id=None)
+        await made.look(PROOF + 20)
+        assert (made.now(record).state, made.now(record).filled) == (OrderState.UNKNOWN, D(0))
+
+
+@pytest.mark.parametrize("quantity", ["50", "3"])
+async def test_what_somebody_else_bought_meanwhile_is_no_doubt_where_the_ledger_names_it(
+    quantity: str,
+) -> None:
+    async with desk() as made:
+        made.alpha.script(Script.lost_request())
+        record = made.send()
+        await made.look(1)
+        await by_hand(made.alpha, OrderSide.BUY, quantity)
+        await made.look(PROOF + 20)
+        assert made.now(record).state is OrderState.REFUSED
+
+
+async def test_what_is_accepted_as_somebody_elses_is_no_doubt_and_hides_none() -> None:
+    for script, state in (
+        (Script.lost_request(), OrderState.REFUSED),
+        (Script.lost_reply("10"), OrderState.UNKNOWN),
+    ):
+        async with desk() as made:
+            await by_hand(made.alpha, OrderSide.BUY, "50")
+            now = made.clock.now()
+            made.state.take_accepted(Accepted("alpha", Subject.POSITION, "BTC-USDT", D(50), "me", now))
+            hide_fills(made.alpha)
+            made.alpha.script(script)
+            made.alpha.find_order = not_found  # type: ignore[method-assign]
+            record = made.send()
+            await made.look(PROOF + 20)
+            assert made.now(record).state is state
+
+
 async def test_an_order_known_by_its_fills_only_is_over_with_them() -> None:
     async with desk() as made:
         made.alpha.script(Script.lost_reply("4"))
-
-        async def not_found(symbol: str, client_id: str) -> None:
-            return None
-
         made.alpha.find_order = not_found  # type: ignore[method-assign]
         record = made.send()
         await made.look(2)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import TypeVar
 
 import anyio
 import anyio.abc
 
+from fundingarb.domain.control import Subject
 from fundingarb.domain.hedge import OrderRecord
 from fundingarb.domain.order import ZERO, NewOrder, OrderReport, OrderState, TimeInForce
+from fundingarb.domain.proof import explained, filled_of
 from fundingarb.domain.reconcile import expected_positions
 from fundingarb.engine.clock import elapsed
 from fundingarb.engine.gate import GateClosed, Priority, RequestGate
@@ -27,6 +30,8 @@ T = TypeVar("T")
 #: could no longer take it (its expiry) and what it took has had this much time to become visible.
 PROOF_MISSES = 3
 READ_LAG = 8.0
+#: So long before an order was made its fills are looked for: two clocks.
+SKEW = timedelta(seconds=10)
 #: Real seconds after which a reduction that is not to be found is repeated where orders never expire.
 REDUCE_AGAIN = 5.0
 #: Real seconds between looks at an open order: soon for one that cannot rest or is being cancelled, seldom else.
@@ -266,7 +271,7 @@ class Executor:
 
     async def _missed(self, account: Account, symbol: str, record: OrderRecord) -> None:
         """The exchange knows no such order. Conclusive only after repeated misses for as long as one may be on its way
-        or invisible, and when the position does not look as if it had been filled.
+        or invisible, and when neither fills nor the position look as if it had been filled.
 
         A reduction needs no such witness: somebody else may have reduced the position, and repeated it opens nothing.
         The time runs from the first miss, not from the decision: the order may have waited long before it was sent.
@@ -279,7 +284,7 @@ class Executor:
         proved = (
             current.misses + 1 >= PROOF_MISSES
             and self._proof_left(account, current) <= 0
-            and (current.reduce_only or await self._position_untouched(account, symbol, current))
+            and (current.reduce_only or await self._nothing_speaks_for(account, symbol, current))
         )
         current = self._current(record)
         if current.state.terminal:
@@ -305,20 +310,43 @@ class Executor:
         lag = 0.0 if record.reduce_only else READ_LAG
         return since + seconds + lag - self._clock.monotonic()
 
-    async def _position_untouched(self, account: Account, symbol: str, record: OrderRecord) -> bool:
-        """Whether the position speaks against the order having been filled (beyond what is known of it)."""
+    async def _nothing_speaks_for(self, account: Account, symbol: str, record: OrderRecord) -> bool:
+        """Whether neither fills nor position say that the order was filled, beyond what is known of it."""
+        asked, since = self._clock.monotonic(), record.created_at - SKEW
         try:
+            fills = await self._call(
+                account,
+                Priority.CANCEL,
+                "get_symbol_fills",
+                lambda: account.adapter.get_fills(since, symbol),
+            )
             positions = await self._call(
                 account, Priority.CANCEL, "get_positions", account.adapter.get_positions
             )
         except ExchangeError as error:
-            self._report("reading the position for", record, error)
+            self._report("reading fills and position for", record, error)
+            return False
+        current = self._current(record)
+        own = filled_of(current, fills)
+        if own > current.filled:  # it arrived, so the time in which it may be invisible begins again
+            over = own >= current.quantity
+            state, at = (OrderState.FILLED, self._clock.now()) if over else (current.state, None)
+            self._state.put_order(replace(current, filled=own, state=state, resolved_at=at, misses=0))
+            self._missing_since.pop(current.client_id, None)
+            heard = self._state.seen.get(current.client_id, asked)
+            self._state.moved.setdefault(current.hedge_id, heard)
             return False
         held = sum((p.quantity for p in positions if p.symbol == symbol), ZERO)
         expected = expected_positions(account.name, self._state.unfinished()).get(symbol, ZERO)
         expected += self._state.books(account.name).foreign(symbol)
-        more = record.side.sign * (held - expected)
-        return not 0 < more <= record.quantity - record.filled
+        accepted = self._state.accepted.get((account.name, Subject.POSITION, symbol))
+        strangers = [
+            fill
+            for fill in fills
+            if self._state.hedge_of_fill(fill) is None and (accepted is None or fill.at > accepted.at)
+        ]
+        surplus = current.side.sign * (held - expected) - explained(current, strangers, self._state.instance)
+        return surplus < self._state.hedges[current.hedge_id].intent.leg(current.leg).instrument.lot
 
     def _later(self, record: OrderRecord, pause: float) -> None:
         self._asking.discard(record.client_id)
