@@ -136,6 +136,43 @@ async def test_the_next_hedge_is_even_whatever_became_of_it(long: str) -> None:
         assert sum(made.position) == 0
 
 
+async def test_nothing_is_opened_beside_it_and_the_account_halts_while_it_cannot_be_reduced() -> None:
+    async with stray() as (made, bot):
+        account = bot.state.accounts["alpha"]
+        await made.until(lambda: account.halts.get("stray"), within=30)
+        assert account.halts["stray"] == "4 BTC-USDT of a hedge that is over cannot be reduced"
+        assert bot.state.accounts["beta"].halted is None
+        proposals(made).plans.append(plan(at=START, settlement=SETTLED))
+        await anyio.sleep(30)
+        assert len(bot.state.hedges) == 1
+        gates = {refusal.gate: refusal.actual for refusal in await made.store.refusals()}
+        assert gates["leftover"] == "4 of one is on alpha"
+        refuse(made, refusing=False)
+        await made.until(lambda: len(bot.state.hedges) == 2, within=60)
+        assert made.held(made.alpha) == 0
+        assert account.halted is None
+
+
+async def test_an_order_that_rests_although_it_was_given_up_is_in_the_way_too() -> None:
+    made = floor(Proposing([plan(at=START, settlement=SETTLED)]), retry_pause=timedelta(0))
+    made.rates("-0.001", "0.004", SETTLED)
+    made.alpha.script(Script.arrives_late())
+    async with made.running() as bot:
+        await made.until(lambda: made.mode() is Mode.DONE, within=90)
+
+        async def ignored(symbol: str, client_id: str) -> None:
+            return None
+
+        cancel, made.alpha.cancel_order = made.alpha.cancel_order, ignored  # type: ignore[method-assign]
+        made.alpha.deliver_late()
+        known = set(bot.state.hedges)
+        await made.until(lambda: not made.hedge.long.idle, within=60)
+        await anyio.sleep(30)
+        assert bot.state.hedges.keys() == known
+        made.alpha.cancel_order = cancel  # type: ignore[method-assign]
+        await made.until(lambda: bot.state.hedges.keys() - known, within=60)
+
+
 async def opened(made: Floor, bot: Bot, long: str = "alpha") -> None:
     """Another hedge, its resting entry hit."""
     short, known = "beta" if long == "alpha" else "alpha", set(bot.state.hedges)

@@ -41,6 +41,7 @@ from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.naked import NakedWatch
 from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.strays import halt_for_strays, in_the_way
 from fundingarb.engine.view import TradingSettings, View
 from fundingarb.errors import ConfigError, ExchangeError, StoreError
 from fundingarb.ports import Batch, Clock, Exit, Proposals, RiskRule, Store, Strategy
@@ -112,6 +113,7 @@ class TradingLoop:
     async def tick(self) -> None:
         """One round. What it decided is on disk before anything is sent."""
         now = self.clock.now()
+        halt_for_strays(self.state)
         self._scan(now)
         actions = [
             (hedge.id, action)
@@ -210,7 +212,13 @@ class TradingLoop:
                     self._open(approved, now)
 
     def judge(self, plan: HedgePlan, now: datetime) -> Approved[HedgePlan] | Refusal:
-        """What the risk rules say of ``plan`` as things are now; a rule that raises refuses."""
+        """What the risk rules say of ``plan`` as things are now; a rule that raises refuses.
+
+        No rule is asked while what a hedge that is over left is in the way.
+        """
+        left = in_the_way(plan, self.state)
+        if left is not None:
+            return refuse(plan, "leftover", "nothing held of hedges that are over", left, now)
         try:
             portfolio = self.state.portfolio(self.markets.prices(), elapsed(self.clock))
             return approve(plan, self.rules, portfolio, now)

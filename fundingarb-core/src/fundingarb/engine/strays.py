@@ -1,0 +1,48 @@
+"""What hedges that are over still hold, or may get: nothing new is opened beside it.
+
+An order that was given up may fill after all. What it leaves is reduced at once; until that is done a new leg on the
+same account and symbol would share one position with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fundingarb.domain.hedge import LegState
+from fundingarb.domain.instrument import Side
+from fundingarb.domain.netting import netted
+from fundingarb.domain.opportunity import HedgePlan
+from fundingarb.engine.naked import REFUSALS, refused_reductions
+from fundingarb.engine.state import BotState
+
+#: What ``Account.halts`` calls it.
+SUBJECT = "stray"
+
+
+def in_the_way(plan: HedgePlan, state: BotState) -> str | None:
+    """What a hedge that is over still holds, or may get, where ``plan`` would open a leg; None when nothing."""
+    for leg in _strays(state, plan.symbol):
+        if leg.plan.account in (plan.long.account, plan.short.account):
+            left = leg.plan.side.sign * leg.filled if leg.filled else "an order"
+            return f"{left} of one is on {leg.plan.account}"
+    return None
+
+
+def halt_for_strays(state: BotState) -> None:
+    """Entries are off on accounts that refuse to reduce what a hedge that is over holds, as long as they do."""
+    reasons: dict[str, str] = {}
+    for hedge in netted(state.unfinished()):
+        for side in Side:
+            leg = hedge.leg(side)
+            if not hedge.live and leg.filled and len(refused_reductions(hedge, side)) >= REFUSALS:
+                held = side.sign * leg.filled
+                reasons[leg.plan.account] = f"{held} {hedge.symbol} of a hedge that is over cannot be reduced"
+    for account in state.accounts.values():
+        account.halt(SUBJECT, reasons.get(account.name))
+
+
+def _strays(state: BotState, symbol: str) -> Iterator[LegState]:
+    hedges = [hedge for hedge in state.hedges.values() if hedge.symbol == symbol and not hedge.finished]
+    for hedge in netted(hedges):
+        if not hedge.live:
+            yield from (leg for leg in (hedge.long, hedge.short) if leg.filled or not leg.idle)
