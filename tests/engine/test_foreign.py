@@ -220,3 +220,25 @@ async def test_a_settlement_before_a_liquidation_is_divided_by_what_was_held_the
         bot.readers["alpha"].want(payments=True)
         await made.until(lambda: made.store.paid)
         assert {owner: p.amount for p, owner in made.store.paid.values()} == {first: D(1), None: D("0.6")}
+
+
+async def test_no_leg_is_opened_against_what_is_accepted() -> None:
+    """It would cancel with it, and a reduction would find less than the leg."""
+    made = stage()
+    async with made.running() as bot:
+        account = bot.state.accounts["alpha"]
+        await made.until(lambda: not account.halted)
+        await by_hand(made.alpha, OrderSide.SELL, 6)
+        await made.until(lambda: "position" in str(account.halted))
+        await bot.commands.resolution.accept("alpha", "me")
+        await made.until(lambda: not account.halted)
+        assert isinstance(made.strategy, Proposing)
+        made.strategy.plans.append(plan(at=START, settlement=SETTLED))
+        await anyio.sleep(30)
+        assert not bot.state.hedges
+        gates = {refusal.gate: refusal.actual for refusal in await made.store.refusals()}
+        assert gates["occupied"] == "-6 of somebody else's on alpha"
+        await by_hand(made.alpha, OrderSide.BUY, 6)
+        await made.until(lambda: account.halted)
+        await bot.commands.resolution.accept("alpha", "me")
+        await made.until(lambda: bot.state.hedges, within=60)

@@ -146,7 +146,7 @@ async def test_nothing_is_opened_beside_it_and_the_account_halts_while_it_cannot
         await anyio.sleep(30)
         assert len(bot.state.hedges) == 1
         gates = {refusal.gate: refusal.actual for refusal in await made.store.refusals()}
-        assert gates["leftover"] == "4 of one is on alpha"
+        assert gates["occupied"] == "4 of a hedge that is over on alpha"
         refuse(made, refusing=False)
         await made.until(lambda: len(bot.state.hedges) == 2, within=60)
         assert made.held(made.alpha) == 0
@@ -160,8 +160,8 @@ async def test_an_order_that_rests_although_it_was_given_up_is_in_the_way_too() 
     async with made.running() as bot:
         await made.until(lambda: made.mode() is Mode.DONE, within=90)
 
-        async def ignored(symbol: str, client_id: str) -> None:
-            return None
+        async def ignored(symbol: str, client_id: str) -> bool:
+            return True
 
         cancel, made.alpha.cancel_order = made.alpha.cancel_order, ignored  # type: ignore[method-assign]
         made.alpha.deliver_late()

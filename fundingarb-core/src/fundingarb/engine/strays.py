@@ -20,11 +20,16 @@ SUBJECT = "stray"
 
 
 def in_the_way(plan: HedgePlan, state: BotState) -> str | None:
-    """What a hedge that is over still holds, or may get, where ``plan`` would open a leg; None when nothing."""
+    """What of a hedge that is over is still where ``plan`` would open a leg, or what somebody else holds against that
+    leg: they would cancel, and the leg could not be closed again. None when nothing is."""
     for leg in _strays(state, plan.symbol):
         if leg.plan.account in (plan.long.account, plan.short.account):
             left = leg.plan.side.sign * leg.filled if leg.filled else "an order"
-            return f"{left} of one is on {leg.plan.account}"
+            return f"{left} of a hedge that is over on {leg.plan.account}"
+    for wanted in (plan.long, plan.short):
+        theirs = state.books(wanted.account).foreign(plan.symbol)
+        if theirs * wanted.side.sign < 0:
+            return f"{theirs} of somebody else's on {wanted.account}"
     return None
 
 

@@ -214,11 +214,11 @@ class TradingLoop:
     def judge(self, plan: HedgePlan, now: datetime) -> Approved[HedgePlan] | Refusal:
         """What the risk rules say of ``plan`` as things are now; a rule that raises refuses.
 
-        No rule is asked while what a hedge that is over left is in the way.
+        No rule is asked while something that is held there already is in the way.
         """
-        left = in_the_way(plan, self.state)
-        if left is not None:
-            return refuse(plan, "leftover", "nothing held of hedges that are over", left, now)
+        held = in_the_way(plan, self.state)
+        if held is not None:
+            return refuse(plan, "occupied", "nothing held there that the legs would meet", held, now)
         try:
             portfolio = self.state.portfolio(self.markets.prices(), elapsed(self.clock))
             return approve(plan, self.rules, portfolio, now)
