@@ -172,6 +172,30 @@ async def test_what_reduces_has_the_margin_mode_of_the_position(desk: Desk) -> N
 
 
 @ONLY_OKX
+async def test_the_timer_stays_as_long_as_one_symbol_wants_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OKX has one timer for all symbols: one that is done must not take it off the others."""
+    armed: list[tuple[str | None, bool, str | None]] = []
+
+    def cancel_after(
+        account: str, instrument: str | None, seconds: float | None, tag: str | None = None
+    ) -> None:
+        armed.append((instrument, seconds is not None, tag))
+
+    monkeypatch.setattr(desk.truth, "cancel_after", cancel_after)
+    for symbol in ("BTC-USDT", "PEPE-USDT"):
+        await desk.adapter.cancel_after([symbol], 20)
+    await desk.adapter.cancel_after(["BTC-USDT"], None)
+    assert [on for _, on, _ in armed] == [True, True]
+    await desk.adapter.cancel_after(["PEPE-USDT"], None)
+    assert [on for _, on, _ in armed] == [True, True, False]
+    await desk.adapter.place_order(desk.resting())
+    await desk.adapter.place_order(desk.order())
+    assert {(None, order.extra["tag"]) for order in desk.taken} == {(one, tag) for one, _, tag in armed}
+
+
+@ONLY_OKX
 async def test_an_account_without_swaps_is_refused(desk: Desk) -> None:
     desk.truth.credentials(desk.account).extra["account_level"] = "1"
     with pytest.raises(ExchangeError, match="Spot mode"):

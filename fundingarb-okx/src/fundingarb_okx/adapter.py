@@ -57,6 +57,8 @@ SHORTEST_TIMER, LONGEST_TIMER = 10, 120
 """Seconds that the timer which cancels everything may be set to."""
 
 
+TAG = "fundingarb"
+"""With every order of ours: the timer that cancels is about these, and leaves a person's orders alone."""
 DEMO = ("x-simulated-trading", "1")
 HOSTS = Hosts(live=("okx.com", "*.okx.com"), simulated=("ws*pap.okx.com",), marker=DEMO)
 
@@ -115,6 +117,7 @@ class OkxAdapter(RestAdapter):
         self._instruments = self.contracts = Contracts()
         self._chosen_modes: dict[str, str] = {}
         self._held_modes: dict[str, str] = {}
+        self._timed: set[str] = set()
         self._fees: tuple[float, schema.Fees] | None = None
         self._reading_fees = anyio.Lock()
 
@@ -203,6 +206,7 @@ class OkxAdapter(RestAdapter):
             "ordType": "market" if order.price is None else _ORDER_TYPES[order.time_in_force],
             "sz": plain(order.quantity / units.quantity),
             "clOrdId": order.client_id,
+            "tag": TAG,
         }
         if order.price is not None:
             params["px"] = plain(order.price * units.price)
@@ -247,9 +251,17 @@ class OkxAdapter(RestAdapter):
         return [messages.order_report(row, self.account, self.contracts) for row in rows]
 
     async def cancel_after(self, symbols: Collection[str], seconds: float | None) -> None:
-        """One timer over every pending order of the account, of any product."""
-        timeout = 0 if seconds is None else min(max(math.ceil(seconds), SHORTEST_TIMER), LONGEST_TIMER)
-        await self.change("privatePostTradeCancelAllAfter", {"timeOut": str(timeout)})
+        """One timer over every pending order with our tag, of any symbol: it comes off with the last of them."""
+        if seconds is not None:
+            timed, timeout = (
+                self._timed | set(symbols),
+                min(max(math.ceil(seconds), SHORTEST_TIMER), LONGEST_TIMER),
+            )
+        else:
+            timed, timeout = self._timed - set(symbols), 0
+        if timeout or not timed:
+            await self.change("privatePostTradeCancelAllAfter", {"timeOut": str(timeout), "tag": TAG})
+        self._timed = timed
 
     # account
     async def get_positions(self) -> Sequence[ExchangePosition]:

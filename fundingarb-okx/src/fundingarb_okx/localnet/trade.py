@@ -324,15 +324,19 @@ def outcome_of(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
 
 
 def cancel_all_after(desk: Desk, account: str, params: Mapping[str, Any]) -> list[Any]:
-    """Arm the timer that cancels everything in 10 to 120 (real) seconds; 0 disarms it."""
+    """Arm the timer that cancels everything, or everything with a tag, in 10 to 120 (real) seconds; 0 disarms it.
+
+    There is one for the account and one for each tag.
+    """
     seconds = whole(params, "timeOut")
     if seconds is None or not (seconds == 0 or 10 <= seconds <= 120):
         raise parameter_error("timeOut")
     simulated = seconds * desk.venue.clock.speed
-    desk.truth.cancel_after(account, None, simulated if seconds else None)
+    tag = _tag(params).get("tag")
+    desk.truth.cancel_after(account, None, simulated if seconds else None, tag)
     now = desk.now_ms()
     trigger = str(now + round(simulated * 1000)) if seconds else "0"
-    return [{"triggerTime": trigger, "tag": text(params, "tag"), "ts": str(now)}]
+    return [{"triggerTime": trigger, "tag": tag or "", "ts": str(now)}]
 
 
 def close_position(desk: Desk, account: str, params: Mapping[str, Any]) -> list[Any]:

@@ -210,6 +210,20 @@ async def test_the_dead_man_cancels_everything(okx: Okx) -> None:
     assert (found["state"], found["cancelSource"]) == ("canceled", "20")
 
 
+async def test_the_dead_man_of_a_tag_cancels_what_carries_it(okx: Okx) -> None:
+    for name, tag in (("one", "mine"), ("two", "yours"), ("three", "")):
+        await okx.order("buy", "1", "990", clOrdId=name, tag=tag)
+    row = (await okx.post("/trade/cancel-all-after", {"timeOut": "30", "tag": "mine"})).row
+    assert (row["triggerTime"], row["tag"]) == (str(okx.now_ms + 30_000), "mine")
+    okx.venue.real = lambda: 5.0  # type: ignore[method-assign]
+    await okx.post("/trade/cancel-all-after", {"timeOut": "0"})
+    okx.wait(31)
+    states = [(await okx.find(clOrdId=name))["state"] for name in ("one", "two", "three")]
+    assert states == ["canceled", "live", "live"], "taking off the account's timer leaves that of the tag"
+    okx.venue.real = lambda: 10.0  # type: ignore[method-assign]
+    assert (await okx.post("/trade/cancel-all-after", {"timeOut": "30", "tag": "x" * 17})).code == "51000"
+
+
 @pytest.mark.parametrize("seconds", ["9", "121", "x", ""])
 async def test_the_dead_man_waits_ten_to_a_hundred_and_twenty_seconds(okx: Okx, seconds: str) -> None:
     assert (await okx.post("/trade/cancel-all-after", {"timeOut": seconds})).code == "51000"

@@ -68,7 +68,8 @@ class Account:
     fills: list[Fill] = field(default_factory=list)
     ledger: list[LedgerRow] = field(default_factory=list)
     payments: list[FundingPayment] = field(default_factory=list)
-    dead_man: dict[str | None, float] = field(default_factory=dict)
+    dead_man: dict[tuple[str | None, str | None], float] = field(default_factory=dict)
+    """(instrument, tag) of the orders that a timer is about, None for any -> when it cancels them."""
     fill_limit: Decimal | None = None
 
     def holding(self, instrument: str, side: PositionSide) -> Holding:

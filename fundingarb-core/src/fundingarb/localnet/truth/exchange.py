@@ -337,12 +337,14 @@ class Exchange(Interventions):
             matching.cancel(core, owner, order)
         return [replace(order) for order in orders]
 
-    def cancel_after(self, account: str, instrument: str | None, seconds: float | None) -> None:
-        """Arm the dead-man timer: cancel everything (of the instrument) in ``seconds``. None disarms."""
+    def cancel_after(
+        self, account: str, instrument: str | None, seconds: float | None, tag: str | None = None
+    ) -> None:
+        """Arm the dead-man timer: cancel everything (of the instrument, with the tag) in ``seconds``. None disarms."""
         timers = self._core.account(account).dead_man
-        timers.pop(instrument, None)
+        timers.pop((instrument, tag), None)
         if seconds is not None:
-            timers[instrument] = self.now + seconds
+            timers[instrument, tag] = self.now + seconds
 
     def order(
         self,

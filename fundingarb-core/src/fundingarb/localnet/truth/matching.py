@@ -282,12 +282,12 @@ def expire_due(core: Core) -> None:
         due = [o for o in account.open.values() if o.expires_ms is not None and o.expires_ms <= core.now_ms]
         for order in due:
             core.end_order(account, order, OrderStatus.EXPIRED, Reason.EXPIRED)
-        for instrument, deadline in list(account.dead_man.items()):
+        for (instrument, tag), deadline in list(account.dead_man.items()):
             if deadline > core.now:
                 continue
-            del account.dead_man[instrument]
+            del account.dead_man[instrument, tag]
             for order in list(account.open.values()):
-                if instrument is None or order.instrument == instrument:
+                if instrument in (None, order.instrument) and tag in (None, order.extra.get("tag")):
                     core.end_order(account, order, OrderStatus.CANCELED, Reason.DEAD_MAN)
 
 
