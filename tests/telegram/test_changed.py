@@ -6,12 +6,14 @@ from pathlib import Path
 
 import anyio
 import pytest
+from tests.dashboard.trading import market
 from tests.telegram.botapi import bot_api
-from tests.telegram.rig import CONTEXT, OWNER, Chat, market, paired, settings
+from tests.telegram.rig import CONTEXT, OWNER, Chat, paired, settings
 
-from fundingarb.builtin.telegram.sink import open_telegram
+from fundingarb.builtin.telegram.sink import TelegramSink, open_telegram
 from fundingarb.domain.events import Alert, Severity
-from fundingarb.held import ChangingSink, hold
+from fundingarb.held import ChangingSink, Held, hold
+from fundingarb.ports import AlertSink
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*PTB_TIMEDELTA")]
 
@@ -22,15 +24,18 @@ async def test_another_chat_gets_the_alerts_and_commands_are_heard_as_before(
     paired(tmp_path)
     with bot_api() as api:
         async with anyio.create_task_group() as tasks:
-            first = await hold(tasks, open_telegram(settings(api, tmp_path), CONTEXT), "telegram", alone=True)
+            first: Held[AlertSink] = await hold(
+                tasks, open_telegram(settings(api, tmp_path), CONTEXT), "telegram", alone=True
+            )
             sink = ChangingSink("telegram", first)
+            assert isinstance(first.value, TelegramSink)
             floor = market()
             floor.sinks = {"telegram": sink}
             async with floor.running():
                 chat = Chat(floor, api, first.value, tmp_path)
                 assert "/kill" in await chat.ask("/help", "/status")
                 opening = open_telegram(settings(api, tmp_path, chat_id=77), CONTEXT)
-                second = await hold(tasks, opening, "telegram", alone=True)
+                second: Held[AlertSink] = await hold(tasks, opening, "telegram", alone=True)
                 await sink.listen_after(sink.replace(second))
                 floor.bot.bus.publish(Alert(Severity.WARNING, "Stream Down", ("alpha",), floor.clock.now()))
                 await chat.message("🟡 WARNING | Stream Down", chat=77)
