@@ -191,13 +191,14 @@ def test_a_simulation_on_testnet_from_questions_to_the_start(
     monkeypatch.setattr(doctor, "examine", well)
     typed = ["testnet", "binance,bybit", "BTC-USDT", "1000", "", ""]
     typed += ["canary-binance-key", "canary-binance-secret", "", "", "canary-bybit-key"]
-    typed += ["canary-bybit-secret", "654321:canary-token", "n", ""]
+    typed += ["canary-bybit-secret", "canary-no-token", "654321:canary-token", "n", ""]
     file = tmp_path / "fundingarb.yaml"
     arguments = ["--config", str(file), "--password-fd", str(descriptor(tmp_path))]
     result = CliRunner().invoke(init_command, arguments, input="\n".join(typed))
     assert result.exit_code == 0, result.output
     assert "canary" not in result.output
     assert re.search(r"^ok +account bybit +key +2 values$", result.output, re.MULTILINE)
+    assert "that is no token of a Telegram bot" in result.output
     assert "in time; later: fundingarb telegram pair" in result.output
     assert f"fundingarb run --config {file} starts it again" in result.output
     ((config, around),) = seen

@@ -246,13 +246,17 @@ def write_vault(config: Config, answers: Answers, password_fd: int | None) -> Va
 
 def _telegram_token(ask: Questions, descriptor: int | None) -> Secret | None:
     from fundingarb.cli.telegram import typed_token
+    from fundingarb.errors import ConfigError
 
     if descriptor is not None:
         with open(descriptor, encoding="utf-8") as file:
-            token = file.readline().strip()
-    else:
-        token = ask.secret("Token of a Telegram bot for alerts, from @BotFather (empty: no Telegram)")
-    return typed_token(token) if token else None
+            return typed_token(file.readline().strip())
+    while token := ask.secret("Token of a Telegram bot for alerts, from @BotFather (empty: no Telegram)"):
+        try:
+            return typed_token(token)
+        except ConfigError as error:
+            click.echo(str(error))
+    return None
 
 
 def _token_file() -> Path:
