@@ -2,7 +2,8 @@
 
 The real bot with the real adapters, over real sockets, against exchanges in a process of their own. A seeded script
 opens and closes hedges through the commands a person has, a seeded storm injects faults; at the end everything is
-judged by the exchanges' truth. Prints one JSON line; exits with 1 on any breach.
+judged by the exchanges' truth. From 100 hedges per pair on every fault recipe has to have struck every exchange it can
+happen to, with all of its faults. Prints one JSON line; exits with 1 on any breach.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from pathlib import Path
 
 import anyio
 from tests.campaigns.wire.run import During, Options, Result, run
+
+#: Hedges per pair from which on every fault has to have happened everywhere.
+ENOUGH = 100
 
 
 def main() -> None:
@@ -44,6 +48,7 @@ def main() -> None:
         symbols=arguments.symbols,
         minutes=arguments.minutes,
         progress=True,
+        every_recipe=bool(arguments.every) and arguments.hedges >= ENOUGH,
     )
     sys.exit(conclude("campaign", in_folder(options, arguments.folder)))
 

@@ -199,14 +199,21 @@ def _modes(bot: Bot) -> set[Mode]:
 
 
 async def _enter(bot: Bot, run: BotRun) -> None:
+    """Open a hedge; another one where the entry was given up."""
+    while not _modes(bot) & {Mode.HOLDING}:
+        await _try(bot, run)
+
+
+async def _try(bot: Bot, run: BotRun) -> None:
+    """Open a hedge, which is open or given up at the end."""
     while True:
         try:
-            await bot.open_hedge(SYMBOL, *run.pair, SIZE)
+            hedge_id = await bot.open_hedge(SYMBOL, *run.pair, SIZE)
         except ConfigError:
             await anyio.sleep(0.05)
         else:
             break
-    await _until(lambda: _modes(bot) & {Mode.HOLDING, Mode.DONE})
+    await _until(lambda: bot.state.hedges[hedge_id].intent.mode in (Mode.HOLDING, Mode.DONE))
 
 
 async def _close(bot: Bot, run: BotRun) -> None:
@@ -227,7 +234,7 @@ SCENARIOS: dict[str, Script] = {
     "close": _close,
     "settle": _settle,
     "partial": _close,
-    "unwind": _enter,
+    "unwind": _try,
     "kill": _kill,
     "kill-foreign": _kill_foreign,
     "churn": _churn,

@@ -91,12 +91,16 @@ class Case:
 
 @dataclass
 class Result:
-    """What became of a case. ``reached``: every armed failpoint was; otherwise nothing was tested."""
+    """What became of a case. ``reached``: every armed failpoint was; otherwise nothing was tested.
+
+    ``first``: the exchange of the leg that went first, empty where none was sent.
+    """
 
     case: Case
     steps: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     reached: bool = True
+    first: str = ""
     seconds: float = 0.0
     duplicates: int = 0
     resent: int = 0
@@ -207,7 +211,9 @@ def _play(case: Case, folder: Path, database: str, result: Result, stack: ExitSt
     for number, kill in enumerate(case.kills or (None,)):
         run = life(number, scenario, kill)
         with process(bot_process, run) as bot:
-            if not ends(bot, run):
+            ended = ends(bot, run)
+            result.first = result.first or first_leg(case, run)
+            if not ended:
                 if kill is None or scenario is not None:
                     result.failures.append(f"life {number} did not end within {LIFE:.0f} s")
                 result.reached = False
@@ -295,6 +301,14 @@ def passages(steps: Path) -> list[str]:
         if new is not None:
             found[new] = None
     return list(found)
+
+
+def first_leg(case: Case, run: BotRun) -> str:
+    """The exchange that the first order of an entry went to in this life; empty without one."""
+    for line in lines(run.steps):
+        if match := re.fullmatch(r"send fa.*([ls])e\d{3}", line):
+            return case.pair["ls".index(match[1])]
+    return ""
 
 
 def whichever(name: str) -> str:

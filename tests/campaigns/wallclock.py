@@ -1,9 +1,10 @@
 """``python -m tests.campaigns.wallclock --minutes 60``: a soak in wall-clock time through the production adapters.
 
-Trades with faults on for as long as it is told to, and judges the end like a campaign: the ledger equals the exchanges'
-exactly. Memory, tasks and file descriptors of the bot's process are measured: after a warm-up (a third of the time)
-memory may grow by less than 5 %, and at the end, with nothing open, there must be no more tasks and descriptors than
-before the first trade.
+Trades on all four exchanges with faults on for as long as it is told to, every pair of them in turn; from half an hour
+on every fault recipe has to have struck every exchange. The end is judged like a campaign's: the ledger equals the
+exchanges' exactly. Memory, tasks and file descriptors of the bot's process are measured: after a warm-up (a third of
+the time) memory may grow by less than 5 %, and at the end, with nothing open, there must be no more tasks and
+descriptors than before the first trade.
 """
 
 from __future__ import annotations
@@ -87,13 +88,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--speed", type=float, default=120.0)
     parser.add_argument("--every", type=float, default=2.0, help="real seconds between faults")
     parser.add_argument("--symbols", type=int, default=12)
-    parser.add_argument("--exchanges", default="binance,bybit", help="with commas")
+    parser.add_argument("--exchanges", default="binance,bybit,okx,dydx", help="with commas")
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args(arguments)
     options = Options(
         seed=given.seed, speed=given.speed, every=given.every, symbols=given.symbols, hold=(0.0, 20.0),
         minutes=given.minutes + 10, hedges=10**9, progress=True,
-        exchanges=tuple(given.exchanges.split(",")),
+        exchanges=tuple(given.exchanges.split(",")), every_recipe=given.every > 0 and given.minutes >= 30,
     )  # fmt: skip
     meter = Meter()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-from collections.abc import Sequence
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,6 @@ from fundingarb.exchanges.stream import (
     Connection,
     Mender,
     Subscription,
-    fixed,
     parts,
     rate_rows,
     run_stream,
@@ -40,6 +41,35 @@ SNAPSHOT_PAUSE = 0.05
 """Real seconds between two snapshots: forty may be fetched in two seconds."""
 
 Channel = dict[str, str]
+
+
+class Turns:
+    """At most ``many`` turns within any ``seconds``; who comes too early waits."""
+
+    def __init__(self, many: int, seconds: float) -> None:
+        self._last: deque[float] = deque(maxlen=many)
+        self._seconds = seconds
+
+    async def take(self) -> None:
+        """Wait for a turn (real seconds)."""
+        now = time.monotonic()
+        at = max(now, self._last[0] + self._seconds) if len(self._last) == self._last.maxlen else now
+        self._last.append(at)
+        await anyio.sleep(at - now)
+
+
+CONNECTING = Turns(3, 1.1)
+"""OKX takes three new connections a second from an address, so all accounts of this process share them."""
+
+
+def in_turn(url: str) -> Callable[[], Awaitable[str]]:
+    """The address of a stream, once it may be connected to."""
+
+    async def answer() -> str:
+        await CONNECTING.take()
+        return url
+
+    return answer
 
 
 async def subscribe(connection: Connection, channels: Sequence[Channel]) -> None:
@@ -83,7 +113,7 @@ def _rates(
 
     return Subscription(
         name=name,
-        url=fixed(adapter.public_stream),
+        url=in_turn(adapter.public_stream),
         opened=opened,
         frame=take,
         ping=(PING, PING_SECONDS),
@@ -122,7 +152,7 @@ def _books(adapter: OkxAdapter, sink: BookSink, name: str, ids: Sequence[str]) -
 
     return Subscription(
         name=name,
-        url=fixed(adapter.public_stream),
+        url=in_turn(adapter.public_stream),
         opened=opened,
         frame=decoder.decode,
         beside=mender.run,
@@ -150,7 +180,7 @@ async def account(adapter: OkxAdapter, sink: AccountSink) -> None:
 
     subscription = Subscription(
         name=f"{messages.EXCHANGE}.account.{adapter.account}",
-        url=fixed(adapter.private_stream),
+        url=in_turn(adapter.private_stream),
         opened=opened,
         frame=decoder.decode,
         ping=(PING, PING_SECONDS),

@@ -107,6 +107,10 @@ SAID_UNKNOWN: Mapping[str, Sequence[Body]] = {
     ),
 }
 """What an exchange says, beside its usual words, when it may have done what was asked or not."""
+STATES = ("clock_skew", "chain_stall", "indexer_lag")
+"""Faults that are there as long as they are installed, whatever is asked."""
+MISSING = 0.3
+"""Share of incidents that are drawn from what has not happened yet, where everything has to."""
 READS = ("positions.read", "orders.open", "fills.read", "ledger.read", "balance.read", "order.query")
 WRITES = ("order.place", "order.place", "order.place", "order.cancel")
 
@@ -298,7 +302,10 @@ RECIPES: Mapping[str, Recipe] = {
 
 @dataclass
 class Storm:
-    """Injects recipes until cancelled, ``every`` real seconds on average. ``fired`` counts what really happened."""
+    """Injects recipes until cancelled, ``every`` real seconds on average. ``fired`` counts what really happened.
+
+    ``every_one``: a part of the incidents is drawn from what has not struck yet, so that the rare ones do in time.
+    """
 
     venues: Venues
     bot: BotHandle
@@ -306,52 +313,74 @@ class Storm:
     seed: int
     every: float = 0.5
     only: Collection[str] | None = None
+    every_one: bool = False
     fired: Counter[str] = field(default_factory=Counter)
+    struck: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(exchange, recipe) -> incidents in which all of its faults really happened."""
     unreachable: list[tuple[str, float, float]] = field(default_factory=list)
     """(exchange, from, to) in unix seconds of simulated time."""
 
     async def run(self) -> None:
         rng = random.Random(f"faults/{self.seed}")
-        chosen = [name for name in RECIPES if self.only is None or name in self.only]
-        names = {
-            exchange: [name for name in chosen if exchange in (RECIPES[name].exchanges or (exchange,))]
-            for exchange in self.venues.exchanges
-        }
+        names = self._names()
         async with anyio.create_task_group() as tasks:
             while True:
                 await anyio.sleep(rng.expovariate(1 / self.every))
                 exchange = rng.choice([one for one in self.venues.exchanges if names[one]])
                 weights = [RECIPES[name].weight for name in names[exchange]]
                 name = rng.choices(names[exchange], weights)[0]
+                if self.every_one and (lacking := self.never()) and rng.random() < MISSING:
+                    exchange, name = rng.choice(lacking)
                 around = Surroundings(rng, exchange, self.venues.speed, self.symbols, self.bot)
                 seconds = around.between(*RECIPES[name].seconds)
                 tasks.start_soon(self._incident, name, exchange, RECIPES[name].make(around), seconds)
+
+    def _names(self) -> dict[str, list[str]]:
+        """Exchange -> recipes that are used and can happen to it."""
+        chosen = [name for name in RECIPES if self.only is None or name in self.only]
+        return {
+            exchange: [name for name in chosen if exchange in (RECIPES[name].exchanges or (exchange,))]
+            for exchange in self.venues.exchanges
+        }
+
+    def never(self) -> list[tuple[str, str]]:
+        """(exchange, recipe) of what could have happened and never really did."""
+        return [
+            (exchange, name)
+            for exchange, names in self._names().items()
+            for name in names
+            if not self.struck[exchange, name]
+        ]
 
     async def _incident(self, name: str, exchange: str, bodies: list[Body], seconds: float) -> None:
         clock = self.bot.clock
         started = clock.time()
         installed: list[int] = []
+        at_once = 0
         for body in bodies:
             answer = await self.venues.post("/faults", body)
             kept = [fault["id"] for fault in answer.get("faults", ()) if fault["id"]]
             installed += kept
-            self.fired[name] += "error" not in answer and not kept
+            at_once += "error" not in answer and not kept
+        self.fired[name] += at_once
         try:
             await anyio.sleep(seconds)
         finally:
             with anyio.CancelScope(shield=True):
-                await self._clear(name, installed)
+                happened = await self._clear(name, installed)
+                self.struck[exchange, name] += bool(bodies) and at_once + happened == len(bodies)
         if RECIPES[name].unreachable:
             self.unreachable.append((exchange, started, clock.time()))
 
-    async def _clear(self, name: str, installed: list[int]) -> None:
+    async def _clear(self, name: str, installed: list[int]) -> int:
+        """Take an incident's faults back; how many of them happened."""
+        happened = 0
         if not installed:
-            return
+            return happened
         for fault in (await self.venues.get("/faults"))["faults"]:
             if fault["id"] in installed:
-                self.fired[name] += fault["fired"] or fault["kind"] in (
-                    "clock_skew",
-                    "chain_stall",
-                    "indexer_lag",
-                )
+                fired = fault["fired"] or fault["kind"] in STATES
+                self.fired[name] += fired
+                happened += bool(fired)
                 await self.venues.post("/faults", {"clear": fault["id"]})
+        return happened

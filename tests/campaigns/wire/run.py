@@ -41,7 +41,8 @@ class Options:
     """What to run. ``every`` 0 runs without faults; ``only`` names recipes, none of them means all.
 
     ``hourly`` has every contract settle each hour; ``within`` bounds the p99 of the time to flat or hedged (real
-    seconds); ``certain`` says that these faults leave no outcome open, so that no order may be in doubt.
+    seconds); ``certain`` says that these faults leave no outcome open, so that no order may be in doubt; with
+    ``every_recipe`` each recipe in use has to strike each exchange it can happen to.
     """
 
     hedges: int = 500
@@ -60,6 +61,7 @@ class Options:
     booking: float = BOOKING
     within: float = 30.0
     certain: bool = False
+    every_recipe: bool = False
 
 
 @dataclass
@@ -186,7 +188,9 @@ async def run(
                     await venues.post("/funding", {"symbol": symbol, "interval_hours": 1})
             pairs = pairs_of(list(bot.state.accounts))
             script = Script(bot, symbols, pairs, options.seed, options.hedges, options.hold, options.sizes)
-            storm = Storm(venues, bot, symbols, options.seed, options.every, options.only or None)
+            storm = Storm(
+                venues, bot, symbols, options.seed, options.every, options.only or None, options.every_recipe
+            )
             live = Live(options, bot, watch, venues, script, storm)
             await _trade(live, during)
             traded = time.monotonic() - started
@@ -207,7 +211,14 @@ async def run(
         "hedges": {"-".join(pair): count for pair, count in sorted(script.hedged.items())},
         "ends": dict(script.over),
         "refused": dict(script.refused.most_common(8)),
+        "spent_s": script.seconds(),
         "faults": dict(sorted(storm.fired.items())),
+        "incidents": {
+            exchange: dict(
+                sorted((name, n) for (one, name), n in storm.struck.items() if one == exchange and n)
+            )
+            for exchange in exchanges
+        },
         **result.figures,
         "trading_s": round(traded, 1),
         "wall_s": round(time.monotonic() - started, 1),
@@ -224,7 +235,8 @@ async def _trade(live: Live, during: During | None) -> None:
             await anyio.sleep(30)
             print(
                 f"{script.hedged.total()} hedged, {len(live.bot.live_hedges())} live, {dict(script.over)}, "
-                f"{live.storm.fired.total()} faults",
+                f"spent {script.seconds()}, {live.storm.fired.total()} faults, "
+                f"{len(live.storm.never())} recipes have not struck",
                 file=sys.stderr,
                 flush=True,
             )
@@ -334,6 +346,8 @@ async def _judge(live: Live) -> None:
     breaches += [f"invariant: {line}" for line in witness["invariants"]]
     breaches += [f"localnet: {line}" for line in witness["problems"]]
     breaches += [f"halted: {a.name}: {a.halted}" for a in bot.state.accounts.values() if a.halted]
+    if options.every_recipe:
+        breaches += [f"faults: {name} never struck {exchange}" for exchange, name in live.storm.never()]
     if options.certain:
         breaches += [f"doubt: {name}: {reason}" for name, reason in live.watch.doubted.items()]
     if not options.every:

@@ -66,9 +66,11 @@ SYMBOLS = (
 
 
 def kind_of(session: Session) -> str:
-    """What a connection is for: ``rates``, ``books`` or ``account``."""
+    """What a connection is for: ``rates``, ``books`` or ``account``; empty while it has asked for nothing."""
     if session.account is not None:
         return "account"
+    if not session.topics:
+        return ""
     return "books" if any("depth" in topic or "book" in topic for topic in session.topics) else "rates"
 
 
