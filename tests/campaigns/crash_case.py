@@ -93,7 +93,8 @@ class Case:
 class Result:
     """What became of a case. ``reached``: every armed failpoint was; otherwise nothing was tested.
 
-    ``first``: the exchange of the leg that went first, empty where none was sent.
+    ``first``: the exchange of the leg that went first, empty where none was sent. ``certain``: the failpoint is no
+    matter of chance, so that it has to be reached.
     """
 
     case: Case
@@ -101,6 +102,7 @@ class Result:
     failures: list[str] = field(default_factory=list)
     reached: bool = True
     first: str = ""
+    certain: bool = True
     seconds: float = 0.0
     duplicates: int = 0
     resent: int = 0
@@ -312,8 +314,11 @@ def first_leg(case: Case, run: BotRun) -> str:
 
 
 def whichever(name: str) -> str:
-    """``before send of se001`` as ``?e001``: only one leg has an entry, and which is the books' choice."""
-    return re.sub(r"\b[ls](?=[eh]\d{3})", "?", name)
+    """``before send of se001`` as ``?e001``: only one leg has an entry, and which is the books' choice.
+
+    So with ``z0001``, an order that flattens: its letter is its account's.
+    """
+    return re.sub(r"\b(?:[ls](?=[eh]\d{3}\b)|[a-z2-7](?=\d{4}\b))", "?", name)
 
 
 def tail(log: Path) -> str:
