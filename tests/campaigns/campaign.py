@@ -33,7 +33,7 @@ def main() -> None:
     )
     parser.add_argument("--exchanges", default="", help="with commas; default: all that have a localnet")
     parser.add_argument(
-        "--symbols", type=int, default=0, help="how many symbols are traded; 0: all there are"
+        "--symbols", type=int, default=12, help="how many symbols are traded; 0: all there are"
     )
     parser.add_argument("--minutes", type=float, default=60.0, help="give up after so many real minutes")
     parser.add_argument("--folder", type=Path, help="keep database and logs here")

@@ -39,6 +39,8 @@ KINDS = ("rates", "books", "account")
 """Streams of every exchange."""
 ALLOWED: Mapping[str, tuple[int, float]] = {"binance": (300, 300.0), "bybit": (500, 300.0), "okx": (3, 1.0)}
 """Connections that an address may open, in how many seconds. dYdX's indexer documents no such limit."""
+CUTS_PER_HEDGE = 200
+"""Every pair has to be hedged once at least in so many cuts, or nothing was traded meanwhile."""
 COUNTING = ("okx",)
 """Exchanges whose adapter itself counts its connections, in real seconds at any pace."""
 RECIPES = (
@@ -162,7 +164,7 @@ def streams(live: Live) -> list[str]:
 
 
 def judge(live: Live, attempts: Attempts, pace: float, wanted: int, cuts: Mapping[str, int]) -> None:
-    """Every stream was cut often enough; the reconnections: spread, and within what is allowed."""
+    """Every stream was cut often enough, every pair traded meanwhile; reconnections are spread and not too many."""
     delays, breaches = attempts.delays(), live.result.breaches
     first = Backoff().first / pace
     prompt = [delay for delay in delays if delay < 2 * first]
@@ -173,6 +175,9 @@ def judge(live: Live, attempts: Attempts, pace: float, wanted: int, cuts: Mappin
                 f"cuts: {stream} was cut {cuts.get(stream, 0)} times and ended {attempts.ends(stream)} times; "
                 f"{wanted} are wanted"
             )
+    for pair in live.script.pairs:
+        if live.script.hedged[pair] < wanted // CUTS_PER_HEDGE:
+            breaches.append(f"trading: only {live.script.hedged[pair]} hedges of {'-'.join(pair)} meanwhile")
     if delays and min(delays) < first / 2:
         breaches.append(f"reconnect: after {min(delays):.3f} s; at least {first / 2:.3f} s are to pass")
     if spread < 0.1:

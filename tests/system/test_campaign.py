@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from tests.campaigns.wire.checks import Trade, Truth, naked_legs
+from tests.campaigns.wire.faults import RECIPES, Storm
 from tests.campaigns.wire.names import Names, numbers
 from tests.campaigns.wire.run import Options, run
 
 from fundingarb_dydx.ids import number_of
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-
+@pytest.mark.anyio
+@pytest.mark.slow
 async def test_a_few_hedges_under_faults(tmp_path: Path) -> None:
     """One hedge or more of each pair; some exchanges count contracts, one is a chain."""
     options = Options(
@@ -67,3 +69,19 @@ def test_time_without_a_counterpart_is_measured_without_outages() -> None:
     assert (second.seconds, second.reachable_seconds) == (6.0, 6.0)
     (lasting,) = naked_legs(Truth({}, trades[:1], {}), 10.0, [], 300.0)
     assert lasting.seconds == 20.0
+
+
+class FewVenues:
+    """As much of the venues as a storm asks for before it begins."""
+
+    exchanges = ("binance", "dydx")
+
+
+def test_a_fault_that_never_struck_an_exchange_it_can_happen_to_is_named() -> None:
+    venues, bot = cast(Any, FewVenues()), cast(Any, None)
+    storm = Storm(venues, bot, [], 1, only=("reject", "chain_stall"))
+    assert storm.never() == [("binance", "reject"), ("dydx", "reject"), ("dydx", "chain_stall")]
+    storm.struck["dydx", "reject"] += 1
+    storm.fired["reject"] += 5  # elsewhere, or half of an incident
+    assert storm.never() == [("binance", "reject"), ("dydx", "chain_stall")]
+    assert len(Storm(venues, bot, [], 1).never()) == 2 * len(RECIPES) - 2
