@@ -107,9 +107,12 @@ class OrderDesk:
         return self._account_number
 
     async def _height(self) -> int:
-        """The height to count from; read when the stream has not told it just now."""
+        """The height to count from; read when the stream has not told it just now, and never below one seen before: a
+        copy that is behind the others would have an order end before it is sent."""
         heights = self._adapter.heights
-        return heights.fresh(self._adapter.clock.monotonic()) or await self._adapter.read_height()
+        if heights.fresh(self._adapter.clock.monotonic()) is None:
+            await self._adapter.read_height()
+        return heights.latest or 0
 
     async def _broadcast(self, signed: str) -> None:
         """Hand a transaction to the node, as JSON-RPC: a GET (ccxt's way) would be repeated by the HTTP client when its

@@ -192,6 +192,15 @@ async def test_a_copy_that_is_ahead_of_the_others_proves_nothing(adapter: DydxAd
     assert (report.state, report.filled) == (OrderState.FILLED, order().quantity)
 
 
+async def test_an_order_counts_from_the_highest_height_seen(adapter: DydxAdapter, chain: Chain) -> None:
+    await adapter.read_height()
+    wait(adapter, 5)
+    chain.height = 990
+    await adapter.place_order(order())
+    (sent,) = chain.sent
+    assert sent.good_til == 1004
+
+
 async def test_a_copy_that_is_behind_the_others_takes_nothing_back(
     adapter: DydxAdapter, chain: Chain
 ) -> None:
