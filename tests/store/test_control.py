@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from tests.store.samples import NOW, StillClock, fill, filled, intent, order
 
-from fundingarb.domain.control import Accepted, AuditEntry, Command, CommandKind, FlattenOrder, Subject
+from fundingarb.domain.control import Accepted, AuditEntry, Command, CommandKind, FlattenOrder, Latch, Subject
 from fundingarb.domain.hedge import Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import OrderSide, OrderState, Purpose
@@ -93,6 +93,17 @@ async def test_a_kill_is_latched_by_its_command(store: SqlStore, url: str) -> No
     async with open_store(url, StillClock(), "wxyz") as other:
         assert not (await other.control()).killed, "another bot's latch is its own"
         assert (await other.control()).commands == ()
+
+
+async def test_who_paused_is_known_and_the_next_bot_is_paused(store: SqlStore) -> None:
+    assert await store.pause() is None
+    await store.set_paused(True, "telegram:7", NOW)
+    assert await store.pause() == Latch(True, "telegram:7", NOW)
+    assert (await store.load()).paused
+    await store.set_paused(False, "cli:someone", NOW)
+    assert await store.pause() == Latch(False, "cli:someone", NOW)
+    assert not (await store.load()).paused
+    assert await store.latch() is None, "the kill switch is another one"
 
 
 async def test_flatten_orders_keep_their_numbers_and_their_end(store: SqlStore) -> None:
