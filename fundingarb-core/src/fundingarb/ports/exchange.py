@@ -171,7 +171,7 @@ class ExchangeAdapter(Protocol):
     async def cancel_after(self, symbols: Collection[str], seconds: float | None) -> None:
         """Have the exchange cancel every open order of ``symbols`` by itself unless asked again within ``seconds``
         (real); None takes the timer off. Only where ``dead_man``; safe to repeat. What a timer covers may be more
-        than was asked for (the adapter's README says), never less.
+        than was asked for (the adapter's README says), never less: taken off for some symbols, it stays for the others.
         """
         ...
 
