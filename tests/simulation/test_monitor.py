@@ -201,6 +201,39 @@ def test_i1_a_trade_by_hand_is_noticed_once_the_exchange_can_be_asked(table: Tab
     assert table.broken == ["I1"]
 
 
+def beside(table: Table, side: str, quantity: str, price: str) -> None:
+    """A person's own position on alpha."""
+    table.monitor.opens_beside = True
+    table.desks["alpha"].order(side, quantity, price)
+    table.monitor.opens_beside = False
+
+
+def test_what_is_somebody_elses_is_not_naked_and_what_is_taken_is_ours_first(table: Table) -> None:
+    table.enter()
+    table.hedged()
+    where = ("alpha", "a", "BTC-USDT")
+    beside(table, "BUY", "0.4", "1010")
+    assert table.monitor.beside == {where: Decimal("0.4")}
+    table.wait(60)
+    assert table.broken == []
+    table.desks["alpha"].exchange.deleverage("a", "BTCUSDT", Decimal("0.3"))
+    assert table.monitor.beside[where] == Decimal("0.4")
+    assert table.monitor.exposure("BTC-USDT").delta == Decimal("-0.3")
+    table.desks["alpha"].exchange.deleverage("a", "BTCUSDT", Decimal("0.9"))
+    assert table.monitor.beside[where] == Decimal("0.2")
+    table.wait(31)
+    assert table.broken == ["I1", "I1"]
+
+
+def test_what_is_somebody_elses_is_expected_beside_the_hedges(table: Table) -> None:
+    beside(table, "BUY", "0.4", "1010")
+    truths = {name: desk.exchange for name, desk in table.desks.items()}
+    assert check_held(truths, [], BEGIN, table.monitor.beside) == []
+    assert [breach.invariant for breach in check_held(truths, [], BEGIN)] == ["END"]
+    missing = {("alpha", "a", "BTC-USDT"): Decimal("0.5")}
+    assert [breach.invariant for breach in check_held(truths, [], BEGIN, missing)] == ["END"]
+
+
 @pytest.mark.parametrize("taken", ["0.1", "1"])
 def test_i1_what_an_exchange_took_has_to_be_learned_from_that_exchange(table: Table, taken: str) -> None:
     """Also when the other leg has moved since, and when nothing was left before it moved."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 
 from fundingarb.domain.funding import FundingPayment
@@ -56,16 +57,18 @@ def divide_payment(payment: FundingPayment, ours: Decimal, foreign: Decimal) -> 
 
 def whole(parts: Iterable[FundingPayment]) -> list[FundingPayment]:
     """The ledger's rows that these payments are, or are the parts of; under the name of the first part."""
-    rows: dict[tuple[str, str, str, object, str], FundingPayment] = {}
-    for part in parts:
+    rows: list[FundingPayment] = []
+    places: dict[tuple[str, str, str, datetime, str], int] = {}
+    for part in sorted(parts, key=lambda payment: row_of(payment.ledger_id) != payment.ledger_id):
         name = row_of(part.ledger_id)
         key = (part.exchange, part.account, part.symbol, part.settlement, name)
-        known = rows.get(key)
-        if known is None:
-            rows[key] = replace(part, ledger_id=name)
+        place = places.get(key)
+        if place is None or part.ledger_id == name:
+            places[key] = len(rows)
+            rows.append(replace(part, ledger_id=name))
         else:
-            rows[key] = replace(known, amount=known.amount + part.amount)
-    return list(rows.values())
+            rows[place] = replace(rows[place], amount=rows[place].amount + part.amount)
+    return rows
 
 
 def _shares(amount: Decimal, quantities: Sequence[Decimal]) -> list[Decimal]:

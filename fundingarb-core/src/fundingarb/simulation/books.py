@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import TypeAlias
@@ -11,6 +12,7 @@ from typing import TypeAlias
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.order import Fill
+from fundingarb.domain.shares import row_of, whole
 from fundingarb.localnet.truth.exchange import Exchange
 from fundingarb.localnet.truth.types import LedgerKind
 from fundingarb.simulation.monitor import Breach
@@ -29,9 +31,11 @@ def check_money(
 ) -> list[Breach]:
     """The bot's fills and payments against the ledgers: same fills, same payments, same sums.
 
-    ``fills`` and ``payments`` are everything in the store. Transfers are nobody's profit and are left out.
+    ``fills`` and ``payments`` are everything in the store; the parts of a row that was divided count together.
+    Transfers are nobody's profit and are left out.
     """
     found: list[Breach] = []
+    payments = whole(payments)
     for exchange, truth in exchanges.items():
         for account in truth.accounts:
             own = [fill for fill in fills if fill.account == account and fill.exchange == exchange]
@@ -50,10 +54,14 @@ def check_money(
 def _fills(exchange: str, account: str, truth: Exchange, own: list[Fill], at: datetime) -> list[Breach]:
     breaches = []
     booked: dict[str, Fill] = {}
+    names: set[str] = set()
     for fill in own:
-        if fill.quantity and fill.trade_id in booked:
+        if fill.quantity and fill.trade_id in names:
             breaches.append(Breach("LEDGER", at, f"{account}: fill {fill.trade_id} is booked twice"))
-        booked[fill.trade_id] = fill
+        names.add(fill.trade_id)
+        name = row_of(fill.trade_id)
+        part = booked.get(name)
+        booked[name] = fill if part is None else _together(part, fill)
     for real in truth.fills(account):
         mine = booked.pop(real.id, None)
         instrument = truth.instruments[real.instrument]
@@ -72,6 +80,16 @@ def _fills(exchange: str, account: str, truth: Exchange, own: list[Fill], at: da
             text = f"{account}: fill {left.trade_id} is booked; {exchange} knows no such fill"
             breaches.append(Breach("LEDGER", at, text))
     return breaches
+
+
+def _together(one: Fill, other: Fill) -> Fill:
+    """Two parts of one row of the ledger."""
+    return replace(
+        one,
+        quantity=one.quantity + other.quantity,
+        fee=one.fee + other.fee,
+        realized_pnl=one.realized_pnl + other.realized_pnl,
+    )
 
 
 def _payments(
@@ -95,10 +113,16 @@ def _payments(
     return breaches
 
 
-def check_held(exchanges: Mapping[str, Exchange], hedges: Sequence[Hedge], at: datetime) -> list[Breach]:
-    """What the accounts hold is exactly what the live hedges say, both legs even; nothing rests."""
+def check_held(
+    exchanges: Mapping[str, Exchange],
+    hedges: Sequence[Hedge],
+    at: datetime,
+    beside: Mapping[tuple[str, str, str], Decimal] | None = None,
+) -> list[Breach]:
+    """What the accounts hold is exactly what the live hedges say, both legs even, and what is somebody else's
+    ``beside`` them, by exchange, account and symbol; nothing rests."""
     found: list[Breach] = []
-    expected: dict[tuple[str, str, str], Decimal] = {}
+    expected: dict[tuple[str, str, str], Decimal] = dict(beside or {})
     for hedge in hedges:
         for leg in (hedge.long, hedge.short):
             key = (leg.plan.instrument.exchange, leg.plan.account, hedge.symbol)

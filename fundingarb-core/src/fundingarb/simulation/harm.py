@@ -11,8 +11,9 @@ from uuid import UUID
 import anyio
 import anyio.abc
 
+from fundingarb.domain.control import Subject
 from fundingarb.domain.hedge import Hedge, LegState
-from fundingarb.errors import ConfigError, StoreError
+from fundingarb.errors import ConfigError, FundingArbError, StoreError
 from fundingarb.localnet.faults import IMMEDIATE, Fault, FaultKind
 from fundingarb.localnet.truth.types import OrderRequest, OrderType, Refused, Side, TimeInForce
 from fundingarb.simulation.network import SimExchange
@@ -25,6 +26,8 @@ log = logging.getLogger("fundingarb.simulation")
 
 REMEMBERED = 60.0
 """Seconds for which a hedge that is over still counts as FLAT."""
+LOOKS_EVERY = 1.0
+"""Seconds between two looks of the operator at what differs."""
 LASTING = ("clock_skew", "maintenance")
 
 
@@ -234,6 +237,52 @@ class Harm:
             if isinstance(rule, Tripwire):
                 rule.trip()
 
+    async def _do_beside(
+        self,
+        strike: Strike,
+        exchange: SimExchange,
+        account: str | None,
+        symbol: str | None,
+        _hedge: Hedge | None,
+    ) -> None:
+        """A person's position on the side of the leg; from then on the operator accepts what is a person's there."""
+        if account is None or symbol is None:
+            return
+        exchange.sync()
+        native = exchange.native(symbol)
+        held = sum(one.quantity for one in exchange.truth.positions(account, native))
+        quantity = _part(exchange, account, native, strike.fraction, beyond=True)
+        if not held or not quantity:
+            return
+        side = Side.BUY if held > 0 else Side.SELL
+        request = OrderRequest(native, side, quantity, OrderType.MARKET, None, TimeInForce.IOC)
+        self.world.monitor.opens_beside = True
+        try:
+            exchange.truth.place(account, request)
+        except Refused as refused:
+            log.info("beside: %s", refused)
+        finally:
+            self.world.monitor.opens_beside = False
+        while True:
+            await anyio.sleep(LOOKS_EVERY)
+            await self._accept(exchange.truth.name, account, symbol)
+
+    async def _accept(self, exchange: str, account: str, symbol: str) -> None:
+        """The operator accepts a difference that is exactly what is somebody else's now, less what he accepted, and
+        that more was taken of a leg than it held."""
+        bot = self.world.bot
+        if bot is None or not self.world.up or not bot.ready.is_set():
+            return
+        theirs = self.world.monitor.beside.get((exchange, account, symbol), Decimal(0))
+        unknown = theirs - bot.state.books(account).foreign(symbol)
+        told = bot.readers[account].differences
+        positions = [(one.symbol, one.quantity) for one in told if one.about is not Subject.LEG]
+        if told and positions == ([(symbol, unknown)] if unknown else []):
+            try:
+                await bot.commands.resolution.accept(account, "the operator")
+            except FundingArbError as error:
+                log.info("accepting: %s", error)
+
     async def _do_by_hand(
         self,
         strike: Strike,
@@ -248,8 +297,8 @@ class Harm:
         native = exchange.native(symbol)
         held = sum(one.quantity for one in exchange.truth.positions(account, native))
         quantity = _part(exchange, account, native, strike.fraction)
-        if not held or not quantity:
-            return
+        if not held or not quantity or self.world.monitor.beside.get((exchange.truth.name, account, symbol)):
+            return  # whose of two it would be, nobody could say
         side = Side.SELL if held > 0 else Side.BUY
         request = OrderRequest(
             native, side, quantity, OrderType.MARKET, None, TimeInForce.IOC, reduce_only=True
@@ -309,8 +358,12 @@ def _leg(hedge: Hedge, which: str) -> LegState:
     return second if which == "second" else first
 
 
-def _part(exchange: SimExchange, account: str, native: str, fraction: float) -> Decimal:
-    """A fraction of what is held, in whole lots and at least one; zero when nothing is."""
+def _part(
+    exchange: SimExchange, account: str, native: str, fraction: float, *, beyond: bool = False
+) -> Decimal:
+    """A fraction of what is held, in whole lots and at least one; no more than is held, unless it may go ``beyond``.
+    Zero when nothing is held."""
     held = abs(sum((one.quantity for one in exchange.truth.positions(account, native)), Decimal(0)))
     lot = exchange.truth.instruments[native].lot
-    return min(held, max(lot, held * Decimal(str(fraction)) // lot * lot))
+    part = max(lot, held * Decimal(str(fraction)) // lot * lot) if held else held
+    return part if beyond else min(held, part)

@@ -21,7 +21,7 @@ from decimal import Decimal
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.localnet.truth.events import AccountChanged, Event, Liquidated, OrderChanged
 from fundingarb.localnet.truth.exchange import Exchange
-from fundingarb.localnet.truth.types import Order
+from fundingarb.localnet.truth.types import Cause, Fill, Order, Side
 from fundingarb.simulation.exposure import Episode, Excuse, Exposure
 from fundingarb.simulation.registry import Registry
 from fundingarb.simulation.rules import OrderRules, base_units
@@ -109,6 +109,10 @@ class Monitor:
         self._proving: dict[str, float] = {}
         """Order -> real seconds that its proof has been excused for, or could have been."""
         self._unalerted: dict[str, tuple[Episode, Breach]] = {}
+        self.beside: dict[tuple[str, str, str], Decimal] = {}
+        """(exchange, account, symbol) -> signed base units that are somebody else's, hedged by nobody."""
+        self.opens_beside = False
+        """Whether a trade that is not the bot's opens something of that kind now."""
         self._by_hand: dict[str, float] = {}
         """Symbol -> real seconds that a person's trade still excuses."""
         self._undo = [truth.subscribe(self._listener(name)) for name, truth in self.exchanges.items()]
@@ -153,8 +157,14 @@ class Monitor:
     def _order(self, exchange: str, event: OrderChanged, at: datetime) -> None:
         order = event.order
         if not self.rules.ours(order):
-            symbol = self.exchanges[exchange].instruments[order.instrument].symbol
-            if event.fill is not None:
+            instrument = self.exchanges[exchange].instruments[order.instrument]
+            symbol = instrument.symbol
+            if event.fill is not None and self.opens_beside:
+                sign = 1 if event.fill.side is Side.BUY else -1
+                bought = sign * event.fill.quantity * base_units(instrument)
+                where = (exchange, event.account, symbol)
+                self.beside[where] = self.beside.get(where, Decimal(0)) + bought
+            elif event.fill is not None:
                 self.exposure(symbol).surprise((exchange, event.account))
                 if not (order.liquidation or order.adl):
                     self._by_hand[symbol] = self.limits.by_hand
@@ -166,6 +176,9 @@ class Monitor:
             self.rules.taken(exchange, instrument, order, at, self.database_down())
         if event.fill is not None:
             self.rules.filled(exchange, event.fill, base_units(instrument), at)
+            self._takes_theirs(
+                exchange, event.fill, event.fill.quantity * base_units(instrument), instrument.symbol
+            )
         if not order.status.open:
             self.rules.ended(exchange, order)
 
@@ -174,12 +187,33 @@ class Monitor:
             instrument = self.exchanges[exchange].instruments[position.instrument]
             exposure = self.exposure(instrument.symbol)
             held = position.quantity * base_units(instrument)
+            where = (exchange, event.account, instrument.symbol)
+            if event.cause in (Cause.LIQUIDATION, Cause.ADL):  # what is taken is the bot's first, then theirs
+                self._keep_beside(where, abs(held))
+            held -= self.beside.get(where, Decimal(0))
             if exposure.positions.get((exchange, event.account), Decimal(0)) == held:
                 continue
             exposure.move((exchange, event.account), held, at, position.mark_price / instrument.multiplier)
             if exposure.episode is not None and exposure.episode.hedge_id is None:
                 stories = [s for s in self.rules.hedges.values() if s.symbol == instrument.symbol]
                 exposure.episode.hedge_id = stories[-1].id if stories else None
+
+    def _takes_theirs(self, exchange: str, fill: Fill, quantity: Decimal, symbol: str) -> None:
+        """A kill or a person's flatten closes what is somebody else's too; so does a close that the exchange held up
+        beyond its promise, when nothing of ours is left there."""
+        where = (exchange, fill.account, symbol)
+        if self.registry.flatten(fill.client_id) is None:
+            if not self.rules.excused(fill.client_id) or not fill.closed_quantity:
+                return
+            quantity -= abs(self.exposure(symbol).positions.get((exchange, fill.account), Decimal(0)))
+        self._keep_beside(where, abs(self.beside.get(where, Decimal(0))) - max(quantity, Decimal(0)))
+
+    def _keep_beside(self, where: tuple[str, str, str], most: Decimal) -> None:
+        """Of what is somebody else's there, no more than ``most`` is left."""
+        theirs = self.beside.get(where, Decimal(0))
+        left = min(abs(theirs), max(most, Decimal(0)))
+        if theirs:
+            self.beside[where] = left if theirs > 0 else -left
 
     def exposure(self, symbol: str) -> Exposure:
         """The symbol's exposure; it tolerates what is less than a lot of its coarsest instrument."""
@@ -290,7 +324,9 @@ class Monitor:
 
     def _not_flat(self) -> list[str]:
         """Symbols that any account holds."""
-        return [symbol for symbol, exposure in self.exposures.items() if any(exposure.positions.values())]
+        theirs = {symbol for (_, _, symbol), quantity in self.beside.items() if quantity}
+        held = {symbol for symbol, exposure in self.exposures.items() if any(exposure.positions.values())}
+        return [symbol for symbol in self.exposures if symbol in held | theirs]
 
     def _check_kill(self, seconds: float, now: datetime) -> None:
         if not self._not_flat() and not any(

@@ -232,7 +232,7 @@ async def _reckon(world: World, schedule: Schedule) -> None:
     truths = world.setup.truths
     if world.monitor.killed_at is not None and world.monitor.flat_at is None:
         world.monitor.breaches.append(Breach("I7", now, "long after the kill not everything is flat"))
-    world.monitor.breaches += check_held(truths, world.hedges(), now)
+    world.monitor.breaches += check_held(truths, world.hedges(), now, world.monitor.beside)
     for name in world.monitor.rules.missing_rows():
         world.monitor.breaches.append(
             Breach("I2", now, f"{name} was sent while the database was down and never got into it")

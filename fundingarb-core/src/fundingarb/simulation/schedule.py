@@ -23,6 +23,7 @@ OWN_KINDS = {
     "outage": "no request reaches the exchange and its streams are down, for `lasts` seconds",
     "broken_promise": "a request is held up for longer than any proof can cover, and executed after all",
     "by_hand": "a person closes part of a leg in the exchange's own app",
+    "beside": "a person opens a position beside a leg, and the operator accepts it and what becomes of it",
     "crash": "the bot is killed and started again `lasts` seconds later",
     "db_before": "the next `count` commits fail and store nothing",
     "db_after": "the next commit is stored but reports failure",
@@ -44,6 +45,8 @@ KINDS: tuple[str, ...] = (
 PER_SEED = 16
 FORCED = ("liquidation", "adl", "by_hand")
 """Faults that take a leg, or a part of it, away."""
+BESIDE = 0.2
+"""Share of the seeds in which a person has a position beside the bot's."""
 LEGS = ("first", "second", "working", "held")
 SETTINGS = ("balance", "fill_timeout", "leverage", "post_only", "block", "contracts")
 
@@ -212,6 +215,7 @@ def random_schedule(
     random.Random("pairs").shuffle(shuffled)
     chosen = [shuffled[(seed * per_seed + n) % len(shuffled)] for n in range(min(per_seed, len(shuffled)))]
     strikes = [one for stage, kind in chosen for one in _with_company(rng, _aimed(rng, stage, kind, seconds))]
+    strikes += _beside(seed, seconds)
     # what ends everything comes last, so that the other faults get their turn
     strikes.sort(key=lambda strike: strike.at)
     settings = {
@@ -234,6 +238,30 @@ def random_schedule(
         restart_at_end=rng.random() < 0.5,
         close_at_end=rng.random() < 0.6,
     )
+
+
+def _beside(seed: int, seconds: float) -> list[Strike]:
+    """In every fifth seed a person trades beside the bot, and the exchange then takes from both."""
+    rng = random.Random(f"beside/{seed}")
+    if rng.random() >= BESIDE:
+        return []
+    leg, at = rng.choice(("first", "second")), rng.uniform(0.0, seconds * 0.3)
+    opened = Strike(
+        "beside", Stage.HEDGED.value, round(at, 3), rng.choice((0.0, 0.5, 3.0)), leg=leg,
+        fraction=rng.choice((0.1, 0.5, 2.0)),
+    )  # fmt: skip
+    taken = [
+        Strike(
+            rng.choice(("liquidation", "adl")),
+            Stage.HEDGED.value,
+            round(later, 3),
+            rng.choice((0.0, 0.5, 3.0)),
+            leg=leg,
+            fraction=rng.choice((0.1, 0.5, 0.9)),
+        )
+        for later in (at + rng.uniform(20.0, 60.0), at + rng.uniform(80.0, 160.0))
+    ]
+    return [opened, *taken]
 
 
 def _turns(stage: Stage, kind: str) -> int:

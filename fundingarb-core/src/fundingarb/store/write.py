@@ -127,7 +127,7 @@ class Write:
             divided.setdefault(key, []).append((payment, hedge_id))
         named = []
         for (settlement, _), parts in divided.items():
-            (row,) = whole(payment for payment, _ in parts)
+            row = whole(payment for payment, _ in parts)[0]
             known = booked.setdefault(settlement, [])
             # its own id first: beside a correction, time and amount alone could point to the other row
             known.sort(key=lambda one: one.ledger_id != row.ledger_id)
