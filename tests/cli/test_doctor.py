@@ -64,6 +64,7 @@ def test_an_exchange_that_does_not_answer(run_cli: RunCli, tmp_path: Path, ready
     assert found["account bybit", "clock"]["verdict"] == "failed"
     assert "connection" in found["account bybit", "clock"]["remedy"]
     assert ("account bybit", "key") not in found
+    assert ("exchange bybit", "stream") not in found
 
 
 def test_symbols_nobody_lists(run_cli: RunCli, tmp_path: Path, ready_file: Path) -> None:

@@ -139,9 +139,11 @@ async def _accounts(config: Config, around: Surroundings, plugins: Plugins) -> A
         async with open_accounts(config, around, plugins) as adapters:
             exchanges: set[str] = set()
             for account, adapter in adapters.items():
+                last = ""
                 async for finding in _account(account, adapter, config, around.clock.speed):
                     yield finding
-                if adapter.name not in exchanges:
+                    last = finding.check
+                if last != "clock" and adapter.name not in exchanges:  # it can be reached
                     exchanges.add(adapter.name)
                     yield await _stream(adapter, config)
     except FundingArbError as error:
