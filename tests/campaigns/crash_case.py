@@ -6,7 +6,6 @@ believes from the database; neither is asked of the bot.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import multiprocessing
 import os
@@ -279,10 +278,8 @@ def _restart(run: BotRun, ledger: Ledger, result: Result) -> None:
             wait_until("calm after the second restart", run.calm.exists, LIFE)
         except AssertionError as error:
             result.failures.append(f"{error}: {tail(run.log)}")
-        with contextlib.suppress(AssertionError):  # the check at the end says what is missing
-            wait_until("last ledger row", lambda: not ledger.unbooked(), LIFE)
+        ledger.check(result, LIFE)
         assert bot.is_alive(), f"the bot ended after the second restart: {tail(run.log)}"
-        ledger.check(result)
     sent = [line for line in lines(run.steps) if line.partition(" ")[0] in ("send", "cancel")]
     result.resent = max(len(sent), ledger.order_count() - orders)
     if result.resent:
@@ -407,8 +404,11 @@ class Ledger:
         wrong = {name for name in {*held, *books} if held.get(name, 0) != books[name]}
         return f"books {dict(books)}, exchanges {held}" if wrong else None
 
-    def check(self, result: Result) -> None:
-        """What must hold in the end, of every order and fill there ever was."""
+    def check(self, result: Result, patience: float = 0.0) -> None:
+        """What must hold in the end, of every order and fill there ever was.
+
+        A running bot may take ``patience`` seconds to book the last row of a ledger.
+        """
         accounts, hedges = self._truth.accounts(), self.hedges()
         records = {order.client_id: order for hedge in hedges for order in hedge.orders}
         known = {*records, *(order.client_id for order in self._checkpoint().flatten_orders), BY_HAND}
@@ -431,7 +431,10 @@ class Ledger:
         for hedge in hedges:
             self._check_size(hedge, accounts, failures)
             self._check_never_reopened(hedge, failures)
-        failures += self.unbooked()
+        deadline = time.monotonic() + patience
+        while (unbooked := self.unbooked()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        failures += unbooked
 
     def _check_size(self, hedge: Hedge, accounts: dict[str, Any], failures: list[str]) -> None:
         """No leg ever held more than was asked for (its first quantity is that of the first order)."""
@@ -453,18 +456,28 @@ class Ledger:
         failures += [f"{order.client_id} was sent after the close began" for order in added]
 
     def unbooked(self) -> list[str]:
-        """Where the ledger rows of the symbol and what is booked differ, by the last digit."""
-        accounts = self._truth.accounts()
-        fills, payments = self._read(reading.fills), self._read(reading.payments)
+        """Where the ledger rows of the symbol and what is booked differ, by the last digit.
+
+        Both are read while no row is added: a settlement between the two would be nobody's fault.
+        """
+        while True:
+            ledgers = self._ledgers()
+            fills, payments = self._read(reading.fills), self._read(reading.payments)
+            if self._ledgers() == ledgers:
+                break
         found = []
-        for name, account in accounts.items():
+        for name, amounts in ledgers.items():
             booked = sum(
                 (f.realized_pnl - f.fee for f in fills if (f.account, f.symbol) == (name, SYMBOL)), ZERO
             )
             booked += sum((p.amount for p in payments if p.account == name), ZERO)
-            change = sum(
-                (Decimal(row["amount"]) for row in account["ledger"] if row["symbol"] == SYMBOL), ZERO
-            )
-            if booked != change:
-                found.append(f"{name}: the ledger says {change}, booked is {booked}")
+            if booked != sum(amounts, ZERO):
+                found.append(f"{name}: the ledger says {sum(amounts, ZERO)}, booked is {booked}")
         return found
+
+    def _ledgers(self) -> dict[str, list[Decimal]]:
+        """Account -> amounts of the symbol's rows."""
+        return {
+            name: [Decimal(row["amount"]) for row in account["ledger"] if row["symbol"] == SYMBOL]
+            for name, account in self._truth.accounts().items()
+        }
