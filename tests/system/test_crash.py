@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,8 +92,8 @@ def test_restarts_are_killed_once_at_every_kind_of_step_after_every_crash_point(
     closing, other = met("before send of lc001 #1"), met("after commit of intent CLOSING #1")
     assert kinds(closing) == [
         ("", "after load", "after load #1"),
-        ("C10", "before commit of lc FILLED", "before commit of lc001 FILLED #1"),
-        ("C10", "after get_positions of long", "after get_positions of okx #1"),
+        ("C10", "before commit of c FILLED", "before commit of lc001 FILLED #1"),
+        ("C10", "after get_positions", "after get_positions of okx #1"),
     ]
     wanted = recovery_cases([closing, other, met("sent ?h001, no reply #1")], ALL)
     assert [(each.certain, len(each.cases)) for each in wanted] == [
@@ -103,6 +104,9 @@ def test_restarts_are_killed_once_at_every_kind_of_step_after_every_crash_point(
     ]
     assert [case.kills[0] for case in wanted[1].tries(1)] == [other.case.kills[0], closing.case.kills[0]] * 2
     assert len(Wanted([closing.case]).tries(5)) == 2
+    again = met("before send of ?e002 #1")
+    assert not Wanted([again.case] * 3).certain
+    assert Wanted([replace(again.case, scenario="partial")] * 2).certain
 
 
 def test_every_exchange_has_the_first_leg_in_one_pair_and_the_second_in_another() -> None:
