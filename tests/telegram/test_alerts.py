@@ -105,7 +105,7 @@ async def test_where_no_bot_listens_there_is_no_button_that_would_do_nothing(tmp
             began = time.monotonic()
             for _ in range(3):
                 await sink.send(alert(CRITICAL, "Bot Is Silent"))
-            assert time.monotonic() - began < 4
+            assert time.monotonic() - began < 8
     assert [each.buttons for each in api.sent] == [{}, {}, {}]
 
 
@@ -279,12 +279,12 @@ async def test_a_telegram_that_hangs_delays_no_start_for_long_and_no_end(tmp_pat
         api.fault = "hangs"
         began = time.monotonic()
         async with open_telegram(settings(api, tmp_path), CONTEXT) as sink:
-            assert time.monotonic() - began < 7
+            assert time.monotonic() - began < 20
             with anyio.move_on_after(0.5) as patience:
                 await sink.send(alert())
             assert patience.cancelled_caught
             began = time.monotonic()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
 
 
 async def test_nobody_listening_at_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

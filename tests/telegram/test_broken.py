@@ -33,7 +33,7 @@ async def test_it_is_heard_again_after_a_failure(
         began = time.monotonic()
         await anyio.sleep(2.2)
         assert chat.api.count("getupdates") - asked <= 4, "not in a hot loop"
-        assert time.monotonic() - began < 2.5, "the bot's loop moves"
+        assert time.monotonic() - began < 10, "the bot's loop moves"
         chat.api.fault = ""
         assert "/kill" in await chat.ask("/help", "/status")
 
