@@ -25,10 +25,11 @@ from tests.campaigns.kills import kill_schedule
 
 from fundingarb.domain import decide as decisions
 from fundingarb.domain import hedge as hedges
+from fundingarb.domain import reconcile
 from fundingarb.domain.hedge import Hedge, LegState, Mode, OrderRecord
 from fundingarb.domain.instrument import Instrument, Side, ceil_to
 from fundingarb.domain.order import OrderState, Purpose
-from fundingarb.engine import executor, trading
+from fundingarb.engine import executor, ledger, trading
 from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.executor import Executor
 from fundingarb.engine.naked import NakedWatch
@@ -261,6 +262,14 @@ def ignores_forced_closes(stack: ExitStack) -> None:
         return project
 
     swap(stack, Hedge, "_project", make)
+
+
+@mutant
+def what_is_taken_is_all_ours(stack: ExitStack) -> None:
+    """What the exchange took of a leg and of somebody else's position beside it counts for the leg alone, which may
+    have less than nothing."""
+    stack.enter_context(patch.object(ledger, "is_divisible", lambda *_: False))
+    stack.enter_context(patch.object(reconcile, "_below_nothing", lambda *_: []))
 
 
 @mutant
