@@ -2,8 +2,10 @@
 
     python -m tests.campaigns.kills [--seeds 100] [--jobs 2]
 
-``--seeds`` is how often the switch is thrown for each pair of stage and trigger; a drill whose hedges never reach the
-stage does not count, and another one is run. The last line is one JSON object of figures.
+``--seeds`` is how often the switch is thrown for each pair of stage and trigger; a drill in which no hedge was in that
+stage when the switch latched does not count, and another one is run. Other faults strike while it is latched, each at
+least ``LEAST`` times in a hundred seeds; in some drills an exchange is gone for longer than two alerts are apart.
+The last line is one JSON object of figures.
 """
 
 from __future__ import annotations
@@ -19,14 +21,19 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
-from fundingarb.simulation.pairs import KILLS, SENDING, feasible
+from fundingarb.simulation.pairs import KILLS, SENDING, drilled, feasible
 from fundingarb.simulation.runner import EXCHANGES, SYMBOLS, simulate
-from fundingarb.simulation.schedule import Schedule, Strike, random_schedule
+from fundingarb.simulation.schedule import Schedule, Strike, aimed, random_schedule
 from fundingarb.simulation.stages import Stage
 
-PASSING = (Stage.A_DONE, Stage.B_DONE, Stage.UNEVEN, Stage.KILLING, Stage.FLAT)
-STAGES = tuple(stage for stage in Stage if stage not in PASSING)
-PAIRS = tuple((stage, trigger) for stage in STAGES for trigger in KILLS)
+PAIRS = tuple((stage, trigger) for stage, trigger in drilled() if stage is not Stage.KILLING)
+STAGES = tuple(dict.fromkeys(stage for stage, _ in PAIRS))
+DURING = tuple(kind for stage, kind in drilled() if stage is Stage.KILLING)
+"""What strikes while the switch is latched: one in turn, and one besides."""
+LEAST = 30
+"""How often each of these has to be met in a hundred seeds."""
+GONE = (75.0, 95.0)
+"""Seconds without an exchange after which its leg must have been named twice."""
 SECONDS = 240.0
 REFUSED = 6
 """Hedge orders refused at most before the switch is thrown in UNWIND, where hedges seldom come by themselves."""
@@ -54,19 +61,26 @@ def kill_schedule(seed: int) -> Schedule:
             "reject", Stage.A_INTENT.value, kill.at, leg="second", operation="order.place", lasts=20.0
         )
         strikes += [refusal] * REFUSED
-    if rng.random() < 0.4:
-        strikes.append(Strike("crash", Stage.KILLING.value, delay=rng.choice((0.0, 0.02, 0.2)), lasts=2.0))
-    if rng.random() < 0.4:
-        kind = rng.choice(("lost_reply", "lost_request", "reject", "late_accept", "partial_fill", "outage"))
-        strikes.append(Strike(kind, Stage.KILLING.value, operation="order.place", lasts=12.0, count=2))
+    during = (DURING[seed % len(DURING)], rng.choice(DURING))
+    strikes += [replace(aimed(rng, Stage.KILLING, kind, SECONDS), at=kill.at) for kind in during]
+    if rng.random() < 0.2:
+        crash = Strike("crash", Stage.KILLING.value, kill.at, delay=rng.choice((0.0, 0.02, 0.2)), lasts=2.0)
+        strikes.append(crash)
+    if rng.random() < 0.2:
+        gone = Strike("outage", Stage.KILLING.value, kill.at, leg="working", lasts=rng.choice(GONE))
+        strikes.append(gone)
     return replace(ordinary, seconds=SECONDS, strikes=(kill, *strikes))
 
 
 @dataclass(frozen=True, slots=True)
 class Drill:
+    """What is kept of a run. ``thrown``: a hedge was in the stage when the switch latched; ``met`` counts what struck
+    while it was latched."""
+
     seed: int
     pair: tuple[str, str]
     thrown: bool
+    met: Counter[str]
     breaches: tuple[str, ...]
 
 
@@ -75,8 +89,10 @@ def run_drill(seed: int) -> Drill:
     logging.disable(logging.CRITICAL)
     result = simulate(kill_schedule(seed))
     stage, trigger = PAIRS[seed % len(PAIRS)]
-    thrown = any(kind in KILLS for _at, kind, _stage in result.struck)
-    return Drill(seed, (stage.value, trigger), thrown, tuple(str(breach) for breach in result.breaches))
+    pair = (stage.value, trigger)
+    met = Counter({kind: result.coverage[Stage.KILLING.value, kind] for kind in DURING})
+    breaches = tuple(str(breach) for breach in result.breaches)
+    return Drill(seed, pair, result.coverage[pair] > 0, met, breaches)
 
 
 def main() -> int:
@@ -87,6 +103,7 @@ def main() -> int:
     asked = parser.parse_args()
     begun = time.monotonic()
     thrown: Counter[tuple[str, str]] = Counter()
+    met: Counter[str] = Counter()
     broken: list[Drill] = []
     drills = 0
     with ProcessPoolExecutor(asked.jobs) as pool:
@@ -98,6 +115,7 @@ def main() -> int:
             drills += len(seeds)
             for drill in pool.map(run_drill, seeds):
                 thrown[drill.pair] += drill.thrown
+                met.update(drill.met)
                 if drill.breaches:
                     broken.append(drill)
                     print(f"drill {drill.seed} ({drill.pair[1]} in {drill.pair[0]}):", flush=True)
@@ -106,18 +124,26 @@ def main() -> int:
     for stage in STAGES:
         counts = "  ".join(f"{trigger} {thrown[stage.value, trigger]:4}" for trigger in KILLS)
         print(f"{stage.value:14} {counts}")
+    print("while latched: " + "  ".join(f"{kind} {met[kind]}" for kind in DURING))
+    least = max(1, LEAST * asked.seeds // 100)
+    rare = {kind: met[kind] for kind in DURING if met[kind] < least}
+    for kind, times in rare.items():
+        print(f"met too rarely while latched: {kind}: {times} of {least}")
     figures = {
         "campaign": "kills",
         "drills": drills,
         "pairs": len(PAIRS),
         "thrown": sum(thrown.values()),
         "least_thrown": min(thrown[stage.value, trigger] for stage, trigger in PAIRS),
+        "kinds_while_latched": len(DURING),
+        "least_met_while_latched": min(met[kind] for kind in DURING),
+        "met_too_rarely": len(rare),
         "drills_with_breaches": len(broken),
         "failing": [one.seed for one in broken][:20],
         "seconds": round(time.monotonic() - begun, 1),
     }
     print(json.dumps(figures))
-    return 1 if broken or figures["least_thrown"] < asked.seeds else 0
+    return 1 if broken or rare or figures["least_thrown"] < asked.seeds else 0
 
 
 if __name__ == "__main__":

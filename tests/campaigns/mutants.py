@@ -32,6 +32,7 @@ from fundingarb.domain.order import OrderState, Purpose
 from fundingarb.engine import executor, ledger, trading
 from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.executor import Executor
+from fundingarb.engine.kill import KillSwitch
 from fundingarb.engine.naked import NakedWatch
 from fundingarb.engine.state import BotState
 from fundingarb.engine.trading import TradingLoop
@@ -475,7 +476,34 @@ def a_kill_does_not_stop_entries(stack: ExitStack) -> None:
     )
 
 
-KILLED |= {"the_kill_latch_is_not_persisted", "a_kill_does_not_stop_entries"}
+@mutant
+def a_kill_names_nothing(stack: ExitStack) -> None:
+    """What is not flat is not said."""
+
+    async def never(_: Any) -> None:
+        import anyio
+
+        await anyio.sleep_forever()
+
+    stack.enter_context(patch.object(KillSwitch, "_name", never))
+
+
+@mutant
+def a_kill_names_one_leg_of_many(stack: ExitStack) -> None:
+    """Only the first of several legs that are not flat is named."""
+
+    def make(original: Any) -> Any:
+        return property(lambda self: original.fget(self)[:1])
+
+    swap(stack, KillSwitch, "open", make)
+
+
+KILLED |= {
+    "the_kill_latch_is_not_persisted",
+    "a_kill_does_not_stop_entries",
+    "a_kill_names_nothing",
+    "a_kill_names_one_leg_of_many",
+}
 
 
 @dataclass(frozen=True, slots=True)

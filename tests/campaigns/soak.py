@@ -225,7 +225,7 @@ def _figures(asked: argparse.Namespace, world: World, harm: Harm, breaches: list
         ),
         "faults": sum(kinds.values()),
         "faults_per_hour": round(sum(kinds.values()) / asked.days / 24, 2),
-        "hits": harm.hits.total(),
+        "hits": harm.coverage.hits.total(),
         "starts": world.starts,
         "breaches": [str(breach) for breach in breaches[:5]],
         "ledger_equal": not any(breach.invariant in ("LEDGER", "I6") for breach in breaches),

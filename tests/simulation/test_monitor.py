@@ -311,24 +311,70 @@ def test_a_close_that_is_not_reduce_only_or_comes_with_an_entry(table: Table) ->
     assert table.broken == ["REDUCE", "REOPEN"]
 
 
-def test_a_kill_forbids_entries_and_wants_flat_or_a_name(table: Table) -> None:
+def test_a_kill_forbids_entries_and_wants_flat_or_every_leg_named(table: Table) -> None:
     table.enter()
     table.hedged()
     table.monitor.kill(BEGIN)
     table.wait(29)
     assert table.broken == []
     table.wait(3)
-    assert table.broken == ["I7"]
+    assert table.broken == ["I7", "I7"]
     at = BEGIN + timedelta(seconds=32)
-    table.monitor.alert(Alert(Severity.CRITICAL, "Kill", ("BTC-USDT 1 on alpha/a: no answer",), at))
+    named(
+        "alpha (a) BTC-USDT 1.000: no answer", "beta (a) BTC-USDT -1: order x is in doubt", at=at, table=table
+    )
     table.wait(29)
-    assert table.broken == ["I7"]
+    assert table.broken == ["I7", "I7"]
     table.monitor.rules.sent_at = lambda _name: BEGIN
     table.send(table.order(Side.LONG, Purpose.ENTRY, "1", "1010"))
-    assert table.broken == ["I7"]  # it left before the kill
+    assert table.broken == ["I7", "I7"]  # it left before the kill
     table.monitor.rules.sent_at = lambda _name: at
     table.send(table.order(Side.LONG, Purpose.ENTRY, "1", "1010"))
-    assert table.broken[1:].count("I7") == 1
+    assert table.broken[2:].count("I7") == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "alpha (a) BTC-USDT: no answer",
+        "alpha (a) BTC-USDT 2: no answer",
+        "alpha (a) BTC-USDT -1: no answer",
+        "alpha (a) BTC-USDT 1",
+        "alpha (a) BTC-USDT 1: ",
+        "alpha (a) ETH-USDT 1: no answer",
+        "beta (a) BTC-USDT 1: no answer",
+        "BTC-USDT 1: no answer",
+    ],
+)
+def test_a_leg_that_a_kill_names_in_part_is_not_named(table: Table, line: str) -> None:
+    table.enter()
+    table.hedged()
+    table.monitor.kill(BEGIN)
+    table.wait(20)
+    named(line, "beta (a) BTC-USDT -1: no answer", at=BEGIN + timedelta(seconds=20), table=table)
+    table.wait(12)
+    (breach,) = table.monitor.breaches
+    assert str(breach).endswith("alpha (a) BTC-USDT 1.000 is not flat, and was not named for 30 s of a kill")
+
+
+def test_a_leg_of_an_exchange_that_is_gone_is_named_as_it_was_last_seen(table: Table) -> None:
+    table.enter()
+    table.hedged()
+    table.wait(40)
+    table.cut.add("alpha")
+    table.enter("0.5")
+    table.hedged("0.5")
+    table.monitor.kill(BEGIN + timedelta(seconds=40))
+    table.wait(29)
+    at = BEGIN + timedelta(seconds=69)
+    named("alpha (a) BTC-USDT 1: no answer", "beta (a) BTC-USDT -1.5: being closed", at=at, table=table)
+    table.wait(20)
+    assert "I7" not in table.broken
+
+
+def named(*lines: str, at: datetime, table: Table) -> None:
+    table.monitor.alert(Alert(Severity.CRITICAL, "Kill Switch", lines, at))
 
 
 def test_silence(table: Table) -> None:

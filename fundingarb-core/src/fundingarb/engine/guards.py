@@ -79,7 +79,7 @@ class GuardWatch:
                 now = self.clock.now()
                 await self._read(now, changed=booked.take() is not None)
                 self.state.day_result = self._result()
-                blind = self._blind | await self._look(now)
+                blind = self._blind | await self.look(now)
                 while isinstance(event := refused.take(), CandidateRefused):
                     if event.refusal.gate not in blind:
                         self._refused(event, now)
@@ -119,8 +119,8 @@ class GuardWatch:
             total += open_result
         return total
 
-    async def _look(self, now: datetime) -> set[str]:
-        """The gates whose usage is unknown: what they refuse meanwhile is no news."""
+    async def look(self, now: datetime) -> set[str]:
+        """Look once and do what the limits ask for. The gates whose usage is unknown: what they refuse is no news."""
         self._blind = set()
         portfolio = self.state.portfolio(self.markets.prices(), elapsed(self.clock))
         for guard in self.guards:

@@ -1,11 +1,11 @@
-"""Carrying out a schedule's strikes, and counting what hit whom in which stage."""
+"""Carrying out a schedule's strikes."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -16,40 +16,39 @@ from fundingarb.domain.hedge import Hedge, LegState
 from fundingarb.errors import ConfigError, FundingArbError, StoreError
 from fundingarb.localnet.faults import IMMEDIATE, Fault, FaultKind
 from fundingarb.localnet.truth.types import OrderRequest, OrderType, Refused, Side, TimeInForce
+from fundingarb.simulation.coverage import Coverage, stages_of
 from fundingarb.simulation.network import SimExchange
-from fundingarb.simulation.schedule import Strike
+from fundingarb.simulation.schedule import COMMITS, ENTERING, Strike
 from fundingarb.simulation.stages import Stage, stage_of
+from fundingarb.simulation.store import Failing
 from fundingarb.simulation.tripwire import Tripwire
 from fundingarb.simulation.world import World
 
 log = logging.getLogger("fundingarb.simulation")
 
-REMEMBERED = 60.0
-"""Seconds for which a hedge that is over still counts as FLAT."""
 LOOKS_EVERY = 1.0
 """Seconds between two looks of the operator at what differs."""
 LASTING = ("clock_skew", "maintenance")
 
 
 class Harm:
-    """Watches the stages of a world and strikes. ``hits`` counts (stage, kind); ``met`` the kinds per hedge.
+    """Watches the stages of a world and strikes; ``coverage`` counts what came of it.
 
     ``waiting`` is, at the end, what never struck: no hedge reached the stage.
     """
 
     def __init__(self, world: World, strikes: Sequence[Strike], tasks: anyio.abc.TaskGroup) -> None:
         self.world = world
-        self.hits: Counter[tuple[str, str]] = Counter()
-        self.met: dict[UUID, Counter[str]] = {}
+        self.coverage = Coverage(world)
         self.struck: list[tuple[Strike, float]] = []
         self.stopped = False
         self._tasks = tasks
         self._begin = world.clock.monotonic()
+        self._failing: list[tuple[Failing, UUID | None]] = []
         self._armed = [strike for strike in strikes if strike.stage is not None]
         self.waiting: list[Strike] = []
         world.on_stage.append(self._reached)
-        for exchange in world.exchanges.values():
-            exchange.on_fault = self._fired
+        world.store.fate = self._fate
         for strike in strikes:
             if strike.stage is None:
                 tasks.start_soon(self._later, strike, strike.at, None)
@@ -61,9 +60,34 @@ class Harm:
         seconds = self.world.clock.monotonic() - self._begin
         for strike in list(self._armed):
             fits = strike.symbol in (None, hedge.symbol)
-            if strike.stage == stage.value and strike.at <= seconds and fits:
+            if strike.stage == stage.value and strike.at <= seconds and fits and not _of_a_commit(strike):
                 self._armed.remove(strike)
                 self._tasks.start_soon(self._later, strike, strike.delay, hedge)
+
+    def _fate(self, ids: Collection[UUID]) -> Failing | None:
+        """How a commit of these hedges fails: the one that brings a hedge into its stage, the next of one struck."""
+        bot, seconds = self.world.bot, self.world.clock.monotonic() - self._begin
+        if bot is None or self.stopped:
+            return None
+        for waiting in self._failing:
+            if waiting[1] is None or waiting[1] in ids:
+                self._failing.remove(waiting)
+                return waiting[0]
+        for hedge in [bot.state.hedges[one] for one in sorted(ids) if one in bot.state.hedges]:
+            stage = stage_of(hedge, killed=bot.state.killed).value
+            for strike in self._armed:
+                aimed = _of_a_commit(strike) and strike.stage == stage and strike.at <= seconds
+                if aimed and strike.symbol in (None, hedge.symbol):
+                    self._armed.remove(strike)
+                    self._note(strike)
+                    how: Failing = "db_before" if strike.kind == "db_before" else "db_after"
+                    self._failing += [(how, hedge.id)] * ((strike.count or 1) - 1)
+                    return how
+        return None
+
+    def _note(self, strike: Strike) -> None:
+        self.struck.append((strike, self.world.clock.monotonic() - self._begin))
+        self.world.trace.add(f"{self.world.clock.time():.6f}", "strike", strike.kind, strike.stage or "")
 
     def strike(self, strike: Strike, hedge: Hedge) -> None:
         """Strike ``hedge`` now, whatever stage it is in."""
@@ -74,8 +98,7 @@ class Harm:
         if self.stopped:
             return
         current = self.world.bot.state.hedges.get(hedge.id) if hedge is not None and self.world.bot else None
-        self.struck.append((strike, self.world.clock.monotonic() - self._begin))
-        self.world.trace.add(f"{self.world.clock.time():.6f}", "strike", strike.kind, strike.stage or "")
+        self._note(strike)
         await self._strike(strike, current or hedge)
 
     # what
@@ -85,10 +108,10 @@ class Harm:
         exchange = self._exchange(strike, leg)
         account = strike.account or (leg.plan.account if leg is not None else None)
         symbol = strike.symbol or (hedge.symbol if hedge is not None else None)
+        self.coverage.begin(strike.kind, exchange.name, hedge)
         if strike.kind in {kind.value for kind in FaultKind}:
             await self._fault(strike, exchange, account, symbol, hedge)
             return
-        self._count(strike.kind, hedge)
         await getattr(self, f"_do_{strike.kind}")(strike, exchange, account, symbol, hedge)
 
     def _exchange(self, strike: Strike, leg: LegState | None) -> SimExchange:
@@ -114,11 +137,9 @@ class Harm:
             self._immediately(kind, strike, exchange, account, symbol, hedge)
             return
         if kind in (FaultKind.STREAM_DISCONNECT, FaultKind.STREAM_STALL):
-            self._count(strike.kind, hedge)
-            if kind is FaultKind.STREAM_DISCONNECT:
-                exchange.cut_streams()
-            else:
-                exchange.stall_streams()
+            cut = kind is FaultKind.STREAM_DISCONNECT
+            if exchange.cut_streams() if cut else exchange.stall_streams():
+                self.coverage.count(strike.kind, hedge)
             return
         fault = Fault(
             kind,
@@ -132,7 +153,7 @@ class Harm:
         )
         exchange.faults.install(fault)
         if kind is FaultKind.CLOCK_SKEW:
-            self._count(strike.kind, hedge)
+            self.coverage.count(strike.kind, hedge)
         await anyio.sleep(strike.lasts)
         exchange.faults.clear(fault.id)
 
@@ -162,7 +183,7 @@ class Harm:
                 truth.set_funding(native, interval_hours=strike.hours)
         except Refused:  # nothing is held there any more
             return
-        self._count(kind.value, hedge)
+        self.coverage.count(kind.value, hedge)
 
     async def _do_outage(self, strike: Strike, exchange: SimExchange, *_rest: object) -> None:
         exchange.outages += 1
@@ -180,19 +201,28 @@ class Harm:
         await anyio.sleep(strike.lasts)
         exchange.faults.clear(fault.id)
 
-    async def _do_crash(self, strike: Strike, *_rest: object) -> None:
-        await self.world.crash(strike.lasts)
+    async def _do_crash(
+        self,
+        strike: Strike,
+        _exchange: SimExchange,
+        _account: str | None,
+        _symbol: str | None,
+        hedge: Hedge | None,
+    ) -> None:
+        stage, was_up = self.coverage.stage(hedge), self.world.up
+        if await self.world.crash(strike.lasts) and was_up:
+            self.coverage.count("crash", hedge, stage)
 
-    async def _do_db_before(self, strike: Strike, *_rest: object) -> None:
-        self.world.store.failing.extend(["before"] * (strike.count or 1))
+    async def _do_db_before(self, strike: Strike, *rest: Any) -> None:
+        self._failing += [("db_before", _id(rest[-1]))] * (strike.count or 1)
 
-    async def _do_db_after(self, strike: Strike, *_rest: object) -> None:
-        self.world.store.failing.append("after")
+    async def _do_db_after(self, strike: Strike, *rest: Any) -> None:
+        self._failing.append(("db_after", _id(rest[-1])))
 
-    async def _do_db_hang(self, strike: Strike, *_rest: object) -> None:
-        self.world.store.failing.append("hang")
+    async def _do_db_hang(self, strike: Strike, *rest: Any) -> None:
+        self.world.store.hang(strike.lasts)
 
-    async def _do_db_down(self, strike: Strike, *_rest: object) -> None:
+    async def _do_db_down(self, strike: Strike, *rest: Any) -> None:
         self.world.store.down = True
         await anyio.sleep(strike.lasts)
         self.world.store.down = False
@@ -205,21 +235,26 @@ class Harm:
         _symbol: str | None,
         hedge: Hedge | None,
     ) -> None:
-        bot = self.world.bot
+        bot, stage = self.world.bot, self.coverage.stage(hedge)
         if bot is not None and self.world.up and hedge is not None and bot.ready.is_set():
             try:
                 bot.deeds.close(hedge.id)
             except ConfigError:  # it is over already
                 return
+            self.coverage.count("close", hedge, stage)
 
     async def _do_kill(self, strike: Strike, *_rest: object) -> None:
-        if self.world.bot is not None and self.world.up and self.world.bot.ready.is_set():
+        bot = self.world.bot
+        if bot is not None and self.world.up and bot.ready.is_set():
+            stages = stages_of(bot.state.live(), killed=bot.state.killed)
             self.world.monitor.kill(self.world.clock.now())
-            await self.world.bot.kill("the operator")
+            await bot.kill("the operator")
+            self.coverage.count_all("kill", stages)
         else:
             await self._do_kill_absent(strike)
 
     async def _do_kill_absent(self, strike: Strike, *_rest: object) -> None:
+        killed = self.world.killed
         self.world.down_until_told()
         while True:
             try:
@@ -229,13 +264,23 @@ class Harm:
                 break
             except StoreError:
                 await anyio.sleep(0.5)
+        stored = [hedge for hedge in await self.world.store.hedges() if hedge.live]
+        self.coverage.count_all("kill_absent", stages_of(stored, killed=killed))
         await anyio.sleep(strike.lasts)
         self.world.may_start()
 
     async def _do_kill_loss(self, strike: Strike, *_rest: object) -> None:
+        """The limit is reached, and the guard looks: it does so every second, and one of these is now."""
         for rule in self.world.setup.rules:
             if isinstance(rule, Tripwire):
-                rule.trip()
+                rule.tripped = True
+        bot = self.world.bot
+        if bot is None or not self.world.up or not bot.ready.is_set() or bot.state.killed:
+            return
+        stages = stages_of(bot.state.live(), killed=False)
+        await bot.parts_in_use.guards.look(self.world.clock.now())
+        if bot.state.killed:
+            self.coverage.count_all("kill_loss", stages)
 
     async def _do_beside(
         self,
@@ -289,7 +334,7 @@ class Harm:
         exchange: SimExchange,
         account: str | None,
         symbol: str | None,
-        _hedge: Hedge | None,
+        hedge: Hedge | None,
     ) -> None:
         if account is None or symbol is None:
             return
@@ -304,48 +349,30 @@ class Harm:
             native, side, quantity, OrderType.MARKET, None, TimeInForce.IOC, reduce_only=True
         )
         try:
-            exchange.truth.place(account, request)
+            order = exchange.truth.place(account, request)
         except Refused as refused:
             log.info("by hand: %s", refused)
-
-    # counting
-
-    def _fired(self, exchange: str, kind: FaultKind, native: str | None) -> None:
-        """A fault fired at an operation: every hedge there met it."""
-        symbol = None
-        if native is not None:
-            symbol = self.world.exchanges[exchange].truth.instruments[native].symbol
-        for hedge in self._current():
-            legs = (hedge.intent.long, hedge.intent.short)
-            if any(leg.instrument.exchange == exchange for leg in legs) and symbol in (None, hedge.symbol):
-                self._count(kind.value, hedge)
-
-    def _current(self) -> list[Hedge]:
-        now = self.world.clock.now()
-        return [
-            hedge
-            for hedge in self.world.hedges()
-            if hedge.live
-            or (hedge.intent.closed_at and (now - hedge.intent.closed_at).total_seconds() < REMEMBERED)
-        ]
-
-    def _count(self, kind: str, hedge: Hedge | None) -> None:
-        bot = self.world.bot
-        if hedge is None or bot is None:
             return
-        current = bot.state.hedges.get(hedge.id, hedge)
-        self.hits[stage_of(current, killed=bot.state.killed).value, kind] += 1
-        self.met.setdefault(hedge.id, Counter())[kind] += 1
+        if order.filled:
+            self.coverage.count("by_hand", hedge)
 
     def stop(self) -> None:
         """Take every fault away: what is installed, and what still waits."""
         self.stopped = True
         self.waiting, self._armed = self._armed, []
-        self.world.store.down = False
-        self.world.store.failing.clear()
+        self.world.store.heal()
         for exchange in self.world.exchanges.values():
             exchange.faults.clear()
             exchange.outages = 0
+
+
+def _of_a_commit(strike: Strike) -> bool:
+    """Whether it strikes the very commit that brings a hedge into its stage, not what comes after it."""
+    return strike.kind in COMMITS and strike.stage is not None and strike.operation == ENTERING
+
+
+def _id(hedge: Hedge | None) -> UUID | None:
+    return None if hedge is None else hedge.id
 
 
 def _leg(hedge: Hedge, which: str) -> LegState:

@@ -8,14 +8,14 @@ I2   no order reaches an exchange without its committed row (reductions may whil
 I3   no client order id twice        I4   one order at a time adds to a leg, attempt by attempt
 SIZE a hedge order is no larger than what it hedges        REDUCE a close only ever reduces
 REOPEN nothing is added to a hedge that is being closed    SILENT nothing is sent while nothing is to do (I5)
-I7   a kill ends flat, or names what is not, every 30 s
+I7   a kill ends flat, or names every leg that is not: exchange, symbol, quantity and reason, every 30 s
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from decimal import Decimal
 
 from fundingarb.domain.events import Alert, Severity
@@ -23,6 +23,7 @@ from fundingarb.localnet.truth.events import AccountChanged, Event, Liquidated, 
 from fundingarb.localnet.truth.exchange import Exchange
 from fundingarb.localnet.truth.types import Cause, Fill, Order, Side
 from fundingarb.simulation.exposure import Episode, Excuse, Exposure
+from fundingarb.simulation.naming import Leg, Naming
 from fundingarb.simulation.registry import Registry
 from fundingarb.simulation.rules import OrderRules, base_units
 
@@ -102,8 +103,7 @@ class Monitor:
         self.critical: list[Alert] = []
         self.killed_at: datetime | None = None
         self.flat_at: datetime | None = None
-        self._kill_told: datetime | None = None
-        self._kill_clock = 0.0
+        self.naming = Naming(self.limits.kill_alert, speed, reachable)
         self._silent: str | None = None
         self._now: datetime | None = None
         self._proving: dict[str, float] = {}
@@ -188,6 +188,7 @@ class Monitor:
             exposure = self.exposure(instrument.symbol)
             held = position.quantity * base_units(instrument)
             where = (exchange, event.account, instrument.symbol)
+            self.naming.moved(where, held, at)
             if event.cause in (Cause.LIQUIDATION, Cause.ADL):  # what is taken is the bot's first, then theirs
                 self._keep_beside(where, abs(held))
             held -= self.beside.get(where, Decimal(0))
@@ -242,6 +243,7 @@ class Monitor:
                 self._check_age(exposure, exposure.episode, now)
             else:
                 self._by_hand.pop(exposure.symbol, None)
+        self.naming.look(now)
         if self.killed_at is not None and self.flat_at is None:
             self._check_kill(seconds, now)
 
@@ -312,8 +314,7 @@ class Monitor:
             if episode is not None and breach is not None and episode.started_at <= alert.at <= breach.at:
                 self.breaches.remove(breach)
                 del self._unalerted[symbol]
-        if self.killed_at is not None and all(symbol in text for symbol in self._not_flat()[:1]):
-            self._kill_told = max(self._kill_told or alert.at, alert.at)
+        self.naming.alert(alert.lines, alert.at, self._now or alert.at)
 
     # kill
 
@@ -322,27 +323,24 @@ class Monitor:
         self.look(at)
         self.killed_at = self.rules.killed_at = self.killed_at or at
 
-    def _not_flat(self) -> list[str]:
-        """Symbols that any account holds."""
-        theirs = {symbol for (_, _, symbol), quantity in self.beside.items() if quantity}
-        held = {symbol for symbol, exposure in self.exposures.items() if any(exposure.positions.values())}
-        return [symbol for symbol in self.exposures if symbol in held | theirs]
+    def _not_flat(self) -> list[Leg]:
+        """Every position and every order that may fill, whoever's it is."""
+        resting = {
+            (exchange, account, truth.instruments[order.instrument].symbol)
+            for exchange, truth in self.exchanges.items()
+            for account in truth.accounts
+            for order in truth.open_orders(account)
+        }
+        return sorted(resting | self.naming.held)
 
     def _check_kill(self, seconds: float, now: datetime) -> None:
-        if not self._not_flat() and not any(
-            truth.open_orders(account) for truth in self.exchanges.values() for account in truth.accounts
-        ):
+        legs = self._not_flat()
+        if not legs:
             self.flat_at = now
-            return
-        if self.running():
-            self._kill_clock += seconds
-        told = self._kill_told
-        if told is not None and now - told <= timedelta(seconds=(self.limits.kill_alert + 1) * self.speed):
-            return
-        if self._kill_clock > self.limits.kill_alert + 1:
-            self._kill_clock = 0.0
-            left = ", ".join(self._not_flat()) or "open orders"
-            self._report("I7", now, f"30 s after the kill {left} not flat and not named")
+        for exchange, account, symbol in self.naming.overdue(legs, seconds if self.running() else 0.0):
+            quantity = self.naming.quantity((exchange, account, symbol))
+            text = f"{exchange} ({account}) {symbol} {quantity} is not flat, and was not named for 30 s of a kill"
+            self._report("I7", now, text)
 
     # silence
 

@@ -79,7 +79,8 @@ class SimExchange:
         self.faults = FaultBook(truth.name, seed=seed, same_symbol=self._same_symbol)
         self.outages = 0
         self.broken_promises: set[str] = set()
-        self.on_fault: Callable[[str, FaultKind, str | None], None] = lambda _exchange, _kind, _symbol: None
+        self.on_fault: Callable[[str, str, str | None], None] = lambda _exchange, _kind, _symbol: None
+        """Hears of every operation that a fault happened to: exchange, kind, native symbol."""
         self.sent: dict[str, datetime] = {}
         """Client order id -> when it was last sent."""
         self.links: list[Link] = []
@@ -148,17 +149,26 @@ class SimExchange:
     def _fired(self, fault: Fault, symbol: str | None) -> None:
         if fault.kind is FaultKind.BANNED:
             self._banned_until = self.clock.monotonic() + fault.seconds
-        self.on_fault(self.name, fault.kind, symbol)
+        kind = fault.kind.value
+        if fault.kind is FaultKind.LATE_ACCEPT and fault.seconds / self.clock.speed >= BROKEN_PROMISE:
+            if self.block:
+                return  # a chain cannot break that promise: the request is lost, no more
+            kind = "broken_promise"
+        self.on_fault(self.name, kind, symbol)
 
-    def cut_streams(self) -> None:
-        """Drop every connection of an account's stream."""
-        for link in list(self.links):
+    def cut_streams(self) -> bool:
+        """Drop every connection of an account's stream; whether there was one."""
+        links = list(self.links)
+        for link in links:
             link.drop()
+        return bool(links)
 
-    def stall_streams(self) -> None:
-        """Every connection of an account's stream stays open and says nothing any more."""
-        for link in list(self.links):
+    def stall_streams(self) -> bool:
+        """Every connection of an account's stream stays open and says nothing any more; whether there was one."""
+        links = list(self.links)
+        for link in links:
             link.stall()
+        return bool(links)
 
     async def request(
         self,
@@ -180,6 +190,8 @@ class SimExchange:
 
         def arrive() -> None:
             outcome = self.plan(operation, account, native)
+            if self.outages:
+                self.on_fault(self.name, "outage", native)
             if self.outages or outcome.drop_request:
                 self._fail(answer, Lost("the connection broke"), self._rng.uniform(0.05, 1.5))
             elif outcome.late is not None:

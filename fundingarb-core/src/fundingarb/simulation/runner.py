@@ -270,7 +270,7 @@ async def _report(world: World, harm: Harm, result: Result) -> None:
     monitor = world.monitor
     result.breaches = list(monitor.breaches)
     result.digest, result.events = world.trace.digest, world.trace.count
-    result.coverage, result.starts = harm.hits, world.starts
+    result.coverage, result.starts = harm.coverage.hits, world.starts
     result.waiting = [(strike.kind, strike.stage or "") for strike in harm.waiting]
     result.struck = [(round(at, 3), strike.kind, strike.stage or "") for strike, at in harm.struck]
     result.simulated = world.clock.monotonic() * world.clock.speed
@@ -315,5 +315,5 @@ async def _hedge_report(world: World, harm: Harm, hedge: Hedge) -> HedgeReport:
         funding=pnl.funding,
         awaited=pnl.awaited,
         missing=pnl.missing,
-        met=dict(harm.met.get(hedge.id, {})),
+        met=dict(harm.coverage.met.get(hedge.id, {})),
     )

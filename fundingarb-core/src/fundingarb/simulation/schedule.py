@@ -25,10 +25,11 @@ OWN_KINDS = {
     "by_hand": "a person closes part of a leg in the exchange's own app",
     "beside": "a person opens a position beside a leg, and the operator accepts it and what becomes of it",
     "crash": "the bot is killed and started again `lasts` seconds later",
-    "db_before": "the next `count` commits fail and store nothing",
-    "db_after": "the next commit is stored but reports failure",
-    "db_hang": "the next commit does not return for a while",
-    "db_down": "every commit fails for `lasts` seconds",
+    "db_before": "the next `count` commits of the hedge fail and store nothing; with the `operation` commit.enter the"
+    " one that brings it into its stage as well",
+    "db_after": "a commit of the hedge is stored but reports failure",
+    "db_hang": "the database answers nothing for `lasts` seconds",
+    "db_down": "everything the database is asked fails for `lasts` seconds",
     "close": "the operator closes the hedge",
     "kill": "the operator throws the kill switch",
     "kill_absent": "the bot dies, the kill switch is thrown in the database, and `lasts` seconds later it starts",
@@ -47,6 +48,9 @@ FORCED = ("liquidation", "adl", "by_hand")
 """Faults that take a leg, or a part of it, away."""
 BESIDE = 0.2
 """Share of the seeds in which a person has a position beside the bot's."""
+COMMITS = ("db_before", "db_after")
+ENTERING = "commit.enter"
+"""The ``operation`` of a strike on the very commit that brings a hedge into its stage, not on what comes after it."""
 LEGS = ("first", "second", "working", "held")
 SETTINGS = ("balance", "fill_timeout", "leverage", "post_only", "block", "contracts")
 
@@ -214,7 +218,7 @@ def random_schedule(
     shuffled = [pair for pair in pairs for _ in range(_turns(*pair))]
     random.Random("pairs").shuffle(shuffled)
     chosen = [shuffled[(seed * per_seed + n) % len(shuffled)] for n in range(min(per_seed, len(shuffled)))]
-    strikes = [one for stage, kind in chosen for one in _with_company(rng, _aimed(rng, stage, kind, seconds))]
+    strikes = [one for stage, kind in chosen for one in _with_company(rng, aimed(rng, stage, kind, seconds))]
     strikes += _beside(seed, seconds)
     # what ends everything comes last, so that the other faults get their turn
     strikes.sort(key=lambda strike: strike.at)
@@ -274,22 +278,25 @@ def _turns(stage: Stage, kind: str) -> int:
     return turns.get(stage, 1)
 
 
-def _aimed(rng: random.Random, stage: Stage, kind: str, seconds: float) -> Strike:
+def aimed(rng: random.Random, stage: Stage, kind: str, seconds: float) -> Strike:
     """A strike of ``kind`` on a hedge that reaches ``stage``, with figures that suit the kind."""
     at = rng.uniform(0.0, seconds * 0.6)
-    placing = stage in (Stage.A_INTENT, Stage.B_INTENT, Stage.CLOSE_INTENT, Stage.UNWIND)
+    placing = stage in (Stage.A_INTENT, Stage.B_INTENT, Stage.CLOSE_INTENT, Stage.UNWIND, Stage.KILLING)
     operation = "order.place" if placing and rng.random() < 0.8 else rng.choice(("*", "order.*"))
     if kind in ("partial_fill", "late_accept", "broken_promise"):
         operation = "order.place"
     if stage in (Stage.HEDGED, Stage.FLAT, Stage.CLOSE_DONE) and operation == "order.*":
         operation = "*"
     delays = (0.0, 0.0, 0.01, 0.03) if placing else (0.0, 0.0, 0.02, 0.1, 0.5)
-    lasting = kind in ("outage", "maintenance", "clock_skew", "crash", "db_down")
+    delay = rng.choice(delays)
+    if kind in COMMITS:
+        operation = "*" if delay else ENTERING
+    lasting = kind in ("outage", "maintenance", "clock_skew", "crash", "db_down", "db_hang")
     return Strike(
         kind=kind,
         stage=stage.value,
         at=round(at, 3),
-        delay=rng.choice(delays),
+        delay=delay,
         leg=_leg_for(rng, stage, kind, placing),
         operation=operation,
         lasts=rng.choice((1.0, 4.0, 12.0, 25.0)) if lasting else 30.0,

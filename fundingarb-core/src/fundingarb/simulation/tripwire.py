@@ -1,8 +1,8 @@
-"""The daily-loss guard with a limit that is lowered when a scenario wants it to trip."""
+"""The daily-loss guard, of which a scenario says when its limit is reached."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
@@ -13,16 +13,16 @@ from fundingarb.domain.risk import Portfolio, Usage
 
 @dataclass
 class Tripwire:
-    """A ``DailyLoss`` guard that throws the kill switch; ``trip`` lowers its limit to a cent."""
+    """A ``DailyLoss`` guard that throws the kill switch; once ``tripped`` all of its limit is used."""
 
     guard: DailyLoss = field(default_factory=lambda: DailyLoss(Decimal(10**9), kill=True))
     gate: str = "daily-loss"
-
-    def trip(self) -> None:
-        self.guard = replace(self.guard, limit=Decimal("0.01"))
+    tripped: bool = False
 
     def check(self, plan: HedgePlan, portfolio: Portfolio, now: datetime) -> Refusal | None:
         return self.guard.check(plan, portfolio, now)
 
     def usage(self, portfolio: Portfolio, now: datetime) -> Usage | None:
+        if self.tripped:
+            return Usage(Decimal(1), "all of it", "all of it", kill=True)
         return self.guard.usage(portfolio, now)

@@ -96,7 +96,7 @@ class World:
             speed=self.clock.speed,
             reachable=lambda name: self.exchanges[name].reachable,
             database_down=lambda: self.store.failed_lately,
-            running=lambda: self.up,
+            running=lambda: self.running,
         )
         self.monitor.rules.sent_at = self._sent_at
         self.monitor.rules.excused = lambda name: any(
@@ -233,14 +233,15 @@ class World:
                 if not isinstance(leaf, FundingArbError):
                     self.monitor.breaches.append(Breach("CRASH", self.clock.now(), text))
 
-    async def crash(self, seconds: float) -> None:
-        """Kill the bot where it stands; a new one starts ``seconds`` later."""
+    async def crash(self, seconds: float) -> bool:
+        """Kill the bot where it stands; a new one starts ``seconds`` later. False: it is down already, until told."""
         if not self._may_start.is_set():
-            return
+            return False
         self.down_until_told()
         await self._dead.wait()
         await anyio.sleep(seconds)
         self.may_start()
+        return True
 
     def down_until_told(self) -> None:
         """Kill the bot; none starts until ``may_start``."""
@@ -269,6 +270,11 @@ class World:
             await anyio.sleep(BEAT)
 
     # what it looks like
+
+    @property
+    def running(self) -> bool:
+        """Whether a bot is up. One that starts and whose database does not answer cannot know anything yet."""
+        return self.up and self.bot is not None and (self.bot.ready.is_set() or not self.store.silent)
 
     @property
     def killed(self) -> bool:
