@@ -165,6 +165,23 @@ async def test_it_survives_restarts_and_flattens_before_anything_else() -> None:
         assert not bot.markets.instruments
 
 
+async def test_what_is_not_flat_is_named_also_by_a_bot_that_keeps_dying() -> None:
+    """Nobody knows when the last life named it, so the next one does so at once."""
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    async with made.running() as bot:
+        await opened(made)
+        for operation in ("get_positions", "get_open_orders", "place_order", "find_order", "cancel_order"):
+            made.alpha.fail(operation, ExchangeUnavailable("alpha is down"), times=100_000)
+        await bot.kill("somebody")
+        await anyio.sleep(20)
+    for life in range(1, 4):
+        async with made.running():
+            await anyio.sleep(20)
+        assert len(named(sink)) == life
+        assert any(line.startswith("alpha (alpha) BTC-USDT 10") for line in named(sink)[-1].lines)
+
+
 async def test_an_exchange_that_cannot_be_reached_is_named_and_the_other_one_is_flattened() -> None:
     sink = RecordingAlertSink()
     made = floor(sinks={"memory": sink})

@@ -39,6 +39,8 @@ WATCH = 5.0
 LONGEST_PAUSE = 5.0
 #: Real seconds between two alerts that name what is not flat.
 NAMED_EVERY = 30.0
+#: Real seconds until the first one of a bot that starts killed: nobody knows when the last life named it.
+NAMED_FIRST = 6.0
 #: Real seconds the database may take to store the latch before it is tried again.
 SAVE_SECONDS = 2.0
 #: Real seconds a leg of ours may stay as it is before it is closed from here, whatever its orders are waiting for.
@@ -83,6 +85,7 @@ class KillSwitch:
         self._changed = anyio.Event()
         self._unsaved: tuple[str, datetime] | None = None
         self._told_flat = False
+        self._name_after = NAMED_FIRST if state.killed else NAMED_EVERY
         #: Grows with every latch and release: what was read before is out of date.
         self.version = 0
 
@@ -346,7 +349,8 @@ class KillSwitch:
 
     async def _name(self) -> None:
         while True:
-            await anyio.sleep(NAMED_EVERY)
+            await anyio.sleep(self._name_after)
+            self._name_after = NAMED_EVERY
             if not self.flat:
                 self._told_flat = False
                 self._say("Not flat yet; trying again:", *(str(leg) for leg in self.open))

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from fundingarb.localnet.faults import FRAME_KINDS, FaultKind
-from fundingarb.simulation.schedule import FORCED, KINDS
+from fundingarb.simulation.schedule import FORCED, KINDS, ON_ORDERS
 from fundingarb.simulation.stages import Stage
 
 SENDING = (Stage.A_INTENT, Stage.B_INTENT, Stage.UNWIND, Stage.CLOSE_INTENT, Stage.CLOSE_ONE, Stage.KILLING)
 """Stages in which an order is on its way to an exchange."""
-ORDERS_ONLY = ("partial_fill", "late_accept", "broken_promise")
 KILLS = ("kill", "kill_absent", "kill_loss")
 FRAMES = tuple(
     kind.value
@@ -39,7 +38,7 @@ EXCLUDED = (
     ),
     Exclusion(
         tuple(stage for stage in Stage if stage not in SENDING),
-        ORDERS_ONLY,
+        ON_ORDERS,
         "it happens to an order on its way, and there is none",
     ),
     Exclusion(

@@ -43,11 +43,13 @@ KINDS: tuple[str, ...] = (
     *(kind.value for kind in FaultKind if kind not in CHAINS),
     *OWN_KINDS,
 )
-PER_SEED = 16
+PER_SEED = 24
 FORCED = ("liquidation", "adl", "by_hand")
 """Faults that take a leg, or a part of it, away."""
 BESIDE = 0.2
 """Share of the seeds in which a person has a position beside the bot's."""
+ON_ORDERS = ("partial_fill", "late_accept", "broken_promise")
+"""Faults of orders on their way to an exchange."""
 COMMITS = ("db_before", "db_after")
 ENTERING = "commit.enter"
 """The ``operation`` of a strike on the very commit that brings a hedge into its stage, not on what comes after it."""
@@ -269,12 +271,18 @@ def _beside(seed: int, seconds: float) -> list[Strike]:
 
 
 def _turns(stage: Stage, kind: str) -> int:
-    """How often a pair gets its turn: stages that few hedges reach are aimed at more often, and so is what takes a leg
-    away while an order is on its way, which comes a second too late every other time."""
-    forced = kind in FORCED
-    turns = {Stage.UNWIND: 5 if forced else 3, Stage.CLOSE_ONE: 3}
-    if forced:
-        turns |= {Stage.B_INTENT: 2, Stage.CLOSE_INTENT: 3}
+    """How often a pair gets its turn: more often where what is aimed at often does not come about. Few hedges come to
+    an unwind or to a close with one leg left, what takes a leg away while an order is on its way comes a second too late
+    every other time, and not every commit of a hedge that is opened or closed is of the stage that was aimed at."""
+    turns = {Stage.UNWIND: 2, Stage.CLOSE_ONE: 3}
+    if kind in FORCED:
+        turns = {Stage.B_INTENT: 2, Stage.CLOSE_INTENT: 5, Stage.CLOSE_ONE: 5, Stage.UNWIND: 4}
+    elif kind.startswith("db_"):
+        turns |= {Stage.A_INTENT: 2, Stage.B_INTENT: 2, Stage.CLOSE_INTENT: 2, Stage.UNWIND: 3}
+    elif kind in ON_ORDERS:
+        turns |= {Stage.UNWIND: 3, Stage.CLOSE_ONE: 5}
+    elif stage is Stage.A_OPEN and kind in ("banned", "reject"):
+        return 2
     return turns.get(stage, 1)
 
 
@@ -283,7 +291,7 @@ def aimed(rng: random.Random, stage: Stage, kind: str, seconds: float) -> Strike
     at = rng.uniform(0.0, seconds * 0.6)
     placing = stage in (Stage.A_INTENT, Stage.B_INTENT, Stage.CLOSE_INTENT, Stage.UNWIND, Stage.KILLING)
     operation = "order.place" if placing and rng.random() < 0.8 else rng.choice(("*", "order.*"))
-    if kind in ("partial_fill", "late_accept", "broken_promise"):
+    if kind in ON_ORDERS:
         operation = "order.place"
     if stage in (Stage.HEDGED, Stage.FLAT, Stage.CLOSE_DONE) and operation == "order.*":
         operation = "*"
@@ -313,8 +321,19 @@ def _with_company(rng: random.Random, strike: Strike) -> list[Strike]:
 
     An entry is cancelled at once when the other exchange is gone. When the cancels are lost as well it may be filled,
     and has to be unwound while nothing can be hedged, for longer than a leg may stay naked. What takes a leg away does
-    so while the database, the streams or a part of the exchange's API are not there, every other time.
+    so while the database, the streams or a part of the exchange's API are not there, every other time. A hedge is
+    seldom unwound, and the last leg of a close seldom needs another order, unless an order was refused before.
     """
+    refused = Strike("reject", at=strike.at, leg="second", operation="order.place", lasts=20.0)
+    if strike.stage == Stage.UNWIND.value and rng.random() < 0.7:
+        return [replace(refused, stage=Stage.A_INTENT.value), *_at_its_worst(rng, strike)]
+    if strike.stage == Stage.CLOSE_ONE.value and strike.kind in ON_ORDERS:
+        return [replace(refused, stage=Stage.CLOSE_INTENT.value, count=2), strike]
+    return _at_its_worst(rng, strike)
+
+
+def _at_its_worst(rng: random.Random, strike: Strike) -> list[Strike]:
+    """``strike`` and the fault that makes it matter."""
     if strike.kind == "outage" and strike.stage == Stage.A_OPEN.value and strike.leg == "second":
         lost = replace(
             strike, kind="lost_request", leg="first", operation="order.cancel", lasts=30.0, count=4
@@ -335,6 +354,8 @@ def _leg_for(rng: random.Random, stage: Stage, kind: str, placing: bool) -> str:
     """The leg to strike: for what takes a position away one that holds something."""
     if kind in FORCED:
         return "first" if stage is Stage.B_INTENT else "held"
+    if kind in ON_ORDERS and stage is Stage.CLOSE_ONE:
+        return "held"
     return "working" if placing else rng.choice(("first", "second"))
 
 
