@@ -157,6 +157,19 @@ async def test_an_order_that_arrives_after_all_is_cancelled_and_flattened() -> N
         assert made.sent(made.alpha)[-1].reduce_only
 
 
+async def test_an_order_that_is_filled_after_all_is_seen_at_once_although_no_event_tells_of_it() -> None:
+    """The account holds nothing, so its positions are read seldom; but not while an order there was just given up."""
+    made = floor(retry_pause=timedelta(hours=10))
+    made.alpha.script(Script.arrives_late())
+    async with made.running():
+        await made.until(lambda: made.mode() is Mode.DONE, within=90)
+        deafen(made.alpha)
+        await anyio.sleep(40)
+        made.alpha.deliver_late()
+        made.alpha.fill_order(made.sent(made.alpha)[0].client_id, "10")
+        await made.until(lambda: made.held(made.alpha) == 0, within=5)
+
+
 async def test_an_order_that_was_said_to_be_cancelled_and_rests_all_the_same_is_cancelled() -> None:
     made = floor(retry_pause=timedelta(hours=10))
     async with made.running() as bot:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import TypeVar
@@ -34,6 +34,8 @@ from fundingarb.ports import Clock, Store
 log = logging.getLogger("fundingarb.accounts")
 T = TypeVar("T")
 
+#: Real seconds for which the position is looked at in every round after an order was given up as never taken.
+GIVEN_UP = 120.0
 #: Real seconds between the two looks that a difference has to survive.
 SECOND_LOOK = 0.3
 #: Real seconds between rounds, and rounds between two readings of everything.
@@ -193,7 +195,7 @@ class AccountReader:
             self._want_positions = False
             self._positions_due = self._clock.monotonic() + self._positions_pause
             steps.append(self._reconcile_or_again)
-        elif self._legs():
+        elif self._watched():
             steps.append(self._glance)
         if every or self._want_payments:
             self._want_payments = False
@@ -223,6 +225,18 @@ class AccountReader:
             if leg.plan.account == self.account.name and leg.filled
         ]
 
+    def _watched(self) -> dict[str, Decimal]:
+        """Symbols whose position is looked at in every round, with their lots: legs are held there, or an order was
+        lately given up as never taken. No exchange takes it any more, but one that did would leave a naked leg."""
+        found = {leg.plan.instrument.symbol: leg.plan.instrument.lot for leg in self._legs()}
+        since = self._clock.now() - timedelta(seconds=GIVEN_UP * self._clock.speed)
+        for hedge in self._state.hedges.values():
+            for order in hedge.orders:
+                given_up = order.misses and order.resolved_at is not None and order.resolved_at > since
+                if given_up and order.account == self.account.name:
+                    found[hedge.symbol] = hedge.intent.leg(order.leg).instrument.lot
+        return found
+
     async def _glance(self) -> None:
         """Whether the legs held here are as large as we think; reads everything when one is not.
 
@@ -232,14 +246,13 @@ class AccountReader:
         await self._read_positions()
         moving = before.moving(self._beliefs())
         expected, books = self._expected(), self._state.books(self.account.name)
-        for leg in self._legs():
-            symbol = leg.plan.instrument.symbol
+        for symbol, lot in self._watched().items():
             if symbol in moving:
                 continue
             wanted = expected.get(symbol, ZERO) + books.foreign(symbol)
             position = self.account.positions.get(symbol)
             held = ZERO if position is None else position.quantity
-            if abs(held - wanted) >= leg.plan.instrument.lot:
+            if abs(held - wanted) >= lot:
                 await self.reconcile()
                 return
 

@@ -271,9 +271,11 @@ def _beside(seed: int, seconds: float) -> list[Strike]:
 
 
 def _turns(stage: Stage, kind: str) -> int:
-    """How often a pair gets its turn: more often where what is aimed at often does not come about. Few hedges come to
-    an unwind or to a close with one leg left, what takes a leg away while an order is on its way comes a second too late
-    every other time, and not every commit of a hedge that is opened or closed is of the stage that was aimed at."""
+    """How often a pair gets its turn: more often where what is aimed at often does not come about.
+
+    Few hedges come to an unwind or to a close with one leg left; what takes a leg away while an order is on its way
+    comes a second too late every other time; the next commit of a hedge is not always of the stage that was aimed at.
+    """
     turns = {Stage.UNWIND: 2, Stage.CLOSE_ONE: 3}
     if kind in FORCED:
         turns = {Stage.B_INTENT: 2, Stage.CLOSE_INTENT: 5, Stage.CLOSE_ONE: 5, Stage.UNWIND: 4}
