@@ -9,13 +9,12 @@ from uuid import UUID
 import anyio
 import pytest
 from tests.domain.make import D
-from tests.engine.stage import START
 
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.errors import StoreError
 from fundingarb.ports import Batch
 from fundingarb.simulation.store import SimStore, concerned
-from fundingarb.simulation.virtual import LoopClock
+from fundingarb.simulation.virtual import START, LoopClock
 
 pytestmark = pytest.mark.anyio
 

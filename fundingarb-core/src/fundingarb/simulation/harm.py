@@ -279,7 +279,7 @@ class Harm:
             return
         stages = stages_of(bot.state.live(), killed=False)
         await bot.parts_in_use.guards.look(self.world.clock.now())
-        if bot.state.killed:
+        if self.world.killed:
             self.coverage.count_all("kill_loss", stages)
 
     async def _do_beside(

@@ -56,9 +56,9 @@ def _memory_session(clock: Clock, instance: str | None) -> Session:
 
 def concerned(batch: Batch) -> set[UUID]:
     """The hedges that something of ``batch`` is of."""
-    booked = {hedge_id for _, hedge_id in (*batch.fills, *batch.payments)}
-    rows = {row.hedge_id for row in (*batch.orders, *batch.settlements)}
-    return {hedge_id for hedge_id in booked | rows if hedge_id} | {intent.id for intent in batch.intents}
+    booked = {hedge_id for _, hedge_id in batch.fills} | {hedge_id for _, hedge_id in batch.payments}
+    rows = {order.hedge_id for order in batch.orders} | {row.hedge_id for row in batch.settlements}
+    return {hedge_id for hedge_id in booked if hedge_id} | rows | {intent.id for intent in batch.intents}
 
 
 class SimStore(InlineStore):
