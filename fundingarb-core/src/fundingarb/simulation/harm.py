@@ -288,7 +288,7 @@ class Harm:
         exchange: SimExchange,
         account: str | None,
         symbol: str | None,
-        _hedge: Hedge | None,
+        hedge: Hedge | None,
     ) -> None:
         """A person's position on the side of the leg; from then on the operator accepts what is a person's there."""
         if account is None or symbol is None:
@@ -303,7 +303,8 @@ class Harm:
         request = OrderRequest(native, side, quantity, OrderType.MARKET, None, TimeInForce.IOC)
         self.world.monitor.opens_beside = True
         try:
-            exchange.truth.place(account, request)
+            if exchange.truth.place(account, request).filled:
+                self.coverage.count("beside", hedge)
         except Refused as refused:
             log.info("beside: %s", refused)
         finally:
