@@ -165,6 +165,22 @@ async def test_it_survives_restarts_and_flattens_before_anything_else() -> None:
         assert not bot.markets.instruments
 
 
+async def test_what_somebody_else_holds_on_an_exchange_that_is_gone_is_named_too() -> None:
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    async with made.running() as bot:
+        await opened(made)
+        await by_hand(made.alpha, OrderSide.BUY, "3")
+        await made.until(lambda: bot.state.accounts["alpha"].halted, within=60)
+        await bot.commands.resolution.accept("alpha", "somebody")
+    for operation in ("get_positions", "get_open_orders", "place_order", "find_order", "cancel_order"):
+        made.alpha.fail(operation, ExchangeUnavailable("alpha is down"), times=100_000)
+    async with made.running() as bot:
+        await bot.kill("somebody")
+        await anyio.sleep(31)
+        assert any(line.startswith("alpha (alpha) BTC-USDT 13") for line in named(sink)[-1].lines)
+
+
 async def test_what_is_not_flat_is_named_also_by_a_bot_that_keeps_dying() -> None:
     """Nobody knows when the last life named it, so the next one does so at once."""
     sink = RecordingAlertSink()

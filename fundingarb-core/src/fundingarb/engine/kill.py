@@ -16,7 +16,7 @@ from uuid import UUID
 
 import anyio
 
-from fundingarb.domain.control import OpenLeg
+from fundingarb.domain.control import OpenLeg, Subject
 from fundingarb.domain.decide import URGENT
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.hedge import CloseReason, Hedge, LegState, Mode
@@ -236,11 +236,16 @@ class KillSwitch:
 
     def _unread(self, account: Account, known: Sequence[OpenLeg], reason: str) -> list[OpenLeg]:
         """An account that cannot be read: what was there when it could be, or should be as we know."""
-        named = {
-            hedge.symbol: leg.plan.side.sign * leg.filled
-            for hedge, leg in self._legs(account.name)
-            if leg.filled or not leg.idle
-        }
+        named: dict[str, Decimal] = {}
+        for hedge, leg in self._legs(account.name):
+            if leg.filled or not leg.idle:
+                named[hedge.symbol] = named.get(hedge.symbol, ZERO) + leg.plan.side.sign * leg.filled
+        books = self._state.books(account.name)
+        for symbol in books.names(Subject.POSITION):
+            if theirs := books.foreign(symbol):
+                named[symbol] = named.get(symbol, ZERO) + theirs
+        for symbol, position in account.positions.items():
+            named.setdefault(symbol, position.quantity)
         named |= {leg.symbol: leg.quantity for leg in known if leg.symbol and leg.quantity}
         found = [
             OpenLeg(account.exchange, account.name, symbol, quantity, reason)

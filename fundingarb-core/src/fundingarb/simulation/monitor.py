@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 from fundingarb.domain.events import Alert, Severity
@@ -201,13 +201,21 @@ class Monitor:
 
     def _takes_theirs(self, exchange: str, fill: Fill, quantity: Decimal, symbol: str) -> None:
         """A kill or a person's flatten closes what is somebody else's too; so does a close that the exchange held up
-        beyond its promise, when nothing of ours is left there."""
+        beyond its promise, or that left before it could be known what the exchange has taken there, when nothing of
+        ours is left."""
         where = (exchange, fill.account, symbol)
         if self.registry.flatten(fill.client_id) is None:
-            if not self.rules.excused(fill.client_id) or not fill.closed_quantity:
+            unaware = self.rules.excused(fill.client_id) or self._taken_just_now(where)
+            if not unaware or not fill.closed_quantity:
                 return
             quantity -= abs(self.exposure(symbol).positions.get((exchange, fill.account), Decimal(0)))
         self._keep_beside(where, abs(self.beside.get(where, Decimal(0))) - max(quantity, Decimal(0)))
+
+    def _taken_just_now(self, where: Leg) -> bool:
+        """Whether the exchange closed something there so lately that its ledger need not say so yet."""
+        at = self.rules.forced_at(*where)
+        within = timedelta(seconds=self.limits.by_hand * self.speed)
+        return at is not None and self._now is not None and self._now - at <= within
 
     def _keep_beside(self, where: tuple[str, str, str], most: Decimal) -> None:
         """Of what is somebody else's there, no more than ``most`` is left."""
