@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import logging
 import weakref
@@ -16,8 +18,9 @@ from tests.dashboard.trading import Desk, trading
 from tests.golive.test_going_live import PASSWORD, Stage, staged
 from tests.system.test_secrets import forms
 
-from fundingarb.errors import WrongPassword
+from fundingarb.errors import ConfigError, WrongPassword
 from fundingarb.unlocking import VaultOwner
+from fundingarb_dashboard.answers import Problem
 from fundingarb_dashboard.replies import Key, Replies
 
 pytestmark = pytest.mark.anyio
@@ -183,11 +186,41 @@ async def test_a_refusal_that_is_kept_keeps_no_password() -> None:
         except ValueError:
             raise WrongPassword("that is not the master password") from None
 
-    replies = Replies()
-    for _ in range(2):
-        with pytest.raises(WrongPassword):
-            await replies.once(Key("me", b"asked", "durable"), refuse)
+    replies, key = Replies(), Key("me", b"asked", "durable")
+
+    async def request(error: type[Exception]) -> None:
+        with pytest.raises(error, match="not the master password"):
+            await replies.once(key, refuse)
+
+    for error in (WrongPassword, Problem, Problem):
+        await asyncio.ensure_future(request(error))
+    await asyncio.sleep(0)
+    gc.collect()
     assert [found() for found in known] == [None]
+
+
+async def test_a_refusal_leaves_whoever_handed_it_on_alone() -> None:
+    """An exception that went through a task which goes on is only forgotten; the task is not touched."""
+    handed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    may, ended = asyncio.Event(), list[bool]()
+
+    async def worker() -> None:
+        try:
+            raise ConfigError("refused")
+        except ConfigError as error:
+            handed.set_exception(error)
+        await may.wait()
+        ended.append(True)
+
+    async def ask() -> None:
+        await handed
+
+    working = asyncio.ensure_future(worker())
+    with pytest.raises(ConfigError):
+        await Replies().once(Key("me", b"asked", "durable"), ask)
+    may.set()
+    await working
+    assert ended == [True]
 
 
 async def test_the_master_password_is_found_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

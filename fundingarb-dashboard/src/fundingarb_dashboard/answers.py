@@ -22,7 +22,7 @@ from fundingarb.errors import (
     VersionConflict,
 )
 
-__all__ = ["Json", "Problem", "answer", "failure", "install_errors"]
+__all__ = ["Json", "Problem", "answer", "failure", "install_errors", "problem_of"]
 
 logger = logging.getLogger("fundingarb_dashboard")
 
@@ -58,6 +58,10 @@ class Problem(Exception):
         self.code = code or CODES.get(status, "error")
         self.fields = fields
         self.headers = headers
+
+    def again(self) -> Problem:
+        """The same, said anew."""
+        return Problem(self.status, self.message, code=self.code, fields=self.fields, headers=self.headers)
 
 
 class Json(DefaultJSONProvider):

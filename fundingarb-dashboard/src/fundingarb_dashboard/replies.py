@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import traceback
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 from quart import request
 
 from fundingarb.errors import ExchangeError, FundingArbError, StoreError
-from fundingarb_dashboard.answers import Problem
+from fundingarb_dashboard.answers import Problem, problem_of
 
 __all__ = ["KEY", "KEYLESS", "Key", "Replies", "given_key", "key_of_request"]
 
@@ -26,10 +25,10 @@ KEYLESS = frozenset({"login", "logout", "config_check"})
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What was asked under a key, and what came or will come of it."""
+    """What was asked under a key, and what came or will come of it; a refusal, once it is known to be one."""
 
     asked: bytes
-    outcome: asyncio.Task[Any]
+    outcome: asyncio.Task[Any] | Problem
 
 
 class Replies:
@@ -53,26 +52,25 @@ class Replies:
             async def run() -> Any:
                 return await command()
 
-            known = Reply(key.asked, asyncio.ensure_future(run()))
+            outcome = asyncio.ensure_future(run())
+            known = Reply(key.asked, outcome)
             self._replies[key.name] = known
-            known.outcome.add_done_callback(lambda done: self._settle(key.name, done))
+            outcome.add_done_callback(lambda done: self._settle(key, done))
             while len(self._replies) > KEPT:
                 self._replies.popitem(last=False)
+        if isinstance(known.outcome, Problem):
+            raise known.outcome.again()
         # Shielded: a browser that goes away does not break off what it has commanded.
         return await asyncio.shield(known.outcome)
 
-    def _settle(self, key: str, done: asyncio.Task[Any]) -> None:
-        """Forget what has no definite outcome, and of a refusal how it came about: a password may be in that."""
+    def _settle(self, key: Key, done: asyncio.Task[Any]) -> None:
+        """Forget what has no definite outcome, and of a refusal all but what it says: an exception remembers where it
+        came through, and a password may be there."""
         error = None if done.cancelled() else done.exception()
-        _forget_locals(error)
         if done.cancelled() or (error is not None and not _definite(error)):
-            self._replies.pop(key, None)
-
-
-def _forget_locals(error: BaseException | None) -> None:
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
+            self._replies.pop(key.name, None)
+        elif error is not None and key.name in self._replies:
+            self._replies[key.name] = Reply(key.asked, problem_of(error).again())
 
 
 def _definite(error: BaseException) -> bool:
