@@ -208,6 +208,30 @@ async def test_every_command_needs_a_key_and_the_document_says_so() -> None:
         assert not desk.floor.bot.live_hedges()
 
 
+SPECIFIED = """
+    POST /api/positions/open
+    POST /api/positions/{id}/close
+    POST /api/engine/start
+    POST /api/engine/stop
+    POST /api/engine/kill
+    POST /api/config/update
+    GET /api/status
+    GET /api/positions
+    GET /api/history
+"""
+
+
+async def test_what_the_specification_names_is_there_under_its_paths() -> None:
+    async with trading() as desk:
+        paths = (await desk.browser.get("/api/openapi.json"))["paths"]
+        _, _, response = await desk.browser.ask("GET", "/api/docs")
+        assert (response.status, response.content_type) == (200, "text/html")
+        known = {re.sub(r"[{<][^}>]*[}>]", "{id}", path): set(item) for path, item in paths.items()}
+        for line in SPECIFIED.strip().splitlines():
+            method, path = line.split()
+            assert method.lower() in known[path], line
+
+
 async def test_the_same_key_again_scans_once() -> None:
     async with trading() as desk:
         both = [await desk.command("/api/engine/scan", key="the-same-key") for _ in range(2)]

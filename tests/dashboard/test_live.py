@@ -219,7 +219,7 @@ async def test_a_refusal_leaves_whoever_handed_it_on_alone() -> None:
     with pytest.raises(ConfigError):
         await Replies().once(Key("me", b"asked", "durable"), ask)
     may.set()
-    await working
+    await asyncio.wait_for(working, 10)
     assert ended == [True]
 
 
