@@ -13,6 +13,7 @@ from tests.engine.rig import Floor, Proposing
 from fundingarb.domain.events import Severity
 from fundingarb.domain.hedge import CloseReason, Mode
 from fundingarb.domain.order import FillKind
+from fundingarb.engine.reactions import Reactions
 from fundingarb.errors import ExchangeUnavailable
 from fundingarb.simulation.virtual import START
 from fundingarb.testing import RecordingAlertSink, Script
@@ -108,6 +109,22 @@ async def test_deleveraging_during_an_entry_ends_the_entry_at_what_is_left(side:
         assert made.position == (4, -4)
         await anyio.sleep(60)
         assert made.position == (4, -4)
+        assert adding(made) == before
+
+
+@pytest.mark.parametrize("side", ["alpha", "beta"])
+async def test_what_was_taken_of_an_entry_is_not_bought_again_before_the_bot_has_reacted(
+    side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reactions, "_closed_by_exchange", lambda *_: None)
+    made = floor(retry_pause=timedelta(hours=1))
+    async with made.running():
+        await made.until(lambda: made.alpha.ledger.orders)
+        made.alpha.fill_order(made.sent(made.alpha)[0].client_id, "6")
+        await made.until(lambda: made.held(made.beta) == -6)
+        before = adding(made)
+        getattr(made, side).liquidate("BTC-USDT", "100", "2", FillKind.ADL)
+        await made.until(lambda: made.position == (4, -4), within=10)
         assert adding(made) == before
 
 

@@ -391,11 +391,14 @@ class TradingLoop:
     def _decide(self, hedge: Hedge, now: datetime) -> Sequence[Action]:
         if hedge.finished:
             return ()
+        taken = any(
+            hedge.taken.values()
+        )  # by an exchange, or a person: not bought back, the rest is evened out
         market = HedgeMarket(
             long=self._leg_market(hedge.intent.long),
             short=self._leg_market(hedge.intent.short),
-            entries=hedge.intent.mode is Mode.OPENING and self._may_enter(hedge, now),
-            hedging=not (self.state.killed or self.store_error or not self.state.lease.fresh),
+            entries=hedge.intent.mode is Mode.OPENING and not taken and self._may_enter(hedge, now),
+            hedging=not (self.state.killed or self.store_error or not self.state.lease.fresh or taken),
             naked_for=timedelta(seconds=self.naked.seconds(hedge.id) * self.clock.speed),
         )
         return decide(hedge, market, self.settings.policy, now)
