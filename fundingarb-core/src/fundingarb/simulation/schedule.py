@@ -43,7 +43,7 @@ KINDS: tuple[str, ...] = (
     *(kind.value for kind in FaultKind if kind not in CHAINS),
     *OWN_KINDS,
 )
-PER_SEED = 24
+PER_SEED = 28
 FORCED = ("liquidation", "adl", "by_hand")
 """Faults that take a leg, or a part of it, away."""
 BESIDE = 0.2
@@ -276,13 +276,19 @@ def _turns(stage: Stage, kind: str) -> int:
     Few hedges come to an unwind or to a close with one leg left; what takes a leg away while an order is on its way
     comes a second too late every other time; the next commit of a hedge is not always of the stage that was aimed at.
     """
-    turns = {Stage.UNWIND: 2, Stage.CLOSE_ONE: 3}
+    turns = {Stage.B_INTENT: 2, Stage.UNWIND: 2, Stage.CLOSE_INTENT: 2, Stage.CLOSE_ONE: 2}
     if kind in FORCED:
-        turns = {Stage.B_INTENT: 2, Stage.CLOSE_INTENT: 5, Stage.CLOSE_ONE: 5, Stage.UNWIND: 4}
+        turns = {Stage.B_INTENT: 3, Stage.CLOSE_INTENT: 5, Stage.CLOSE_ONE: 4, Stage.UNWIND: 4}
     elif kind.startswith("db_"):
-        turns |= {Stage.A_INTENT: 2, Stage.B_INTENT: 2, Stage.CLOSE_INTENT: 2, Stage.UNWIND: 3}
+        turns |= {
+            Stage.A_INTENT: 3,
+            Stage.A_OPEN: 2,
+            Stage.B_INTENT: 3,
+            Stage.CLOSE_INTENT: 3,
+            Stage.UNWIND: 3,
+        }
     elif kind in ON_ORDERS:
-        turns |= {Stage.UNWIND: 3, Stage.CLOSE_ONE: 5}
+        turns |= {Stage.UNWIND: 3, Stage.CLOSE_INTENT: 3, Stage.CLOSE_ONE: 5}
     elif stage is Stage.A_OPEN and kind in ("banned", "reject"):
         return 2
     return turns.get(stage, 1)
