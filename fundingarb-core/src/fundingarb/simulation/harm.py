@@ -80,10 +80,21 @@ class Harm:
                 if aimed and strike.symbol in (None, hedge.symbol):
                     self._armed.remove(strike)
                     self._note(strike)
-                    how: Failing = "db_before" if strike.kind == "db_before" else "db_after"
-                    self._failing += [(how, hedge.id)] * ((strike.count or 1) - 1)
-                    return how
+                    return self._begin_with(strike, hedge)
         return None
+
+    def _begin_with(self, strike: Strike, hedge: Hedge) -> Failing:
+        """What starts with a commit of ``hedge``."""
+        how: Failing = strike.kind  # type: ignore[assignment]
+        self.coverage.begin(how, "", hedge)
+        if how == "db_down":
+            self.world.store.down = True
+            self._tasks.start_soon(self._do_db_down, strike, hedge)
+        elif how == "db_hang":
+            self.world.store.hang(strike.lasts)
+        else:
+            self._failing += [(how, hedge.id)] * ((strike.count or 1) - 1)
+        return how
 
     def _note(self, strike: Strike) -> None:
         self.struck.append((strike, self.world.clock.monotonic() - self._begin))

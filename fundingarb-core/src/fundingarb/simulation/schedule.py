@@ -50,7 +50,8 @@ BESIDE = 0.2
 """Share of the seeds in which a person has a position beside the bot's."""
 ON_ORDERS = ("partial_fill", "late_accept", "broken_promise")
 """Faults of orders on their way to an exchange."""
-COMMITS = ("db_before", "db_after")
+COMMITS = ("db_before", "db_after", "db_down", "db_hang")
+"""What may begin with a commit."""
 ENTERING = "commit.enter"
 """The ``operation`` of a strike on the very commit that brings a hedge into its stage, not on what comes after it."""
 LEGS = ("first", "second", "working", "held")
@@ -279,14 +280,8 @@ def _turns(stage: Stage, kind: str) -> int:
     turns = {Stage.B_INTENT: 2, Stage.UNWIND: 2, Stage.CLOSE_INTENT: 2, Stage.CLOSE_ONE: 2}
     if kind in FORCED:
         turns = {Stage.B_INTENT: 3, Stage.CLOSE_INTENT: 5, Stage.CLOSE_ONE: 4, Stage.UNWIND: 4}
-    elif kind.startswith("db_"):
-        turns |= {
-            Stage.A_INTENT: 3,
-            Stage.A_OPEN: 2,
-            Stage.B_INTENT: 3,
-            Stage.CLOSE_INTENT: 3,
-            Stage.UNWIND: 3,
-        }
+    elif kind in COMMITS:
+        turns |= {Stage.A_INTENT: 2, Stage.A_OPEN: 2, Stage.UNWIND: 3}
     elif kind in ON_ORDERS:
         turns |= {Stage.UNWIND: 3, Stage.CLOSE_INTENT: 3, Stage.CLOSE_ONE: 5}
     elif stage is Stage.A_OPEN and kind in ("banned", "reject"):

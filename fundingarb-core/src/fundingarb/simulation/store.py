@@ -17,8 +17,9 @@ from fundingarb.store import InlineStore
 from fundingarb.store.database import make_engine, parse_url
 from fundingarb.store.session import Session
 
-Failing = Literal["db_before", "db_after"]
-"""A commit that fails and stores nothing; that stores and then reports failure."""
+Failing = Literal["db_before", "db_after", "db_down", "db_hang"]
+"""A commit that fails and stores nothing; that stores and then reports failure; with which a time begins in which the
+store is down, or hangs."""
 
 LATELY = 3.0
 LOOK = 0.25
@@ -162,12 +163,14 @@ class SimStore(InlineStore):
         ids = concerned(batch)
         try:
             await self._answering(ids)
+            how = self.fate(ids)
+            if how in ("db_down", "db_hang"):
+                await self._answering(ids)
+            elif how is not None:
+                self._tell(how, ids)
         except anyio.get_cancelled_exc_class():
             self._given_up.append(batch)
             raise
-        how = self.fate(ids)
-        if how is not None:
-            self._tell(how, ids)
         if how == "db_before":
             raise self._fail("disk I/O error; check the disk")
         committed = await self._store(batch)
