@@ -181,6 +181,23 @@ async def test_what_somebody_else_holds_on_an_exchange_that_is_gone_is_named_too
         assert any(line.startswith("alpha (alpha) BTC-USDT 13") for line in named(sink)[-1].lines)
 
 
+async def test_what_was_flattened_from_memory_is_stored_when_the_database_answers() -> None:
+    """Also when nothing more is to be flattened then."""
+    made = floor()
+    async with made.running() as bot:
+        await by_hand(made.alpha, OrderSide.BUY, "3")
+        await made.until(lambda: bot.state.accounts["alpha"].halted, within=60)
+        made.store.failing = "disk full"
+        await bot.kill("somebody")
+        await made.until(lambda: made.held(made.alpha) == 0, within=10)
+        await anyio.sleep(10)
+        (name,) = [order.client_id for order in made.sent(made.alpha) if order.reduce_only]
+        assert name not in made.store.flatten_orders
+        made.store.failing = None
+        await made.until(lambda: name in made.store.flatten_orders, within=5)
+        assert made.store.flatten_orders[name].state is OrderState.FILLED
+
+
 async def test_what_is_not_flat_is_named_also_by_a_bot_that_keeps_dying() -> None:
     """Nobody knows when the last life named it, so the next one does so at once."""
     sink = RecordingAlertSink()

@@ -158,14 +158,21 @@ class Flattener:
     async def _save(self, record: FlattenOrder, *, before: bool = False) -> None:
         self._state.flatten_orders[record.client_id] = record
         self._unsaved[record.client_id] = record
-        try:
-            await commit(self._store, Batch(flatten_orders=tuple(self._unsaved.values())))
-        except StoreError as error:
-            log.warning("flatten order %s not on disk yet: %s", record.client_id, error)
-            if before:
-                self._sent_from_memory(record)
-        else:
-            self._unsaved.clear()
+        if not await self.catch_up() and before:
+            self._sent_from_memory(record)
+
+    async def catch_up(self) -> bool:
+        """Write the rows that the database did not take yet; whether all are written."""
+        if waiting := dict(self._unsaved):
+            try:
+                await commit(self._store, Batch(flatten_orders=tuple(waiting.values())))
+            except StoreError as error:
+                log.warning("flatten orders %s not on disk yet: %s", ", ".join(waiting), error)
+                return False
+            for name, record in waiting.items():
+                if self._unsaved.get(name) is record:
+                    del self._unsaved[name]
+        return True
 
     def _sent_from_memory(self, record: FlattenOrder) -> None:
         lines = (

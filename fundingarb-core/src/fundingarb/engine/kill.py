@@ -43,6 +43,8 @@ NAMED_EVERY = 30.0
 NAMED_FIRST = 6.0
 #: Real seconds the database may take to store the latch before it is tried again.
 SAVE_SECONDS = 2.0
+#: Real seconds between two attempts to write what is not on disk yet.
+CATCH_UP = 1.0
 #: Real seconds a leg of ours may stay as it is before it is closed from here, whatever its orders are waiting for.
 TAKE_OVER = 20.0
 
@@ -139,12 +141,21 @@ class KillSwitch:
 
     async def run(self) -> None:
         """Flatten whenever the switch is latched, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._catch_up)
+            while True:
+                self._changed = anyio.Event()
+                if self._state.killed:
+                    await self._flatten_until_released()
+                else:
+                    await self._changed.wait()
+
+    async def _catch_up(self) -> None:
+        """Write the rows of what was closed from here, or for a person, while the database did not take them."""
         while True:
-            self._changed = anyio.Event()
-            if self._state.killed:
-                await self._flatten_until_released()
-            else:
-                await self._changed.wait()
+            for watch in self._watches.values():
+                await watch.flattener.catch_up()
+            await anyio.sleep(CATCH_UP)
 
     async def _flatten_until_released(self) -> None:
         self._begin()

@@ -284,7 +284,7 @@ def _turns(stage: Stage, kind: str) -> int:
         turns |= {Stage.A_INTENT: 2, Stage.A_OPEN: 2, Stage.UNWIND: 3}
     elif kind in ON_ORDERS:
         turns |= {Stage.UNWIND: 3, Stage.CLOSE_INTENT: 3, Stage.CLOSE_ONE: 5}
-    elif stage is Stage.A_OPEN and kind in ("banned", "reject"):
+    elif stage is Stage.A_OPEN and kind in ("banned", "reject", "latency"):
         return 2
     return turns.get(stage, 1)
 
