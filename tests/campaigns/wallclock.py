@@ -29,8 +29,8 @@ from tests.campaigns.wire.run import Live, Options
 GROWTH = 0.05
 #: Real seconds after which idle connections have been closed: what is left then is a leak.
 IDLE = 30.0
-#: Connections that may be open or not at the moment of counting, and tasks that serve them.
-SLACK = 8
+#: Connections to each exchange that may be open or not at the moment of counting, and tasks that serve them.
+SLACK = 4
 
 
 @dataclass(frozen=True)
@@ -110,13 +110,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     async def after(live: Live) -> None:
         start, end = meter.samples[0], await quiet()
+        slack = SLACK * len(options.exchanges)
         growth, before, late = meter.growth()
         breaches = live.result.breaches
         if growth >= GROWTH:
             breaches.append(f"memory: grew by {growth:.1%} after the warm-up")
-        if end.tasks > start.tasks + SLACK:
+        if end.tasks > start.tasks + slack:
             breaches.append(f"tasks: {start.tasks} before the first trade, {end.tasks} after the last")
-        if end.descriptors > start.descriptors + SLACK:
+        if end.descriptors > start.descriptors + slack:
             breaches.append(
                 f"descriptors: {start.descriptors} before the first trade, {end.descriptors} after the last"
             )
