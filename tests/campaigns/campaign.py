@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument(
         "--symbols", type=int, default=12, help="how many symbols are traded; 0: all there are"
     )
-    parser.add_argument("--minutes", type=float, default=60.0, help="give up after so many real minutes")
+    parser.add_argument("--minutes", type=float, default=120.0, help="give up after so many real minutes")
     parser.add_argument("--folder", type=Path, help="keep database and logs here")
     arguments = parser.parse_args()
     options = Options(
