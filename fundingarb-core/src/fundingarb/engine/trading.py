@@ -391,9 +391,8 @@ class TradingLoop:
     def _decide(self, hedge: Hedge, now: datetime) -> Sequence[Action]:
         if hedge.finished:
             return ()
-        taken = any(
-            hedge.taken.values()
-        )  # by an exchange, or a person: not bought back, the rest is evened out
+        # what an exchange or a person took is not bought back; the rest is evened out
+        taken = any(hedge.taken.values())
         market = HedgeMarket(
             long=self._leg_market(hedge.intent.long),
             short=self._leg_market(hedge.intent.short),
