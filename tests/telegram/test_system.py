@@ -53,12 +53,14 @@ class Phone:
 
 
 def figures(database: str) -> set[str]:
-    """What the database says of open hedges, in the words of /positions."""
+    """What the database says of open hedges, in the words of /positions; nothing while a fill is still to be booked."""
 
     async def read() -> set[str]:
         lines: set[str] = set()
         async with open_store(database, SystemClock()) as store:
             for hedge in (await store.glance()).hedges:
+                if hedge.live and not hedge.complete_fills:
+                    return set()
                 if hedge.status in (Status.OPENING, Status.OPEN) and hedge.long.filled and hedge.short.filled:
                     fills, payments = await store.fills(hedge.id), await store.payments(hedge.id)
                     fees = sum((fill.fee for fill in fills), Decimal(0))
