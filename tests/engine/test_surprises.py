@@ -253,6 +253,27 @@ async def test_a_leg_found_naked_by_asking_is_an_alert_in_time(monkeypatch: pyte
         assert timedelta(seconds=2) < alert.at - filled < timedelta(seconds=5)
 
 
+async def test_a_leg_that_only_the_ledger_shows_naked_is_an_alert_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That its order could not be seen was told before the fill, and is not told again so soon."""
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink}, fill_timeout=timedelta(minutes=10))
+    deafen(made.alpha)
+    async with made.running():
+        await made.until(lambda: made.alpha.ledger.orders)
+        monkeypatch.setattr(made.alpha, "find_order", lambda *_: anyio.sleep(1000))
+        await made.until(lambda: "Open Order Cannot Be Seen" in titles(sink), within=10)
+        made.alpha.fill_order(made.sent(made.alpha)[0].client_id, "10")
+        for exchange in (made.alpha, made.beta):
+            exchange.fail("place_order", OrderRefused("no"), times=1000)
+        await made.until(lambda: made.hedge.unhedged, within=60)
+        found = made.clock.now()
+        await made.until(lambda: "Unhedged Position" in titles(sink), within=10)
+        alert = next(alert for alert in sink.alerts if alert.title == "Unhedged Position")
+        assert alert.at - found < timedelta(seconds=1)
+
+
 async def test_an_open_order_that_is_told_of_is_no_alarm() -> None:
     sink = RecordingAlertSink()
     made = floor(sinks={"memory": sink})

@@ -335,10 +335,10 @@ class AccountReader:
         """The differences, and the symbols in which something is under way that what was read may predate: in these
         nothing can be said."""
         adapter = self.account.adapter
-        before = self._beliefs()
+        before, asked = self._beliefs(), self._clock.monotonic()
         orders = await self._read("get_open_orders", adapter.get_open_orders)
         for order in orders:  # perhaps one that was given up as lost
-            if self._state.observe(order, self._clock.now()) is not None:
+            if self._state.observe(order, self._clock.now(), asked) is not None:
                 self._wake()
         positions = await self._read_positions()
         moving = before.moving(self._beliefs())

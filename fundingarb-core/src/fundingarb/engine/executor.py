@@ -122,15 +122,6 @@ class Executor:
         due = [at for name, at in self._not_before.items() if name not in busy]
         return min(due) - self._clock.monotonic() if due else None
 
-    def _take(self, report: OrderReport, asked: float) -> None:
-        """What the exchange answered to a question of then (monotonic). A fill in it, of which no stream has told, may
-        be as old as the answer before."""
-        hedge = self._state.owner(report.client_id)
-        record = None if hedge is None else hedge.order(report.client_id or "")
-        observed = self._state.observe(report, self._clock.now())
-        if record is not None and observed is not None and observed.filled > record.filled:
-            self._state.moved.setdefault(record.hedge_id, self._state.seen.get(record.client_id, asked))
-
     def _saw(self, record: OrderRecord, asked: float) -> None:
         """The exchange has told of an order as it was then; of one that is over there is nothing more to hear."""
         if not record.state.terminal:
@@ -178,7 +169,7 @@ class Executor:
         now, latency = self._clock.now(), (self._clock.monotonic() - started) * 1000
         self._state.in_flight.discard(record.client_id)
         if report is not None:
-            self._take(report, started)
+            self._state.observe(report, now, started)
         current = self._current(record)
         self._saw(current, started)
         if report is None and not current.state.terminal and current.state is not OrderState.OPEN:
@@ -262,7 +253,7 @@ class Executor:
 
     def _found(self, record: OrderRecord, report: OrderReport, asked: float) -> None:
         self._missing_since.pop(record.client_id, None)
-        self._take(report, asked)
+        self._state.observe(report, self._clock.now(), asked)
         current = self._current(record)
         if current.cancel_requested and current.state is OrderState.OPEN:
             asked = self._cancelled_at.get(record.client_id, float("-inf"))
@@ -333,8 +324,7 @@ class Executor:
             state, at = (OrderState.FILLED, self._clock.now()) if over else (current.state, None)
             self._state.put_order(replace(current, filled=own, state=state, resolved_at=at, misses=0))
             self._missing_since.pop(current.client_id, None)
-            heard = self._state.seen.get(current.client_id, asked)
-            self._state.moved.setdefault(current.hedge_id, heard)
+            self._state.moved.setdefault(current.hedge_id, self._state.seen.get(current.client_id, asked))
             return False
         held = sum((p.quantity for p in positions if p.symbol == symbol), ZERO)
         expected = expected_positions(account.name, self._state.unfinished()).get(symbol, ZERO)

@@ -208,8 +208,11 @@ class BotState:
         self.dirty_intents[intent.id] = intent
         return hedge
 
-    def observe(self, report: OrderReport, now: datetime) -> OrderRecord | None:
-        """Take an exchange's report of an order of ours; None when it is not ours or says nothing new."""
+    def observe(self, report: OrderReport, now: datetime, asked: float | None = None) -> OrderRecord | None:
+        """Take an exchange's report of an order of ours; None when it is not ours or says nothing new.
+
+        ``asked`` is when (monotonic) the exchange was asked, None where it told by itself.
+        """
         hedge = self.owner(report.client_id)
         record = None if hedge is None else hedge.order(report.client_id or "")
         if record is None:
@@ -218,7 +221,15 @@ class BotState:
         if observed == record:
             return None
         self.put_order(observed)
+        if asked is not None:
+            self._found_out(record, observed.filled, asked)
         return observed
+
+    def _found_out(self, record: OrderRecord, filled: Decimal, asked: float | None = None) -> None:
+        """A fill of which no stream has told may be as old as the answer before."""
+        heard = self.seen.get(record.client_id, asked)
+        if filled > record.filled and heard is not None:
+            self.moved.setdefault(record.hedge_id, heard)
 
     def book_fill(self, fill: Fill, hedge_id: UUID | None) -> None:
         """A ledger fill was committed for the first time."""
@@ -230,6 +241,7 @@ class BotState:
         if record is not None:
             self._note_late(hedge, fill)
             booked = record.booked + fill.quantity
+            self._found_out(record, booked)
             self.put_order(replace(record, booked=booked, filled=max(record.filled, booked)))
         else:
             self._take(hedge, fill)
