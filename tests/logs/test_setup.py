@@ -116,6 +116,7 @@ class Stuck(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.go.wait(20)
+        time.sleep(0.0001)  # a disk: other threads go on meanwhile
         self.written.append(record.getMessage())
 
 
@@ -133,6 +134,20 @@ def test_whoever_logs_never_waits_for_a_disk_that_hangs(
         assert time.perf_counter() - began < 2.0
         stuck.go.set()
     assert 1000 <= len(stuck.written) <= 1003
+    assert stuck.written[-1].endswith("lines were dropped: they came faster than they are written")
+
+
+def test_lines_that_were_dropped_are_told_of_also_when_the_program_ends_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stuck = Stuck()
+    monkeypatch.setattr(setup, "terminal_or", lambda file: stuck)
+    monkeypatch.setattr(setup, "WAITING", 10)
+    with logging_to(LogPlan("INFO")):
+        for number in range(30):
+            logging.getLogger("fundingarb.some").info("line %d", number)
+        threading.Timer(0.1, stuck.go.set).start()  # when the end of the program waits behind them
+    assert 11 <= len(stuck.written) <= 12
     assert stuck.written[-1].endswith("lines were dropped: they came faster than they are written")
 
 

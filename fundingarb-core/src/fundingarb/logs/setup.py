@@ -106,9 +106,14 @@ class _Writer(threading.Thread):
     def run(self) -> None:
         while (record := self._queue.get()) is not None:
             self._write(record)
-            if self._dropped and self._queue.empty():
-                dropped, self._dropped = self._dropped, 0
-                self._write(_record(f"{dropped} lines were dropped: they came faster than they are written"))
+            if self._queue.empty():
+                self._tell_dropped()
+        self._tell_dropped()
+
+    def _tell_dropped(self) -> None:
+        dropped, self._dropped = self._dropped, 0
+        if dropped:
+            self._write(_record(f"{dropped} lines were dropped: they came faster than they are written"))
 
     def _write(self, record: logging.LogRecord) -> None:
         for handler in self._handlers:
