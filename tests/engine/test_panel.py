@@ -13,7 +13,7 @@ from tests.engine.stage import booked, floor, opened
 from fundingarb.app import Surroundings
 from fundingarb.config import Config
 from fundingarb.domain.control import Command, CommandKind
-from fundingarb.errors import ExchangeUnavailable, RateLimited
+from fundingarb.errors import ExchangeUnavailable, RateLimited, StoreError
 from fundingarb.panel.panel import LONGEST_WAIT, Panel, patiently
 from fundingarb.plugins import load_plugins
 from fundingarb.store import SqlStore
@@ -82,6 +82,43 @@ async def test_what_a_kill_has_not_closed_is_named_every_thirty_seconds_and_what
             await made.until(lambda: result)
     assert result[0].result["ok"]
     assert made.position == (0, 0)
+
+
+class Refusing(Stored):
+    """A database that takes no command, for ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.tried: list[float] = []
+        self._until = anyio.current_time() + seconds
+
+    async def submit_command(self, command: Command) -> Command:
+        self.tried.append(anyio.current_time())
+        if anyio.current_time() < self._until:
+            raise StoreError("the disk is full")
+        return await super().submit_command(command)
+
+
+async def test_a_command_that_the_database_does_not_take_is_tried_once_a_second_and_given_up() -> None:
+    made, said = floor(), [""]
+    store = Refusing(1000)
+    panel = Beside(Config(), Surroundings(made.clock), load_plugins(), cast("SqlStore", store))
+    begin = anyio.current_time()
+    with pytest.raises(StoreError, match="the disk is full"):
+        await panel.have_done(CommandKind.PAUSE, said.append)
+    assert 15 <= anyio.current_time() - begin <= 16
+    assert 15 <= len(store.tried) <= 17
+    assert said[-1] == "pause not stored yet: the disk is full"
+
+
+async def test_a_kill_is_tried_once_a_second_until_the_database_takes_it() -> None:
+    made, said = floor(), [""]
+    store = Refusing(100)
+    panel = Beside(Config(), Surroundings(made.clock), load_plugins(), cast("SqlStore", store))
+    with anyio.move_on_after(102.5):
+        await panel.kill(said.append)
+    assert 100 <= len(store.tried) <= 102
+    assert [each.kind for each in store.commands.values()] == [CommandKind.KILL]
 
 
 class Overloaded(Panel):

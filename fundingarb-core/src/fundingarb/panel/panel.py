@@ -45,6 +45,10 @@ NAMED_EVERY = 30.0
 """Seconds after which what is not flat is named again."""
 ASK_AGAIN = 10
 """How often a database that does not answer is asked again, a second apart."""
+TRY_AGAIN = 1.0
+"""Seconds between two attempts to write a command that the database does not take."""
+HANGS_WITHIN = 15.0
+"""Seconds after which a bot that has stopped answering is known not to: its lease has ended by then."""
 READ_SECONDS = 5.0
 """How long an exchange may take before a person is asked without knowing what is there."""
 LEAST_WAIT, LONGEST_WAIT = 5.0, 65.0
@@ -119,15 +123,24 @@ class Panel:
             Command(uuid4(), uuid4().hex, kind, self.actor, now, arguments)
         )
 
-    async def _insist(self, say: Say, kind: CommandKind, **arguments: Any) -> Command | None:
-        """Write a command; None when a bot that hangs in the middle of a commit keeps the database from taking it."""
+    async def _insist(
+        self, say: Say, kind: CommandKind, *, patience: float = float("inf"), **arguments: Any
+    ) -> Command | None:
+        """Write a command; None when a bot that hangs in the middle of a commit keeps the database from taking it.
+
+        While a bot answers it is tried again for ``patience`` seconds; then the ``StoreError`` is raised.
+        """
+        give_up = anyio.current_time() + patience
         while True:
             try:
                 return await self.submit(kind, **arguments)
             except StoreError as error:
-                say(f"not stored yet: {error}")
                 if not await self.answers():
                     return None
+                if anyio.current_time() >= give_up:
+                    raise
+                say(f"{kind.value.lower()} not stored yet: {error}")
+            await anyio.sleep(TRY_AGAIN)
 
     async def taken(self, command: Command) -> bool:
         """Whether the bot takes ``command`` within ``ACKNOWLEDGE`` seconds."""
@@ -204,7 +217,7 @@ class Panel:
 
         Raises ``BotUnreachable`` when one runs and does not answer (only a kill ends it).
         """
-        command = await self._insist(say, kind, **arguments)
+        command = await self._insist(say, kind, patience=HANGS_WITHIN, **arguments)
         done = await self.follow(command, say) if command and await self.taken(command) else None
         if done is None:
             holder = await self.holder()
