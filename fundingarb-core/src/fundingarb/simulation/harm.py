@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 import anyio
@@ -29,6 +29,16 @@ log = logging.getLogger("fundingarb.simulation")
 LOOKS_EVERY = 1.0
 """Seconds between two looks of the operator at what differs."""
 LASTING = ("clock_skew", "maintenance")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a strike goes, and the hedge it is aimed at, if it is aimed at one."""
+
+    exchange: SimExchange
+    account: str | None
+    symbol: str | None
+    hedge: Hedge | None
 
 
 class Harm:
@@ -89,7 +99,7 @@ class Harm:
         self.coverage.begin(how, "", hedge)
         if how == "db_down":
             self.world.store.down = True
-            self._tasks.start_soon(self._do_db_down, strike, hedge)
+            self._tasks.start_soon(self._do_db_down, strike)
         elif how == "db_hang":
             self.world.store.hang(strike.lasts)
         else:
@@ -116,14 +126,14 @@ class Harm:
 
     async def _strike(self, strike: Strike, hedge: Hedge | None) -> None:
         leg = None if hedge is None else _leg(hedge, strike.leg)
-        exchange = self._exchange(strike, leg)
         account = strike.account or (leg.plan.account if leg is not None else None)
         symbol = strike.symbol or (hedge.symbol if hedge is not None else None)
-        self.coverage.begin(strike.kind, exchange.name, hedge)
+        target = Target(self._exchange(strike, leg), account, symbol, hedge)
+        self.coverage.begin(strike.kind, target.exchange.name, hedge)
         if strike.kind in {kind.value for kind in FaultKind}:
-            await self._fault(strike, exchange, account, symbol, hedge)
+            await self._fault(strike, target)
             return
-        await getattr(self, f"_do_{strike.kind}")(strike, exchange, account, symbol, hedge)
+        await getattr(self, f"_do_{strike.kind}")(strike, target)
 
     def _exchange(self, strike: Strike, leg: LegState | None) -> SimExchange:
         if strike.exchange is not None:
@@ -135,22 +145,15 @@ class Harm:
             return self.world.exchanges[leg.plan.instrument.exchange]
         return next(iter(self.world.exchanges.values()))
 
-    async def _fault(
-        self,
-        strike: Strike,
-        exchange: SimExchange,
-        account: str | None,
-        symbol: str | None,
-        hedge: Hedge | None,
-    ) -> None:
+    async def _fault(self, strike: Strike, target: Target) -> None:
         kind = FaultKind(strike.kind)
         if kind in IMMEDIATE:
-            self._immediately(kind, strike, exchange, account, symbol, hedge)
+            self._immediately(kind, strike, target)
             return
         if kind in (FaultKind.STREAM_DISCONNECT, FaultKind.STREAM_STALL):
             cut = kind is FaultKind.STREAM_DISCONNECT
-            if exchange.cut_streams() if cut else exchange.stall_streams():
-                self.coverage.count(strike.kind, hedge)
+            if target.exchange.cut_streams() if cut else target.exchange.stall_streams():
+                self.coverage.count(strike.kind, target.hedge)
             return
         fault = Fault(
             kind,
@@ -162,22 +165,15 @@ class Harm:
             fraction=strike.fraction,
             retry_after=strike.seconds,
         )
-        exchange.faults.install(fault)
+        target.exchange.faults.install(fault)
         if kind is FaultKind.CLOCK_SKEW:
-            self.coverage.count(strike.kind, hedge)
+            self.coverage.count(strike.kind, target.hedge)
         await anyio.sleep(strike.lasts)
-        exchange.faults.clear(fault.id)
+        target.exchange.faults.clear(fault.id)
 
-    def _immediately(
-        self,
-        kind: FaultKind,
-        strike: Strike,
-        exchange: SimExchange,
-        account: str | None,
-        symbol: str | None,
-        hedge: Hedge | None,
-    ) -> None:
+    def _immediately(self, kind: FaultKind, strike: Strike, target: Target) -> None:
         """What happens at once: prices, forced closes, a new funding interval."""
+        exchange, account, symbol = target.exchange, target.account, target.symbol
         truth = exchange.truth
         native = exchange.native(symbol) if symbol is not None else next(iter(truth.instruments))
         for one in self.world.exchanges.values():
@@ -194,59 +190,46 @@ class Harm:
                 truth.set_funding(native, interval_hours=strike.hours)
         except Refused:  # nothing is held there any more
             return
-        self.coverage.count(kind.value, hedge)
+        self.coverage.count(kind.value, target.hedge)
 
-    async def _do_outage(self, strike: Strike, exchange: SimExchange, *_rest: object) -> None:
-        exchange.outages += 1
+    async def _do_outage(self, strike: Strike, target: Target) -> None:
+        target.exchange.outages += 1
         await anyio.sleep(strike.lasts)
-        exchange.outages = max(0, exchange.outages - 1)
+        target.exchange.outages = max(0, target.exchange.outages - 1)
 
-    async def _do_broken_promise(self, strike: Strike, exchange: SimExchange, *_rest: object) -> None:
+    async def _do_broken_promise(self, strike: Strike, target: Target) -> None:
         fault = Fault(
             FaultKind.LATE_ACCEPT,
             operation="order.place",
             count=1,
             seconds=strike.seconds * self.world.clock.speed,
         )
-        exchange.faults.install(fault)
+        target.exchange.faults.install(fault)
         await anyio.sleep(strike.lasts)
-        exchange.faults.clear(fault.id)
+        target.exchange.faults.clear(fault.id)
 
-    async def _do_crash(
-        self,
-        strike: Strike,
-        _exchange: SimExchange,
-        _account: str | None,
-        _symbol: str | None,
-        hedge: Hedge | None,
-    ) -> None:
-        stage, was_up = self.coverage.stage(hedge), self.world.up
+    async def _do_crash(self, strike: Strike, target: Target) -> None:
+        stage, was_up = self.coverage.stage(target.hedge), self.world.up
         if await self.world.crash(strike.lasts) and was_up:
-            self.coverage.count("crash", hedge, stage)
+            self.coverage.count("crash", target.hedge, stage)
 
-    async def _do_db_before(self, strike: Strike, *rest: Any) -> None:
-        self._failing += [("db_before", _id(rest[-1]))] * (strike.count or 1)
+    async def _do_db_before(self, strike: Strike, target: Target) -> None:
+        self._failing += [("db_before", _id(target.hedge))] * (strike.count or 1)
 
-    async def _do_db_after(self, strike: Strike, *rest: Any) -> None:
-        self._failing.append(("db_after", _id(rest[-1])))
+    async def _do_db_after(self, strike: Strike, target: Target) -> None:
+        self._failing.append(("db_after", _id(target.hedge)))
 
-    async def _do_db_hang(self, strike: Strike, *rest: Any) -> None:
+    async def _do_db_hang(self, strike: Strike, _target: Target) -> None:
         self.world.store.hang(strike.lasts)
 
-    async def _do_db_down(self, strike: Strike, *rest: Any) -> None:
+    async def _do_db_down(self, strike: Strike, _target: Target | None = None) -> None:
         self.world.store.down = True
         await anyio.sleep(strike.lasts)
         self.world.store.down = False
 
-    async def _do_close(
-        self,
-        strike: Strike,
-        _exchange: SimExchange,
-        _account: str | None,
-        _symbol: str | None,
-        hedge: Hedge | None,
-    ) -> None:
-        bot, stage = self.world.bot, self.coverage.stage(hedge)
+    async def _do_close(self, strike: Strike, target: Target) -> None:
+        bot, hedge = self.world.bot, target.hedge
+        stage = self.coverage.stage(hedge)
         if bot is not None and self.world.up and hedge is not None and bot.ready.is_set():
             try:
                 bot.deeds.close(hedge.id)
@@ -254,7 +237,7 @@ class Harm:
                 return
             self.coverage.count("close", hedge, stage)
 
-    async def _do_kill(self, strike: Strike, *_rest: object) -> None:
+    async def _do_kill(self, strike: Strike, target: Target) -> None:
         bot = self.world.bot
         if bot is not None and self.world.up and bot.ready.is_set():
             stages = stages_of(bot.state.live(), killed=bot.state.killed)
@@ -262,9 +245,9 @@ class Harm:
             await bot.kill("the operator")
             self.coverage.count_all("kill", stages)
         else:
-            await self._do_kill_absent(strike)
+            await self._do_kill_absent(strike, target)
 
-    async def _do_kill_absent(self, strike: Strike, *_rest: object) -> None:
+    async def _do_kill_absent(self, strike: Strike, _target: Target) -> None:
         killed = self.world.killed
         self.world.down_until_told()
         while True:
@@ -280,7 +263,7 @@ class Harm:
         await anyio.sleep(strike.lasts)
         self.world.may_start()
 
-    async def _do_kill_loss(self, strike: Strike, *_rest: object) -> None:
+    async def _do_kill_loss(self, strike: Strike, _target: Target) -> None:
         """The limit is reached, and the guard looks: it does so every second, and one of these is now."""
         for rule in self.world.setup.rules:
             if isinstance(rule, Tripwire):
@@ -293,36 +276,20 @@ class Harm:
         if self.world.killed:
             self.coverage.count_all("kill_loss", stages)
 
-    async def _do_beside(
-        self,
-        strike: Strike,
-        exchange: SimExchange,
-        account: str | None,
-        symbol: str | None,
-        hedge: Hedge | None,
-    ) -> None:
+    async def _do_beside(self, strike: Strike, target: Target) -> None:
         """A person's position on the side of the leg; from then on the operator accepts what is a person's there."""
-        if account is None or symbol is None:
+        if target.account is None or target.symbol is None:
             return
-        exchange.sync()
-        native = exchange.native(symbol)
-        held = sum(one.quantity for one in exchange.truth.positions(account, native))
-        quantity = _part(exchange, account, native, strike.fraction, beyond=True)
-        if not held or not quantity:
-            return
-        side = Side.BUY if held > 0 else Side.SELL
-        request = OrderRequest(native, side, quantity, OrderType.MARKET, None, TimeInForce.IOC)
         self.world.monitor.opens_beside = True
         try:
-            if exchange.truth.place(account, request).filled:
-                self.coverage.count("beside", hedge)
-        except Refused as refused:
-            log.info("beside: %s", refused)
+            there = self._trade(target, strike.fraction, opens=True)
         finally:
             self.world.monitor.opens_beside = False
+        if not there:
+            return
         while True:
             await anyio.sleep(LOOKS_EVERY)
-            await self._accept(exchange.truth.name, account, symbol)
+            await self._accept(target.exchange.truth.name, target.account, target.symbol)
 
     async def _accept(self, exchange: str, account: str, symbol: str) -> None:
         """The operator accepts a difference that is exactly what is somebody else's now, less what he accepted, and
@@ -340,33 +307,35 @@ class Harm:
             except FundingArbError as error:
                 log.info("accepting: %s", error)
 
-    async def _do_by_hand(
-        self,
-        strike: Strike,
-        exchange: SimExchange,
-        account: str | None,
-        symbol: str | None,
-        hedge: Hedge | None,
-    ) -> None:
-        if account is None or symbol is None:
+    async def _do_by_hand(self, strike: Strike, target: Target) -> None:
+        if target.account is None or target.symbol is None:
             return
+        where = (target.exchange.truth.name, target.account, target.symbol)
+        if not self.world.monitor.beside.get(where):  # whose of two it would be, nobody could say
+            self._trade(target, strike.fraction, opens=False)
+
+    def _trade(self, target: Target, fraction: float, *, opens: bool) -> bool:
+        """A person trades a part of what is held: on its side, or against it; whether anything is held."""
+        exchange, account, symbol = target.exchange, target.account, target.symbol
+        if account is None or symbol is None:
+            return False
         exchange.sync()
         native = exchange.native(symbol)
         held = sum(one.quantity for one in exchange.truth.positions(account, native))
-        quantity = _part(exchange, account, native, strike.fraction)
-        if not held or not quantity or self.world.monitor.beside.get((exchange.truth.name, account, symbol)):
-            return  # whose of two it would be, nobody could say
-        side = Side.SELL if held > 0 else Side.BUY
+        quantity = _part(exchange, account, native, fraction, beyond=opens)
+        if not held or not quantity:
+            return False
+        side = Side.BUY if (held > 0) is opens else Side.SELL
         request = OrderRequest(
-            native, side, quantity, OrderType.MARKET, None, TimeInForce.IOC, reduce_only=True
+            native, side, quantity, OrderType.MARKET, None, TimeInForce.IOC, reduce_only=not opens
         )
+        kind = "beside" if opens else "by_hand"
         try:
-            order = exchange.truth.place(account, request)
+            if exchange.truth.place(account, request).filled:
+                self.coverage.count(kind, target.hedge)
         except Refused as refused:
-            log.info("by hand: %s", refused)
-            return
-        if order.filled:
-            self.coverage.count("by_hand", hedge)
+            log.info("%s: %s", kind, refused)
+        return True
 
     def stop(self) -> None:
         """Take every fault away: what is installed, and what still waits."""

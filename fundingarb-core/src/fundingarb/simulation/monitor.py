@@ -204,9 +204,7 @@ class Monitor:
         beyond its promise, or that left before it could be known what the exchange has taken there, when nothing of
         ours is left."""
         where = (exchange, fill.account, symbol)
-        from_memory = fill.client_id[
-            -4:
-        ].isdigit()  # the form of such an order's name, also before its row is stored
+        from_memory = fill.client_id[-4:].isdigit()  # such an order's name, also before its row is stored
         if self.registry.flatten(fill.client_id) is None and not from_memory:
             unaware = self.rules.excused(fill.client_id) or self._taken_just_now(where)
             if not unaware or not fill.closed_quantity:
