@@ -252,13 +252,11 @@ class OkxAdapter(RestAdapter):
 
     async def cancel_after(self, symbols: Collection[str], seconds: float | None) -> None:
         """One timer over every pending order with our tag, of any symbol: it comes off with the last of them."""
-        if seconds is not None:
-            timed, timeout = (
-                self._timed | set(symbols),
-                min(max(math.ceil(seconds), SHORTEST_TIMER), LONGEST_TIMER),
-            )
-        else:
+        if seconds is None:
             timed, timeout = self._timed - set(symbols), 0
+        else:
+            timed = self._timed | set(symbols)
+            timeout = min(max(math.ceil(seconds), SHORTEST_TIMER), LONGEST_TIMER)
         if timeout or not timed:
             await self.change("privatePostTradeCancelAllAfter", {"timeOut": str(timeout), "tag": TAG})
         self._timed = timed

@@ -324,7 +324,7 @@ class Executor:
             state, at = (OrderState.FILLED, self._clock.now()) if over else (current.state, None)
             self._state.put_order(replace(current, filled=own, state=state, resolved_at=at, misses=0))
             self._missing_since.pop(current.client_id, None)
-            self._state.moved.setdefault(current.hedge_id, self._state.seen.get(current.client_id, asked))
+            self._state.found_out(current, own, asked)
             return False
         held = sum((p.quantity for p in positions if p.symbol == symbol), ZERO)
         expected = expected_positions(account.name, self._state.unfinished()).get(symbol, ZERO)

@@ -222,11 +222,11 @@ class BotState:
             return None
         self.put_order(observed)
         if asked is not None:
-            self._found_out(record, observed.filled, asked)
+            self.found_out(record, observed.filled, asked)
         return observed
 
-    def _found_out(self, record: OrderRecord, filled: Decimal, asked: float | None = None) -> None:
-        """A fill of which no stream has told may be as old as the answer before."""
+    def found_out(self, record: OrderRecord, filled: Decimal, asked: float | None = None) -> None:
+        """That ``record`` has ``filled`` was found by asking: what is new of it may be as old as the answer before."""
         heard = self.seen.get(record.client_id, asked)
         if filled > record.filled and heard is not None:
             self.moved.setdefault(record.hedge_id, heard)
@@ -241,7 +241,7 @@ class BotState:
         if record is not None:
             self._note_late(hedge, fill)
             booked = record.booked + fill.quantity
-            self._found_out(record, booked)
+            self.found_out(record, booked)
             self.put_order(replace(record, booked=booked, filled=max(record.filled, booked)))
         else:
             self._take(hedge, fill)

@@ -36,7 +36,8 @@ def in_the_way(plan: HedgePlan, state: BotState) -> str | None:
 def halt_for_strays(state: BotState) -> None:
     """Entries are off on accounts that refuse to reduce what a hedge that is over holds, as long as they do."""
     reasons: dict[str, str] = {}
-    for hedge in netted(state.unfinished()):
+    unfinished = state.unfinished()
+    for hedge in netted(unfinished) if any(not each.live for each in unfinished) else ():
         for side in Side:
             leg = hedge.leg(side)
             if not hedge.live and leg.filled and len(refused_reductions(hedge, side)) >= REFUSALS:
