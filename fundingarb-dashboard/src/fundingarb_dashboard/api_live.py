@@ -6,9 +6,7 @@ no request that is sent again, or later, does anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,7 +14,7 @@ from quart import Quart, Response
 from quart_schema import document_response, validate_request
 
 from fundingarb.errors import ConfigError
-from fundingarb.ports import BotHandle, LiveReview, Secret
+from fundingarb.ports import BotHandle, LiveReview, Secret, Simulated
 from fundingarb_dashboard.answers import answer
 from fundingarb_dashboard.replies import key_of_request
 from fundingarb_dashboard.security import session_of
@@ -34,21 +32,6 @@ class GoLive(BaseModel):
     confirm: Literal["LIVE"]
     ticket: str = Field(min_length=1, max_length=200)
     master_password: str = Field(min_length=1, max_length=1024)
-
-
-@dataclass(frozen=True, slots=True)
-class Simulated:
-    """What was simulated with the configuration in force: ``hours`` of the ``needed`` ones, and in USD what all closed
-    hedges brought."""
-
-    at: datetime
-    hours: Decimal
-    needed: Decimal
-    hedges: int
-    result: Decimal
-    funding: Decimal
-    fees: Decimal
-    critical_alerts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +103,5 @@ def not_from_here(network: str) -> str:
 
 
 def _simulated(found: LiveReview) -> Simulated:
-    return Simulated(
-        at=found.at,
-        hours=found.hours,
-        needed=found.needed,
-        hedges=found.hedges,
-        result=found.result,
-        funding=found.funding,
-        fees=found.fees,
-        critical_alerts=found.critical_alerts,
-    )
+    """What there is to see of a review: its ticket and the like are said beside it."""
+    return Simulated(**{field.name: getattr(found, field.name) for field in fields(Simulated)})

@@ -21,7 +21,7 @@ from fundingarb.ports.exchange import (
     RemembersOrders,
     StreamSink,
 )
-from fundingarb.ports.live import LiveDesk, LiveReview, Owner
+from fundingarb.ports.live import LiveDesk, LiveReview, Owner, Simulated
 from fundingarb.ports.rows import (
     AccountVital,
     Calculation,
@@ -120,6 +120,7 @@ __all__ = [
     "RiskRule",
     "Secret",
     "Service",
+    "Simulated",
     "SpreadRow",
     "Store",
     "Strategy",

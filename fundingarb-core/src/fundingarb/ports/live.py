@@ -11,16 +11,10 @@ from fundingarb.ports.context import Secret
 
 
 @dataclass(frozen=True, slots=True)
-class LiveReview:
-    """What a simulation has shown, and what is in the way of going live with its configuration.
+class Simulated:
+    """What was simulated with the configuration in force: ``hours`` of the ``needed`` ones, and in USD what all closed
+    hedges brought."""
 
-    ``hours`` were simulated with this very configuration, ``needed`` are asked for. ``obstacles`` are sentences that
-    say what to do; while there is one, nobody goes live. ``ticket`` goes with the decision: it is good once, for a
-    few minutes and for this configuration; empty while there are obstacles. ``sent`` says what came of going live since
-    this bot was started; empty before.
-    """
-
-    network: str
     at: datetime
     hours: Decimal
     needed: Decimal
@@ -29,6 +23,18 @@ class LiveReview:
     funding: Decimal
     fees: Decimal
     critical_alerts: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveReview(Simulated):
+    """What a simulation has shown, and what is in the way of going live with its configuration.
+
+    ``obstacles`` are sentences that say what to do; while there is one, nobody goes live. ``ticket`` goes with the
+    decision: it is good once, for a few minutes and for this configuration; empty while there are obstacles. ``sent``
+    says what came of going live since this bot was started; empty before.
+    """
+
+    network: str
     obstacles: tuple[str, ...]
     ticket: str
     sent: str
