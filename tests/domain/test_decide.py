@@ -507,6 +507,22 @@ def test_the_price_cap_widens_with_every_attempt_that_filled_nothing() -> None:
     assert caps[-1] == caps[-2] == D("94.9")  # never beyond 5 %
 
 
+def test_a_price_cap_that_the_exchange_may_have_refused_is_narrower_the_next_time() -> None:
+    """Exchanges refuse prices too far from their mark: 5 % below a bid that is a little below it, for example."""
+    empty, refused = row(LONG, CLOSE, "10", CANCELLED), row(LONG, CLOSE, "10", REFUSED)
+    flat_short = filled(SHORT, CLOSE, "10")
+    later = NOW + timedelta(seconds=60)
+
+    def price(*tries: OrderRecord) -> Decimal | None:
+        return placed(run(closing(flat_short, *tries), now=later)).price
+
+    beyond = (*[empty] * 5, refused)
+    assert price(*beyond) == D("96.7")  # 3.2 %
+    assert price(*beyond, refused) == D("98.3")  # 1.6 %
+    assert price(*beyond, *[refused] * 9) == D("99.7")
+    assert price(*beyond, empty) == D("94.9")  # it was taken and found nobody: as far as it goes again
+
+
 def test_reductions_that_come_to_nothing_are_not_repeated_in_a_hurry() -> None:
     empty = row(LONG, CLOSE, "10", CANCELLED)
     flat_short = filled(SHORT, CLOSE, "10")

@@ -333,7 +333,8 @@ def _reduce(
     policy: ExecutionPolicy,
     now: datetime,
 ) -> list[Action]:
-    """A reduce-only marketable order; its price cap doubles with every attempt that filled nothing.
+    """A reduce-only marketable order; its price cap doubles with every attempt that filled nothing, and is narrower by
+    as many steps as it has been refused since.
 
     From the third on there is a pause that doubles up to 8-fold; after refusals at once, and up to 64-fold where
     nothing presses, and ledger and position are read meanwhile: perhaps the exchange, or a person, has closed it.
@@ -350,7 +351,9 @@ def _reduce(
         if now - over < policy.retry_after * 2**doublings:
             return [CollectFills(leg.plan.account, positions=True)] if refused else []
     unfilled = sum(1 for order in tries if order.state is not OrderState.REFUSED)
-    cap = min(policy.slippage * (2 ** min(unfilled, 5)), Decimal("0.05"))
+    refusals = next((n for n, order in enumerate(tries) if order.state is not OrderState.REFUSED), len(tries))
+    wider = max(0, min(unfilled, 5) - refusals)  # perhaps it was beyond what the exchange lets a price be
+    cap = min(policy.slippage * 2**wider, Decimal("0.05"))
     price = _marketable(leg, purpose, quote, cap)
     if price is None and not urgent and hedge.unhedged == 0:
         return []  # hedged and in no hurry: wait for a price rather than take any
