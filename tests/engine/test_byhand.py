@@ -14,6 +14,7 @@ from fundingarb.domain.hedge import LegPlan, Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import Fill, FillKind, NewOrder, OrderSide, OrderState, Purpose, TimeInForce
 from fundingarb.engine.byhand import trades_by_hand
+from fundingarb.errors import ExchangeError
 from fundingarb.simulation.virtual import START
 from fundingarb.testing import FakeExchange, RecordingAlertSink, Script
 
@@ -123,6 +124,66 @@ async def test_a_refused_reduction_reads_the_position_and_takes_what_is_left() -
         assert (
             len(made.sent(made.alpha)) <= 5
         )  # the entry, the one by hand, and a few reductions that were refused
+
+
+def blind(exchange: FakeExchange) -> None:
+    exchange.fail("get_positions", ExchangeError("alpha: internal error"), times=100_000)
+
+
+@pytest.mark.anyio
+async def test_while_positions_cannot_be_read_the_ledger_tells_what_a_person_closed() -> None:
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    async with made.running():
+        await opened(made)
+        await booked(made)
+        blind(made.alpha)
+        await anyio.sleep(1)
+        await by_hand(made.alpha, OrderSide.SELL, "6")
+        await made.until(lambda: made.position == (4, -4), within=15)
+        assert titles(sink).count("Leg Closed By Hand") == 1
+        made.alpha._failures.clear()
+        await anyio.sleep(60)
+        assert made.position == (4, -4)
+        assert made.bot.state.accounts["alpha"].halted is None
+
+
+@pytest.mark.anyio
+async def test_what_is_bought_back_before_the_ledger_is_read_again_moves_nothing() -> None:
+    made = floor()
+    async with made.running():
+        await opened(made)
+        await booked(made)
+        blind(made.alpha)
+        await anyio.sleep(10)
+        reader = made.bot.readers["alpha"]
+        asked = len([name for name, _ in made.alpha.calls if name == "get_fills"])
+        await by_hand(made.alpha, OrderSide.SELL, "6")
+        await made.until(lambda: len([n for n, _ in made.alpha.calls if n == "get_fills"]) >= asked + 2)
+        await made.alpha.place_order(
+            NewOrder("webback", "BTC-USDT", OrderSide.BUY, D("6"), None, TimeInForce.IOC, reduce_only=False)
+        )
+        await anyio.sleep(60)
+        assert reader.account.halted is not None  # positions cannot be read
+        assert made.position == (10, -10)
+
+
+@pytest.mark.anyio
+async def test_what_did_not_match_before_is_not_explained_without_positions() -> None:
+    """A person holds something beside the leg: what is closed then may be theirs."""
+    made = floor()
+    async with made.running():
+        await opened(made)
+        await booked(made)
+        await made.alpha.place_order(
+            NewOrder("webmine", "BTC-USDT", OrderSide.BUY, D("3"), None, TimeInForce.IOC, reduce_only=False)
+        )
+        await made.until(lambda: made.bot.readers["alpha"].differences, within=60)
+        blind(made.alpha)
+        await anyio.sleep(5)
+        await by_hand(made.alpha, OrderSide.SELL, "6")
+        await anyio.sleep(60)
+        assert made.position == (7, -10)
 
 
 @pytest.mark.anyio

@@ -189,6 +189,8 @@ class AccountReader:
         if every or self._want_fills or self._unseen():
             self._want_fills = False
             steps.append(self.collect_fills)
+        if self._unseen():
+            steps.append(self._take_over_unseen)
         if every:
             steps.append(self.read_modes)
         if every or (self._want_positions and self._clock.monotonic() >= self._positions_due):
@@ -215,6 +217,11 @@ class AccountReader:
     def _unseen(self) -> bool:
         """Whether legs are held here and their positions cannot be read: then the ledger tells what is taken away."""
         return self._clock.monotonic() - self._read_at > UNSEEN and bool(self._legs())
+
+    async def _take_over_unseen(self) -> None:
+        """What a person closed meanwhile, in symbols that matched when positions were last read."""
+        differing = {difference.symbol for difference in self.differences}
+        await self._ledger.take_over_unseen({leg.plan.instrument.symbol for leg in self._legs()} - differing)
 
     def _legs(self) -> list[LegState]:
         """The legs of hedges on this account that hold something, whether the hedge is live or over."""

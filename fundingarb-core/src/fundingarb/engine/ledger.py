@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol, TypeVar
+from uuid import UUID
 
 import anyio
 
@@ -16,7 +17,7 @@ from fundingarb.domain.funding import LATE, FundingPayment
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.netting import netted
-from fundingarb.domain.order import ZERO, Fill
+from fundingarb.domain.order import ZERO, Fill, FillKind
 from fundingarb.domain.reconcile import expected_positions
 from fundingarb.domain.shares import row_of
 from fundingarb.engine.bus import Bus
@@ -62,6 +63,7 @@ class LedgerBooks:
         self._paid: set[FundingPayment] = set()
         self._doubtful: set[tuple[str, str, str]] = set()
         self._unstored: dict[tuple[str, str, str], Sequence[Row]] = {}
+        self._said: dict[UUID, tuple[Fill, ...]] = {}
         self._booking = anyio.Lock()
         self._paying = anyio.Lock()
 
@@ -218,6 +220,7 @@ class LedgerBooks:
         (``engine.byhand``)."""
         adapter, taken_over = self.account.adapter, False
         held = {p.symbol: p.quantity for p in await self._read("get_positions", adapter.get_positions)}
+        self._said.clear()
         # what is left of hedges that are over comes first: nothing has to follow it
         for hedge_id in [hedge.id for hedge in sorted(self._state.unfinished(), key=lambda each: each.live)]:
             hedges = netted(self._state.unfinished())
@@ -232,17 +235,44 @@ class LedgerBooks:
             position -= expected_positions(self.account.name, others).get(hedge.symbol, ZERO)
             if side.sign * position >= hedge.leg(side).filled:
                 continue
-            begin, symbol = hedge.intent.created_at, hedge.symbol
-            fills = await self._read("get_symbol_fills", partial(adapter.get_fills, begin, symbol))
-            unbooked = [fill for fill in fills if self._state.hedge_of_fill(fill) is None]
-            trades = trades_by_hand(hedge, side, position, unbooked)
+            trades = trades_by_hand(hedge, side, position, await self._unbooked(hedge))
             if trades:
                 taken_over = True
-                try:
-                    await self._book(tuple((fill, hedge.id) for fill in trades))
-                finally:
-                    self._alert_by_hand(hedge, side)
+                await self._take_over(trades, hedge, side)
         return taken_over
+
+    async def take_over_unseen(self, symbols: Collection[str]) -> None:
+        """``take_over_trades_by_hand`` while positions cannot be read: what the ledger says twice in a row is taken.
+
+        Where several hedges, or others, hold something it would have to be guessed whose it was: that is left alone.
+        """
+        unfinished = self._state.unfinished()
+        for symbol in symbols:
+            hedges = [hedge for hedge in unfinished if hedge.symbol == symbol]
+            if len(hedges) != 1 or self._state.books(self.account.name).foreign(symbol):
+                continue
+            hedge = hedges[0]
+            side = next(s for s in Side if hedge.intent.leg(s).account == self.account.name)
+            unbooked = await self._unbooked(hedge)
+            hedge = self._state.hedges[hedge.id]
+            change = sum((f.side.sign * f.quantity for f in unbooked if f.kind is FillKind.TRADE), ZERO)
+            position = side.sign * hedge.leg(side).filled + change
+            trades = trades_by_hand(hedge, side, position, unbooked)
+            before, self._said[hedge.id] = self._said.get(hedge.id), trades
+            if trades and trades == before:
+                await self._take_over(trades, hedge, side)
+
+    async def _unbooked(self, hedge: Hedge) -> list[Fill]:
+        """The ledger's fills of this account in the symbol of ``hedge``, since it was made, that are no hedge's."""
+        get_fills = partial(self.account.adapter.get_fills, hedge.intent.created_at, hedge.symbol)
+        fills = await self._read("get_symbol_fills", get_fills)
+        return [fill for fill in fills if self._state.hedge_of_fill(fill) is None]
+
+    async def _take_over(self, trades: Sequence[Fill], hedge: Hedge, side: Side) -> None:
+        try:
+            await self._book(tuple((fill, hedge.id) for fill in trades))
+        finally:
+            self._alert_by_hand(hedge, side)
 
     def _alert_by_hand(self, hedge: Hedge, side: Side) -> None:
         left, partner = self._state.hedges[hedge.id].leg(side).filled, hedge.intent.leg(side.opposite).account
