@@ -13,11 +13,13 @@ import anyio.abc
 
 from fundingarb.domain.control import Subject
 from fundingarb.domain.hedge import Hedge, LegState
+from fundingarb.domain.reconcile import expected_positions
 from fundingarb.errors import ConfigError, FundingArbError, StoreError
 from fundingarb.localnet.faults import IMMEDIATE, Fault, FaultKind
 from fundingarb.localnet.truth.types import OrderRequest, OrderType, Refused, Side, TimeInForce
 from fundingarb.simulation.coverage import Coverage, stages_of
 from fundingarb.simulation.network import SimExchange
+from fundingarb.simulation.rules import base_units
 from fundingarb.simulation.schedule import COMMITS, ENTERING, Strike
 from fundingarb.simulation.stages import Stage, stage_of
 from fundingarb.simulation.store import Failing
@@ -55,6 +57,7 @@ class Harm:
         self._tasks = tasks
         self._begin = world.clock.monotonic()
         self._failing: list[tuple[Failing, UUID | None]] = []
+        self._by_hand: set[tuple[str, str, str]] = set()
         self._armed = [strike for strike in strikes if strike.stage is not None]
         self.waiting: list[Strike] = []
         world.on_stage.append(self._reached)
@@ -280,6 +283,8 @@ class Harm:
         """A person's position on the side of the leg; from then on the operator accepts what is a person's there."""
         if target.account is None or target.symbol is None:
             return
+        if self._unheard(target.exchange, target.account, target.symbol):
+            return  # whose of two it would be, nobody could say
         self.world.monitor.opens_beside = True
         try:
             there = self._trade(target, strike.fraction, opens=True)
@@ -312,7 +317,20 @@ class Harm:
             return
         where = (target.exchange.truth.name, target.account, target.symbol)
         if not self.world.monitor.beside.get(where):  # whose of two it would be, nobody could say
+            self._by_hand.add(where)
             self._trade(target, strike.fraction, opens=False)
+
+    def _unheard(self, exchange: SimExchange, account: str, symbol: str) -> bool:
+        """Whether a person has reduced a leg there and the bot's books are not what the exchange holds."""
+        bot, native = self.world.bot, exchange.native(symbol)
+        if (exchange.truth.name, account, symbol) not in self._by_hand:
+            return False
+        if bot is None:
+            return True
+        exchange.sync()
+        contracts = sum((one.quantity for one in exchange.truth.positions(account, native)), Decimal(0))
+        held = contracts * base_units(exchange.truth.instruments[native])
+        return held != expected_positions(account, bot.state.unfinished()).get(symbol, Decimal(0))
 
     def _trade(self, target: Target, fraction: float, *, opens: bool) -> bool:
         """A person trades a part of what is held: on its side, or against it; whether anything is held."""
