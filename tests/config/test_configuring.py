@@ -11,8 +11,9 @@ from typing import Any
 
 import anyio
 import pytest
-from tests.domain.make import D, plan
+from tests.domain.make import D, instrument, plan
 from tests.engine.rig import Floor, Proposing
+from tests.engine.stage import opened
 
 from fundingarb.builtin.strategy import FundingSpread
 from fundingarb.config import Config, load_config
@@ -20,14 +21,16 @@ from fundingarb.config.document import document_of
 from fundingarb.configuring import ConfigKeeper
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.hedge import Mode
+from fundingarb.domain.instrument import Instrument
 from fundingarb.domain.opportunity import EntryRules, HedgePlan, Refusal
 from fundingarb.domain.risk import Portfolio, refuse
 from fundingarb.engine.bot import Bot
 from fundingarb.engine.view import TradingSettings
-from fundingarb.errors import ConfigError, ConfigRefused, StoreError, VersionConflict
+from fundingarb.errors import ConfigError, ConfigRefused, ExchangeUnavailable, StoreError, VersionConflict
 from fundingarb.plugins import load_plugins
 from fundingarb.ports import BotHandle, RiskRule, Strategy
 from fundingarb.simulation.virtual import START, VirtualLoop
+from fundingarb.testing import FakeExchange
 
 pytestmark = pytest.mark.anyio
 T = START + timedelta(minutes=22)
@@ -111,7 +114,7 @@ class Desk:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Bot]:
         async with self.keeper.open(), self.floor.running() as bot:
-            self.keeper.attach(bot.adopt, bot.ready.is_set)
+            self.keeper.attach(bot.adopt, bot.ready.is_set, bot.unlisted)
             yield bot
 
     def changed(self, **trading: Any) -> dict[str, Any]:
@@ -126,21 +129,21 @@ async def desk(tmp_path: Path) -> Desk:
 
 async def test_a_change_is_in_force_at_once_written_and_stored(desk: Desk) -> None:
     async with desk.running() as bot:
-        changed = desk.changed(min_net_usd="7", symbols=["BTC-USDT", "XRP-USDT"])
+        changed = desk.changed(min_net_usd="7", symbols=["BTC-USDT", "SOL-USDT"])
         check = desk.keeper.check(changed)
         assert check.errors == {}
         assert [(one.path, one.before, one.after, one.restart) for one in check.changes] == [
-            ("trading.symbols", ["BTC-USDT", "ETH-USDT", "SOL-USDT"], ["BTC-USDT", "XRP-USDT"], True),
+            ("trading.symbols", ["BTC-USDT", "ETH-USDT", "SOL-USDT"], ["BTC-USDT", "SOL-USDT"], False),
             ("trading.min_net_usd", "5", "7", False),
         ]
         applied = await desk.keeper.apply(changed, ME, 0)
-        assert (applied.revision, applied.restart) == (1, ("trading.symbols",))
+        assert (applied.revision, applied.restart) == (1, ())
         assert bot.loop.settings.rules.min_net_usd == bot.settings.rules.min_net_usd == D(7)
         assert bot.settings.config_revision == desk.keeper.revision == 1
         assert bot.vitals().config_revision == 1
         text = desk.file.read_text()
         assert text.startswith("# mine\ntrading:\n  min_net_usd: 7  # five\n")
-        assert load_config(desk.file, env={}).trading.symbols == ("BTC-USDT", "XRP-USDT")
+        assert load_config(desk.file, env={}).trading.symbols == ("BTC-USDT", "SOL-USDT")
         await anyio.sleep(0.1)
         assert (desk.opened, desk.closed) == (["5", "7"], ["5"])
         (noted,) = desk.floor.store.noted
@@ -357,6 +360,87 @@ async def test_real_money_is_no_setting(desk: Desk) -> None:
         assert "mainnet" not in desk.file.read_text()
 
 
+# symbols that come
+
+
+def list_xrp(floor: Floor, *exchanges: FakeExchange) -> None:
+    for made in exchanges:
+        made.instruments["XRP-USDT"] = instrument(made.name, "XRP-USDT")
+    floor.prices(symbol="XRP-USDT")
+
+
+async def test_a_symbol_that_is_added_is_streamed_set_up_and_traded_at_once(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "fundingarb.yaml", deciding=True)
+    floor = desk.floor
+    list_xrp(floor, floor.alpha, floor.beta)
+    floor.rates("-0.001", "0.004", T, symbol="XRP-USDT")
+    async with desk.running() as bot:
+        await desk.keeper.apply(desk.changed(symbols=["ETH-USDT"]), ME, 0)
+        before = len(floor.alpha.calls)
+        applied = await desk.keeper.apply(desk.changed(symbols=["XRP-USDT"]), ME, 1)
+        assert applied.restart == ()
+        await floor.until(lambda: bot.state.hedges, within=300)
+        assert [hedge.symbol for hedge in bot.state.hedges.values()] == ["XRP-USDT"]
+        asked = {(name, str(args[0])) for name, args in floor.alpha.calls[before:] if args}
+        assert {("get_fee_tier", "XRP-USDT"), ("set_leverage", "XRP-USDT")} <= asked
+        assert not {("get_fee_tier", "BTC-USDT"), ("set_leverage", "BTC-USDT")} & asked
+
+
+async def test_a_symbol_that_no_exchange_lists_is_refused(desk: Desk) -> None:
+    async with desk.running():
+        text = "trading.symbols: XPR-USDT is listed on no exchange that has an account; leave it out"
+        with pytest.raises(ConfigRefused, match=text):
+            await desk.keeper.apply(desk.changed(symbols=["BTC-USDT", "XPR-USDT"]), ME, 0)
+        assert desk.keeper.revision == 0
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_symbol_is_looked_for_until_the_exchange_answers(desk: Desk, hangs: bool) -> None:
+    floor = desk.floor
+    list_xrp(floor, floor.beta)
+    floor.rates("-0.001", "0.004", T)
+    floor.beta.set_rate("XRP-USDT", "0.001", next_settlement=T, mark="100", index="100")
+    async with desk.running() as bot:
+        listing = floor.beta.get_instruments
+
+        async def hang() -> Sequence[Instrument]:
+            await anyio.sleep(60)
+            return await listing()
+
+        if hangs:
+            floor.beta.get_instruments = hang  # type: ignore[method-assign]
+        else:
+            floor.beta.fail("get_instruments", ExchangeUnavailable("beta: maintenance"), times=4)
+        begin = anyio.current_time()
+        await desk.keeper.apply(desk.changed(symbols=["BTC-USDT", "XRP-USDT"]), ME, 0)
+        assert anyio.current_time() - begin < 6
+        assert bot.markets.fresh_rate("beta", "XRP-USDT") is None
+        await floor.until(lambda: bot.markets.fresh_rate("beta", "XRP-USDT"), within=90)
+        assert bot.markets.fresh_book("beta", "XRP-USDT") is not None
+        assert bot.markets.fresh_rate("beta", "BTC-USDT") is not None
+        if hangs:
+            return
+        floor.alpha.instruments["XRP-USDT"] = instrument("alpha", "XRP-USDT")  # and where it is listed later
+        floor.prices(symbol="XRP-USDT")
+        await floor.until(lambda: bot.markets.fresh_book("alpha", "XRP-USDT"), within=3700)
+
+
+async def test_what_is_held_is_watched_when_its_symbol_was_taken_out_before_a_restart(tmp_path: Path) -> None:
+    floor = Desk(tmp_path / "fundingarb.yaml", deciding=True).floor
+    async with floor.running():
+        await opened(floor)
+    floor.settings = replace(floor.settings, symbols=("ETH-USDT",))
+    for made in (floor.alpha, floor.beta):
+        made.instruments["ETH-USDT"] = instrument(made.name, "ETH-USDT")
+    async with floor.running() as bot:
+        await anyio.sleep(5)
+        assert bot.markets.fresh_rate("alpha", "BTC-USDT") is not None
+        floor.rates("0.004", "-0.001", T)
+        await floor.until(lambda: floor.hedge.finished, within=300)
+        await anyio.sleep(600)
+        assert len(bot.state.hedges) == 1
+
+
 # alert sinks
 
 
@@ -366,7 +450,7 @@ async def alerting(tmp_path: Path) -> AsyncIterator[tuple[Desk, Bot]]:
     async with desk.keeper.open():
         desk.floor.sinks = await desk.keeper.open_sinks()
         async with desk.floor.running() as bot:
-            desk.keeper.attach(bot.adopt, bot.ready.is_set)
+            desk.keeper.attach(bot.adopt, bot.ready.is_set, bot.unlisted)
             yield desk, bot
     assert not any(sink.open for sink in desk.sinks)
 

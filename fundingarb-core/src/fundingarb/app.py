@@ -126,7 +126,7 @@ async def open_bot(
         if host is not None:
             host.report = bot.service_failed
         if isinstance(parts.config, ConfigKeeper):
-            parts.config.attach(bot.adopt, bot.ready.is_set)
+            parts.config.attach(bot.adopt, bot.ready.is_set, bot.unlisted)
         yield bot
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -16,7 +16,6 @@ from fundingarb.config import Config
 from fundingarb.config.document import (
     HIDDEN,
     RESTART,
-    SYMBOLS,
     differences,
     document_of,
     in_force,
@@ -28,7 +27,14 @@ from fundingarb.config.schema import Origin, hide_password
 from fundingarb.domain.control import AuditEntry, plain
 from fundingarb.engine.durable import in_time
 from fundingarb.engine.view import TradingSettings
-from fundingarb.errors import ConfigError, ConfigRefused, FundingArbError, StoreError, VersionConflict
+from fundingarb.errors import (
+    ConfigError,
+    ConfigRefused,
+    ExchangeError,
+    FundingArbError,
+    StoreError,
+    VersionConflict,
+)
 from fundingarb.held import ChangingSink, Held, hold
 from fundingarb.plugins import Plugins
 from fundingarb.ports import AlertSink, Clock, RiskRule, Store, Strategy
@@ -41,8 +47,13 @@ Judgement: TypeAlias = "tuple[Strategy, Sequence[RiskRule]]"
 Judging: TypeAlias = "Callable[[Config], AbstractAsyncContextManager[Judgement]]"
 #: Opens one alert sink with the settings of its section.
 OpeningSink: TypeAlias = "Callable[[str, Mapping[str, Any]], AbstractAsyncContextManager[AlertSink]]"
+#: Those of some symbols that no exchange lists. Raises ``ExchangeError``.
+Unlisted: TypeAlias = "Callable[[set[str]], Awaitable[set[str]]]"
 #: Puts settings, strategy and rules in force.
 Adopt: TypeAlias = "Callable[[TradingSettings, Strategy, Sequence[RiskRule]], None]"
+
+LISTED_SECONDS = 5.0
+"""How long it may take to learn whether an exchange lists a symbol."""
 
 
 class ConfigKeeper:
@@ -75,10 +86,12 @@ class ConfigKeeper:
         self._alerts: Mapping[str, Mapping[str, Any]] = config.alerts
         self._adopt: Adopt | None = None
         self._ready: Callable[[], bool] = lambda: False
+        self._unlisted: Unlisted | None = None
 
-    def attach(self, adopt: Adopt, ready: Callable[[], bool]) -> None:
-        """``adopt`` puts settings, strategy and rules in force in the bot, once it is ``ready``."""
-        self._adopt, self._ready = adopt, ready
+    def attach(self, adopt: Adopt, ready: Callable[[], bool], unlisted: Unlisted) -> None:
+        """``adopt`` puts settings, strategy and rules in force in the bot, once it is ``ready``; ``unlisted`` are
+        those of some symbols that no exchange of its lists."""
+        self._adopt, self._ready, self._unlisted = adopt, ready, unlisted
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Judgement]:
@@ -158,11 +171,8 @@ class ConfigKeeper:
 
     def _changes(self, config: Config) -> tuple[ConfigChange, ...]:
         found = differences(document_of(self._config), document_of(config))
-        new = set(config.trading.symbols) - set(self._started.trading.symbols)
         return tuple(
-            replace(each, restart=bool(new))
-            if each.path == SYMBOLS
-            else replace(each, restart=self._another_sink(each.path, config))
+            replace(each, restart=self._another_sink(each.path, config))
             if each.path.startswith("alerts.")
             else each
             for each in found
@@ -251,6 +261,7 @@ class ConfigKeeper:
             return ConfigApplied(self._revision, ())
         if self._tasks is None or self._adopt is None or not self._ready():
             raise ConfigError("the bot is starting; try again")
+        await self._refuse_unlisted(set(config.trading.symbols) - set(self._config.trading.symbols))
         effective = in_force(config, self._started)
         try:
             coming = await self._next(self._tasks, effective)
@@ -278,6 +289,20 @@ class ConfigKeeper:
             sink = self._sinks[name]
             self._tasks.start_soon(sink.listen_after, sink.replace(held))
         return ConfigApplied(revision, changes)
+
+    async def _refuse_unlisted(self, symbols: set[str]) -> None:
+        """Raises ``ConfigRefused`` when no exchange lists one of ``symbols``. While an exchange does not answer nobody
+        knows: then it is looked for until it is there."""
+        found: set[str] = set()
+        if symbols and self._unlisted is not None:
+            with anyio.move_on_after(LISTED_SECONDS):
+                try:
+                    found = await self._unlisted(symbols)
+                except ExchangeError as error:
+                    log.info("whether %s is listed is not known yet: %s", ", ".join(sorted(symbols)), error)
+        if found:
+            text = f"{', '.join(sorted(found))} is listed on no exchange that has an account; leave it out"
+            raise ConfigRefused(f"trading.symbols: {text}", {"trading.symbols": text})
 
     async def _store_it(self, config: Config, changes: Sequence[ConfigChange], actor: str) -> int:
         """Into the file it came from, if any, and into the database; both or neither."""

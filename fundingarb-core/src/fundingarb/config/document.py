@@ -28,9 +28,6 @@ RESTART = (
 )
 """What is opened once at start, with everything below it."""
 
-SYMBOLS = "trading.symbols"
-"""Taking symbols out, and in again, is hot; one that was not there at the start needs its streams."""
-
 HIDDEN = "***"
 
 
@@ -164,7 +161,5 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 def in_force(new: Config, started: Config) -> Config:
     """``new`` with what needs a restart as it was when the bot ``started``: alert sinks that come or go, too."""
     sections = {key: getattr(started, key) for key in RESTART}
-    symbols = tuple(symbol for symbol in new.trading.symbols if symbol in started.trading.symbols)
     sections["alerts"] = {name: new.alerts.get(name, section) for name, section in started.alerts.items()}
-    trading = new.trading.model_copy(update={"symbols": symbols})
-    return new.model_copy(update={**sections, "trading": trading})
+    return new.model_copy(update=sections)

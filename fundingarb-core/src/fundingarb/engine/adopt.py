@@ -11,6 +11,7 @@ from fundingarb.engine.health import HealthWatch
 from fundingarb.engine.listings import ListingWatch
 from fundingarb.engine.reactions import Reactions
 from fundingarb.engine.settlements import Settlements
+from fundingarb.engine.startup import Startup
 from fundingarb.engine.terms import FundingTermsWatch
 from fundingarb.engine.trading import TradingLoop
 from fundingarb.engine.view import TradingSettings
@@ -29,6 +30,7 @@ class Parts:
     terms: FundingTermsWatch
     settlements: Settlements
     guards: GuardWatch
+    startup: Startup
 
     def adopt(self, settings: TradingSettings, strategy: Strategy, rules: Sequence[RiskRule]) -> None:
         """Put all of it in force at once. Nothing is awaited here, and nothing that decides awaits while it does, so
@@ -46,4 +48,5 @@ class Parts:
             [rule for rule in rules if isinstance(rule, Guard)],
             [rule for rule in rules if isinstance(rule, ClosingRule)],
         )
+        self.startup.adopt(settings)
         self.loop.scan_now()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID, uuid4
@@ -171,8 +171,20 @@ class Bot(Handle):
                 self.settings.settlement_guard, self.settings.forecast,
             )  # fmt: skip
             guards = self._guards()
+            startup = Startup(
+                self.state, self.parts.market_data, self.gates, self.markets, self.readers, self.loop,
+                self.settings, self.clock, self._failed,
+            )  # fmt: skip
             self.parts_in_use = Parts(
-                self.loop, self.executor, reactions, health, listings, terms, self.settlements, guards
+                self.loop,
+                self.executor,
+                reactions,
+                health,
+                listings,
+                terms,
+                self.settlements,
+                guards,
+                startup,
             )
             for label, watch in (
                 ("guards", guards.run), ("margin", health.run), ("funding terms", terms.run),
@@ -186,10 +198,6 @@ class Bot(Handle):
             for sink in self.parts.sinks.values():
                 if isinstance(sink, ListeningSink):
                     await sink.listen(self)
-            startup = Startup(
-                self.state, self.parts.market_data, self.gates, self.markets, self.readers, self.loop,
-                self.settings, self.clock, self._failed,
-            )  # fmt: skip
             await startup.run(tasks)
             tasks.start_soon(self.loop.run)
             tasks.start_soon(self.loop.watch_naked)
@@ -273,6 +281,10 @@ class Bot(Handle):
         """Put other settings, another strategy and other rules in force, between two decisions."""
         self.settings = settings.for_speed(self.clock.speed)
         self.parts_in_use.adopt(self.settings, strategy, rules)
+
+    async def unlisted(self, symbols: Collection[str]) -> set[str]:
+        """Those of ``symbols`` that no exchange lists. Raises ``ExchangeError`` when one does not answer."""
+        return await self.parts_in_use.startup.unlisted(symbols)
 
     def stop(self) -> None:
         """Ask for a clean end: entries off, resting entries cancelled, open hedges stay open."""

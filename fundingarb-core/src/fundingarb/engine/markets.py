@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import statistics
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 import anyio
 import anyio.abc
@@ -232,7 +233,11 @@ async def load_feeds(feeds: Sequence[MarketFeed], symbols: Sequence[str]) -> dic
 
 @dataclass
 class MarketFeed:
-    """The tasks of one exchange: rate stream, book stream, REST fallback, settled-rate history."""
+    """The tasks of one exchange: rate stream, book stream, REST fallback, settled-rate history.
+
+    They run for those of ``symbols`` that the exchange lists, and begin anew when there is one more: it was added
+    (``want``), or has been listed since.
+    """
 
     adapter: ExchangeAdapter
     gate: RequestGate
@@ -242,6 +247,10 @@ class MarketFeed:
     on_failure: Callable[[str, Exception], None]
     history_pause: float = 600.0
     _missing: dict[str, int] = field(default_factory=dict)
+    _asked: anyio.Event = field(default_factory=anyio.Event)
+    _begun: set[str] = field(default_factory=set)
+    _running: set[anyio.CancelScope] = field(default_factory=set)
+    _settled_until: dict[str, datetime] = field(default_factory=dict)
 
     @property
     def exchange(self) -> str:
@@ -262,29 +271,65 @@ class MarketFeed:
                 if self._missing[symbol] >= MISSES:
                     self.markets.unlist(exchange, symbol)
         self._missing = {s: count for s, count in self._missing.items() if s not in found and count < MISSES}
+        ours = self.listed()
+        if not self._begun.issuperset(ours):
+            for scope in self._running:
+                scope.cancel()
+        return ours
+
+    async def names(self) -> set[str]:
+        """Every symbol that the exchange lists now, ours or not."""
+        return {one.symbol for one in await self._read("get_instruments", self.adapter.get_instruments)}
+
+    def listed(self) -> list[str]:
+        """Those of our symbols that this exchange lists, as far as is known."""
         return [s for s in self.symbols if (self.exchange, s) in self.markets.instruments]
+
+    def want(self, symbols: Sequence[str]) -> None:
+        """From now on these as well; those that came before stay."""
+        more = [symbol for symbol in symbols if symbol not in self.symbols]
+        if more:
+            self.symbols = [*self.symbols, *more]
+            self._asked.set()
+
+    async def with_listed(self, job: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+        """Run ``job`` for ``listed``; it is cancelled and run again when there are more."""
+        while True:
+            symbols = self.listed()
+            self._begun = set(symbols)
+            with anyio.CancelScope() as scope:
+                self._running.add(scope)
+                try:
+                    await (job(symbols) if symbols else anyio.sleep_forever())
+                finally:
+                    self._running.discard(scope)
+            if not scope.cancelled_caught:
+                return
 
     async def run(self, tasks: anyio.abc.TaskGroup) -> None:
         """Start the tasks in ``tasks``."""
-        symbols = [s for s in self.symbols if (self.exchange, s) in self.markets.instruments]
-        if not symbols:
-            return
+        jobs: dict[str, Callable[[Sequence[str]], Awaitable[None]]] = {
+            "rates": lambda symbols: self.adapter.stream_rates(symbols, self.markets),
+            "books": lambda symbols: self.adapter.stream_books(symbols, self.markets),
+            "fallback": self._fallback,
+            "history": self._history,
+        }
+        for name, job in jobs.items():
+            listed = partial(self.with_listed, job)
+            tasks.start_soon(keep_running, f"{self.exchange}.{name}", listed, self.clock, self.on_failure)
+        for name, always in {"instruments": self._relist, "more": self._look_for_more}.items():
+            tasks.start_soon(keep_running, f"{self.exchange}.{name}", always, self.clock, self.on_failure)
 
-        async def rates() -> None:
-            await self.adapter.stream_rates(symbols, self.markets)
-
-        async def books() -> None:
-            await self.adapter.stream_books(symbols, self.markets)
-
-        async def fallback() -> None:
-            await self._fallback(symbols)
-
-        async def history() -> None:
-            await self._history(symbols)
-
-        jobs = {"rates": rates, "books": books, "fallback": fallback, "history": history}
-        for name, job in {**jobs, "instruments": self._relist}.items():
-            tasks.start_soon(keep_running, f"{self.exchange}.{name}", job, self.clock, self.on_failure)
+    async def _look_for_more(self) -> None:
+        """Read the instruments when there are more symbols to look for."""
+        while True:
+            await self._asked.wait()
+            self._asked = anyio.Event()
+            try:
+                await self.load()
+            except ExchangeError:
+                self._asked.set()
+                raise
 
     async def _relist(self) -> None:
         """Read the instruments again every hour; sooner while one of ours is missing."""
@@ -331,18 +376,17 @@ class MarketFeed:
 
     async def _history(self, symbols: Sequence[str]) -> None:
         """Load a week of settled rates, then the new ones as they are settled."""
-        known: dict[str, datetime] = {}
         while True:
             now = self.clock.now()
             for symbol in symbols:
-                since = known.get(symbol, now - HISTORY)
+                since = self._settled_until.get(symbol, now - HISTORY)
                 try:
                     rows = await self._read_history(symbol, since)
                 except ExchangeError as error:
                     log.info("%s %s: settled rates not read: %s", self.exchange, symbol, error)
                     continue
                 self.markets.add_settled(rows)
-                known[symbol] = max((row.settled_at for row in rows), default=since)
+                self._settled_until[symbol] = max((row.settled_at for row in rows), default=since)
             await self.clock.sleep(max(self.history_pause, HISTORY_REST * self.clock.speed))
 
     async def _read_history(self, symbol: str, since: datetime) -> Sequence[SettledRate]:

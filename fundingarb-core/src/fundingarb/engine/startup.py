@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -38,64 +39,90 @@ class Startup:
     settings: TradingSettings
     clock: Clock
     failed: Callable[[str, Exception], None]
+    feeds: list[MarketFeed] = field(init=False)
 
-    async def run(self, tasks: TaskGroup) -> None:
-        """Start every exchange. Raises ``ExchangeUnavailable`` when one does not answer and nothing is open."""
-        feeds = [
+    def __post_init__(self) -> None:
+        held = sorted({hedge.symbol for hedge in self.state.unfinished()} - self.settings.wanted)
+        self.feeds = [
             MarketFeed(
-                adapter, self.gates[exchange], self.markets, self.settings.symbols, self.clock, self.failed
+                adapter,
+                self.gates[exchange],
+                self.markets,
+                [*self.settings.symbols, *held],
+                self.clock,
+                self.failed,
             )
             for exchange, adapter in self.market_data.items()
         ]
+
+    def adopt(self, settings: TradingSettings) -> None:
+        """Symbols that are new are looked for, streamed and set up from now on."""
+        self.settings = settings
+        for feed in self.feeds:
+            feed.want(settings.symbols)
+
+    async def unlisted(self, symbols: Collection[str]) -> set[str]:
+        """Those of ``symbols`` that no exchange lists. Raises ``ExchangeError`` when one does not answer."""
+        unknown = set(symbols)
+        for feed in self.feeds:
+            unknown -= await feed.names()
+        return unknown
+
+    async def run(self, tasks: TaskGroup) -> None:
+        """Start every exchange. Raises ``ExchangeUnavailable`` when one does not answer and nothing is open."""
         if self.state.live() or self.state.killed:
             # nothing waits for an exchange that does not answer but what needs that exchange
-            for feed in feeds:
+            for feed in self.feeds:
                 tasks.start_soon(self._start_when_it_answers, feed, tasks)
             return
-        listed = await load_feeds(feeds, self.settings.symbols)
-        for feed in feeds:
-            await self._start_exchange(feed, listed[feed.exchange], tasks)
+        await load_feeds(self.feeds, self.settings.symbols)
+        for feed in self.feeds:
+            await self._start_exchange(feed, tasks)
 
     async def _start_when_it_answers(self, feed: MarketFeed, tasks: TaskGroup) -> None:
         while True:
             try:
-                symbols = await feed.load()
+                await feed.load()
             except ExchangeError as error:
                 self.failed(f"{feed.exchange}.start", error)
                 await anyio.sleep(START_AGAIN)
             else:
-                await self._start_exchange(feed, symbols, tasks)
+                await self._start_exchange(feed, tasks)
                 return
 
-    async def _start_exchange(self, feed: MarketFeed, symbols: Sequence[str], tasks: TaskGroup) -> None:
+    async def _start_exchange(self, feed: MarketFeed, tasks: TaskGroup) -> None:
         await feed.run(tasks)
         for account in self.state.accounts.values():
             if account.exchange == feed.exchange:
-                tasks.start_soon(self._start_account, account, symbols, tasks)
+                self._start_account(account, feed, tasks)
 
-    async def _start_account(self, account: Account, symbols: Sequence[str], tasks: TaskGroup) -> None:
+    def _start_account(self, account: Account, feed: MarketFeed, tasks: TaskGroup) -> None:
         reader, name = self.readers[account.name], account.name
+        read: set[str] = set()
+        set_up: set[str] = set()
 
-        async def fees() -> None:
+        async def fees(symbols: Sequence[str]) -> None:
             while True:
-                missing = 0
-                for symbol in symbols:
+                for symbol in [each for each in symbols if each not in read]:
                     try:
                         await reader.read_fees(symbol)
+                        read.add(symbol)
                     except ExchangeError as error:
-                        missing += 1
                         self.failed(f"{name}.fees of {symbol}", error)
-                if missing:
-                    await anyio.sleep(FEES_AGAIN)
-                else:
+                if read.issuperset(symbols):
                     await self.clock.sleep(24 * 3600)
+                    read.clear()
+                else:
+                    await anyio.sleep(FEES_AGAIN)
 
-        async def modes() -> None:
+        async def modes(symbols: Sequence[str]) -> None:
             busy = {hedge.symbol for hedge in self.state.live()}
-            for symbol in symbols:
-                if symbol not in busy:
-                    self.loop.prepare_soon(name, symbol, self.settings.leverage(name, symbol))
+            for symbol in [each for each in symbols if each not in set_up | busy]:
+                set_up.add(symbol)
+                self.loop.prepare_soon(name, symbol, self.settings.leverage(name, symbol))
                 await anyio.lowlevel.checkpoint()
+            await anyio.sleep_forever()
 
-        tasks.start_soon(keep_running, f"{name}.fees", fees, self.clock, self.failed)
-        await modes()
+        for label, job in (("fees", fees), ("modes", modes)):
+            listed = partial(feed.with_listed, job)
+            tasks.start_soon(keep_running, f"{name}.{label}", listed, self.clock, self.failed)

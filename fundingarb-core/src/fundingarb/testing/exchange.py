@@ -84,8 +84,8 @@ class FakeExchange:
         self._scripts: dict[str, deque[Script]] = {"place_order": deque(), "cancel_order": deque()}
         self._failures: dict[str, deque[Exception]] = {}
         self._late: list[NewOrder] = []
-        self._rate_sinks: list[RateSink] = []
-        self._book_sinks: list[BookSink] = []
+        self._rate_sinks: list[tuple[RateSink, frozenset[str]]] = []
+        self._book_sinks: list[tuple[BookSink, frozenset[str]]] = []
         self._account_sinks: list[AccountSink] = []
 
     # what a test does
@@ -103,8 +103,9 @@ class FakeExchange:
         """New best prices; resting orders that they cross fill at their own price."""
         new = book(self.name, symbol, bid, ask, self.clock.now(), size)
         self.books[symbol] = new
-        for sink in list(self._book_sinks):
-            sink.update(new)
+        for sink, symbols in list(self._book_sinks):
+            if symbol in symbols:
+                sink.update(new)
         for client_id, order in list(self.ledger.orders.items()):
             if order.state is OrderState.OPEN and order.symbol == symbol and order.price is not None:
                 touch = new.ask if order.side is OrderSide.BUY else new.bid
@@ -132,9 +133,10 @@ class FakeExchange:
             index=None if index is None else Decimal(index),
         )
         self.rates[symbol] = value
-        for sink in list(self._rate_sinks):
-            self._announce(sink, value)
-            sink.flush(self.name)
+        for sink, symbols in list(self._rate_sinks):
+            if symbol in symbols:
+                self._announce(sink, value)
+                sink.flush(self.name)
 
     def fill_order(
         self, client_id: str, quantity: str | Decimal | None = None, price: str | Decimal | None = None
@@ -252,25 +254,29 @@ class FakeExchange:
     async def stream_rates(self, symbols: Sequence[str], sink: RateSink) -> None:
         for symbol in symbols:
             sink.book.add(self._instrument(symbol))
-        self._rate_sinks.append(sink)
+        heard = (sink, frozenset(symbols))
+        self._rate_sinks.append(heard)
         try:
             sink.connected(f"{self.name}.rates")
-            for rate in self.rates.values():
-                self._announce(sink, rate)
+            for symbol, rate in self.rates.items():
+                if symbol in symbols:
+                    self._announce(sink, rate)
             sink.flush(self.name)
             await anyio.sleep_forever()
         finally:
-            self._rate_sinks.remove(sink)
+            self._rate_sinks.remove(heard)
 
     async def stream_books(self, symbols: Sequence[str], sink: BookSink) -> None:
-        self._book_sinks.append(sink)
+        heard = (sink, frozenset(symbols))
+        self._book_sinks.append(heard)
         try:
             sink.connected(f"{self.name}.books")
-            for each in self.books.values():
-                sink.update(each)
+            for symbol, each in self.books.items():
+                if symbol in symbols:
+                    sink.update(each)
             await anyio.sleep_forever()
         finally:
-            self._book_sinks.remove(sink)
+            self._book_sinks.remove(heard)
 
     async def place_order(self, order: NewOrder) -> OrderReport:
         script = await self._write("place_order", order)
