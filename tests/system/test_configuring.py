@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import subprocess
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 from tests.system.test_control import Town, fine, refused, town
+from tests.system.test_services import until
 
 from fundingarb.app import Extras, open_bot
 from fundingarb.config import load_config
 from fundingarb.demo.runner import DemoOptions, localnet_process, starting
+from fundingarb.errors import ConfigError
 from fundingarb.plugins import load_plugins
 
 __all__ = ["town"]
 
+EXCHANGES = ["binance", "bybit", "dydx", "okx"]
 FILE = """\
 # mine
 database: {{url: "sqlite:///{folder}/fundingarb.db"}}
@@ -33,8 +37,8 @@ async def test_a_running_bot_is_configured_anew_and_back(tmp_path: Path) -> None
     file = tmp_path / "fundingarb.yaml"
     file.write_text(FILE.format(folder=tmp_path))
     plugins, config = load_plugins(), load_config(file, env={})
-    options = DemoOptions(headless=True, symbols=("BTC-USDT", "ETH-USDT"))
-    exchanges, options = starting(options, ["binance", "bybit"])
+    options = DemoOptions(headless=True, symbols=("BTC-USDT", "ETH-USDT", "SOL-USDT"))
+    exchanges, options = starting(options, EXCHANGES)
     async with (
         localnet_process(exchanges, options, tmp_path / "ready.json") as around,
         open_bot(config, around, plugins, Extras(services=False)) as bot,
@@ -59,6 +63,16 @@ async def test_a_running_bot_is_configured_anew_and_back(tmp_path: Path) -> None
         assert (back.revision, bot.loop.settings.rules.min_net_usd) == (first + 2, Decimal(5))
         assert load_config(file, env={}).trading.symbols == ("BTC-USDT", "ETH-USDT")
         assert [(one.command, one.actor, one.ok) for one in await bot.audit()] == [("CONFIG", "me", True)] * 2
+        trading = {**document["trading"], "symbols": ["BTC-USDT", "ETH-USDT", "SOL-USDT"]}
+        assert (await desk.apply({**document, "trading": trading}, "me", first + 2)).restart == ()
+        markets = bot.markets
+        for exchange in EXCHANGES:
+            await until(partial(markets.fresh_rate, exchange, "SOL-USDT"))
+            await until(partial(markets.fresh_book, exchange, "SOL-USDT"))
+            assert markets.fresh_rate(exchange, "BTC-USDT")
+        trading["symbols"] = ["BTC-USDT", "SOL-USD"]
+        with pytest.raises(ConfigError, match="SOL-USD is listed on no exchange"):
+            await desk.apply({**document, "trading": trading}, "me", first + 3)
         bot.stop()
 
 
