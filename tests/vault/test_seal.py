@@ -78,9 +78,9 @@ def with_costs(blob: bytes, memory: int, passes: int, lanes: int) -> bytes:
     ],
 )  # fmt: skip
 def test_costs_out_of_bounds_are_refused_at_once(blob: bytes, costs: tuple[int, int, int]) -> None:
-    began = time.perf_counter()
+    began = time.process_time()  # whatever else the machine does
     error = refusal(with_costs(blob, *costs))
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 0.1
     assert "out of bounds" in str(error)
     assert not isinstance(error, WrongPassword)
 
