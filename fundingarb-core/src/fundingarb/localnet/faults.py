@@ -280,7 +280,7 @@ class FaultBook:
             if fault.kind in FRAME_KINDS or fault.kind in STATES:
                 continue
             if self._fires(fault, operation, account, symbol, real):
-                self._apply(fault, outcome)
+                self._apply(fault, outcome, real)
         return outcome
 
     def frame(self, topic: str, *, account: str | None = None, real: float = 0.0) -> list[Fault]:
@@ -324,7 +324,7 @@ class FaultBook:
         fault._since = real
         return True
 
-    def _apply(self, fault: Fault, outcome: Outcome) -> None:
+    def _apply(self, fault: Fault, outcome: Outcome, real: float) -> None:
         kind = fault.kind
         if kind is FaultKind.LATENCY:
             outcome.delay += fault.seconds + (self._random.random() * fault.jitter if fault.jitter else 0.0)
@@ -338,7 +338,9 @@ class FaultBook:
             outcome.fill_fraction = fault.fraction
         else:
             failure = _FAILURES[kind]
-            retry_after = fault.seconds if kind is FaultKind.BANNED else fault.retry_after
+            retry_after = fault.retry_after
+            if kind is FaultKind.BANNED and fault._since is not None:  # what is left of it
+                retry_after = fault._since + fault.seconds - real
             outcome.failure = Failure(failure, fault.status, fault.code, fault.message, retry_after)
             outcome.execute = kind is FaultKind.UNKNOWN_ERROR
 
