@@ -241,6 +241,17 @@ async def test_opening_by_hand() -> None:
             await bot.close_hedge(UUID(int=77))
 
 
+async def test_who_opens_by_hand_is_told_when_nobody_takes_the_first_order() -> None:
+    sink = RecordingAlertSink()
+    made = floor(Proposing(), sinks={"memory": sink})
+    async with made.running() as bot:
+        await made.until(lambda: all(a.fees and a.balance for a in bot.state.accounts.values()))
+        await bot.open_hedge("BTC-USDT", "beta", "alpha", D(500))
+        await made.until(lambda: made.mode() is Mode.DONE, within=900)
+        (told,) = [alert for alert in sink.alerts if alert.title == "Position Not Opened"]
+        assert told.lines[:2] == ("Pair: BTC-USDT", "Reason: entry deadline passed")
+
+
 async def test_opening_by_hand_is_refused_for_things_that_are_not_the_same() -> None:
     made = floor(Proposing())
     made.beta.set_rate("BTC-USDT", "0.004", next_settlement=T, mark="150", index="150")

@@ -93,6 +93,15 @@ class Announcer:
             lines.append(f"Expected funding: {money(expected)}")
         self._say(Severity.INFO, "Position Opened", lines, now, hedge)
 
+    def not_opened(self, hedge: Hedge, reason: str, now: datetime) -> None:
+        """What a person asked for has come to nothing."""
+        lines = (
+            f"Pair: {hedge.symbol}",
+            f"Reason: {reason}",
+            "Nothing is held. Open it again if it is still wanted.",
+        )
+        self._say(Severity.INFO, "Position Not Opened", lines, now, hedge)
+
     def closed(self, hedge: Hedge, pnl: HedgePnl, now: datetime) -> None:
         reason = (hedge.intent.close_reason or CloseReason.MANUAL).value.lower()
         lines = [

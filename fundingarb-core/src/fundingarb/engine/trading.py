@@ -435,6 +435,8 @@ class TradingLoop:
                 self._edit(hedge, quantity=action.quantity)
                 if action.second_failed and hedge.intent.quantity > action.quantity:
                     self.announcer.second_leg_failed(hedge, action.reason, now)
+                elif hedge.intent.origin == "manual" and hedge.intent.quantity > action.quantity == 0:
+                    self.announcer.not_opened(hedge, action.reason, now)
             elif isinstance(action, SetMode):
                 self._set_mode(hedge, action, now)
         return placed
