@@ -451,36 +451,3 @@ class AccountReader:
         except AuthenticationFailed as error:
             self._set_halt(str(error), "is not let in")
             raise
-
-
-async def prepare(
-    account: Account, symbol: str, leverage: int, margin_mode: str, gate: RequestGate, now: float
-) -> None:
-    """Make ``account`` one-way, in ``margin_mode`` and at ``leverage`` for ``symbol``; raises when it cannot be.
-
-    Position mode cannot change while anything is open, so it is checked before the first order, never after.
-    """
-    adapter = account.adapter
-
-    async def call(operation: str, request: Callable[[], Awaitable[T]]) -> T:
-        return await gate.call(Priority.OPEN, adapter.cost(operation), request)
-
-    modes = await call("get_modes", lambda: adapter.get_modes(symbol))
-    if (modes.position_mode, modes.margin_mode) != ("one-way", margin_mode) or modes.leverage != leverage:
-        if modes.position_mode != "one-way":
-            await call("set_one_way_mode", adapter.set_one_way_mode)
-        if modes.margin_mode != margin_mode:
-            await call("set_margin_mode", lambda: adapter.set_margin_mode(symbol, margin_mode))
-        if modes.leverage != leverage:
-            await call("set_leverage", lambda: adapter.set_leverage(symbol, leverage))
-        modes = await call("get_modes", lambda: adapter.get_modes(symbol))
-    wanted = Modes("one-way", margin_mode, Decimal(leverage))
-    found = Modes(modes.position_mode, modes.margin_mode, modes.leverage)
-    differences = compare_modes(account.name, symbol, wanted, found)
-    if differences or modes.position_mode is None:
-        told = ", ".join(f"{each.subject} {each.exchange}, wanted {each.local}" for each in differences)
-        raise ExchangeError(
-            f"{account.name} {symbol}: {told or 'position mode unknown'}. Set it on the exchange while nothing is open."
-        )
-    account.leverage[symbol] = leverage
-    account.prepared[symbol] = now

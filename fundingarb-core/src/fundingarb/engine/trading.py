@@ -31,7 +31,7 @@ from fundingarb.domain.netting import netted
 from fundingarb.domain.opportunity import HedgePlan, Refusal
 from fundingarb.domain.order import OrderState
 from fundingarb.domain.risk import Approved, approve, refuse
-from fundingarb.engine.accounts import AccountReader, prepare
+from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.alerts import Announcer
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.clock import elapsed
@@ -40,10 +40,11 @@ from fundingarb.engine.executor import Executor
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.naked import NakedWatch
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.preflight import Preflight
+from fundingarb.engine.state import BotState
 from fundingarb.engine.strays import halt_for_strays, in_the_way
 from fundingarb.engine.view import TradingSettings, View
-from fundingarb.errors import ConfigError, ExchangeError, StoreError
+from fundingarb.errors import ConfigError, StoreError
 from fundingarb.ports import Batch, Clock, Exit, Proposals, RiskRule, Store, Strategy
 from fundingarb.redaction import redacted
 
@@ -85,14 +86,22 @@ class TradingLoop:
     waiting: dict[str, Refusal] = field(default_factory=dict)
     _wake: anyio.Event = field(default_factory=anyio.Event)
     _exits: list[Exit] = field(default_factory=list)
-    _preparing: set[str] = field(default_factory=set)
-    _unprepared: set[tuple[str, str, int]] = field(default_factory=set)
     naked: NakedWatch = field(init=False)
+    preflight: Preflight = field(init=False)
     _next_full_scan: float = 0.0
     _next_refusals: float = 0.0
 
     def __post_init__(self) -> None:
         self.naked = NakedWatch(self.clock, self.announcer)
+        self.preflight = Preflight(
+            self.state,
+            self.gates,
+            self.clock,
+            self.tasks,
+            self.settings.margin_mode,
+            self._refused,
+            self.wake,
+        )
 
     def wake(self) -> None:
         self._wake.set()
@@ -206,9 +215,9 @@ class TradingLoop:
             approved = self.judge(plan, now)
             if isinstance(approved, Refusal):
                 self._refused(approved)
-            elif not self._stuck(plan):
+            elif not self.preflight.stuck(plan):
                 settled.add(plan.symbol)
-                if self._prepared(plan):
+                if self.preflight.done(plan):
                     self._open(approved, now)
 
     def judge(self, plan: HedgePlan, now: datetime) -> Approved[HedgePlan] | Refusal:
@@ -260,55 +269,6 @@ class TradingLoop:
             self.bus.publish(CandidateRefused(refusal))
         self.refused[key] = refusal
 
-    def _stuck(self, plan: HedgePlan) -> bool:
-        """Setting up one of its accounts has just failed: the next best plan of the symbol has its turn."""
-        legs = (plan.long, plan.short)
-        return any((leg.account, plan.symbol, leg.leverage) in self._unprepared for leg in legs)
-
-    def _prepared(self, plan: HedgePlan) -> bool:
-        """Both accounts are set up for the symbol; if not, see to it and come back."""
-        ready = True
-        for leg in (plan.long, plan.short):
-            account = self.state.accounts[leg.account]
-            if account.is_prepared(plan.symbol, leg.leverage, self.clock.monotonic()):
-                continue
-            ready = False
-            name = f"{account.name}/{plan.symbol}"
-            if name not in self._preparing:
-                self._preparing.add(name)
-                self.tasks.start_soon(self._prepare, name, leg, plan)
-        return ready
-
-    async def _prepare(self, name: str, leg: LegPlan, plan: HedgePlan) -> None:
-        account, failed = self.state.accounts[leg.account], (leg.account, plan.symbol, leg.leverage)
-        try:
-            await self._set_up(account, plan.symbol, leg.leverage)
-        except ExchangeError as error:
-            self._refused(refuse(plan, "preflight", "account ready", str(error), self.clock.now()))
-            self._unprepared.add(failed)
-        finally:
-            self._preparing.discard(name)
-            self.wake()
-        if failed in self._unprepared:
-            await anyio.sleep(2.0)
-            self._unprepared.discard(failed)
-            self.wake()
-
-    async def _set_up(self, account: Account, symbol: str, leverage: int) -> None:
-        gate, now = self.gates[account.exchange], self.clock.monotonic()
-        await prepare(account, symbol, leverage, self.settings.margin_mode, gate, now)
-
-    def prepare_soon(self, account: str, symbol: str, leverage: int) -> None:
-        """Set ``account`` up for ``symbol`` before it is needed."""
-        self.tasks.start_soon(self._prepare_early, account, symbol, leverage)
-
-    async def _prepare_early(self, name: str, symbol: str, leverage: int) -> None:
-        account = self.state.accounts[name]
-        try:
-            await self._set_up(account, symbol, leverage)
-        except ExchangeError as error:
-            log.info("%s %s not prepared yet: %s", name, symbol, error)
-
     # commands
 
     async def open_approved(self, approved: Approved[HedgePlan], hedge_id: UUID | None = None) -> UUID:
@@ -318,9 +278,7 @@ class TradingLoop:
         """
         plan = approved.value
         for leg in (plan.long, plan.short):
-            account = self.state.accounts[leg.account]
-            if not account.is_prepared(plan.symbol, leg.leverage, self.clock.monotonic()):
-                await self._set_up(account, plan.symbol, leg.leverage)
+            await self.preflight.see_to(leg.account, plan.symbol, leg.leverage)
         if settles := self._settling(plan.symbol, (plan.long, plan.short), self.clock.now()):
             raise ConfigError(f"{plan.symbol}: {settles}; try again when that is over")
         if self.stopping or self.store_error or self.books_error or not self.state.lease.fresh:
