@@ -63,6 +63,7 @@ class LedgerBooks:
         self._paid: set[FundingPayment] = set()
         self._doubtful: set[tuple[str, str, str]] = set()
         self._unstored: dict[tuple[str, str, str], Sequence[Row]] = {}
+        self._others: set[str] = set()
         self._said: dict[UUID, tuple[Fill, ...]] = {}
         self._booking = anyio.Lock()
         self._paying = anyio.Lock()
@@ -83,6 +84,8 @@ class LedgerBooks:
             return False
         for fill in fills:
             self._seen(fill.symbol, fill.client_id)
+            if self._state.hedge_of_fill(fill) is None:
+                self._others.add(fill.symbol)
         new = await self._book_in_turn(fills)
         if symbol is None:
             account.fills_since = max(fill.at for fill in fills) - OVERLAP
@@ -247,7 +250,7 @@ class LedgerBooks:
         Where several hedges, or others, hold something it would have to be guessed whose it was: that is left alone.
         """
         unfinished = self._state.unfinished()
-        for symbol in symbols:
+        for symbol in sorted(self._others.intersection(symbols)):
             hedges = [hedge for hedge in unfinished if hedge.symbol == symbol]
             if len(hedges) != 1 or self._state.books(self.account.name).foreign(symbol):
                 continue
