@@ -143,7 +143,7 @@ def test_the_rest_is_entered_after_a_reprice() -> None:
 
 
 def test_an_entry_follows_the_price_as_far_as_the_slippage_cap() -> None:
-    made = hedge(row(LONG, ENTRY, "10", CANCELLED, reference=D(100)))
+    made = hedge(row(LONG, ENTRY, "10", CANCELLED, cancel_requested=True, reference=D(100)))
     within = market(LegMarket(D("100.1"), D("100.3"), D(100)))
     assert placed(run(made, within)).price == D("100.2")
     beyond = market(LegMarket(D("100.2"), D("100.3"), D(100)))
@@ -152,8 +152,8 @@ def test_an_entry_follows_the_price_as_far_as_the_slippage_cap() -> None:
     assert placed(run(made, better)).price == D("98.2")
     # the cap is counted from where the first order saw the price, not from order to order
     crept = hedge(
-        row(LONG, ENTRY, "10", CANCELLED, reference=D(100)),
-        row(LONG, ENTRY, "10", CANCELLED, reference=D("100.2")),
+        row(LONG, ENTRY, "10", CANCELLED, cancel_requested=True, reference=D(100)),
+        row(LONG, ENTRY, "10", CANCELLED, cancel_requested=True, reference=D("100.2")),
     )
     assert run(crept, beyond) == [Retarget(D(0), "the price has left the slippage cap")]
 
@@ -166,6 +166,15 @@ def test_a_refused_entry_ends_the_opening() -> None:
         row(LONG, ENTRY, "6", REFUSED),
     )
     assert run(made) == [Retarget(D(4), "first leg refused")]
+
+
+def test_an_entry_that_the_exchange_did_not_let_rest_is_tried_again_after_a_pause() -> None:
+    policy = replace(POLICY, post_only=True)
+    ended = row(LONG, ENTRY, "10", CANCELLED, reason="post-only order would take liquidity")
+    assert run(hedge(ended), policy=policy) == []
+    assert placed(run(hedge(ended), policy=policy, now=NOW + policy.reprice_after)).attempt == 2
+    ours = row(LONG, ENTRY, "10", CANCELLED, cancel_requested=True)
+    assert placed(run(hedge(ours), policy=policy)).attempt == 2
 
 
 def test_a_refused_post_only_entry_is_tried_again_after_a_pause() -> None:

@@ -213,7 +213,7 @@ def _enter(
     refused = bool(entries) and entries[-1].state is OrderState.REFUSED
     if (refused and not policy.post_only) or len(entries) >= policy.entry_attempts:
         return [Retarget(leg.filled, "first leg refused" if refused else "first leg not filled")]
-    if refused and now - entries[-1].created_at < policy.reprice_after:
+    if entries and _ended_by_itself(entries[-1]) and now - entries[-1].created_at < policy.reprice_after:
         return []
     mid = quote.mid
     if mid is None or not quote.reachable:
@@ -226,6 +226,11 @@ def _enter(
         return [Retarget(leg.filled, "remainder below the exchange's minimum")]
     rest = TimeInForce.POST_ONLY if policy.post_only else TimeInForce.GTC
     return [Place(next_order(hedge, side, Purpose.ENTRY, quantity, price, rest, mid, now))]
+
+
+def _ended_by_itself(order: OrderRecord) -> bool:
+    """Whether the exchange did not let it rest: refused, or cancelled because it would have taken liquidity."""
+    return order.state.terminal and order.filled == 0 and not order.cancel_requested
 
 
 def _hedge_surplus(

@@ -43,8 +43,9 @@ ROUND = 2.0
 EVERYTHING = 15
 #: Until everything matches it is looked at again every so many rounds: the ledger may lag.
 MISMATCH = 3
-#: Real seconds that positions may be unread while legs are held, before that is an alert.
-UNREAD = 5.0
+#: Real seconds that positions may be unread while legs are held: with the time between two looks they are the five
+#: within which a leg that an exchange has taken is an alert.
+UNREAD = 4.5
 #: Real seconds between two looks at whether they are read.
 WATCH = 0.5
 #: Real seconds without positions after which the ledger is read in every round instead.
@@ -168,10 +169,10 @@ class AccountReader:
             legs, now = self._legs(), self._clock.monotonic()
             if not legs:
                 self._unheld_at = now
-            blind = now - max(self._read_at, self._unheld_at) > UNREAD
+            blind = now - max(self._read_at, self._unheld_at) >= UNREAD
             if blind and not self._blind and self.account.exchange not in self._state.down:
                 held = [f"{leg.plan.side.value} {leg.filled} {leg.plan.instrument.symbol}" for leg in legs]
-                reason = f"positions not read for {UNREAD:.0f} s: {self._unanswered}"
+                reason = f"positions not read for {UNREAD:g} s: {self._unanswered}"
                 self._set_halt(reason, "cannot be read", f"Held there: {', '.join(held)}")
                 self._blind = self._want_positions = True
             elif not blind:
@@ -264,9 +265,9 @@ class AccountReader:
                 return
 
     async def _read_positions(self) -> Sequence[ExchangePosition]:
-        expected = self._expected()
+        expected, asked = self._expected(), self._clock.monotonic()
         positions = await self._read("get_positions", self.account.adapter.get_positions)
-        self._read_at = self._clock.monotonic()
+        self._read_at = asked
         self.account.positions = {position.symbol: position for position in positions}
         self.account.held = expected
         return positions
