@@ -248,6 +248,34 @@ def test_i1_what_an_exchange_took_has_to_be_learned_from_that_exchange(table: Ta
     assert table.broken == ["I1"]
 
 
+def test_i1_what_two_exchanges_took_has_to_be_learned_from_both(table: Table) -> None:
+    table.enter()
+    table.hedged()
+    table.cut.add("alpha")
+    table.desks["alpha"].exchange.deleverage("a", "BTCUSDT", Decimal("1"))
+    table.desks["beta"].exchange.deleverage("a", "BTCUSDT", Decimal("0.4"))
+    table.wait(20)
+    assert table.broken == []
+    table.cut.clear()
+    table.wait(6)
+    assert table.broken == ["I1"]
+
+
+def test_i1_the_proof_of_an_order_that_no_database_knows_is_left_out_for_a_while(table: Table) -> None:
+    table.enter()
+    record = next_order(
+        table.hedge, Side.LONG, Purpose.UNWIND, Decimal(1), Decimal(990), TimeInForce.IOC, None, BEGIN
+    )
+    lines = ("Pair: BTC-USDT", f"Order: SELL 1 on a, reduce-only ({record.client_id})")
+    table.monitor.alert(Alert(Severity.CRITICAL, "Order Sent While The Database Is Down", lines, BEGIN))
+    table.wait(37)  # ten, and the thirty
+    assert table.broken == []
+    table.wait(4)
+    assert table.broken == ["I1"]
+    (episode,) = table.monitor.episodes
+    assert 8 < episode.excused[Excuse.PROOF] < 10
+
+
 def test_i1_a_proof_is_not_an_excuse_for_ever(table: Table) -> None:
     table.enter()
     table.order(Side.SHORT, Purpose.HEDGE, "1", "990", state=OrderState.UNKNOWN)

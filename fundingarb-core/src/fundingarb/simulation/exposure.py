@@ -64,8 +64,9 @@ class Exposure:
         self.tolerance = tolerance
         self.positions: dict[tuple[str, str], Decimal] = {}
         self.last_moved: tuple[str, str] | None = None
-        self.surprised: tuple[str, str] | None = None
-        """Where something moved last that was not the bot's doing, until another move makes the legs even."""
+        self.surprised: list[tuple[str, str]] = []
+        """Where something moved that was not the bot's doing, the latest last, until another move makes the legs
+        even."""
         self._surprising = False
         self.episode: Episode | None = None
         self.episodes: list[Episode] = []
@@ -91,7 +92,8 @@ class Exposure:
 
     def surprise(self, where: tuple[str, str]) -> None:
         """The next move there is not the bot's doing."""
-        self.surprised, self._surprising = where, True
+        self.surprised = [*(other for other in self.surprised if other != where), where]
+        self._surprising = True
 
     def pass_time(self, seconds: float, excuse: Excuse | None) -> None:
         """Real seconds went by during an episode."""
@@ -108,14 +110,14 @@ class Exposure:
         before = self.delta
         self.positions[where] = quantity
         self.last_moved = where
-        surprising, self._surprising = self._surprising and where == self.surprised, False
+        surprising, self._surprising = self._surprising and self.surprised[-1:] == [where], False
         after = self.delta
         if abs(after) <= self.tolerance:
             self._queue.clear()
             if self.episode is not None:
                 self.episode.ended_at = at
                 self.episode = None
-            self.surprised = where if surprising else None
+            self.surprised = [where] if surprising else []
             return
         if before * after <= 0:
             self._queue.clear()

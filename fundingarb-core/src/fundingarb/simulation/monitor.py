@@ -13,6 +13,7 @@ I7   a kill ends flat, or names every leg that is not: exchange, symbol, quantit
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -28,6 +29,10 @@ from fundingarb.simulation.registry import Registry
 from fundingarb.simulation.rules import OrderRules, base_units
 
 __all__ = ["Breach", "Limits", "Monitor"]
+
+SENT_UNSTORED = re.compile(
+    r"Order Sent While The Database Is Down Pair: (?P<symbol>\S+) .*\((?P<order>\w+)(?P<attempt>\d{3})\)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,8 @@ class Limits:
 
     ``settling`` is how long an order may be under way before its outcome counts as unknown. ``proof`` is how much time
     per order its proof may be excused for: its expiry (up to 5 s), the read lag and three misses, asked for ever less
-    often, take 15 s, and as long again when questions get no answer. ``by_hand`` is how long a person's trade may go
+    often, take 15 s, and as long again when questions get no answer; ``unstored`` is the same for an order sent while
+    the database was down, of which nobody can see whether it is proved. ``by_hand`` is how long a person's trade may go
     unnoticed while the exchange can be asked: the ledger may lag, a difference counts when a second look has confirmed
     it, and an exchange that was away is tried again after 5 s.
     """
@@ -57,6 +63,7 @@ class Limits:
     flat: float = 30.0
     settling: float = 1.0
     proof: float = 30.0
+    unstored: float = 10.0
     kill_alert: float = 30.0
     by_hand: float = 5.0
 
@@ -106,6 +113,9 @@ class Monitor:
         self.naming = Naming(self.limits.kill_alert, speed, reachable)
         self._silent: str | None = None
         self._now: datetime | None = None
+        self._unstored: dict[str, dict[str, str]] = {}
+        """Symbol -> the newest order of each leg and purpose that was sent while the database was down, by the part of
+        its name that its attempts share."""
         self._proving: dict[str, float] = {}
         """Order -> real seconds that its proof has been excused for, or could have been."""
         self._unalerted: dict[str, tuple[Episode, Breach]] = {}
@@ -260,9 +270,10 @@ class Monitor:
         if not self.running():
             return Excuse.DOWN
         # the leg that has to be reduced, and those of which the bot has to learn that they moved
-        suspects = (exposure.heavier, exposure.last_moved, exposure.surprised)
+        suspects = (exposure.heavier, exposure.last_moved, *exposure.surprised)
         if any(where is not None and not self.reachable(where[0]) for where in suspects):
             return Excuse.UNREACHABLE
+        del exposure.surprised[:-1]  # all could be asked
         unnoticed = self._by_hand.get(exposure.symbol, 0.0)
         if unnoticed > 0:
             self._by_hand[exposure.symbol] = unnoticed - seconds
@@ -272,14 +283,18 @@ class Monitor:
     def _in_doubt(self, symbol: str, seconds: float) -> Excuse | None:
         """I1 leaves out proof time, and the time for which the exchange that has to be asked does not answer."""
         excuse = None
-        for name in list(self.registry.unresolved(symbol)):
+        unstored = self._unstored.get(symbol, {})
+        for name in [each for each in unstored.values() if self.registry.order(each) is not None]:
+            del unstored[name[:-3]]
+        for name in (*self.registry.unresolved(symbol), *unstored.values()):
             row = self.registry.order(name)
+            most = self.limits.proof if row is not None else self.limits.unstored
             places = [one for one, truth in self.exchanges.items() if row and row.account in truth.accounts]
             if places and not any(self.reachable(one) for one in places):
                 excuse = excuse or Excuse.UNREACHABLE
                 continue
             spent = self._proving[name] = self._proving.get(name, 0.0) + seconds
-            if self.limits.settling <= spent <= self.limits.proof:
+            if self.limits.settling <= spent <= most:
                 excuse = Excuse.PROOF
         return excuse
 
@@ -313,6 +328,9 @@ class Monitor:
             return
         self.critical.append(alert)
         text = " ".join((alert.title, *alert.lines))
+        sent = SENT_UNSTORED.search(text)
+        if sent:
+            self._unstored.setdefault(sent["symbol"], {})[sent["order"]] = sent["order"] + sent["attempt"]
         story = self.rules.hedges.get(alert.hedge_id) if alert.hedge_id else None
         for symbol, exposure in self.exposures.items():
             if symbol not in text and (story is None or story.symbol != symbol):
