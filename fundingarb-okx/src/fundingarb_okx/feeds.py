@@ -51,15 +51,18 @@ class Turns:
         self._seconds = seconds
 
     async def take(self) -> None:
-        """Wait for a turn (real seconds)."""
-        now = time.monotonic()
-        at = max(now, self._last[0] + self._seconds) if len(self._last) == self._last.maxlen else now
-        self._last.append(at)
-        await anyio.sleep(at - now)
+        """Wait for a turn (real seconds). A turn is when it is taken, however late that was."""
+        while len(self._last) == self._last.maxlen:
+            early = self._last[0] + self._seconds - time.monotonic()
+            if early <= 0:
+                break
+            await anyio.sleep(early)
+        self._last.append(time.monotonic())
 
 
-CONNECTING = Turns(3, 1.1)
-"""OKX takes three new connections a second from an address, so all accounts of this process share them."""
+CONNECTING = Turns(3, 1.2)
+"""OKX takes three new connections a second from an address, so all accounts of this process share them; they do not
+reach it as evenly as they leave."""
 
 
 def in_turn(url: str) -> Callable[[], Awaitable[str]]:

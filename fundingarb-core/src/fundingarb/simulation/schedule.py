@@ -271,11 +271,18 @@ def _beside(seed: int, seconds: float) -> list[Strike]:
     return [opened, *taken]
 
 
+TWICE = {
+    *((Stage.A_OPEN, kind) for kind in ("banned", "reject", "latency")),
+    *((Stage.HEDGED, kind) for kind in ("price_gap", "crash")),
+}
+
+
 def _turns(stage: Stage, kind: str) -> int:
     """How often a pair gets its turn: more often where what is aimed at often does not come about.
 
     Few hedges come to an unwind or to a close with one leg left; what takes a leg away while an order is on its way
-    comes a second too late every other time; the next commit of a hedge is not always of the stage that was aimed at.
+    comes a second too late every other time; the next commit of a hedge is not always of the stage that was aimed at;
+    what is aimed at a hedge that holds often finds it closing.
     """
     turns = {Stage.B_INTENT: 2, Stage.UNWIND: 2, Stage.CLOSE_INTENT: 2, Stage.CLOSE_ONE: 2}
     if kind in FORCED:
@@ -284,7 +291,7 @@ def _turns(stage: Stage, kind: str) -> int:
         turns |= {Stage.A_INTENT: 2, Stage.A_OPEN: 2, Stage.UNWIND: 3}
     elif kind in ON_ORDERS:
         turns |= {Stage.UNWIND: 3, Stage.CLOSE_INTENT: 3, Stage.CLOSE_ONE: 5}
-    elif stage is Stage.A_OPEN and kind in ("banned", "reject", "latency"):
+    elif (stage, kind) in TWICE:
         return 2
     return turns.get(stage, 1)
 
