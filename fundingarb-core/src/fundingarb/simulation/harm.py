@@ -275,7 +275,12 @@ class Harm:
         if bot is None or not self.world.up or not bot.ready.is_set() or bot.state.killed:
             return
         stages = stages_of(bot.state.live(), killed=False)
-        await bot.parts_in_use.guards.look(self.world.clock.now())
+        try:
+            await bot.parts_in_use.guards.look(self.world.clock.now())
+        except RuntimeError:  # its tasks are over: it has died meanwhile
+            await anyio.sleep(0.01)
+            if self.world.up and self.world.bot is bot:
+                raise
         if self.world.killed:
             self.coverage.count_all("kill_loss", stages)
 
