@@ -14,6 +14,7 @@ import anyio.abc
 from fundingarb.domain.control import Subject
 from fundingarb.domain.hedge import Hedge, LegState
 from fundingarb.domain.reconcile import expected_positions
+from fundingarb.engine.bot import Bot
 from fundingarb.errors import ConfigError, FundingArbError, StoreError
 from fundingarb.localnet.faults import IMMEDIATE, Fault, FaultKind
 from fundingarb.localnet.truth.types import OrderRequest, OrderType, Refused, Side, TimeInForce
@@ -279,10 +280,13 @@ class Harm:
             await bot.parts_in_use.guards.look(self.world.clock.now())
         except RuntimeError:  # its tasks are over: it has died meanwhile
             await anyio.sleep(0.01)
-            if self.world.up and self.world.bot is bot:
+            if self._lives(bot):
                 raise
         if self.world.killed:
             self.coverage.count_all("kill_loss", stages)
+
+    def _lives(self, bot: Bot) -> bool:
+        return self.world.up and self.world.bot is bot
 
     async def _do_beside(self, strike: Strike, target: Target) -> None:
         """A person's position on the side of the leg; from then on the operator accepts what is a person's there."""
