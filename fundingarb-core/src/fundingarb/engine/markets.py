@@ -249,7 +249,7 @@ class MarketFeed:
     _missing: dict[str, int] = field(default_factory=dict)
     _asked: anyio.Event = field(default_factory=anyio.Event)
     _begun: set[str] = field(default_factory=set)
-    _running: set[anyio.CancelScope] = field(default_factory=set)
+    _running: list[anyio.CancelScope] = field(default_factory=list)
     _settled_until: dict[str, datetime] = field(default_factory=dict)
 
     @property
@@ -273,7 +273,7 @@ class MarketFeed:
         self._missing = {s: count for s, count in self._missing.items() if s not in found and count < MISSES}
         ours = self.listed()
         if not self._begun.issuperset(ours):
-            for scope in self._running:
+            for scope in list(self._running):
                 scope.cancel()
         return ours
 
@@ -298,11 +298,11 @@ class MarketFeed:
             symbols = self.listed()
             self._begun = set(symbols)
             with anyio.CancelScope() as scope:
-                self._running.add(scope)
+                self._running.append(scope)
                 try:
                     await (job(symbols) if symbols else anyio.sleep_forever())
                 finally:
-                    self._running.discard(scope)
+                    self._running.remove(scope)
             if not scope.cancelled_caught:
                 return
 
