@@ -202,18 +202,17 @@ class Markets:
         self._medians[key] = Decimal(statistics.median(hourly))
 
 
-async def load_feeds(feeds: Sequence[MarketFeed], symbols: Sequence[str]) -> dict[str, Sequence[str]]:
-    """Read every exchange's instruments; returns exchange -> our symbols it lists.
+async def load_feeds(feeds: Sequence[MarketFeed], symbols: Sequence[str]) -> None:
+    """Read every exchange's instruments.
 
     Raises ``ConfigError`` for a symbol that no exchange lists, ``ExchangeError`` when one does not answer.
     """
-    listed: dict[str, Sequence[str]] = {}
-
+    listed: set[str] = set()
     failed: list[ExchangeError] = []
 
     async def load(feed: MarketFeed) -> None:
         try:
-            listed[feed.exchange] = await feed.load()
+            listed.update(await feed.load())
         except ExchangeError as error:
             failed.append(error)
 
@@ -223,12 +222,11 @@ async def load_feeds(feeds: Sequence[MarketFeed], symbols: Sequence[str]) -> dic
     if failed:
         raise failed[0]
     for symbol in symbols:
-        if not any(symbol in names for names in listed.values()):
+        if symbol not in listed:
             raise ConfigError(
-                f"trading.symbols: {symbol} is listed on none of {', '.join(sorted(listed))}; "
+                f"trading.symbols: {symbol} is listed on none of {', '.join(sorted(each.exchange for each in feeds))}; "
                 "symbols are written like BTC-USDT"
             )
-    return listed
 
 
 @dataclass
