@@ -225,6 +225,22 @@ def test_what_is_somebody_elses_is_not_naked_and_what_is_taken_is_ours_first(tab
     assert table.broken == ["I1", "I1"]
 
 
+@pytest.mark.parametrize("asked", [4, 6])
+def test_a_close_may_take_what_is_theirs_while_nobody_could_know_what_was_taken(table: Table, asked: int) -> None:
+    """Half of each was taken during maintenance; a close as large as ours was takes the rest of both."""
+    table.enter()
+    table.hedged()
+    beside(table, "BUY", "1", "1010")
+    table.desks["alpha"].exchange.deleverage("a", "BTCUSDT", Decimal("1"))
+    table.cut.add("alpha")
+    table.wait(40)
+    table.cut.clear()
+    table.wait(asked)
+    table.send(table.order(Side.LONG, Purpose.CLOSE, "1", "990"))
+    known = asked > table.monitor.limits.by_hand
+    assert table.monitor.beside["alpha", "a", "BTC-USDT"] == (1 if known else 0)
+
+
 def test_what_is_somebody_elses_is_expected_beside_the_hedges(table: Table) -> None:
     beside(table, "BUY", "0.4", "1010")
     truths = {name: desk.exchange for name, desk in table.desks.items()}

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from decimal import Decimal
 
 from fundingarb.domain.events import Alert, Severity
@@ -113,6 +113,8 @@ class Monitor:
         self.naming = Naming(self.limits.kill_alert, speed, reachable)
         self._silent: str | None = None
         self._now: datetime | None = None
+        self._askable: dict[Leg, float] = {}
+        """Where an exchange has closed something, and for how many real seconds it could be asked since."""
         self._unstored: dict[str, dict[str, str]] = {}
         """Symbol -> the newest order of each leg and purpose that was sent while the database was down, by the part of
         its name that its attempts share."""
@@ -154,6 +156,7 @@ class Monitor:
             elif isinstance(event, Liquidated):
                 symbol = self.exchanges[exchange].instruments[event.instrument].symbol
                 self.rules.forced(exchange, event.account, symbol, at)
+                self._askable[exchange, event.account, symbol] = 0.0
 
         return heard
 
@@ -223,10 +226,8 @@ class Monitor:
         self._keep_beside(where, abs(self.beside.get(where, Decimal(0))) - max(quantity, Decimal(0)))
 
     def _taken_just_now(self, where: Leg) -> bool:
-        """Whether the exchange closed something there so lately that its ledger need not say so yet."""
-        at = self.rules.forced_at(*where)
-        within = timedelta(seconds=self.limits.by_hand * self.speed)
-        return at is not None and self._now is not None and self._now - at <= within
+        """Whether the exchange closed something there, and could so far not be asked for long enough to say so."""
+        return self._askable.get(where, float("inf")) <= self.limits.by_hand
 
     def _keep_beside(self, where: tuple[str, str, str], most: Decimal) -> None:
         """Of what is somebody else's there, no more than ``most`` is left."""
@@ -253,6 +254,8 @@ class Monitor:
         seconds = (now - before).total_seconds() / self.speed
         starved = min(seconds, self.starved())
         self.rules.settle_forced(now)
+        for where in [each for each in self._askable if self.reachable(each[0])]:
+            self._askable[where] += seconds
         for exposure in self.exposures.values():
             if exposure.episode is not None:
                 if starved:

@@ -238,10 +238,6 @@ class OrderRules:
         """The exchange closed a position by itself."""
         self._forced[exchange, account, symbol] = at
 
-    def forced_at(self, exchange: str, account: str, symbol: str) -> datetime | None:
-        """When the exchange last closed something there by itself; None when that was long ago."""
-        return self._forced.get((exchange, account, symbol))
-
     def settle_forced(self, at: datetime) -> None:
         """Forget forced closes that the bot must have heard of by now."""
         for key in [k for k, v in self._forced.items() if (at - v).total_seconds() > FORCED_SECONDS]:
