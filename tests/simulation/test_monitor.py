@@ -19,6 +19,7 @@ from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Intent, LegPlan, Mode, OrderRecord, next_order
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import OrderState, Purpose, TimeInForce
+from fundingarb.localnet.truth.types import Credentials
 from fundingarb.ports import Batch
 from fundingarb.simulation.books import check_held, check_money
 from fundingarb.simulation.exposure import Excuse
@@ -226,7 +227,9 @@ def test_what_is_somebody_elses_is_not_naked_and_what_is_taken_is_ours_first(tab
 
 
 @pytest.mark.parametrize("asked", [4, 6])
-def test_a_close_may_take_what_is_theirs_while_nobody_could_know_what_was_taken(table: Table, asked: int) -> None:
+def test_a_close_may_take_what_is_theirs_while_nobody_could_know_what_was_taken(
+    table: Table, asked: int
+) -> None:
     """Half of each was taken during maintenance; a close as large as ours was takes the rest of both."""
     table.enter()
     table.hedged()
@@ -290,6 +293,20 @@ def test_i1_the_proof_of_an_order_that_no_database_knows_is_left_out_for_a_while
     assert table.broken == ["I1"]
     (episode,) = table.monitor.episodes
     assert 8 < episode.excused[Excuse.PROOF] < 10
+
+
+def test_i1_what_became_of_an_order_has_to_be_learned_from_its_exchange(table: Table) -> None:
+    """The second leg was taken, and then its exchange answers nothing: nobody knows whether it has filled."""
+    table.enter()
+    beta = table.desks["beta"].exchange  # alpha has no account of that name
+    beta.add_account("only beta", Credentials("key", "secret"), Decimal(1))
+    table.order(Side.SHORT, Purpose.HEDGE, "1", "990", state=OrderState.OPEN, account="only beta")
+    table.cut.add("beta")
+    table.wait(40)
+    assert table.broken == []
+    table.cut.clear()
+    table.wait(6)
+    assert table.broken == ["I1"]
 
 
 def test_i1_a_proof_is_not_an_excuse_for_ever(table: Table) -> None:
@@ -486,6 +503,6 @@ def test_the_sql_registry_reads_what_is_committed(table: Table, tmp_path: Any) -
     assert registry.order(record.client_id) is None
     anyio.run(store.commit, Batch(orders=(record,)))
     assert registry.order(record.client_id) == record
-    assert list(registry.unresolved("BTC-USDT")) == [record.client_id]
-    assert list(registry.unresolved("ETH-USDT")) == []
+    assert list(registry.under_way("BTC-USDT")) == [record.client_id]
+    assert list(registry.under_way("ETH-USDT")) == []
     registry.close()

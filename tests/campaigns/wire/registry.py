@@ -31,9 +31,9 @@ class SqlRegistry:
         found = self._rows(select(table).where(table.c.client_id == client_id))
         return control_rows.flatten_order(found[0]) if found else None
 
-    def unresolved(self, symbol: str) -> Collection[str]:
+    def under_way(self, symbol: str) -> Collection[str]:
         orders, hedges = tables.orders, tables.positions
-        waiting = [state.value for state in OrderState if state.unresolved]
+        waiting = [state.value for state in OrderState if not state.terminal]
         query = (
             select(orders.c.client_id)
             .join(hedges, hedges.c.id == orders.c.position_id)

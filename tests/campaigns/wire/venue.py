@@ -119,9 +119,9 @@ class LateRegistry:
         rows = self._opened()
         return None if rows is None else rows.flatten(client_id)
 
-    def unresolved(self, symbol: str) -> Collection[str]:
+    def under_way(self, symbol: str) -> Collection[str]:
         rows = self._opened()
-        return () if rows is None else rows.unresolved(symbol)
+        return () if rows is None else rows.under_way(symbol)
 
     def names(self) -> Collection[str]:
         rows = self._opened()

@@ -284,17 +284,19 @@ class Monitor:
         return self._in_doubt(exposure.symbol, seconds)
 
     def _in_doubt(self, symbol: str, seconds: float) -> Excuse | None:
-        """I1 leaves out proof time, and the time for which the exchange that has to be asked does not answer."""
+        """I1 leaves out proof time, and that for which an exchange that has to be asked is silent."""
         excuse = None
         unstored = self._unstored.get(symbol, {})
         for name in [each for each in unstored.values() if self.registry.order(each) is not None]:
             del unstored[name[:-3]]
-        for name in (*self.registry.unresolved(symbol), *unstored.values()):
+        for name in (*self.registry.under_way(symbol), *unstored.values()):
             row = self.registry.order(name)
             most = self.limits.proof if row is not None else self.limits.unstored
             places = [one for one, truth in self.exchanges.items() if row and row.account in truth.accounts]
             if places and not any(self.reachable(one) for one in places):
                 excuse = excuse or Excuse.UNREACHABLE
+                continue
+            if row is not None and not row.state.unresolved:
                 continue
             spent = self._proving[name] = self._proving.get(name, 0.0) + seconds
             if self.limits.settling <= spent <= most:

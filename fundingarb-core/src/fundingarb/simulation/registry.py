@@ -23,8 +23,8 @@ class Registry(Protocol):
         """The committed row of an order that a kill or a person's flatten made; None when there is none."""
         ...
 
-    def unresolved(self, symbol: str) -> Collection[str]:
-        """Client order ids of this symbol whose committed state is INTENDED or UNKNOWN."""
+    def under_way(self, symbol: str) -> Collection[str]:
+        """Client order ids of this symbol whose committed state is not a last one."""
         ...
 
 
@@ -45,7 +45,7 @@ class CommittedRows:
         for order in batch.orders:
             self.orders[order.client_id] = order
             waiting = self._open.setdefault(self.intents[order.hedge_id].symbol, {})
-            if order.state.unresolved:
+            if not order.state.terminal:
                 waiting[order.client_id] = None
             else:
                 waiting.pop(order.client_id, None)
@@ -56,5 +56,5 @@ class CommittedRows:
     def flatten(self, client_id: str) -> FlattenOrder | None:
         return self.flattens.get(client_id)
 
-    def unresolved(self, symbol: str) -> Collection[str]:
+    def under_way(self, symbol: str) -> Collection[str]:
         return self._open.get(symbol, {}).keys()
