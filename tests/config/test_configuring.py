@@ -428,6 +428,7 @@ async def test_a_symbol_is_looked_for_until_the_exchange_answers(desk: Desk, han
 async def test_what_is_held_is_watched_when_its_symbol_was_taken_out_before_a_restart(tmp_path: Path) -> None:
     floor = Desk(tmp_path / "fundingarb.yaml", deciding=True).floor
     async with floor.running():
+        await floor.until(lambda: floor.sent(floor.alpha), within=300)  # its window is not open yet
         await opened(floor)
     floor.settings = replace(floor.settings, symbols=("ETH-USDT",))
     for made in (floor.alpha, floor.beta):

@@ -50,7 +50,7 @@ def deafen(exchange: FakeExchange) -> None:
 
 async def opened(made: Floor) -> None:
     """Both legs filled: the resting first leg is hit once it is there."""
-    await made.until(lambda: made.sent(made.alpha), within=300)
+    await made.until(lambda: made.sent(made.alpha))
     await made.until(lambda: made.alpha.ledger.orders)
     made.alpha.fill_order(made.sent(made.alpha)[0].client_id)
     await made.until(lambda: made.mode() is Mode.HOLDING)

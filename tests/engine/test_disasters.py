@@ -15,7 +15,7 @@ from tests.engine.stage import HEDGE, booked, floor, opened
 
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.hedge import Mode
-from fundingarb.domain.order import Fill, FillKind, NewOrder, OrderSide, TimeInForce
+from fundingarb.domain.order import ExchangePosition, Fill, FillKind, NewOrder, OrderSide, TimeInForce
 from fundingarb.errors import ConfigError, ExchangeError, ExchangeUnavailable
 from fundingarb.ports import Batch
 from fundingarb.testing import FakeExchange, RecordingAlertSink, Script
@@ -165,6 +165,28 @@ async def test_while_positions_cannot_be_read_the_ledger_is_read_until_it_has_wh
         await anyio.sleep(8 + moment)
         made.beta.liquidate("BTC-USDT", "150")
         await made.until(lambda: made.position == (0, 0), within=5)
+
+
+async def test_positions_that_are_not_read_are_told_within_five_seconds_of_being_asked_for() -> None:
+    """Also when the last answer came late: what it says is as old as the question."""
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    async with made.running():
+        await opened(made)
+        await booked(made)
+        asked: list[datetime] = []
+        read = made.alpha.get_positions
+
+        async def late() -> Sequence[ExchangePosition]:
+            asked.append(made.clock.now())
+            found = await read()
+            await anyio.sleep(4 if len(asked) == 1 else 1000)
+            return found
+
+        made.alpha.get_positions = late  # type: ignore[method-assign]
+        await made.until(lambda: critical(sink, "Account alpha cannot be read"), within=20)
+        (alert,) = critical(sink, "Account alpha cannot be read")
+        assert alert.at - asked[0] <= timedelta(seconds=5)
 
 
 @pytest.mark.parametrize("by_hand", [False, True])
