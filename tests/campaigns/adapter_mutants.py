@@ -72,12 +72,13 @@ def under(*recipes: str) -> Options:
 OUTCOMES = under("unknown_error", "lost_reply", "account_frames_lost")
 REFUSALS = replace(under("reject"), every=2.0, certain=True)
 """What is certainly refused is over at once: no proof is waited for."""
-SLOW = 4.0
-"""A bug shows when not even so many times the time that the same campaign takes without it is enough."""
 DOUBTS = under("not_found_yet", "lost_reply", "account_frames_lost")
 
 
 OKX_LEGS, DYDX_LEGS = ("binance", "okx"), ("bybit", "dydx")
+
+SLOW = 4.0
+"""A bug shows when not even so many times the time that the same campaign takes without it is enough."""
 
 
 @dataclass(frozen=True)
