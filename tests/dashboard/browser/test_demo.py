@@ -109,6 +109,7 @@ def by_hand(page: Page, pair: str) -> Locator:
         expect(opened.or_(given_up.nth(attempt))).to_be_visible(timeout=SETTLED)
         if opened.count():
             break
+    expect(opened).to_be_visible()
     return position
 
 
