@@ -37,6 +37,7 @@ LATE = NOW + timedelta(minutes=1)
 STALE = LegMarket(None, None, Decimal(100))
 BLIND = LegMarket()
 DOWN = LegMarket(Decimal("99.9"), Decimal("100.1"), Decimal(100), reachable=False)
+UNREAD = LegMarket(Decimal("99.9"), Decimal("100.1"), Decimal(100), unread_for=5.0)
 
 
 def run(
@@ -411,10 +412,25 @@ def test_then_the_leg_that_lags_goes_on_alone() -> None:
     assert (order.leg, order.quantity) == (SHORT, D(3))
 
 
-def test_nothing_is_reduced_on_one_side_while_the_other_cannot_be_reached() -> None:
-    assert run(held(quantity=D(6)), market(None, DOWN)) == []
-    order = placed(run(held(quantity=D(6), taken={SHORT: D(1)}), market(None, DOWN)))
+@pytest.mark.parametrize("hidden", [DOWN, UNREAD])
+def test_nothing_is_reduced_on_one_side_while_the_other_is_out_of_sight(hidden: LegMarket) -> None:
+    assert run(held(quantity=D(6)), market(None, hidden)) == []
+    order = placed(run(held(quantity=D(6), taken={SHORT: D(1)}), market(None, hidden)))
     assert (order.leg, order.quantity) == (LONG, D(1))
+
+
+@pytest.mark.parametrize("reason", [None, CloseReason.INCOMPLETE])
+def test_a_reduction_waits_a_moment_for_the_ledger_of_its_own_leg_whatever_presses(
+    reason: CloseReason | None,
+) -> None:
+    heavier = (
+        held(taken={SHORT: D(1)}) if reason is None else closing(close_reason=reason, taken={SHORT: D(1)})
+    )
+    just_now, for_a_while = (replace(UNREAD, unread_for=seconds) for seconds in (0.1, 3.0))
+    legs = [place.order.leg for place in run(heavier, market(just_now)) if isinstance(place, Place)]
+    assert LONG not in legs
+    legs = [place.order.leg for place in run(heavier, market(for_a_while)) if isinstance(place, Place)]
+    assert LONG in legs
 
 
 def test_a_hedge_that_holds_nothing_any_more_is_over() -> None:
@@ -474,25 +490,27 @@ def test_an_order_in_doubt_freezes_its_own_leg_only() -> None:
 
 
 @pytest.mark.parametrize("reason", [CloseReason.SPREAD, CloseReason.MANUAL, CloseReason.DELISTING])
-def test_a_patient_close_waits_until_both_exchanges_are_reachable(reason: CloseReason) -> None:
-    assert run(closing(close_reason=reason), market(short=DOWN)) == []
+@pytest.mark.parametrize("hidden", [DOWN, UNREAD])
+def test_a_patient_close_waits_until_both_legs_are_in_sight(hidden: LegMarket, reason: CloseReason) -> None:
+    assert run(closing(close_reason=reason), market(short=hidden)) == []
     # once begun, the other leg is reduced to what its partner still holds, and no further
     begun = closing(row(SHORT, CLOSE, "10", CANCELLED, filled="4"), close_reason=reason)
-    order = placed(run(begun, market(short=DOWN)))
+    order = placed(run(begun, market(short=hidden)))
     assert (order.leg, order.quantity) == (LONG, D(4))
     even = closing(
         row(SHORT, CLOSE, "10", CANCELLED, filled="4"),
         row(LONG, CLOSE, "10", CANCELLED, filled="4"),
         close_reason=reason,
     )
-    assert run(even, market(short=DOWN)) == []
+    assert run(even, market(short=hidden)) == []
 
 
 @pytest.mark.parametrize("reason", [CloseReason.LIQUIDATION, CloseReason.KILL, CloseReason.INCOMPLETE])
-def test_an_urgent_close_does_not_wait(reason: CloseReason) -> None:
+@pytest.mark.parametrize("hidden", [DOWN, UNREAD])
+def test_an_urgent_close_does_not_wait(hidden: LegMarket, reason: CloseReason) -> None:
     orders = [
         place.order
-        for place in run(closing(close_reason=reason), market(short=DOWN))
+        for place in run(closing(close_reason=reason), market(short=hidden))
         if isinstance(place, Place)
     ]
     assert [(order.leg, order.quantity) for order in orders] == [(LONG, D(10)), (SHORT, D(10))]

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.domain.make import HEDGE_ID, NOW, D, filled, hedge, instrument, intent, order
+from tests.domain.make import HEDGE_ID, NOW, D, fill, filled, hedge, instrument, intent, order
 
 from fundingarb.domain.hedge import (
     Hedge,
@@ -21,6 +21,7 @@ from fundingarb.domain.hedge import (
     busy_instruments,
     client_order_id,
     hedge_key,
+    lost_row,
     next_order,
 )
 from fundingarb.domain.instrument import Side
@@ -215,3 +216,40 @@ def test_busy_instruments_are_those_of_live_hedges() -> None:
     assert live.id == HEDGE_ID
     assert live.live
     assert not over.live
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_a_reduction_that_is_in_no_database_is_known_by_its_name(purpose: Purpose) -> None:
+    made = hedge(filled(LONG, ENTRY, "10"), filled(SHORT, HEDGE, "10"), mode=Mode.HOLDING)
+    name = client_order_id(made.intent.instance, made.id, SHORT, purpose, 3)
+    fills = [
+        fill("beta", OrderSide.BUY, quantity, "100", client_id=name, trade_id=quantity, order_id="x9")
+        for quantity in ("4", "1")
+    ]
+    row = lost_row(made, fills)
+    if not purpose.reduces:  # what adds is in a database before it is sent
+        assert row is None
+        return
+    assert row is not None
+    assert (row.client_id, row.leg, row.purpose, row.attempt) == (name, SHORT, purpose, 3)
+    assert (row.account, row.side, row.quantity, row.state) == (
+        "beta",
+        OrderSide.BUY,
+        D(5),
+        OrderState.FILLED,
+    )
+    again = next_order(made.with_order(row), SHORT, purpose, D(1), None, TimeInForce.IOC, None, NOW)
+    assert again.attempt == 4, "its name is not used again"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"client_id": None}, {"client_id": "web_1"}, {"account": "alpha"}, {"symbol": "ETH-USDT"}],
+)
+def test_other_fills_tell_of_no_row(change: dict[str, str]) -> None:
+    made = hedge(filled(LONG, ENTRY, "10"), filled(SHORT, HEDGE, "10"), mode=Mode.HOLDING)
+    name = client_order_id(made.intent.instance, made.id, SHORT, UNWIND, 1)
+    mine = fill("beta", OrderSide.BUY, "4", "100", client_id=name)
+    assert lost_row(made, [mine]) is not None
+    assert lost_row(made, [replace(mine, **change)]) is None  # type: ignore[arg-type]
+    assert lost_row(hedge(filled(LONG, ENTRY, "10"), id=UUID(int=7 << 90)), [mine]) is None

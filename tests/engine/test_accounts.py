@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.engine.rig import HEDGE_ID, MemoryStore, exchange, hedge_on
 from fundingarb.domain.events import Alert, FillBooked, PaymentBooked, Severity
 from fundingarb.domain.hedge import Mode, next_order
 from fundingarb.domain.instrument import Side
-from fundingarb.domain.order import FillKind, NewOrder, OrderSide, OrderState, Purpose, TimeInForce
+from fundingarb.domain.order import Fill, FillKind, NewOrder, OrderSide, OrderState, Purpose, TimeInForce
 from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.bus import Bus, Subscription
 from fundingarb.engine.gate import RequestGate
@@ -251,6 +252,59 @@ async def test_the_reader_reads_what_is_wanted_and_everything_from_time_to_time(
         desk.reader.want(payments=True)
         await anyio.sleep(0.2)
         assert len(desk.store.paid) == 1
+        tasks.cancel_scope.cancel()
+
+
+def lagging(desk: Desk, seconds: float) -> None:
+    """Fills are in the ledger so long after they happened."""
+    original = desk.alpha.get_fills
+
+    async def later(since: datetime, symbol: str | None = None) -> Sequence[Fill]:
+        end = desk.clock.now() - timedelta(seconds=seconds)
+        return [fill for fill in await original(since, symbol) if fill.at <= end]
+
+    desk.alpha.get_fills = later  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("lag", [1, 5])
+async def test_what_the_ledger_lags_with_is_looked_for_until_it_is_there(lag: int) -> None:
+    desk = Desk()
+    lagging(desk, lag)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(desk.reader.run)
+        await anyio.sleep(3)
+        await desk.buy()
+        desk.reader.want_fills("BTC-USDT", desk.clock.now())
+        await anyio.sleep(lag + 2.2)
+        assert desk.state.hedges[HEDGE_ID].complete_fills
+        reads = sum(name == "get_fills" for name, _ in desk.alpha.calls)
+        assert reads < 15
+        await anyio.sleep(20)
+        assert sum(name == "get_fills" for name, _ in desk.alpha.calls) < reads + 4, "and no longer"
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("kind", [FillKind.ADL, FillKind.TRADE])
+async def test_what_a_stream_told_of_is_looked_for_in_the_ledger(kind: FillKind) -> None:
+    """Somebody bought at the same time, so the position does not tell. What the exchange took makes a leg smaller:
+    until the ledger says by how much, no more of it is sold than has to be."""
+    desk = Desk()
+    lagging(desk, 5)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(desk.reader.run)
+        await desk.buy()
+        await anyio.sleep(9)
+        assert desk.state.hedges[HEDGE_ID].complete_fills
+        desk.reader.hear(desk.alpha.liquidate("BTC-USDT", "120", "4", kind))
+        desk.alpha.ledger.positions["BTC-USDT"] = replace(
+            desk.alpha.ledger.positions["BTC-USDT"], quantity=D(10)
+        )
+        await anyio.sleep(4)
+        unread = desk.account.unread_for(desk.clock.monotonic())
+        assert unread == (pytest.approx(4, abs=0.1) if kind is FillKind.ADL else 0)
+        await anyio.sleep(4)
+        assert desk.account.unread_for(desk.clock.monotonic()) == 0
+        assert len(desk.store.booked) == 2
         tasks.cancel_scope.cancel()
 
 

@@ -15,9 +15,12 @@ from tests.engine.rig import Floor, Proposing
 from tests.engine.stage import floor, titles
 
 from fundingarb.domain.control import Subject
+from fundingarb.domain.decide import PATIENCE
 from fundingarb.domain.hedge import Hedge, Mode
 from fundingarb.domain.order import ZERO, FillKind, NewOrder, OrderSide, TimeInForce
 from fundingarb.engine.bot import Bot
+from fundingarb.errors import AuthenticationFailed, ExchangeUnavailable
+from fundingarb.ports import Batch, Committed
 from fundingarb.simulation.virtual import START
 from fundingarb.testing import FakeExchange, RecordingAlertSink
 
@@ -185,6 +188,58 @@ async def test_what_could_not_be_stored_is_divided_once() -> None:
         await anyio.sleep(60)
         assert found(made, first).finished
         assert bot.state.accounts["alpha"].halted is None
+
+
+@pytest.mark.parametrize("quantity", ["3", "10"])
+async def test_what_was_taken_while_nothing_could_be_stored_is_not_taken_of_them_afterwards(
+    quantity: str,
+) -> None:
+    """Our own fills are stored first when the database answers again: what was taken is not forgotten between."""
+    async with beside_a_hedge() as (made, bot, first):
+        made.store.failing = "disk full"
+        made.alpha.liquidate("BTC-USDT", "120", quantity, FillKind.ADL)
+        await made.until(lambda: made.held(made.beta) == D(quantity) - 10)
+        await bot.close_hedge(first)
+        await made.until(lambda: made.position == (6, 0))
+        await anyio.sleep(20)
+        commit = made.store.commit
+
+        async def slowly(batch: Batch) -> Committed:
+            await anyio.sleep(1)
+            return await commit(batch)
+
+        made.store.commit = slowly  # type: ignore[method-assign]
+        made.store.failing = None
+        await made.until(lambda: found(made, first).finished)
+        await anyio.sleep(20)
+        assert made.position == (6, 0)
+        assert bot.state.accounts["alpha"].halted is None
+
+
+async def test_what_was_taken_while_the_bot_was_down_is_not_closed_out_of_theirs() -> None:
+    """A close waits until the ledger tells how large its leg still is."""
+    async with beside_a_hedge() as (made, _, first):
+        pass
+    made.alpha.liquidate("BTC-USDT", "120", "4", FillKind.ADL)
+    assert made.position == (12, -10)
+    made.alpha.fail("get_fills", ExchangeUnavailable("not now"), times=2)
+    async with made.running() as bot:
+        await bot.close_hedge(first)
+        await made.until(lambda: found(made, first).finished)
+        assert made.position == (6, 0)
+        await anyio.sleep(20)
+        assert bot.state.accounts["alpha"].halted is None
+
+
+async def test_a_close_does_not_wait_for_ever_for_a_ledger_that_cannot_be_read() -> None:
+    async with beside_a_hedge() as (made, _, first):
+        pass
+    made.alpha.fail("get_fills", AuthenticationFailed("not for this key"), times=10_000)
+    async with made.running() as bot:
+        await bot.close_hedge(first)
+        await anyio.sleep(PATIENCE - 1)
+        assert made.position == (16, -10)
+        await made.until(lambda: made.position == (6, 0), within=3)
 
 
 async def test_funding_is_divided_too() -> None:

@@ -108,10 +108,25 @@ def test_a_leg_is_taken_as_it_is_stored_and_the_other_one_is_left_alone() -> Non
     assert state.hedge_of_fill(by_hand) == made.id, "also when it is read again"
     stored = [fill("alpha", OrderSide.BUY, "4", "100", client_id=entry.client_id, trade_id="8"), by_hand]
     for _ in range(2):
-        state.rebook(made.id, "alpha", stored)
+        state.rebook(made.id, "alpha", stored, [])
         assert [order.booked for order in only(state).orders] == [D(4), second.booked]
         assert only(state).taken == {LONG: D(1)}
         assert only(state).long.filled == D(3)
+
+
+def test_what_others_took_of_a_leg_counts_whether_it_is_stored_or_not() -> None:
+    made = hedge((LONG, ENTRY, "10", {"state": OrderState.OPEN}), mode=Mode.HOLDING)
+    state, entry = state_with(made), made.orders[0]
+    own = [
+        fill("alpha", OrderSide.BUY, "4", "100", client_id=entry.client_id, trade_id=str(n)) for n in (1, 2)
+    ]
+    taken = fill("alpha", OrderSide.SELL, "1", "100", client_id=None, trade_id="3", kind=FillKind.ADL)
+    assert state.take_unstored(taken, made.id)
+    state.rebook(made.id, "alpha", own[:1], [own[1], taken])
+    assert only(state).taken == {LONG: D(1)}
+    assert only(state).orders[0].booked == D(4), "a fill of ours counts as booked when it is stored"
+    state.rebook(made.id, "alpha", [*own, taken], [taken])
+    assert (only(state).taken, only(state).orders[0].booked) == ({LONG: D(1)}, D(8)), "once"
 
 
 def payment(at: datetime, account: str = "alpha") -> FundingPayment:

@@ -13,7 +13,7 @@ from tests.engine.stage import HEDGE, booked, deafen, floor, opened, proposing, 
 
 from fundingarb.domain.events import Severity
 from fundingarb.domain.hedge import Mode
-from fundingarb.domain.order import NewOrder, OrderState, Purpose
+from fundingarb.domain.order import FillKind, NewOrder, OrderState, Purpose
 from fundingarb.errors import ExchangeUnavailable, OutcomeUnknown
 from fundingarb.ports import Batch
 from fundingarb.testing import RecordingAlertSink, Script
@@ -129,6 +129,29 @@ async def test_what_reduces_goes_out_from_memory_while_the_store_fails_and_is_st
         await made.until(lambda: made.mode() is Mode.DONE)
         assert all(made.store.orders[order.client_id].state is OrderState.FILLED for order in closing)
         assert "Database Available Again" in titles(sink)
+
+
+async def test_what_left_from_memory_is_known_after_a_crash_that_the_store_never_heard_of() -> None:
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    async with made.running():
+        await opened(made)
+        await booked(made)
+        made.store.failing = "disk full"
+        made.alpha.liquidate("BTC-USDT", "120", "4", FillKind.ADL)
+        await made.until(lambda: made.position == (6, -6), within=10)
+    made.store.failing = None
+    name = made.sent(made.beta)[-1].client_id
+    assert name not in made.store.orders
+    async with made.running():
+        await made.until(lambda: made.hedge.order(name) is not None, within=5)
+        await made.until(lambda: made.hedge.complete_fills and name in made.store.orders, within=5)
+        assert made.store.orders[name].state is OrderState.FILLED
+        assert "Leg Closed By Hand" not in titles(sink)
+        made.alpha.liquidate("BTC-USDT", "120", "2", FillKind.ADL)
+        await made.until(lambda: made.position == (4, -4), within=10)
+        names = [order.client_id for order in made.sent(made.beta)]
+        assert len(names) == len(set(names))
 
 
 async def test_a_first_leg_that_fills_while_the_store_fails_is_unwound() -> None:

@@ -19,15 +19,25 @@ from fundingarb.domain.order import ZERO, OrderState, Purpose, TimeInForce
 #: Reasons that do not wait for an exchange that cannot be reached: the other leg is flattened all the same.
 URGENT = frozenset({CloseReason.LIQUIDATION, CloseReason.KILL, CloseReason.INCOMPLETE})
 
+#: Real seconds for which a reduction waits until the ledger of its account is read: one that presses, and any other.
+READ_FIRST = 3.0
+PATIENCE = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class LegMarket:
-    """What is known of a leg's market: best bid and ask while the book is fresh, the mark price, reachability."""
+    """What is known of a leg's market: best bid and ask while the book is fresh, the mark price, reachability.
+
+    ``unread_for`` is for how many real seconds the account's ledger has not been read since the bot started, since the
+    exchange was unavailable, or since it was heard to have taken something there; 0 when it has been. Until then the
+    leg may be smaller than it is believed to be.
+    """
 
     bid: Decimal | None = None
     ask: Decimal | None = None
     mark: Decimal | None = None
     reachable: bool = True
+    unread_for: float = 0.0
 
     @property
     def mid(self) -> Decimal | None:
@@ -50,6 +60,11 @@ class HedgeMarket:
     entries: bool = True
     hedging: bool = True
     naked_for: timedelta = timedelta(0)
+
+    @property
+    def both_in_sight(self) -> bool:
+        """Whether what nothing presses may be sent: both legs can be reached, and are as large as they are believed."""
+        return all(leg.reachable and not 0 < leg.unread_for < PATIENCE for leg in (self.long, self.short))
 
     def leg(self, side: Side) -> LegMarket:
         return self.long if side is Side.LONG else self.short
@@ -279,14 +294,13 @@ def _hedge_surplus(
 def _hold(hedge: Hedge, market: HedgeMarket, policy: ExecutionPolicy, now: datetime) -> list[Action]:
     """Keep both legs equal, whatever made one heavier (late fill, ADL); a hedge that holds nothing is over.
 
-    Where less is wanted than is hedged (margin), both legs are reduced at once, unless one cannot be reached.
+    Where less is wanted than is hedged (margin), both legs are reduced at once, unless one is out of sight.
     """
     if not (hedge.long.idle and hedge.short.idle):
         return [*_cancel_resting(hedge.long), *_cancel_resting(hedge.short)]
     if hedge.hedged <= 0:
         return [SetMode(Mode.CLOSING, CloseReason.INCOMPLETE)]
-    both = market.long.reachable and market.short.reachable
-    wanted = min(hedge.hedged, hedge.intent.quantity) if both else hedge.hedged
+    wanted = min(hedge.hedged, hedge.intent.quantity) if market.both_in_sight else hedge.hedged
     if hedge.unhedged or wanted < hedge.hedged:
         return _even_out(hedge, wanted, market, policy, now)
     return []
@@ -306,7 +320,8 @@ def _even_out(
 def _close(hedge: Hedge, market: HedgeMarket, policy: ExecutionPolicy, now: datetime) -> list[Action]:
     """Drive each leg to flat on its own, reduce-only; finished when both are and every fill has been booked.
 
-    Unless it is urgent, both legs are only evened out while one exchange cannot be reached.
+    Unless it is urgent, both legs are only evened out while one is out of sight: it cannot be reached, or may have
+    been reduced since it was seen (what is closed beyond that would be somebody else's).
     """
     actions: list[Action] = []
     urgent = hedge.intent.close_reason in URGENT
@@ -316,7 +331,7 @@ def _close(hedge: Hedge, market: HedgeMarket, policy: ExecutionPolicy, now: date
         if not leg.idle:
             continue
         quantity = leg.filled
-        if not urgent and not (market.long.reachable and market.short.reachable):
+        if not urgent and not market.both_in_sight:
             quantity = leg.plan.instrument.floor_quantity(leg.filled - max(partner.filled, ZERO))
         actions += _reduce(hedge, leg, quantity, Purpose.CLOSE, market, policy, now)
     if actions or not (hedge.long.idle and hedge.short.idle):
@@ -346,7 +361,9 @@ def _reduce(
     """
     quote, urgent = market.leg(leg.plan.side), hedge.intent.close_reason in URGENT
     pressing = urgent or leg.plan.side.sign * hedge.unhedged > 0
-    if not leg.idle or quantity <= 0 or not (quote.reachable or pressing):
+    if not leg.idle or quantity <= 0 or 0 < quote.unread_for < READ_FIRST:
+        return []
+    if not (quote.reachable or pressing):
         return []  # what presses is tried all the same: order entry may work where readings do not
     tries = _fruitless(hedge, leg.plan.side, reduces=True)
     refused = bool(tries) and tries[0].state is OrderState.REFUSED

@@ -7,7 +7,7 @@ before it is sent) and the exchange's cumulative fills on them. Filled, reserved
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -18,6 +18,7 @@ from uuid import UUID
 from fundingarb.domain.instrument import Instrument, Side, common_lot
 from fundingarb.domain.order import (
     ZERO,
+    Fill,
     OrderReport,
     OrderSide,
     OrderState,
@@ -324,7 +325,8 @@ def next_order(
     now: datetime,
 ) -> OrderRecord:
     """The registry row of the next order for this leg and purpose, named after its attempt number."""
-    attempt = 1 + sum(1 for order in hedge.orders if order.leg is leg and order.purpose is purpose)
+    attempts = (order.attempt for order in hedge.orders if order.leg is leg and order.purpose is purpose)
+    attempt = 1 + max(attempts, default=0)
     plan = hedge.intent.leg(leg)
     return OrderRecord(
         client_id=client_order_id(hedge.intent.instance, hedge.id, leg, purpose, attempt),
@@ -341,6 +343,37 @@ def next_order(
         created_at=now,
         reference=reference,
     )
+
+
+def lost_row(hedge: Hedge, fills: Sequence[Fill]) -> OrderRecord | None:
+    """The registry row of a reduction that left from memory and was in no database when the process died, told by the
+    name on its ``fills``; None when they are of no such order of ``hedge``."""
+    fill = fills[0]
+    name, attempt = (fill.client_id or "")[:-3], (fill.client_id or "")[-3:]
+    for leg in Side:
+        for purpose in Purpose:
+            named = client_order_id(hedge.intent.instance, hedge.id, leg, purpose, 0)[:-3] == name
+            here = (hedge.intent.leg(leg).account, hedge.symbol) == (fill.account, fill.symbol)
+            if named and here and purpose.reduces and attempt.isdigit():
+                return OrderRecord(
+                    client_id=name + attempt,
+                    hedge_id=hedge.id,
+                    leg=leg,
+                    purpose=purpose,
+                    attempt=int(attempt),
+                    account=fill.account,
+                    side=fill.side,
+                    quantity=sum((each.quantity for each in fills), ZERO),
+                    price=None,
+                    time_in_force=TimeInForce.IOC,
+                    reduce_only=True,
+                    created_at=fill.at,
+                    state=OrderState.FILLED,
+                    exchange_order_id=fill.exchange_order_id,
+                    reason="sent while the database was down",
+                    resolved_at=fill.at,
+                )
+    return None
 
 
 def busy_instruments(hedges: Iterable[Hedge]) -> set[tuple[str, str]]:

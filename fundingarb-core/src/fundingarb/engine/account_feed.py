@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from fundingarb.domain.order import Fill, FillKind, OrderReport
 from fundingarb.engine.accounts import AccountReader
-from fundingarb.engine.ledger import OVERLAP
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.state import BotState
 from fundingarb.ports import Clock
@@ -30,8 +29,7 @@ class AccountFeed:
     def fill(self, fill: Fill) -> None:
         ours = self.state.owner(fill.client_id) is not None
         if fill.kind is not FillKind.TRADE or not ours:  # the exchange itself, or a person
-            self.reader.want_fills(fill.symbol, fill.at - OVERLAP)
-            self.reader.want(fills=True, positions=True)
+            self.reader.hear(fill)
 
     def funding(self, account: str) -> None:
         self.reader.want(payments=True)

@@ -15,7 +15,7 @@ import anyio
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.hedge import LegState
 from fundingarb.domain.instrument import Side
-from fundingarb.domain.order import ZERO, ExchangePosition, OrderReport, OrderState
+from fundingarb.domain.order import ZERO, ExchangePosition, Fill, OrderReport, OrderState
 from fundingarb.domain.reconcile import (
     Difference,
     Modes,
@@ -28,6 +28,7 @@ from fundingarb.engine.bus import Bus
 from fundingarb.engine.gate import Priority, RequestGate
 from fundingarb.engine.ledger import LedgerBooks
 from fundingarb.engine.state import NOT_READ, Account, BotState
+from fundingarb.engine.wanted import WantedFills
 from fundingarb.errors import AuthenticationFailed, ExchangeError, FundingArbError, StoreError
 from fundingarb.ports import Clock, Store
 
@@ -56,8 +57,6 @@ NOT_READ_SINCE = "not read since the exchange was unavailable"
 #: budget that they may take at most, because they cost most.
 POSITIONS_PAUSE = 1.0
 POSITIONS_SHARE = 0.25
-#: Real seconds before the second look for a fill that the ledger does not have yet.
-FIRST_PAUSE = 0.05
 
 
 @dataclass
@@ -104,9 +103,7 @@ class AccountReader:
         self._want_payments = True
         self._want_positions = True
         self._want_balance = True
-        self._wanted: dict[str, datetime] = {}
-        self._patience = FIRST_PAUSE
-        self._not_before = 0.0
+        self._wanted = WantedFills(account, state, clock)
         self._positions_due = 0.0
         self._read_at = self._unheld_at = clock.monotonic()
         self._blind = False
@@ -115,7 +112,7 @@ class AccountReader:
         earned = [gate.earned_in(account.adapter.cost(name)) for name in ("get_open_orders", "get_positions")]
         self._positions_pause = max(POSITIONS_PAUSE, sum(earned) / POSITIONS_SHARE)
         self._ledger = LedgerBooks(
-            account, state, store, bus, clock, wake, started_at, self._read, self._note_stranger
+            account, state, store, bus, clock, wake, started_at, self._read, self._found
         )
         self._leftovers: list[OrderReport] = []
         self.differences: list[Difference] = []
@@ -138,13 +135,17 @@ class AccountReader:
 
     def want_fills(self, symbol: str, since: datetime) -> None:
         """An order of ``symbol`` made at ``since`` was filled: read that symbol's ledger soon."""
-        known = self._wanted.get(symbol)
-        if known is None or since < known:
-            self._wanted[symbol] = since
+        if self._wanted.want(symbol, since):
             self._hint.set()
+
+    def hear(self, fill: Fill) -> None:
+        """A stream told of a fill that is not of an order of ours: read the ledger until it has it, and positions."""
+        self._wanted.hear(fill)
+        self.want(fills=True, positions=True)
 
     def unread(self) -> None:
         """The exchange was unavailable: entries stay off until the account was read and matches."""
+        self.account.unread_since = self._clock.monotonic()
         if "reconcile" not in self.account.halts:
             self.account.halt("reconcile", NOT_READ_SINCE)
         self.want(fills=True, payments=True, positions=True)
@@ -155,7 +156,7 @@ class AccountReader:
             await self._round()
             self._hint = anyio.Event()
             if not (self._want_fills or self._want_payments):
-                pause = ROUND if not self._wanted else self._patience
+                pause = min(ROUND, self._wanted.pause)
                 if self._want_positions:
                     pause = min(pause, max(self._positions_due - self._clock.monotonic(), 0.0))
                 with anyio.move_on_after(pause):
@@ -185,7 +186,7 @@ class AccountReader:
         balance = self._rounds % 3 == 0 or self._want_balance or self.account.free_balance is None
         self._rounds += 1
         steps: list[Callable[[], Awaitable[object]]] = [
-            partial(self.collect_fills, symbol, since) for symbol, since in self._take_wanted()
+            partial(self.collect_fills, symbol, since) for symbol, since in self._wanted.take()
         ]
         if every or self._want_fills or self._unseen():
             self._want_fills = False
@@ -212,6 +213,7 @@ class AccountReader:
                 await step()
             except FundingArbError as error:
                 failures.append(error)
+        self._wanted.look_again()
         if failures:
             raise failures[0]
 
@@ -283,16 +285,6 @@ class AccountReader:
             self._unanswered = str(error)
             self._want_positions = True
             raise
-
-    def _take_wanted(self) -> list[tuple[str, datetime]]:
-        """Symbols to read now. While nothing new is found the next look comes later, up to ``ROUND``."""
-        if self._wanted and self._clock.monotonic() < self._not_before:
-            return []
-        wanted, self._wanted = list(self._wanted.items()), {}
-        if wanted:
-            self._patience = min(self._patience * 2, ROUND)
-            self._not_before = self._clock.monotonic() + self._patience
-        return wanted
 
     async def read_balance(self) -> None:
         moves = self.account.moves
@@ -382,6 +374,11 @@ class AccountReader:
             except ExchangeError as error:
                 log.info("%s: cancel of %s: %s", self.account.name, order.client_id, error)
 
+    def _found(self, fill: Fill) -> None:
+        """The ledger has this one."""
+        self._wanted.found(fill)
+        self._note_stranger(fill.symbol, fill.client_id)
+
     def _note_stranger(self, symbol: str, client_id: str | None) -> None:
         """Remember that another bot of this program has been trading here (failure model, fault 23)."""
         if self._state.owner(client_id) is None:
@@ -434,8 +431,18 @@ class AccountReader:
 
     async def collect_fills(self, symbol: str | None = None, since: datetime | None = None) -> None:
         """Book the ledger's fills that are new: of one symbol, or of all since the last time."""
-        if await self._ledger.collect_fills(symbol, since):
-            self._patience = FIRST_PAUSE
+        asked = self._clock.monotonic()
+        try:
+            if await self._ledger.collect_fills(symbol, since):
+                self._wanted.found_new()
+        except StoreError:
+            self._ledger_read(symbol, asked)  # what was taken of our legs is known all the same
+            raise
+        self._ledger_read(symbol, asked)
+
+    def _ledger_read(self, symbol: str | None, asked: float) -> None:
+        if symbol is None and self._wanted.all_read(asked):
+            self._wake()
 
     async def collect_payments(self) -> None:
         """Book the ledger's funding payments that are new."""

@@ -239,7 +239,7 @@ class Bot(Handle):
             self.state.cool_down(symbol, closed_at + self.settings.cooldown)
         self._count_sent(checkpoint.hedges)
         for name, adapter in self.parts.accounts.items():
-            account = Account(name, adapter)
+            account = Account(name, adapter, unread_since=self.clock.monotonic())
             account.fills_since = checkpoint.fills_since.get(name)
             account.payments_since = checkpoint.payments_since.get(name)
             self.state.accounts[name] = account

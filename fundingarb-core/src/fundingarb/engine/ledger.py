@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -26,13 +26,12 @@ from fundingarb.engine.durable import commit, in_time
 from fundingarb.engine.gate import Priority
 from fundingarb.engine.sharing import Row, is_divisible, shares_of, shares_of_payment
 from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.wanted import OVERLAP
 from fundingarb.errors import StoreError
 from fundingarb.ports import Batch, Clock, Store
 
 log = logging.getLogger("fundingarb.ledger")
 T = TypeVar("T")
-
-OVERLAP = timedelta(minutes=10)
 
 
 class Read(Protocol):
@@ -44,11 +43,11 @@ class Read(Protocol):
 
 
 class LedgerBooks:
-    """Reads one account's ledger with ``read`` and books what is new; ``seen`` hears of every fill's order."""
+    """Reads one account's ledger with ``read`` and books what is new; ``seen`` hears of every fill."""
 
     def __init__(
         self, account: Account, state: BotState, store: Store, bus: Bus, clock: Clock, wake: Callable[[], None],
-        started_at: datetime, read: Read, seen: Callable[[str, str | None], None],
+        started_at: datetime, read: Read, seen: Callable[[Fill], None],
     ) -> None:  # fmt: skip
         self.account = account
         self._state = state
@@ -61,7 +60,7 @@ class LedgerBooks:
         self._seen = seen
         self._payments_floor = account.payments_since or started_at - OVERLAP
         self._paid: set[FundingPayment] = set()
-        self._doubtful: set[tuple[str, str, str]] = set()
+        self._doubtful: dict[tuple[str, str, str], Row] = {}
         self._unstored: dict[tuple[str, str, str], Sequence[Row]] = {}
         self._others: set[str] = set()
         self._said: dict[UUID, tuple[Fill, ...]] = {}
@@ -80,12 +79,14 @@ class LedgerBooks:
         # what was traded matters more than polls
         priority = Priority.READ if symbol is None else Priority.OPEN
         fills = await self._read(operation, lambda: account.adapter.get_fills(begin, symbol), priority)
-        if not fills:
-            return False
+        for lost in self._state.recover_rows(fills):
+            log.warning("%s: %s was in no database; its fill tells of it", account.name, lost.client_id)
         for fill in fills:
-            self._seen(fill.symbol, fill.client_id)
+            self._seen(fill)
             if self._state.hedge_of_fill(fill) is None:
                 self._others.add(fill.symbol)
+        if not fills:
+            return False
         new = await self._book_in_turn(fills)
         if symbol is None:
             account.fills_since = max(fill.at for fill in fills) - OVERLAP
@@ -129,12 +130,12 @@ class LedgerBooks:
 
         While the database does not take them, what somebody else took of a leg (a liquidation, a person) is taken into
         the state all the same: its partner does not wait for a disk. What such a commit was given may be stored or not,
-        so hedges are then taken as they are stored, once that can be read.
+        so hedges are then taken as they are stored, once that can be read, and with what is not stored even then.
         """
         try:
             committed = (await commit(self._store, Batch(fills=rows, accepted=tuple(accepted)))).fills
         except StoreError:
-            self._doubtful.update(_key(fill) for fill, _ in rows)
+            self._doubtful.update((_key(row[0]), row) for row in rows)
             self._take_unstored(rows)
             raise
         settled = {_key(fill): hedge_id for fill, hedge_id in rows}
@@ -145,12 +146,18 @@ class LedgerBooks:
         try:
             for hedge_id in uncertain & self._state.hedges.keys():
                 stored = await in_time(self._store.fills(hedge_id))
-                self._state.rebook(hedge_id, self.account.name, stored)
+                unstored = [
+                    f
+                    for key, (f, whose) in self._doubtful.items()
+                    if whose == hedge_id and key not in settled
+                ]
+                self._state.rebook(hedge_id, self.account.name, stored, unstored)
         except StoreError:
             self._take_unstored(rows)
             raise
         else:
-            self._doubtful -= settled.keys()
+            for key in settled:
+                self._doubtful.pop(key, None)
         finally:  # a commit does not tell of them again
             for fill, hedge_id in committed:
                 self._bus.publish(FillBooked(fill, hedge_id))

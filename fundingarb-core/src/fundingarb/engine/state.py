@@ -11,8 +11,8 @@ from uuid import UUID
 
 import anyio
 
-from fundingarb.domain.control import Accepted, FlattenOrder, Subject
-from fundingarb.domain.hedge import Hedge, Intent, OrderRecord
+from fundingarb.domain.control import Accepted, FlattenOrder, Subject, instance_of
+from fundingarb.domain.hedge import Hedge, Intent, OrderRecord, lost_row
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import (
     ZERO,
@@ -43,7 +43,8 @@ class Account:
     ``halts`` is why entries on it are off, one line per subject; each is cleared by whoever set it. ``moves`` counts
     the hedges that were opened or closed on it, ``balance_moves`` those the balance knows of. ``positions`` are
     what was read last, by symbol, ``held`` what our hedges held when it was asked for. ``clock_offset`` is by how many
-    real seconds the exchange's clock was ahead when it was measured last.
+    real seconds the exchange's clock was ahead when it was measured last. ``unread_since`` is since when (monotonic)
+    its ledger has not been read although it has to be (``LegMarket.unread_for``); None once it was.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Account:
     fills_since: datetime | None = None
     payments_since: datetime | None = None
     payments_read_at: datetime | None = None
+    unread_since: float | None = None
     moves: int = 0
     balance_moves: int = 0
     positions: dict[str, ExchangePosition] = field(default_factory=dict)
@@ -65,6 +67,10 @@ class Account:
     @property
     def exchange(self) -> str:
         return self.adapter.name
+
+    def unread_for(self, now: float) -> float:
+        """For how many real seconds until ``now`` (monotonic) the ledger has not been read; 0 when it has been."""
+        return 0.0 if self.unread_since is None else max(now - self.unread_since, 0.001)
 
     def is_prepared(self, symbol: str, leverage: int, now: float) -> bool:
         """Whether this account was set up for ``symbol`` at ``leverage`` shortly before ``now`` (monotonic)."""
@@ -201,6 +207,19 @@ class BotState:
         self.dirty_orders[record.client_id] = record
         return hedge
 
+    def recover_rows(self, fills: Iterable[Fill]) -> list[OrderRecord]:
+        """Take rows of orders of ours up again that are told of by their fills only (``lost_row``); those rows."""
+        lost: dict[str, list[Fill]] = {}
+        for fill in fills:
+            name = fill.client_id or ""
+            if instance_of(name) == self.instance and name not in self._owner:
+                lost.setdefault(name, []).append(fill)
+        found = [lost_row(hedge, each) for each in lost.values() for hedge in self.hedges.values()]
+        rows = [row for row in found if row is not None]
+        for row in rows:
+            self.put_order(row)
+        return rows
+
     def put_intent(self, intent: Intent) -> Hedge:
         hedge = self.hedges.get(intent.id)
         hedge = Hedge(intent) if hedge is None else hedge.with_intent(intent)
@@ -277,9 +296,10 @@ class BotState:
         if ended is not None and fill.at > ended:
             self.late_since[hedge.id] = min(fill.at, self.late_since.get(hedge.id, fill.at))
 
-    def rebook(self, hedge_id: UUID, account: str, fills: Iterable[Fill]) -> None:
+    def rebook(self, hedge_id: UUID, account: str, fills: Iterable[Fill], unstored: Iterable[Fill]) -> None:
         """Take what is stored of a hedge's leg on ``account`` as it is: a commit gave no answer, and may have stored
-        what it was given. ``fills`` are all of the hedge's."""
+        what it was given. ``fills`` are all of the hedge's; of the ``unstored`` ones those that somebody else traded
+        count all the same (``take_unstored``)."""
         hedge = self.hedges[hedge_id]
         side = next(side for side in Side if hedge.intent.leg(side).account == account)
         own = [fill for fill in fills if fill.account == account]
@@ -296,6 +316,8 @@ class BotState:
             record = self.hedges[hedge_id].order(name)
             if record is not None and record.booked != quantity:
                 self.put_order(replace(record, booked=quantity, filled=max(record.filled, quantity)))
+        for fill in unstored:
+            self.take_unstored(fill, hedge_id)
 
     def _forget_taken(self, hedge_id: UUID, account: str | None = None) -> None:
         self.taken_fills = {

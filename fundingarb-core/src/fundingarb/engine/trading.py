@@ -371,12 +371,13 @@ class TradingLoop:
 
     def _leg_market(self, leg: LegPlan) -> LegMarket:
         exchange, symbol = leg.instrument.exchange, leg.instrument.symbol
-        book = self.markets.fresh_book(exchange, symbol)
+        book, account = self.markets.fresh_book(exchange, symbol), self.state.accounts.get(leg.account)
         return LegMarket(
             bid=book.bid if book else None,
             ask=book.ask if book else None,
             mark=self.markets.fresh_mark(exchange, symbol),
             reachable=exchange not in self.state.down,
+            unread_for=0.0 if account is None else account.unread_for(self.clock.monotonic()),
         )
 
     def _apply(self, actions: Sequence[tuple[UUID, Action]], now: datetime) -> list[OrderRecord]:

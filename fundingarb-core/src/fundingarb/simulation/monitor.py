@@ -75,8 +75,9 @@ def moment(time_ms: float) -> datetime:
 class Monitor:
     """Subscribes to ``exchanges``. ``speed`` is simulated seconds per real second.
 
-    ``reachable(exchange)``, ``database_down()`` and ``running()`` say what is the case now, ``starved()`` how many real
-    seconds since it was last asked nobody could do anything for want of a processor; they excuse. ``named(order)`` is
+    ``reachable(exchange)``, ``refused(exchange)`` (the last reading of its ledger came to nothing), ``database_down()``
+    and ``running()`` say what is the case now, ``starved()`` how many real seconds since it was last asked nobody could
+    do anything for want of a processor; they excuse. ``named(order)`` is
     its client order id, which some exchanges keep in a form of their own. Call ``look`` from time to time (and it is
     called with every event), ``alert`` with every alert the bot delivers.
     """
@@ -90,6 +91,7 @@ class Monitor:
         limits: Limits | None = None,
         prefix: str = "fa",
         reachable: Callable[[str], bool] = lambda _exchange: True,
+        refused: Callable[[str], bool] = lambda _exchange: False,
         database_down: Callable[[], bool] = lambda: False,
         running: Callable[[], bool] = lambda: True,
         starved: Callable[[], float] = lambda: 0.0,
@@ -103,6 +105,7 @@ class Monitor:
         self.exposures: dict[str, Exposure] = {}
         self.rules = OrderRules(registry, self._report, prefix)
         self.reachable = reachable
+        self.refused = refused
         self.database_down = database_down
         self.running = running
         self.starved = starved
@@ -254,8 +257,9 @@ class Monitor:
         seconds = (now - before).total_seconds() / self.speed
         starved = min(seconds, self.starved())
         self.rules.settle_forced(now)
-        for where in [each for each in self._askable if self.reachable(each[0])]:
-            self._askable[where] += seconds
+        for where in self._askable:
+            if self.reachable(where[0]) and not self.refused(where[0]):
+                self._askable[where] += seconds
         for exposure in self.exposures.values():
             if exposure.episode is not None:
                 if starved:

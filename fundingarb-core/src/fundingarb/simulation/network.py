@@ -86,6 +86,8 @@ class SimExchange:
         self.links: list[Link] = []
         self._rng = random.Random(f"network/{seed}/{truth.name}")
         self._banned_until = 0.0
+        self.ledger_refused = False
+        """Whether the last reading of an account's ledger came to nothing."""
 
     def _same_symbol(self, wanted: str, given: str) -> bool:
         instrument = self.truth.instruments.get(given)
@@ -233,10 +235,15 @@ class SimExchange:
 
         loop.call_later(self.travel(), arrive)
         deadline = loop.call_later(self.timeout, self._give_up, answer)
+        answered = False
         try:
-            return await answer
+            result = await answer
+            answered = True
+            return result
         finally:
             deadline.cancel()
+            if operation == "fills.read":
+                self.ledger_refused = not answered
 
     def _fail(self, answer: asyncio.Future[Any], error: BaseException, after: float) -> None:
         asyncio.get_running_loop().call_later(after, _raise, answer, error)

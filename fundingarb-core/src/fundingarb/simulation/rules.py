@@ -160,6 +160,9 @@ class OrderRules:
     ) -> None:
         """An order that adds exposure: none after the close, one at a time, never more than there is to hedge."""
         name, leg = order.client_id, story.leg(where)
+        if row.purpose is Purpose.ENTRY:
+            story.first = story.first or where
+            story.opened_at = story.opened_at or at
         if self.excused(name):
             leg.adding.append(order)
             return
@@ -186,10 +189,6 @@ class OrderRules:
                     "I4", at, f"{exchange} took {name} while {previous.client_id} is {previous.state.value}"
                 )
         leg.adding.append(order)
-        if row.purpose is Purpose.ENTRY:
-            story.first = story.first or where
-            story.opened_at = story.opened_at or at
-            return
         if row.purpose is Purpose.HEDGE and not overtaken:  # on its way already when the close was decided
             self._hedges_what_there_is(exchange, story, leg, order, factor, at)
 

@@ -95,6 +95,7 @@ class World:
             self.registry,
             speed=self.clock.speed,
             reachable=lambda name: self.exchanges[name].reachable,
+            refused=lambda name: self.exchanges[name].ledger_refused,
             database_down=lambda: self.store.failed_lately,
             running=lambda: self.running,
         )
