@@ -433,6 +433,19 @@ def test_a_reduction_waits_a_moment_for_the_ledger_of_its_own_leg_whatever_press
     assert LONG in legs
 
 
+@pytest.mark.parametrize("back", [timedelta(minutes=1), timedelta(hours=1)])
+def test_a_clock_that_is_set_back_keeps_nothing_naked(back: timedelta) -> None:
+    """What was written before is ahead of the clock; the time to wait would be as long as the step."""
+    refused = held(row(LONG, UNWIND, "9", REFUSED), taken={SHORT: D(9)})
+    assert not [each for each in run(refused, now=NOW) if isinstance(each, Place)], "a moment's pause"
+    assert placed(run(refused, now=NOW - back)).leg is LONG
+    half = hedge(filled(LONG, ENTRY, "10"))
+    unpriced = market(short=BLIND, entries=False)
+    assert run(half, unpriced, now=NOW) == []
+    (given_up,) = run(half, unpriced, now=NOW - back)
+    assert isinstance(given_up, Retarget)
+
+
 def test_a_hedge_that_holds_nothing_any_more_is_over() -> None:
     assert run(held(taken={SHORT: D(10)})) == [SetMode(Mode.CLOSING, CloseReason.INCOMPLETE)]
     assert run(held(taken={SHORT: D(10), LONG: D(10)})) == [SetMode(Mode.CLOSING, CloseReason.INCOMPLETE)]

@@ -284,6 +284,39 @@ async def test_what_the_ledger_lags_with_is_looked_for_until_it_is_there(lag: in
         tasks.cancel_scope.cancel()
 
 
+async def test_what_was_given_up_and_is_in_the_ledger_was_taken() -> None:
+    desk = Desk()
+    for quantity, filled, state in (("10", "10", OrderState.FILLED), ("6", "4", OrderState.CANCELLED)):
+        name = await desk.buy(quantity)
+        record = desk.state.hedges[HEDGE_ID].order(name)
+        assert record is not None
+        desk.state.put_order(
+            replace(record, state=OrderState.REFUSED, filled=D(0), reason="the exchange knows no such order")
+        )
+        desk.alpha.ledger.fills[-1] = replace(desk.alpha.ledger.fills[-1], quantity=D(filled))
+        await desk.reader.collect_fills()
+        found = desk.state.hedges[HEDGE_ID].order(name)
+        assert found is not None
+        assert (found.state, found.filled, found.reason) == (state, D(filled), "found in the ledger")
+
+
+async def test_a_fill_is_looked_for_from_before_its_order_was_made() -> None:
+    """Two clocks: the exchange's may be behind ours."""
+    desk = Desk()
+    await desk.reader.collect_fills()
+    await anyio.sleep(3600)
+    await desk.buy()
+    desk.account.fills_since = desk.clock.now()
+    made = desk.clock.now()
+    desk.alpha.ledger.fills[-1] = replace(desk.alpha.ledger.fills[-1], at=made - timedelta(seconds=0.9))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(desk.reader.run)
+        desk.reader.want_fills("BTC-USDT", made)
+        await anyio.sleep(1)
+        assert desk.state.hedges[HEDGE_ID].complete_fills
+        tasks.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("kind", [FillKind.ADL, FillKind.TRADE])
 async def test_what_a_stream_told_of_is_looked_for_in_the_ledger(kind: FillKind) -> None:
     """Somebody bought at the same time, so the position does not tell. What the exchange took makes a leg smaller:

@@ -17,8 +17,8 @@ from tests.engine.test_kill import by_hand, spoken
 from fundingarb.domain.control import Command, CommandKind, ControlState, Subject
 from fundingarb.domain.events import Severity
 from fundingarb.domain.hedge import CloseReason, Mode
-from fundingarb.domain.order import NewOrder, OrderSide, OrderState, TimeInForce
-from fundingarb.errors import ExchangeUnavailable
+from fundingarb.domain.order import FillKind, NewOrder, OrderSide, OrderState, TimeInForce
+from fundingarb.errors import ExchangeError, ExchangeUnavailable
 from fundingarb.ports import AccountModes
 from fundingarb.testing import RecordingAlertSink, Script
 
@@ -227,6 +227,70 @@ async def test_a_foreign_position_is_flattened_and_our_leg_beside_it_is_not() ->
         assert made.mode() is Mode.HOLDING
 
 
+async def test_what_is_flattened_by_hand_is_not_flattened_twice() -> None:
+    """The order arrives late. What is accepted beside it, and our leg, would be taken by a second one."""
+    made = floor()
+    async with made.running():
+        await opened(made)
+        await by_hand(made.alpha, OrderSide.BUY, "3")
+        await halted(made)
+        made.alpha.script(Script(accept=False, reply=False, late=True))
+        async with anyio.create_task_group() as tasks:
+
+            async def late() -> None:
+                await anyio.sleep(2.5)
+                made.alpha.deliver_late()
+
+            tasks.start_soon(late)
+            done = await ask(made, CommandKind.FLATTEN, account="alpha")
+        assert said(done)[0], done.result
+        assert made.position == (10, -10)
+        (order,) = made.store.flatten_orders.values()
+        assert (order.state, order.filled) == (OrderState.FILLED, D(3))
+        await free(made)
+        assert made.mode() is Mode.HOLDING
+
+
+async def test_a_flatten_order_that_never_arrived_is_sent_again_once_that_is_proved() -> None:
+    made = floor()
+    async with made.running():
+        await opened(made)
+        await by_hand(made.alpha, OrderSide.BUY, "3")
+        await halted(made)
+        made.alpha.script(Script(accept=False, reply=False))
+        asked = made.clock.monotonic()
+        done = await ask(made, CommandKind.FLATTEN, account="alpha")
+        assert said(done)[0], done.result
+        assert made.clock.monotonic() - asked > 12  # its expiry, and how long it may be invisible
+        assert made.position == (10, -10)
+        assert [order.state for order in made.store.flatten_orders.values()] == [
+            OrderState.REFUSED,
+            OrderState.FILLED,
+        ]
+
+
+async def test_what_the_exchange_took_is_not_accepted_as_gone_before_it_is_in_the_ledger() -> None:
+    """Accepted and then read in the ledger, it would be gone twice."""
+    made = floor()
+    async with made.running():
+        await opened(made)
+        read = made.alpha.get_fills
+        until = made.clock.now() + timedelta(seconds=3)
+
+        async def later(since: datetime, symbol: str | None = None) -> Any:
+            found = await read(since, symbol)
+            return [each for each in found if each.kind is FillKind.TRADE or made.clock.now() > until]
+
+        made.alpha.get_fills = later  # type: ignore[method-assign]
+        await by_hand(made.alpha, OrderSide.BUY, "2")
+        made.alpha.liquidate("BTC-USDT", "120", "6", FillKind.ADL)
+        await halted(made)
+        await ask(made, CommandKind.ACCEPT, account="alpha")
+        await made.until(lambda: made.position == (6, -4), within=10)
+        await free(made)
+        assert made.hedge.long.filled == 4
+
+
 async def test_a_leg_that_is_smaller_for_no_reason_known_is_evened_out_when_accepted() -> None:
     """The ledger does not say where it went: nothing is assumed until a person says so."""
     made = floor()
@@ -267,6 +331,24 @@ async def test_an_order_that_stays_in_doubt_is_told_and_given_up_when_a_person_h
         await made.until(lambda: made.mode() is Mode.DONE)
         assert made.position == (10, 0)
         assert [a.title for a in sink.alerts].count("Order In Doubt") == 1
+
+
+async def test_an_order_that_its_exchange_cannot_be_asked_about_is_given_up_too() -> None:
+    """Its instrument has left the list: every question is refused, so nobody ever says that it is not there."""
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    made.alpha.script(Script.lost_request())
+    made.alpha.fail("find_order", ExchangeError("alpha lists no BTC-USDT"), times=10_000)
+    async with made.running():
+        await made.until(lambda: "Order In Doubt" in [alert.title for alert in sink.alerts], within=60)
+        made.alpha.fail("get_positions", ExchangeUnavailable("in maintenance"), times=1)
+        done = await ask(made, CommandKind.ACCEPT, account="alpha")
+        assert not said(done)[0], "who does not answer says nothing about what is not there"
+        (entry,) = made.hedge.orders
+        assert entry.state is OrderState.UNKNOWN
+        done = await ask(made, CommandKind.ACCEPT, account="alpha")
+        assert lines(done)[0] == f"alpha: order {entry.client_id} was in doubt and is given up"
+        await made.until(lambda: made.mode() is Mode.DONE)
 
 
 async def test_nothing_to_resolve_and_an_account_that_is_none() -> None:

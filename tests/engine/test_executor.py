@@ -16,7 +16,7 @@ from tests.engine.rig import HEDGE_ID, exchange, hedge_on
 from fundingarb.domain.control import Accepted, Subject
 from fundingarb.domain.hedge import OrderRecord, next_order
 from fundingarb.domain.instrument import Side
-from fundingarb.domain.order import Fill, NewOrder, OrderSide, OrderState, Purpose, TimeInForce
+from fundingarb.domain.order import Fill, NewOrder, OrderReport, OrderSide, OrderState, Purpose, TimeInForce
 from fundingarb.engine.executor import READ_LAG, Executor
 from fundingarb.engine.gate import Priority, RequestGate
 from fundingarb.engine.state import Account, BotState
@@ -215,6 +215,50 @@ async def test_a_lost_reduction_is_given_up_once_it_has_expired() -> None:
         assert made.now(record).state is OrderState.UNKNOWN
         await made.look(1.5)
         assert (made.now(record).state, made.now(record).misses >= 3) == (OrderState.REFUSED, True)
+
+
+def hide(made: Desk, seconds: float) -> None:
+    """Orders placed from now on, and their fills, are to be found only so many seconds later."""
+    place, find, read = made.alpha.place_order, made.alpha.find_order, made.alpha.get_fills
+    born: dict[str, float] = {}
+
+    def hidden(name: str | None) -> bool:
+        return made.clock.monotonic() - born.get(name or "", float("-inf")) < seconds
+
+    async def place_order(order: NewOrder) -> OrderReport:
+        born[order.client_id] = made.clock.monotonic()
+        return await place(order)
+
+    async def find_order(symbol: str, client_id: str) -> OrderReport | None:
+        found = await find(symbol, client_id)
+        return None if hidden(client_id) else found
+
+    async def get_fills(since: datetime, symbol: str | None = None) -> list[Fill]:
+        return [fill for fill in await read(since, symbol) if not hidden(fill.client_id)]
+
+    made.alpha.place_order = place_order  # type: ignore[method-assign]
+    made.alpha.find_order = find_order  # type: ignore[method-assign]
+    made.alpha.get_fills = get_fills  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("unseen", [7, 11])
+async def test_a_reduction_whose_position_is_gone_is_not_given_up_before_its_fills_may_be_seen(
+    unseen: int,
+) -> None:
+    """It filled, and neither the order nor its fills are to be found yet. Repeated it would take what is to stay."""
+    async with desk() as made:
+        entry = made.send()
+        await made.look(0.5)
+        made.alpha.fill_order(entry.client_id)
+        await made.look(1)
+        hide(made, unseen)
+        made.alpha.script(Script(reply=False))
+        record = made.send(Purpose.UNWIND, None, "3")
+        await made.look(unseen - 1)
+        assert made.now(record).state is OrderState.UNKNOWN
+        await made.look(3)
+        assert (made.now(record).state, made.now(record).filled) == (OrderState.FILLED, D(3))
+        assert made.calls("get_positions") < 15, "asked about once a second"
 
 
 async def test_a_lost_reduction_is_given_up_although_somebody_else_has_reduced_the_position() -> None:

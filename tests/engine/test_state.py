@@ -134,7 +134,14 @@ def payment(at: datetime, account: str = "alpha") -> FundingPayment:
 
 
 def test_hedges_are_forgotten_when_their_tombstones_are() -> None:
-    over = hedge(filled(LONG, ENTRY, "10"), mode=Mode.DONE, closed_at=NOW)
+    over = hedge(
+        filled(LONG, ENTRY, "10", booked=D(10)), filled(LONG, Purpose.CLOSE, "10", booked=D(10)),
+        mode=Mode.DONE, closed_at=NOW,
+    )  # fmt: skip
+    holding = replace(over, orders=over.orders[:1])
+    state = state_with(holding)
+    state.forget(NOW + 2 * TOMBSTONE)
+    assert state.hedges, "a late fill is not flattened yet"
     state = state_with(over)
     state.forget(NOW + TOMBSTONE)
     assert state.hedges

@@ -169,6 +169,20 @@ def test_i1_an_alert_that_was_raised_in_time_may_arrive_late(table: Table) -> No
     assert table.broken == []
 
 
+@pytest.mark.parametrize("end", ["matches again", "does not match", None])
+def test_i1_an_account_that_is_said_to_be_unreadable_stays_so_until_it_is_read(
+    table: Table, end: str | None
+) -> None:
+    lines = ("positions not read for 4.5 s: no answer yet", "Held there: LONG 1 BTC-USDT", "Entries are off.")
+    table.monitor.alert(Alert(Severity.CRITICAL, "Account a cannot be read", lines, BEGIN))
+    if end is not None:
+        table.monitor.alert(Alert(Severity.INFO, f"Account a {end}", (), BEGIN))
+    table.wait(10)
+    table.enter()
+    table.wait(6)
+    assert table.broken == ([] if end is None else ["I1"])
+
+
 @pytest.mark.parametrize("excuse", list(Excuse))
 def test_i1_leaves_out_what_nobody_can_help(table: Table, excuse: Excuse) -> None:
     table.enter()

@@ -48,6 +48,21 @@ async def test_hedges_that_ended_within_a_day_are_tombstones(store: SqlStore, cl
     assert len(await store.hedges()) == 3
 
 
+async def test_a_hedge_that_got_a_late_fill_is_looked_after_for_another_day(
+    store: SqlStore, clock: StillClock
+) -> None:
+    """It ended long ago; what the late fill left there may not be flattened yet."""
+    old = intent(3, "C-USDT", mode=Mode.DONE, created_at=NOW - 48 * HOUR, closed_at=NOW - 25 * HOUR)
+    late = filled(order(old, created_at=NOW - 48 * HOUR))
+    found = fill(late, "late", at=NOW - HOUR)
+    await store.commit(
+        Batch(intents=(old,), orders=(late,), fills=((found, old.id), (replace(found, trade_id="x"), None)))
+    )
+    assert [hedge.intent for hedge in (await store.load()).hedges] == [old]
+    clock.at += 24 * HOUR
+    assert (await store.load()).hedges == ()
+
+
 async def test_a_liquidation_is_remembered_for_as_long_as_its_pause_may_last(store: SqlStore) -> None:
     over = {"mode": Mode.DONE, "created_at": NOW - 200 * HOUR}
     first = intent(1, "A-USDT", liquidated=True, closed_at=NOW - 150 * HOUR, **over)
@@ -133,7 +148,8 @@ async def test_fills_are_read_from_the_oldest_order_that_misses_some(
     await store.commit(
         Batch(intents=(found,), orders=(missing, complete), fills=((fill(complete, "binance"), found.id),))
     )
-    assert (await store.load()).fills_since == {"binance": NOW - 30 * HOUR}
+    two_clocks = timedelta(seconds=10)
+    assert (await store.load()).fills_since == {"binance": NOW - 30 * HOUR - two_clocks}
 
 
 async def test_the_kill_latch_outlives_the_process(url: str, clock: StillClock) -> None:

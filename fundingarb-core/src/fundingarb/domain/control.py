@@ -139,7 +139,7 @@ class Accepted:
 class FlattenOrder:
     """A reduce-only order that closes what no order of a hedge closes; committed before it is sent.
 
-    ``quantity`` is base units. It repeats against the position as it is read again, so its outcome need not be known.
+    ``quantity`` is base units. A kill repeats it against the position as it is read again, whatever became of it.
     ``hedge_id`` is the hedge whose leg it closes, None when what it closes belongs to none.
     """
 

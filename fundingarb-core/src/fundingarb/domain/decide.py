@@ -22,6 +22,8 @@ URGENT = frozenset({CloseReason.LIQUIDATION, CloseReason.KILL, CloseReason.INCOM
 #: Real seconds for which a reduction waits until the ledger of its account is read: one that presses, and any other.
 READ_FIRST = 3.0
 PATIENCE = 10.0
+#: A moment that lies farther ahead than this was written before the clock was set back.
+CLOCK_SET_BACK = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,12 +273,14 @@ def _hedge_surplus(
         return give_up("second leg refused")
     if now - hedge.intent.deadline > policy.stale_after:
         return give_up("the entry is stale: it was filled long ago")
-    if len(tries) >= policy.hedge_attempts or (tries and now - tries[-1].created_at > policy.naked_budget):
+    if len(tries) >= policy.hedge_attempts or (
+        tries and _ago(tries[-1].created_at, now) > policy.naked_budget
+    ):
         return give_up("second leg not filled")
     if not quote.reachable:
         return give_up("second exchange unreachable")
     if price is None or not market.hedging:
-        waited = now - _last_fill(hedge, first, now)
+        waited = _ago(_last_fill(hedge, first, now), now)
         reason = (
             "second exchange without a price" if price is None else "no order that adds exposure may be sent"
         )
@@ -370,7 +374,7 @@ def _reduce(
     doublings = min(len(tries) - 1, 3 if pressing else 6) if refused else min(len(tries) - 3, 3)
     if doublings >= 0:
         over = tries[0].resolved_at or tries[0].created_at
-        if now - over < policy.retry_after * 2**doublings:
+        if _ago(over, now) < policy.retry_after * 2**doublings:
             return [CollectFills(leg.plan.account, positions=True)] if refused else []
     unfilled = sum(1 for order in tries if order.state is not OrderState.REFUSED)
     refusals = next((n for n, order in enumerate(tries) if order.state is not OrderState.REFUSED), len(tries))
@@ -394,6 +398,11 @@ def _fruitless(hedge: Hedge, side: Side, *, reduces: bool) -> list[OrderRecord]:
                 break
             found.append(order)
     return found
+
+
+def _ago(then: datetime, now: datetime) -> timedelta:
+    """How long ago ``then`` was. A clock that was set back keeps nothing waiting that is naked: then it is long ago."""
+    return now - then if now - then > -CLOCK_SET_BACK else timedelta.max
 
 
 def _last_fill(hedge: Hedge, leg: LegState, now: datetime) -> datetime:

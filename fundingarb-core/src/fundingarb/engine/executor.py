@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import TypeVar
 
 import anyio
@@ -19,6 +18,7 @@ from fundingarb.domain.reconcile import expected_positions
 from fundingarb.engine.clock import elapsed
 from fundingarb.engine.gate import GateClosed, Priority, RequestGate
 from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.wanted import SKEW
 from fundingarb.errors import ExchangeError, OrderRefused
 from fundingarb.ports import Clock, OrderGuard
 from fundingarb.redaction import redacted
@@ -30,8 +30,6 @@ T = TypeVar("T")
 #: could no longer take it (its expiry) and what it took has had this much time to become visible.
 PROOF_MISSES = 3
 READ_LAG = 8.0
-#: So long before an order was made its fills are looked for: two clocks.
-SKEW = timedelta(seconds=10)
 #: Real seconds after which a reduction that is not to be found is repeated where orders never expire.
 REDUCE_AGAIN = 5.0
 #: Real seconds between looks at an open order: soon for one that cannot rest or is being cancelled, seldom else.
@@ -242,11 +240,9 @@ class Executor:
             self._wake()
             return
         near = asked - self._missing_since.get(record.client_id, asked) < NEAR
-        pause = min(
-            LOOK_IOC * 2 ** min(current.misses, 6),
-            LOOK_MISSED if near else LOOK_LOST,
-            max(self._proof_left(account, current), LOOK_IOC),
-        )
+        pause = min(LOOK_IOC * 2 ** min(current.misses, 6), LOOK_MISSED if near else LOOK_LOST)
+        if 0 < (left := self._proof_left(account, current)) < pause:
+            pause = max(left, LOOK_IOC)
         if current.state is OrderState.OPEN and current.time_in_force is not TimeInForce.IOC:
             pause = LOOK_CANCELLED if current.cancel_requested else LOOK_RESTING
         self._later(record, pause)
@@ -264,19 +260,19 @@ class Executor:
         """The exchange knows no such order. Conclusive only after repeated misses for as long as one may be on its way
         or invisible, and when neither fills nor the position look as if it had been filled.
 
-        A reduction needs no such witness: somebody else may have reduced the position, and repeated it opens nothing.
-        The time runs from the first miss, not from the decision: the order may have waited long before it was sent.
+        A reduction waits for such witnesses only as long as they may lag: repeated, it opens nothing, but it may reduce
+        more than was to be reduced, or what is somebody else's beside the leg. The time runs from the first miss, not
+        from the decision: the order may have waited long before it was sent.
         Where the exchange offers no bound on that time, a miss never proves anything.
         """
         current = self._current(record)
         if current.state.terminal:
             return
         self._missing_since.setdefault(record.client_id, self._clock.monotonic())
-        proved = (
-            current.misses + 1 >= PROOF_MISSES
-            and self._proof_left(account, current) <= 0
-            and (current.reduce_only or await self._nothing_speaks_for(account, symbol, current))
-        )
+        left = self._proof_left(account, current)
+        proved = current.misses + 1 >= PROOF_MISSES and left <= 0
+        if proved and not await self._nothing_speaks_for(account, symbol, current):
+            proved = current.reduce_only and left + READ_LAG <= 0
         current = self._current(record)
         if current.state.terminal:
             return
@@ -292,7 +288,7 @@ class Executor:
     def _proof_left(self, account: Account, record: OrderRecord) -> float:
         """Real seconds until misses may prove that ``record`` was never taken; endless where orders do not expire.
 
-        A reduction does not wait until what it might have done is visible: repeated, it still opens nothing.
+        That of a reduction leaves out how long what it did may be invisible: position and fills are looked at instead.
         """
         expiry, since = account.adapter.order_expiry, self._missing_since.get(record.client_id)
         if since is None or (expiry is None and not record.reduce_only):

@@ -1,7 +1,8 @@
 """Closing on one account what no hedge of ours holds: foreign orders and positions, and whatever is unknown.
 
 Cancels by the exchange's own order ids, and closes with reduce-only market orders that are repeated against the
-position as it is read again. A reduce-only order cannot open anything, so nobody has to know how the last one ended.
+position as it is read again. A reduce-only order cannot open anything, so where everything is to go (a kill) nobody has
+to know how the last one ended; where something is to stay, ``is_over`` says when it is known.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from fundingarb.domain.order import (
 )
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.durable import commit
+from fundingarb.engine.executor import READ_LAG, REDUCE_AGAIN
 from fundingarb.engine.gate import GateClosed, Priority, RequestGate
 from fundingarb.engine.state import Account, BotState
 from fundingarb.errors import ExchangeError, OrderRefused, StoreError
@@ -60,6 +62,7 @@ class Flattener:
         self._instance = instance
         self._instrument = instrument
         self._unsaved: dict[str, FlattenOrder] = {}
+        self._sent: dict[str, float] = {}
 
     async def look(self) -> Holdings:
         """Read what there is, as urgently as a cancel: also while the breaker is open. Raises ``ExchangeError``."""
@@ -102,6 +105,7 @@ class Flattener:
         """
         record = self._next(symbol, quantity, hedge_id)
         await self._save(record, before=True)
+        self._sent[record.client_id] = self._clock.monotonic()
         reason: str | None = None
         order = NewOrder(
             record.client_id, symbol, record.side, record.quantity, None, TimeInForce.IOC, reduce_only=True
@@ -123,6 +127,38 @@ class Flattener:
             )
         await self._save(record)
         return reason
+
+    async def is_over(self, symbol: str) -> bool:
+        """Whether the newest order sent for ``symbol`` can reduce nothing any more; asks the exchange where needed.
+
+        One that it does not know counts as never taken when it has expired, and what it did would be visible.
+        """
+        mine = [
+            o
+            for o in self._state.flatten_orders.values()
+            if (o.account, o.symbol) == (self.account.name, symbol)
+        ]
+        last = max(mine, key=lambda order: order.attempt, default=None)
+        if last is None or last.state.terminal:
+            return True
+        adapter = self.account.adapter
+        sent = self._sent.setdefault(last.client_id, self._clock.monotonic())
+        try:
+            report = await self._call(
+                Priority.CANCEL, "find_order", lambda: adapter.find_order(symbol, last.client_id)
+            )
+        except Exception as error:  # noqa: BLE001 - asked again, whatever it is
+            self._told(error)
+            return False
+        if report is not None:
+            found = replace(self._over(last, report.state, report.reason), filled=report.filled)
+            await self._save(replace(found, exchange_order_id=report.exchange_order_id))
+            return report.state.terminal
+        expiry = REDUCE_AGAIN if adapter.order_expiry is None else adapter.order_expiry.total_seconds()
+        if self._clock.monotonic() - sent <= expiry + READ_LAG:
+            return False
+        await self._save(self._over(last, OrderState.REFUSED, "the exchange knows no such order"))
+        return True
 
     def _told(self, error: Exception) -> str:
         """Why something did not work. A mistake of an adapter is no reason to stop flattening."""

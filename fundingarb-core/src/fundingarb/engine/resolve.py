@@ -22,6 +22,8 @@ from fundingarb.ports import Batch, Clock, Store
 #: How often a difference is tried to be flattened before it is left, and real seconds in between.
 TRIES = 8
 PAUSE = 0.5
+#: How often an order to flatten that is in doubt is asked for: longer than the proof that it was never taken needs.
+DOUBTS = 60
 
 
 @dataclass
@@ -38,6 +40,7 @@ class Resolution:
         """Take the exchange's figures as they are. Raises ``ConfigError`` for an account that does not exist."""
         said: list[str] = []
         for reader in self._chosen(account):
+            await reader.reconcile()  # an exchange that does not answer says nothing about what is not there
             said += self._give_up(reader.account.name, actor)
             for difference in await self._differences(reader):
                 rows = self._rows(difference, actor)
@@ -62,7 +65,7 @@ class Resolution:
             if order.account == account and order.client_id not in self.state.in_flight
         ]
         for order in doubtful:
-            if order.misses and now - order.created_at >= timedelta(seconds=IN_DOUBT) * self.clock.speed:
+            if now - order.created_at >= timedelta(seconds=IN_DOUBT) * self.clock.speed:
                 state = OrderState.CANCELLED if order.filled else OrderState.REFUSED
                 reason = f"given up by {actor}: the exchange knows no such order"
                 self.state.put_order(replace(order, state=state, reason=reason, resolved_at=now))
@@ -84,8 +87,26 @@ class Resolution:
                     break
                 said += await self._flatten(reader, left, actor)
                 await anyio.sleep(PAUSE)
+                await self._until_over(self.flatteners[reader.account.name], left)
             said += [f"{difference}: still there" for difference in differences]
         return list(dict.fromkeys(said)) or ["nothing to flatten: everything matches"]
+
+    @staticmethod
+    async def _until_over(flattener: Flattener, differences: Iterable[Difference]) -> None:
+        """Wait until no order sent for these may still reduce anything: repeated, it would take what is not meant.
+
+        Raises ``ConfigError`` when that cannot be found out.
+        """
+        for symbol in dict.fromkeys(difference.symbol for difference in differences):
+            for _ in range(DOUBTS):
+                if await flattener.is_over(symbol):
+                    break
+                await anyio.sleep(PAUSE)
+            else:
+                name = flattener.account.name
+                raise ConfigError(
+                    f"{name} {symbol}: an order that reduces is in doubt; look again when it is over"
+                )
 
     def _chosen(self, account: str | None) -> list[AccountReader]:
         if account is None:
@@ -96,13 +117,15 @@ class Resolution:
         return [self.readers[account]]
 
     async def _differences(self, reader: AccountReader) -> Sequence[Difference]:
-        """What differs now, looked at again while an order is under way."""
+        """What differs now, looked at again while an order is under way, or the ledger does not have yet what the
+        exchange was heard to have taken: accepted before, it would be taken twice."""
         for _ in range(TRIES):
             differences = await reader.reconcile()
-            if reader.conclusive:
+            if reader.conclusive and reader.account.unread_since is None:
                 return differences
             await anyio.sleep(PAUSE)
-        raise ConfigError(f"{reader.account.name}: an order of ours is in doubt; try again when it is over")
+        doubt = "its ledger has not been read" if reader.conclusive else "an order of ours is in doubt"
+        raise ConfigError(f"{reader.account.name}: {doubt}; try again when it is over")
 
     def _rows(self, difference: Difference, actor: str) -> list[Accepted]:
         books = self.state.books(difference.account)

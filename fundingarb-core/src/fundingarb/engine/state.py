@@ -22,6 +22,7 @@ from fundingarb.domain.order import (
     Fill,
     FillKind,
     OrderReport,
+    OrderState,
     order_side,
 )
 from fundingarb.domain.reconcile import Books
@@ -261,6 +262,9 @@ class BotState:
             self._note_late(hedge, fill)
             booked = record.booked + fill.quantity
             self.found_out(record, booked)
+            if record.state is OrderState.REFUSED:  # given up as never taken, and it was
+                state = OrderState.FILLED if booked >= record.quantity else OrderState.CANCELLED
+                record = replace(record, state=state, reason="found in the ledger")
             self.put_order(replace(record, booked=booked, filled=max(record.filled, booked)))
         else:
             self._take(hedge, fill)
@@ -402,11 +406,11 @@ class BotState:
         return None
 
     def forget(self, now: datetime) -> None:
-        """Drop hedges that have been over for longer than their orders' tombstones are kept."""
+        """Drop hedges that hold nothing and have been over for longer than their orders' tombstones are kept."""
         old = [
             h
             for h in self.hedges.values()
-            if not h.live and h.intent.closed_at and now - h.intent.closed_at > TOMBSTONE
+            if h.finished and h.intent.closed_at and now - h.intent.closed_at > TOMBSTONE
         ]
         for hedge in old:
             del self.hedges[hedge.id]

@@ -9,6 +9,8 @@ from fundingarb.engine.state import Account, BotState
 from fundingarb.ports import Clock
 
 OVERLAP = timedelta(minutes=10)
+#: So long before an order was made its fills are looked for: two clocks.
+SKEW = timedelta(seconds=10)
 #: Real seconds before the second look for a fill that the ledger does not have yet, and between looks at most.
 FIRST_PAUSE = 0.05
 LAST_PAUSE = 2.0
@@ -35,6 +37,7 @@ class WantedFills:
 
     def want(self, symbol: str, since: datetime) -> bool:
         """An order of ``symbol`` made at ``since`` was filled; whether that changes what is to be read."""
+        since -= SKEW
         known = self._wanted.get(symbol)
         if known is not None and known <= since:
             return False

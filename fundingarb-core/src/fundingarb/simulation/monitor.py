@@ -14,7 +14,7 @@ I7   a kill ends flat, or names every leg that is not: exchange, symbol, quantit
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -33,6 +33,8 @@ __all__ = ["Breach", "Limits", "Monitor"]
 SENT_UNSTORED = re.compile(
     r"Order Sent While The Database Is Down Pair: (?P<symbol>\S+) .*\((?P<order>\w+)(?P<attempt>\d{3})\)"
 )
+ACCOUNT = re.compile(r"Account (?P<account>\S+) (?P<what>.*)")
+UNREAD = "cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,11 @@ def moment(time_ms: float) -> datetime:
 class Monitor:
     """Subscribes to ``exchanges``. ``speed`` is simulated seconds per real second.
 
-    ``reachable(exchange)``, ``refused(exchange)`` (the last reading of its ledger came to nothing), ``database_down()``
-    and ``running()`` say what is the case now, ``starved()`` how many real seconds since it was last asked nobody could
-    do anything for want of a processor; they excuse. ``named(order)`` is
-    its client order id, which some exchanges keep in a form of their own. Call ``look`` from time to time (and it is
-    called with every event), ``alert`` with every alert the bot delivers.
+    ``reachable(exchange)``, ``refused(exchange)`` (what of an account came to nothing when it was last read:
+    ``fills.read``, ``positions.read``), ``database_down()`` and ``running()`` say what is the case now, ``starved()``
+    how many real seconds since it was last asked nobody could do anything for want of a processor; they excuse.
+    ``named(order)`` is its client order id, which some exchanges keep in a form of their own. Call ``look`` from time
+    to time (and it is called with every event), ``alert`` with every alert the bot delivers.
     """
 
     def __init__(
@@ -91,7 +93,7 @@ class Monitor:
         limits: Limits | None = None,
         prefix: str = "fa",
         reachable: Callable[[str], bool] = lambda _exchange: True,
-        refused: Callable[[str], bool] = lambda _exchange: False,
+        refused: Callable[[str], Collection[str]] = lambda _exchange: (),
         database_down: Callable[[], bool] = lambda: False,
         running: Callable[[], bool] = lambda: True,
         starved: Callable[[], float] = lambda: 0.0,
@@ -128,6 +130,8 @@ class Monitor:
         """(exchange, account, symbol) -> signed base units that are somebody else's, hedged by nobody."""
         self.opens_beside = False
         """Whether a trade that is not the bot's opens something of that kind now."""
+        self._unread: dict[str, str] = {}
+        """Account -> what was said when it could not be read any more, until it is told to be read again."""
         self._by_hand: dict[str, float] = {}
         """Symbol -> real seconds that a person's trade still excuses."""
         self._undo = [truth.subscribe(self._listener(name)) for name, truth in self.exchanges.items()]
@@ -258,7 +262,7 @@ class Monitor:
         starved = min(seconds, self.starved())
         self.rules.settle_forced(now)
         for where in self._askable:
-            if self.reachable(where[0]) and not self.refused(where[0]):
+            if self.reachable(where[0]) and "fills.read" not in self.refused(where[0]):
                 self._askable[where] += seconds
         for exposure in self.exposures.values():
             if exposure.episode is not None:
@@ -297,7 +301,7 @@ class Monitor:
             row = self.registry.order(name)
             most = self.limits.proof if row is not None else self.limits.unstored
             places = [one for one, truth in self.exchanges.items() if row and row.account in truth.accounts]
-            if places and not any(self.reachable(one) for one in places):
+            if places and not any(self.reachable(one) and not self.refused(one) for one in places):
                 excuse = excuse or Excuse.UNREACHABLE
                 continue
             if row is not None and not row.state.unresolved:
@@ -321,18 +325,27 @@ class Monitor:
                 self._report(
                     "I1", now, f"{exposure.symbol} unhedged by {exposure.delta} for {limit} s: {where}"
                 )
-            elif episode.alerted_at is None:
+            elif episode.alerted_at is None and not self._told_unread(exposure):
                 text = (
                     f"{exposure.symbol} unhedged by {exposure.delta} for {limit} s without an alert: {where}"
                 )
                 self._report("I1", now, text)
                 self._unalerted[exposure.symbol] = (episode, self.breaches[-1])
 
+    def _told_unread(self, exposure: Exposure) -> bool:
+        """Whether an alert still stands that an account with a leg of this symbol cannot be read."""
+        return any(exposure.symbol in re.split(r"[ ,]", text) for text in self._unread.values())
+
     # alerts
 
     def alert(self, alert: Alert) -> None:
         """The bot delivered an alert; what counts is when it was raised, not when it came here."""
         self.look(alert.at)
+        told = ACCOUNT.fullmatch(alert.title)
+        if told:
+            self._unread.pop(told["account"], None)
+            if told["what"] == UNREAD:
+                self._unread[told["account"]] = " ".join(alert.lines)
         if alert.severity is not Severity.CRITICAL:
             return
         self.critical.append(alert)

@@ -37,6 +37,9 @@ class Answered(Exception):
         self.failure = failure
 
 
+READINGS = ("fills.read", "positions.read")
+
+
 class Link(Protocol):
     """A connection of an account's stream."""
 
@@ -86,8 +89,8 @@ class SimExchange:
         self.links: list[Link] = []
         self._rng = random.Random(f"network/{seed}/{truth.name}")
         self._banned_until = 0.0
-        self.ledger_refused = False
-        """Whether the last reading of an account's ledger came to nothing."""
+        self.refused: set[str] = set()
+        """Readings of an account that came to nothing when they were last asked for."""
 
     def _same_symbol(self, wanted: str, given: str) -> bool:
         instrument = self.truth.instruments.get(given)
@@ -242,8 +245,8 @@ class SimExchange:
             return result
         finally:
             deadline.cancel()
-            if operation == "fills.read":
-                self.ledger_refused = not answered
+            if operation in READINGS:
+                (self.refused.discard if answered else self.refused.add)(operation)
 
     def _fail(self, answer: asyncio.Future[Any], error: BaseException, after: float) -> None:
         asyncio.get_running_loop().call_later(after, _raise, answer, error)

@@ -95,7 +95,7 @@ class World:
             self.registry,
             speed=self.clock.speed,
             reachable=lambda name: self.exchanges[name].reachable,
-            refused=lambda name: self.exchanges[name].ledger_refused,
+            refused=lambda name: self.exchanges[name].refused,
             database_down=lambda: self.store.failed_lately,
             running=lambda: self.running,
         )

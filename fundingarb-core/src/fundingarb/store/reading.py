@@ -61,6 +61,9 @@ AROUND = timedelta(minutes=2)
 """How long before and after a settlement a hedge may begin or end and still be asked whether it is its."""
 LOCALNET_RUN = "localnet_run"
 
+SKEW = timedelta(seconds=10)
+"""So long before an order was made its fills are looked for: two clocks."""
+
 PART = 500
 """Most ids in one query: SQLite limits its parameters."""
 
@@ -69,7 +72,9 @@ def checkpoint(connection: Connection, instance: str | None, now: datetime) -> C
     """Everything the loop of ``instance`` (None: the database's only bot) needs to go on."""
     table, funding = tables.positions, tables.funding_events
     ended = func.coalesce(table.c.close_timestamp, table.c.created_at)
-    recent = or_(table.c.mode != Mode.DONE.value, ended > now - TOMBSTONES)
+    # a late fill may have left something there that is not flattened yet
+    traded = select(tables.trades.c.position_id).where(tables.trades.c.timestamp > now - TOMBSTONES)
+    recent = or_(table.c.mode != Mode.DONE.value, ended > now - TOMBSTONES, table.c.id.in_(traded))
     query = select(table).where(of_instance(table, instance), recent).order_by(table.c.created_at, table.c.id)
     known = accepted(connection, instance)
     found = less_gone(hedges_where(connection, query), known)
@@ -346,7 +351,8 @@ def _fills_since(connection: Connection, known: Sequence[Hedge]) -> dict[str, da
     for hedge in known:
         for order in hedge.orders:
             if not order.state.terminal or order.booked < order.filled:
-                since[order.account] = min(since.get(order.account, order.created_at), order.created_at)
+                made = order.created_at - SKEW
+                since[order.account] = min(since.get(order.account, made), made)
     return since
 
 
