@@ -15,7 +15,7 @@ SKEW = timedelta(seconds=10)
 FIRST_PAUSE = 0.05
 LAST_PAUSE = 2.0
 #: Real seconds for which a fill that was heard of is looked for.
-HEARD = 60.0
+HEARD = 30.0
 
 
 class WantedFills:
