@@ -216,6 +216,27 @@ async def test_what_was_taken_while_nothing_could_be_stored_is_not_taken_of_them
         assert bot.state.accounts["alpha"].halted is None
 
 
+async def test_what_is_taken_does_not_wait_for_a_database_that_is_known_to_hang() -> None:
+    async with beside_a_hedge() as (made, _, first):
+        commit = made.store.commit
+
+        async def forever(batch: Batch) -> Committed:
+            await anyio.sleep_forever()
+            raise AssertionError
+
+        made.store.commit = forever  # type: ignore[method-assign]
+        made.alpha.liquidate("BTC-USDT", "120", "2", FillKind.ADL)
+        await made.until(lambda: found(made, first).long.filled == 8, within=3)
+        await anyio.sleep(2.5)
+        made.alpha.liquidate("BTC-USDT", "120", "2", FillKind.ADL)
+        await made.until(lambda: found(made, first).long.filled == 6, within=1)
+        made.store.commit = commit  # type: ignore[method-assign]
+        await made.until(lambda: made.position == (12, -6), within=10)
+        await anyio.sleep(30)
+        assert made.position == (12, -6)
+        assert found(made, first).long.filled == 6
+
+
 async def test_what_was_taken_while_the_bot_was_down_is_not_closed_out_of_theirs() -> None:
     """A close waits until the ledger tells how large its leg still is."""
     async with beside_a_hedge() as (made, _, first):

@@ -185,6 +185,21 @@ async def test_a_database_that_hangs_counts_as_down() -> None:
         await made.until(lambda: made.mode() is Mode.DONE)
 
 
+async def test_what_reduces_does_not_wait_long_for_a_database_that_is_known_to_hang() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await opened(made)
+        await booked(made)
+        hang(made, reads=("commit",))
+        made.alpha.script(Script.refuse(), Script.refuse())
+        await bot.close_hedge(HEDGE)
+        await made.until(lambda: len(made.sent(made.alpha)) == 2, within=5)
+        first = made.clock.monotonic()
+        await made.until(lambda: made.position == (0, 0), within=5)
+        assert len(made.sent(made.alpha)) == 4
+        assert made.clock.monotonic() - first < 2.5, "not two seconds each"
+
+
 async def test_a_slow_database_does_not_delay_the_alert() -> None:
     sink = RecordingAlertSink()
     made = floor(sinks={"memory": sink})

@@ -22,7 +22,7 @@ from fundingarb.domain.reconcile import expected_positions
 from fundingarb.domain.shares import row_of
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.byhand import trades_by_hand
-from fundingarb.engine.durable import commit, in_time
+from fundingarb.engine.durable import Patience, commit, in_time
 from fundingarb.engine.gate import Priority
 from fundingarb.engine.sharing import Row, is_divisible, shares_of, shares_of_payment
 from fundingarb.engine.state import Account, BotState
@@ -64,6 +64,7 @@ class LedgerBooks:
         self._unstored: dict[tuple[str, str, str], Sequence[Row]] = {}
         self._others: set[str] = set()
         self._said: dict[UUID, tuple[Fill, ...]] = {}
+        self._patience = Patience(clock)
         self._booking = anyio.Lock()
         self._paying = anyio.Lock()
 
@@ -132,8 +133,10 @@ class LedgerBooks:
         the state all the same: its partner does not wait for a disk. What such a commit was given may be stored or not,
         so hedges are then taken as they are stored, once that can be read, and with what is not stored even then.
         """
+        seconds = self._patience.seconds(hurried=bool(self._doubtful))
         try:
-            committed = (await commit(self._store, Batch(fills=rows, accepted=tuple(accepted)))).fills
+            batch = Batch(fills=rows, accepted=tuple(accepted))
+            committed = (await commit(self._store, batch, seconds)).fills
         except StoreError:
             self._doubtful.update((_key(row[0]), row) for row in rows)
             self._take_unstored(rows)

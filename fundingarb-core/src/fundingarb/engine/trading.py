@@ -35,7 +35,7 @@ from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.alerts import Announcer
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.clock import elapsed
-from fundingarb.engine.durable import commit
+from fundingarb.engine.durable import COMMIT_SECONDS, Patience, commit
 from fundingarb.engine.executor import Executor
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.markets import Markets
@@ -88,10 +88,12 @@ class TradingLoop:
     _exits: list[Exit] = field(default_factory=list)
     naked: NakedWatch = field(init=False)
     preflight: Preflight = field(init=False)
+    _patience: Patience = field(init=False)
     _next_full_scan: float = 0.0
     _next_refusals: float = 0.0
 
     def __post_init__(self) -> None:
+        self._patience = Patience(self.clock)
         self.naked = NakedWatch(self.clock, self.announcer)
         self.preflight = Preflight(
             self.state,
@@ -131,7 +133,8 @@ class TradingLoop:
         ]
         placed = self._apply(actions, now)
         try:
-            if await self._commit(now):
+            hurried = self.store_error is not None and self._pressing()
+            if await self._commit(now, self._patience.seconds(hurried)):
                 self.store_answered(loop=True)
         except StoreError as error:
             placed = self._store_failed(str(error), placed, now)
@@ -428,7 +431,15 @@ class TradingLoop:
         """Commit what changed without deciding anything; ``StoreError`` when it cannot be."""
         await self._commit(self.clock.now())
 
-    async def _commit(self, now: datetime) -> bool:
+    def _pressing(self) -> bool:
+        """Whether anything has to be reduced that does not wait for a disk."""
+        return any(
+            hedge.unhedged
+            or (hedge.intent.mode is Mode.CLOSING and (hedge.long.filled or hedge.short.filled))
+            for hedge in netted(self.state.unfinished())
+        )
+
+    async def _commit(self, now: datetime, seconds: float = COMMIT_SECONDS) -> bool:
         """Everything that changed since the last commit, in one transaction; then publish it. Whether there was any."""
         orders, intents = self.state.dirty_orders, self.state.dirty_intents
         refusals: tuple[Refusal, ...] = ()
@@ -440,7 +451,7 @@ class TradingLoop:
             return False
         self.state.dirty_orders, self.state.dirty_intents = {}, {}
         try:
-            await commit(self.store, batch)
+            await commit(self.store, batch, seconds)
         except StoreError:
             self.state.dirty_orders = {**orders, **self.state.dirty_orders}
             self.state.dirty_intents = {**intents, **self.state.dirty_intents}
