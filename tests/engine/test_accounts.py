@@ -49,6 +49,9 @@ class Desk:
     def wake(self) -> None:
         self.woken += 1
 
+    async def look(self) -> None:
+        """What is held was read just before."""
+
     async def buy(self, quantity: str = "10", name: str | None = None) -> str:
         """An order of the hedge that fills at once; known to the registry unless it has a name of its own."""
         if name is None:
@@ -368,13 +371,13 @@ async def test_a_balance_from_before_a_hedge_took_its_margin_is_no_balance() -> 
 async def test_prepare_sets_what_differs_and_looks_again() -> None:
     desk = Desk()
     desk.alpha.position_mode, desk.alpha.margin_mode = "hedge", "isolated"
-    await prepare(desk.account, "BTC-USDT", 3, "cross", desk.gate, 7.0)
+    await prepare(desk.account, "BTC-USDT", 3, "cross", desk.gate, 7.0, desk.look)
     names = [name for name, _ in desk.alpha.calls]
     assert names == ["get_modes", "set_one_way_mode", "set_margin_mode", "set_leverage", "get_modes"]
     assert desk.account.prepared == {"BTC-USDT": 7.0}
     assert desk.account.leverage == {"BTC-USDT": 3}
     desk.alpha.calls.clear()
-    await prepare(desk.account, "BTC-USDT", 3, "cross", desk.gate, 7.0)
+    await prepare(desk.account, "BTC-USDT", 3, "cross", desk.gate, 7.0, desk.look)
     assert [name for name, _ in desk.alpha.calls] == ["get_modes"]
 
 
@@ -387,5 +390,5 @@ async def test_an_account_that_stays_in_hedge_mode_is_refused() -> None:
 
     desk.alpha.set_one_way_mode = nothing  # type: ignore[method-assign]
     with pytest.raises(ExchangeError, match=r"position mode hedge.*wanted one-way"):
-        await prepare(desk.account, "BTC-USDT", 3, "cross", desk.gate, 7.0)
+        await prepare(desk.account, "BTC-USDT", 3, "cross", desk.gate, 7.0, desk.look)
     assert desk.account.prepared == {}

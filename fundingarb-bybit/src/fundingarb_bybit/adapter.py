@@ -100,6 +100,7 @@ class BybitAdapter(RestAdapter):
 
     name = messages.EXCHANGE
     dead_man = True
+    shared_margin_mode = True
     costs = COSTS
     limits: Sequence[RateLimit] = (
         RateLimit("ip", 600, 5),

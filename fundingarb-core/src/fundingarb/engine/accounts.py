@@ -346,6 +346,12 @@ class AccountReader:
             self._note_stranger(order.symbol, order.client_id)
         name = self.account.name
         books = self._state.books(name)
+        self.account.looked_at = asked
+        self.account.resting = frozenset(
+            order.symbol
+            for order in orders
+            if self._state.owner(order.client_id) is None and order.client_id not in books.own_orders
+        )
         strangers = [
             another_bot(name, symbol, stranger, client_id)
             for stranger, (symbol, client_id) in self._strangers.items()

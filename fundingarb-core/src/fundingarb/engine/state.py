@@ -45,7 +45,9 @@ class Account:
     the hedges that were opened or closed on it, ``balance_moves`` those the balance knows of. ``positions`` are
     what was read last, by symbol, ``held`` what our hedges held when it was asked for. ``clock_offset`` is by how many
     real seconds the exchange's clock was ahead when it was measured last. ``unread_since`` is since when (monotonic)
-    its ledger has not been read although it has to be (``LegMarket.unread_for``); None once it was.
+    its ledger has not been read although it has to be (``LegMarket.unread_for``); None once it was. ``looked_at`` is
+    when (monotonic) open orders and positions were asked for together, None before; ``resting`` are the symbols in
+    which orders rested then that are not ours.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Account:
     positions: dict[str, ExchangePosition] = field(default_factory=dict)
     held: Mapping[str, Decimal] = field(default_factory=dict)
     clock_offset: float | None = None
+    looked_at: float | None = None
+    resting: frozenset[str] = frozenset()
 
     @property
     def exchange(self) -> str:
@@ -79,6 +83,12 @@ class Account:
             now - self.prepared.get(symbol, float("-inf")) < PREPARED_FOR
             and self.leverage.get(symbol) == leverage
         )
+
+    @property
+    def others(self) -> list[str]:
+        """The symbols in which something that is not ours is held or rests, accepted or not, as last read."""
+        held = (s for s, position in self.positions.items() if position.quantity != self.held.get(s, ZERO))
+        return sorted({*held, *self.resting})
 
     @property
     def halted(self) -> str | None:

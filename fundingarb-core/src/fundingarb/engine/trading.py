@@ -103,6 +103,7 @@ class TradingLoop:
             self.settings.margin_mode,
             self._refused,
             self.wake,
+            lambda account: self.readers[account].want(positions=True),
         )
 
     def wake(self) -> None:

@@ -24,6 +24,7 @@ def unusable(exchange: str, reason: str) -> ExchangeAdapter:
 class _Unusable:
     limits: Sequence[RateLimit] = ()
     dead_man = False
+    shared_margin_mode = False
     order_expiry: timedelta | None = None
     clock_offset: timedelta | None = None
 

@@ -71,6 +71,7 @@ class RestAdapter(ABC):
 
     name: str
     dead_man = False
+    shared_margin_mode = False
     costs: Mapping[str, Mapping[str, float]] = {}
 
     def __init__(

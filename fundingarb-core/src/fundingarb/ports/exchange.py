@@ -104,12 +104,14 @@ class ExchangeAdapter(Protocol):
     goes with it, plus a second for clocks that differ. None: the exchange offers no bound, so "not found" never
     proves that an order will not come. ``clock_offset`` is the exchange's clock less ours as last measured (with
     ``get_server_time``, half the round trip taken off; requests are signed with it), None before. ``dead_man`` says
-    whether the exchange offers a timer for ``cancel_after``.
+    whether the exchange offers a timer for ``cancel_after``, ``shared_margin_mode`` whether ``set_margin_mode`` of one
+    symbol changes the others of the account too.
     """
 
     name: str
     limits: Sequence[RateLimit]
     dead_man: bool
+    shared_margin_mode: bool
 
     @property
     def order_expiry(self) -> timedelta | None: ...

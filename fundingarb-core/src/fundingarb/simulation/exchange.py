@@ -72,6 +72,7 @@ class SimAdapter:
     limits: Sequence[RateLimit] = (RateLimit("ip", 2400, 60),)
     name: str = field(init=False)
     dead_man: bool = field(init=False)
+    shared_margin_mode: bool = False
 
     def __post_init__(self) -> None:
         self.name = self.venue.name

@@ -52,6 +52,7 @@ class FakeExchange:
 
     limits: Sequence[RateLimit] = ()
     dead_man = True
+    shared_margin_mode = True
 
     def __init__(
         self,
