@@ -519,6 +519,17 @@ async def test_a_mistake_of_the_adapter_does_not_end_the_looking() -> None:
         assert made.now(record).state is OrderState.FILLED
 
 
+async def test_a_mistake_of_the_adapter_at_the_proof_proves_nothing_and_ends_nothing() -> None:
+    async with desk() as made:
+        made.alpha.script(Script.lost_request())
+        made.alpha.fail("get_positions", KeyError("posSide"))
+        record = made.send()
+        await made.look(PROOF + 1)
+        assert made.now(record).state is OrderState.UNKNOWN
+        await made.look(6)
+        assert made.now(record).state is OrderState.REFUSED
+
+
 # watching and cancelling
 
 

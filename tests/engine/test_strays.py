@@ -16,7 +16,7 @@ from fundingarb.domain.hedge import LegPlan, Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import NewOrder, OrderReport, OrderSide, TimeInForce
 from fundingarb.engine.bot import Bot
-from fundingarb.errors import OrderRefused
+from fundingarb.errors import ExchangeUnavailable, OrderRefused
 from fundingarb.simulation.virtual import START
 from fundingarb.testing import Script
 
@@ -151,6 +151,15 @@ async def test_nothing_is_opened_beside_it_and_the_account_halts_while_it_cannot
         await made.until(lambda: len(bot.state.hedges) == 2, within=60)
         assert made.held(made.alpha) == 0
         assert account.halted is None
+
+
+async def test_at_the_start_it_does_not_wait_for_an_exchange_that_does_not_answer() -> None:
+    async with stray() as (made, _bot):
+        pass
+    refuse(made, refusing=False)
+    made.beta.fail("get_instruments", ExchangeUnavailable("in maintenance"), times=100)
+    async with made.running():
+        await made.until(lambda: made.held(made.alpha) == 0, within=30)
 
 
 async def test_an_order_that_rests_although_it_was_given_up_is_in_the_way_too() -> None:

@@ -195,9 +195,7 @@ class Bot(Handle):
             self._start_readers(tasks)
             tasks.start_soon(self.kill_switch.run)
             tasks.start_soon(self.commands.run)
-            for sink in self.parts.sinks.values():
-                if isinstance(sink, ListeningSink):
-                    await sink.listen(self)
+            await self._listen()
             await startup.run(tasks)
             tasks.start_soon(self.loop.run)
             tasks.start_soon(self.loop.watch_naked)
@@ -217,6 +215,16 @@ class Bot(Handle):
             tasks.cancel_scope.cancel()
         if self._replaced_by is not None:
             await self._say_replaced(self._replaced_by)
+
+    async def _listen(self) -> None:
+        """Have the sinks take commands. One that makes a mistake there is deaf; the bot goes on."""
+        for name, sink in self.parts.sinks.items():
+            if isinstance(sink, ListeningSink):
+                try:
+                    await sink.listen(self)
+                except Exception as error:
+                    log.exception("alert sink %s takes no commands", name)
+                    self._failed(f"alert sink {name}", error)
 
     async def _say_naked(self) -> None:
         """The last word of a bot that ends although a hedge of its is uneven."""
@@ -396,6 +404,8 @@ class Bot(Handle):
                 await reader.collect_payments()
             except (ExchangeError, StoreError) as error:
                 log.info("%s: %s", reader.account.name, error)
+            except Exception:  # a mistake of an adapter, and no reason to end otherwise
+                log.exception("%s: the last look failed", reader.account.name)
         try:
             await self.settlements.look()
         except StoreError as error:

@@ -310,7 +310,7 @@ class Executor:
             positions = await self._call(
                 account, Priority.CANCEL, "get_positions", account.adapter.get_positions
             )
-        except ExchangeError as error:
+        except Exception as error:  # noqa: BLE001 - reported, whatever it is
             self._report("reading fills and position for", record, error)
             return False
         current = self._current(record)

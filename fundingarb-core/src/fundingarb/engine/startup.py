@@ -70,7 +70,7 @@ class Startup:
 
     async def run(self, tasks: TaskGroup) -> None:
         """Start every exchange. Raises ``ExchangeUnavailable`` when one does not answer and nothing is open."""
-        if self.state.live() or self.state.killed:
+        if self.state.unfinished() or self.state.killed:
             # nothing waits for an exchange that does not answer but what needs that exchange
             for feed in self.feeds:
                 tasks.start_soon(self._start_when_it_answers, feed, tasks)
@@ -83,7 +83,7 @@ class Startup:
         while True:
             try:
                 await feed.load()
-            except ExchangeError as error:
+            except Exception as error:  # noqa: BLE001 - told, whatever it is, and what is open is looked after
                 self.failed(f"{feed.exchange}.start", error)
                 await anyio.sleep(START_AGAIN)
             else:

@@ -190,6 +190,7 @@ class TradingLoop:
         """Ask the strategy. One that raises proposes nothing; what is open is looked after as before."""
         try:
             proposals = self.strategy.evaluate(View(self.state, self.markets, self.settings), symbols, now)
+            self._take(proposals, now)
         except Exception as error:
             reason = redacted(f"{type(error).__name__}: {error}")
             if reason != self.strategy_error:
@@ -198,7 +199,6 @@ class TradingLoop:
             self.strategy_error = reason
             return Proposals()
         self.strategy_error = None
-        self._take(proposals, now)
         return proposals
 
     def _take(self, proposals: Proposals, now: datetime) -> None:
