@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sqlite3
@@ -26,7 +27,7 @@ from tests.store.test_schema import on
 
 from fundingarb.backups import DailyBackups
 from fundingarb.cli.db import upgrade_command
-from fundingarb.domain.control import AuditEntry
+from fundingarb.domain.control import AuditEntry, Latch
 from fundingarb.domain.events import Alert
 from fundingarb.domain.instrument import Side
 from fundingarb.engine.bus import Bus
@@ -43,7 +44,7 @@ from fundingarb.store import (
     tables,
     upgrade,
 )
-from fundingarb.store.backup import back_up, daily, restore, rotate
+from fundingarb.store.backup import Latched, back_up, daily, restore, rotate
 from fundingarb.store.database import parse_url
 from fundingarb.store.lease import alone_with
 from fundingarb.store.schema import REVISIONS
@@ -111,9 +112,12 @@ async def test_what_is_restored_is_what_was_there(url: str, another: NewDatabase
     assert [path.name for path in folder.iterdir()] == [made.name], "one file, nothing beside it"
     other = another()
     done = restore(other, made, folder)
-    assert (done.revision, done.before) == (REVISIONS[-1], None)
-    assert content(other) == content(url)
-    assert any(content(url).values())
+    assert (done.revision, done.before, done.latched) == (REVISIONS[-1], None, None)
+    found, wanted = content(other), content(url)
+    assert any(wanted.values())
+    assert wanted.pop("control") == []
+    assert [row[:4] for row in found.pop("control")] == [("", "paused", "1", "restore")], "nobody knows"
+    assert found == wanted
     async with open_store(other, StillClock()) as store:
         await store.commit(batch(9))
         with pytest.raises(Exception, match="only added to"):
@@ -134,6 +138,60 @@ async def test_it_replaces_what_is_there_of_which_it_keeps_a_copy(url: str, tmp_
     again = restore(url, done.before, folder)
     assert content(url) == later
     assert again.before is not None
+
+
+async def test_what_is_latched_stays_latched(url: str, tmp_path: Path) -> None:
+    at = NOW + timedelta(hours=1)
+    async with open_store(url, StillClock()) as store:
+        await store.set_paused(True, "before", NOW)
+        made = back_up(url, tmp_path)
+    paused = Latched("", "paused", "before", NOW)
+    assert restore(url, made, tmp_path).latched == (paused,)
+    async with open_store(url, StillClock()) as store:
+        await store.set_killed(True, "cli:o'brien; {me}", at)
+        await store.set_paused(False, "me", at)
+    assert restore(url, made, tmp_path).latched == (Latched("", "killed", "cli:o'brien; {me}", at),)
+    async with open_store(url, StillClock()) as store:
+        assert await store.latch() == Latch(True, "cli:o'brien; {me}", at)
+        assert await store.pause() == Latch(True, "before", NOW), "what the copy says of the other one"
+        await store.set_killed(False, "me", at)
+        await store.set_paused(False, "me", at)
+    assert restore(url, made, tmp_path).latched == ()
+    async with open_store(url, StillClock()) as store:
+        assert not (await store.load()).killed, "what was released is not latched again"
+    async with open_store(url, StillClock(), "mine") as store:
+        await store.set_paused(True, "me", at)
+    mine = Latched("mine", "paused", "me", at)
+    assert restore(url, made, tmp_path).latched == (paused, mine)
+    async with open_store(url, StillClock(), "mine") as store:
+        assert await store.pause() == Latch(True, "me", at)
+    assert [name for name in os.listdir(tmp_path) if name.endswith(".part")] == []
+
+
+async def test_killed_after_restoring_it_is_latched(tmp_path: Path) -> None:
+    """The latch comes with the rest: whatever a crash leaves is latched."""
+    url, folder = f"sqlite:///{tmp_path / 'bot.db'}", tmp_path / "copies"
+    async with open_store(url, StillClock()) as store:
+        await fill_up(store)
+    made = back_up(url, folder)
+    async with open_store(url, StillClock()) as store:
+        for number in range(10, 60):
+            await store.commit(batch(number))
+        await store.set_killed(True, "me", NOW)
+    dying = """
+def put_back(*arguments, real=backup._put_back):
+    real(*arguments)
+    die()
+
+backup._put_back = put_back
+"""
+    script = KILLED.replace('if what == "backup":', f'{dying}if what == "backup":').replace(
+        "backup._put = die", "pass"
+    )
+    assert killed(script, "restore", "at the end", url, str(made), str(folder))
+    async with open_store(url, StillClock()) as store:
+        assert len(content(url)["positions"]) == 5, "restored"
+        assert await store.latch() == Latch(True, "me", NOW)
 
 
 LOAD = 400
@@ -431,5 +489,13 @@ def test_the_commands(tmp_path: Path, run_cli: RunCli) -> None:
     assert done.returncode == 0, done.stderr
     assert f"restored: {file}, schema {REVISIONS[-1]}\n" in done.stdout
     assert "run fundingarb reconcile before fundingarb run" in done.stdout
+    assert "latched" not in done.stdout
+    latch = "INSERT INTO control VALUES ('', 'killed', '1', 'cli:me', '2026-01-01T00:00:00.000000+00:00')"
+    on(url, lambda connection: connection.execute(text(latch.replace(":", "\\:"))))
+    kept = run_cli("restore", "--yes", "--config", str(config), str(file))
+    assert "the kill switch stays latched (by cli:me): end that with fundingarb resume\n" in kept.stdout
+    (tmp_path / "bot.db").unlink()
+    unknown = run_cli("restore", "--yes", "--config", str(config), str(file))
+    assert "entries are paused, end that with fundingarb resume\n" in unknown.stdout
     refused = run_cli("restore", "--yes", "--config", str(config), str(config))
     assert refused.stderr == f"error: {config} is no backup; name a file that fundingarb backup made\n"

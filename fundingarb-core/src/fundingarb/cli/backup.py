@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fundingarb.cli.password import database_password
 from fundingarb.cli.run import CONFIG, SETTINGS, load_for_emergencies
+from fundingarb.domain.control import plain
+
+if TYPE_CHECKING:
+    from fundingarb.store.backup import Restored
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -38,7 +43,7 @@ def restore_command(config_file: Path | None, yes: bool, file: Path) -> None:
     """Put a backup in place of the database.
 
     The bot has to be stopped. Of what is there now a copy is made first. What happened since the backup was made is
-    not in it: start with fundingarb reconcile.
+    not in it: start with fundingarb reconcile. Kill switch and pause stay latched where they are.
     """
     import sys
 
@@ -59,4 +64,22 @@ def restore_command(config_file: Path | None, yes: bool, file: Path) -> None:
         click.echo(f"what was there: {done.before}")
     more = "" if done.revision == REVISIONS[-1] else "; run fundingarb db upgrade"
     click.echo(f"restored: {file}, schema {done.revision}{more}")
+    for line in _latches(done):
+        click.echo(line)
     click.echo("what happened since it was made is not in it: run fundingarb reconcile before fundingarb run")
+
+
+def _latches(done: Restored) -> list[str]:
+    """What is said of the switches."""
+    from fundingarb.store.reading import KILLED
+
+    if done.latched is None:
+        return [
+            "nothing was there to tell whether the kill switch was latched: entries are paused, "
+            "end that with fundingarb resume"
+        ]
+    said = {KILLED: "the kill switch stays latched"}
+    return [
+        f"{said.get(each.name, 'entries stay paused')} (by {plain(each.actor)}): end that with fundingarb resume"
+        for each in done.latched
+    ]

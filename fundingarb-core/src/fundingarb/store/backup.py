@@ -1,7 +1,8 @@
 """Copies of the database, taken while the bot trades, and put back when it does not.
 
 A copy appears under its name only when it is whole, checked and on disk; what is put back is put back in one
-transaction. So whatever is interrupted, the old copy and the old database are as they were.
+transaction. So whatever is interrupted, the old copy and the old database are as they were. A switch that is latched is
+latched afterwards too: only ``fundingarb resume`` releases it.
 """
 
 from __future__ import annotations
@@ -11,25 +12,31 @@ import os
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from sqlalchemy import select
+
 from fundingarb.errors import SchemaError, StoreError
 from fundingarb.folders import make_private
-from fundingarb.store import pgdump
+from fundingarb.store import pgdump, tables
+from fundingarb.store.columns import time_text
 from fundingarb.store.database import (
     BUSY_SECONDS,
     SQLITE_HEADER,
     Database,
+    connect,
     explained,
+    make_engine,
     parse_url,
     pragmas,
     prepare_file,
 )
 from fundingarb.store.lease import alone_with
+from fundingarb.store.reading import KILLED, PAUSED
 from fundingarb.store.schema import REVISIONS, VERSION_TABLE, revision_of
 
 STAMP = "%Y%m%dT%H%M%SZ"
@@ -41,10 +48,25 @@ UNFINISHED = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was put back: its schema, and where what was there before is (None: there was nothing)."""
+    """What was put back: its schema, and where what was there before is (None: there was nothing).
+
+    ``latched`` are the switches that were latched there and still are; None when nothing told, so that entries are
+    paused.
+    """
 
     revision: str
     before: Path | None
+    latched: tuple[Latched, ...] | None = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Latched:
+    """A switch of the bot called ``instance``: ``name`` is that of its row in ``control``."""
+
+    instance: str
+    name: str
+    actor: str
+    at: datetime
 
 
 def back_up(url: str, folder: Path, kind: str = "backup") -> Path:
@@ -103,6 +125,9 @@ def made_at(path: Path) -> datetime:
 def restore(url: str, file: Path, folder: Path) -> Restored:
     """Put ``file`` in place of what the database at ``url`` holds, of which a copy is made in ``folder`` first.
 
+    Kill switch and pause stay latched where they are; where nothing is there to tell, entries are paused (a kill would
+    close what is open).
+
     Raises LeaseTaken while a bot uses the database, SchemaError for a copy of a newer version, StoreError.
     """
     database = parse_url(url)
@@ -117,13 +142,55 @@ def restore(url: str, file: Path, folder: Path) -> Restored:
                 f"{database} has schema {there}, which this version does not know; use the version that made it"
             )
         before = back_up(url, folder, "before-restore") if there is not None else None
+        latched = _latched(database) if there is not None else None
+        also = _latching(latched)
         if database.sqlite:
-            _put_back(database, file)
+            with _completed(file, also, folder) as whole:
+                _put_back(database, whole)
         else:
-            pgdump.restore(database, file)
+            pgdump.restore(database, file, also)
     if revision_of(url) != revision:
         raise StoreError(f"{database} does not have what {file} holds; restore it again")
-    return Restored(revision, before)
+    return Restored(revision, before, latched)
+
+
+def _latched(database: Database) -> tuple[Latched, ...]:
+    """The switches of every bot that are latched. Raises StoreError."""
+    control = tables.control
+    query = (
+        select(control)
+        .where(control.c.name.in_((KILLED, PAUSED)), control.c.value == "1")
+        .order_by(control.c.instance, control.c.name)
+    )
+    engine = make_engine(database)
+    connection = connect(engine, database)
+    try:
+        with explained(database):
+            rows = connection.execute(query).mappings()
+            return tuple(Latched(row["instance"], row["name"], row["actor"], row["at"]) for row in rows)
+    finally:
+        connection.close()
+        engine.dispose()
+
+
+def _latching(latched: Iterable[Latched] | None) -> str:
+    """SQL that latches these again, or (None) pauses every bot; the same on SQLite and PostgreSQL."""
+    if latched is None:
+        now = _quoted(time_text(datetime.now(timezone.utc)))
+        bots = "SELECT '' AS instance UNION SELECT instance FROM control UNION SELECT instance FROM commands"
+        found = [f"SELECT instance, '{PAUSED}', '1', 'restore', {now} FROM ({bots}) AS bots WHERE true"]  # noqa: S608
+    else:
+        rows = [(each.instance, each.name, "1", each.actor, time_text(each.at)) for each in latched]
+        found = [f"VALUES ({', '.join(map(_quoted, row))})" for row in rows]
+    return "".join(
+        f"INSERT INTO control (instance, name, value, actor, at) {values} ON CONFLICT (instance, name) "
+        "DO UPDATE SET value = excluded.value, actor = excluded.actor, at = excluded.at;\n"
+        for values in found
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _check(database: Database, file: Path) -> str:
@@ -160,7 +227,7 @@ def _revision_in(file: Path) -> str | None:
     if _head(file) != SQLITE_HEADER:
         return pgdump.revision_in(file, VERSION_TABLE)
     try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as copy:
+        with closing(_opened(file)) as copy:
             _refuse_damaged(copy, file)
             row = copy.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()  # noqa: S608
     except sqlite3.Error as error:
@@ -185,6 +252,11 @@ def _read(file: Path | None) -> sqlite3.Connection:
     return sqlite3.connect(str(file), timeout=BUSY_SECONDS, isolation_level=None)
 
 
+def _opened(file: Path) -> sqlite3.Connection:
+    """A copy, which nobody writes."""
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+
+
 def _copy(source: sqlite3.Connection, part: Path) -> None:
     """All of it in one read transaction: whoever writes meanwhile neither waits nor shows."""
     with closing(sqlite3.connect(part, isolation_level=None)) as target:
@@ -192,12 +264,34 @@ def _copy(source: sqlite3.Connection, part: Path) -> None:
         target.execute("PRAGMA journal_mode = DELETE")  # one file, that needs no other beside it
 
 
+@contextmanager
+def _completed(file: Path, also: str, folder: Path) -> Iterator[Path]:
+    """``file``, or a copy of it for the moment in which the SQL ``also`` was done."""
+    if not also:
+        yield file
+        return
+    _make_folder(folder)
+    handle, name = tempfile.mkstemp(dir=folder, prefix=f".{file.stem}-", suffix=".part")
+    os.close(handle)
+    part = Path(name)
+    try:
+        with closing(_opened(file)) as source:
+            _copy(source, part)
+        with closing(sqlite3.connect(part, isolation_level=None)) as copy:
+            copy.executescript(also)
+        yield part
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"{file} could not be prepared in {folder}: {error}; free some space") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def _put_back(database: Database, file: Path) -> None:
     """Overwrite the database in one transaction of its own: a crash leaves the old one or the new one."""
     with explained(database), closing(_read(database.file)) as target:
         for pragma in pragmas(memory=False, read_only=False):
             target.execute(f"PRAGMA {pragma}")
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as source:
+        with closing(_opened(file)) as source:
             source.backup(target)
         target.execute("PRAGMA journal_mode = WAL")
         target.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -42,19 +42,24 @@ def revision_in(file: Path, table: str) -> str | None:
     return found[1] if found else None
 
 
-def restore(database: Database, file: Path) -> None:
-    """Put ``file`` in place of this program's tables in ``database``, in one transaction. Raises StoreError."""
+def restore(database: Database, file: Path, also: str = "") -> None:
+    """Put ``file`` in place of this program's tables in ``database``, and do the SQL ``also``, in one transaction.
+
+    Raises StoreError.
+    """
     with tempfile.TemporaryDirectory(prefix="fundingarb-restore-") as folder:
         script = Path(folder) / "restore.sql"
         drops = Path(folder) / "drop.sql"
+        more = Path(folder) / "more.sql"
         names = [*tables.metadata.tables, "alembic_version"]
         lines = [f"DROP TABLE IF EXISTS {name} CASCADE;" for name in names]
         lines.append("DROP FUNCTION IF EXISTS audit_is_only_added_to() CASCADE;")
         drops.write_text("SET client_min_messages = warning;\n" + "\n".join(lines) + "\n")
+        more.write_text("RESET search_path;\n" + also)  # the script leaves it empty
         _run(None, "pg_restore", "--no-owner", "--no-privileges", f"--file={script}", str(file))
         _run(
             database, "psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1",
-            "--output=/dev/null", f"--file={drops}", f"--file={script}",
+            "--output=/dev/null", f"--file={drops}", f"--file={script}", f"--file={more}",
         )  # fmt: skip
 
 
