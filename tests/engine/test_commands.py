@@ -18,7 +18,7 @@ from fundingarb.domain.control import Command, CommandKind, ControlState, Subjec
 from fundingarb.domain.events import Severity
 from fundingarb.domain.hedge import CloseReason, Mode
 from fundingarb.domain.order import FillKind, NewOrder, OrderSide, OrderState, TimeInForce
-from fundingarb.errors import ExchangeError, ExchangeUnavailable
+from fundingarb.errors import ExchangeError, ExchangeUnavailable, StoreError
 from fundingarb.ports import AccountModes
 from fundingarb.testing import RecordingAlertSink, Script
 
@@ -61,6 +61,23 @@ async def test_pause_and_unpause() -> None:
         assert bot.status().state == "RUNNING"
     async with made.running() as bot:
         assert bot.status().state == "RUNNING"
+
+
+async def test_the_end_of_a_pause_that_was_stored_without_an_answer_is_taken_back() -> None:
+    made = floor()
+    async with made.running() as bot:
+        assert said(await ask(made, CommandKind.PAUSE))[0]
+        set_paused = made.store.set_paused
+
+        async def unanswered(paused: bool, *arguments: Any) -> None:
+            await set_paused(paused, *arguments)
+            if not paused:
+                raise StoreError("connection lost")
+
+        made.store.set_paused = unanswered  # type: ignore[method-assign, assignment]
+        assert said(await ask(made, CommandKind.UNPAUSE)) == (False, "connection lost")
+        assert bot.status().state == "PAUSED"
+        await made.until(lambda: made.store.paused, within=5)
 
 
 async def test_a_kill_reports_how_far_it_is_and_is_released_by_command() -> None:

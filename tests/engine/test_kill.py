@@ -26,7 +26,7 @@ from fundingarb.domain.order import (
     TimeInForce,
 )
 from fundingarb.engine.bot import Bot
-from fundingarb.errors import ConfigError, ExchangeUnavailable, OutcomeUnknown
+from fundingarb.errors import ConfigError, ExchangeUnavailable, OutcomeUnknown, StoreError
 from fundingarb.ports import Batch
 from fundingarb.testing import FakeExchange, RecordingAlertSink, Script
 
@@ -414,7 +414,8 @@ async def test_a_kill_while_it_is_being_released_wins() -> None:
         async def slow(killed: bool, *arguments: Any) -> None:
             if not killed:
                 await anyio.sleep(1)
-                await set_killed(killed, *arguments)
+            await set_killed(killed, *arguments)
+            if not killed:
                 made.store.failing = "down"  # the latch is in memory only for now
 
         made.store.set_killed = slow  # type: ignore[method-assign, assignment]
@@ -429,6 +430,42 @@ async def test_a_kill_while_it_is_being_released_wins() -> None:
             await bot.kill_switch.latch("somebody else")
         assert bot.killed
         assert made.bot.loop.entries_off_reason == "kill switch latched"
+        made.store.failing = None
+        await made.until(lambda: made.store.killed, within=2)
+
+
+async def test_a_release_that_was_stored_without_an_answer_is_taken_back() -> None:
+    """Who reads an error believes that it is latched, and so it is, also for the next start."""
+    made = floor()
+    async with made.running() as bot:
+        await bot.kill("me")
+        await flat(made)
+        set_killed = made.store.set_killed
+        written: list[tuple[object, ...]] = []
+
+        async def unanswered(killed: bool, *arguments: Any) -> None:
+            await set_killed(killed, *arguments)
+            written.append((killed, arguments[0]))
+            if not killed:
+                made.store.failing = "down"
+                raise StoreError("connection lost")
+
+        made.store.set_killed = unanswered  # type: ignore[method-assign, assignment]
+        with pytest.raises(StoreError, match="connection lost"):
+            await bot.kill_switch.release("somebody")
+        assert bot.killed
+        assert not made.store.killed, "it was stored"
+        await anyio.sleep(5)
+        made.store.failing = None
+        await made.until(lambda: made.store.killed, within=2)
+        assert written == [(False, "somebody"), (True, "me")]
+        made.store.set_killed = set_killed  # type: ignore[method-assign]
+    async with made.running() as bot:
+        assert bot.killed
+        await flat(made)
+        await bot.kill_switch.release("somebody")
+        await anyio.sleep(5)
+        assert not made.store.killed
 
 
 async def test_a_kill_that_was_released_before_it_was_noted_does_not_come_back() -> None:

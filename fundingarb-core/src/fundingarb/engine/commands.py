@@ -313,7 +313,7 @@ class CommandDesk:
         try:
             await self.store.set_paused(False, command.actor, self.clock.now())
         except StoreError:
-            self._pausing = unsaved
+            self._pausing = unsaved or command.actor  # on disk it may be over all the same
             raise
         self.deeds.entries(True)
         return "entries are on again"

@@ -120,7 +120,7 @@ class KillSwitch:
 
     async def release(self, actor: str) -> None:
         """Let entries be possible again. Raises ``ConfigError`` while something is not flat, naming it, and when it is
-        latched again meanwhile: the latch wins."""
+        latched again meanwhile: the latch wins. ``StoreError``: it stays latched."""
         if not self._state.killed:
             raise ConfigError("the kill switch is not latched")
         for name in self._watches:
@@ -129,15 +129,27 @@ class KillSwitch:
             raise ConfigError("not flat yet: " + "; ".join(str(leg) for leg in self.open))
         self.version += 1
         version = self.version
-        await self._store.set_killed(False, actor, self._clock.now())
-        if self.version != version:
-            raise ConfigError("it was latched again meanwhile")
+        try:
+            await self._store.set_killed(False, actor, self._clock.now())
+            if self.version != version:
+                raise ConfigError("it was latched again meanwhile")
+        except (StoreError, ConfigError):
+            # it may be released on disk all the same, and is not here: so it is latched there again
+            self._unsaved = self._unsaved or self._last_thrown(actor)
+            self._changed.set()
+            raise
         self.version += 1
         self._unsaved = None
         self._state.killed, self._state.released_at = False, self._clock.now()
         self._changed.set()
         self._reread()
         self._say(f"Released by {actor}", "Entries are possible again once every account matches")
+
+    def _last_thrown(self, otherwise: str) -> tuple[str, datetime]:
+        """Who threw the switch last, and when; ``otherwise``, now, when that is not known."""
+        thrown = self._state.thrown
+        last = max(thrown, key=lambda actor: thrown[actor], default=None)
+        return (otherwise, self._clock.now()) if last is None else (last, thrown[last])
 
     async def run(self) -> None:
         """Flatten whenever the switch is latched, until cancelled."""
