@@ -16,7 +16,7 @@ from fundingarb.domain.hedge import LegPlan, Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import NewOrder, OrderReport, OrderSide, TimeInForce
 from fundingarb.engine.bot import Bot
-from fundingarb.errors import ExchangeUnavailable, OrderRefused
+from fundingarb.errors import ConfigError, ExchangeUnavailable, OrderRefused
 from fundingarb.simulation.virtual import START
 from fundingarb.testing import Script
 
@@ -160,6 +160,24 @@ async def test_at_the_start_it_does_not_wait_for_an_exchange_that_does_not_answe
     made.beta.fail("get_instruments", ExchangeUnavailable("in maintenance"), times=100)
     async with made.running():
         await made.until(lambda: made.held(made.alpha) == 0, within=30)
+
+
+@pytest.mark.parametrize("missing", ["alpha", "beta"])
+async def test_the_account_it_is_on_has_to_be_there_at_the_start(missing: str) -> None:
+    async with stray() as (made, _bot):
+        pass
+    bot = made._bot()
+    bot.parts.accounts = {name: one for name, one in bot.parts.accounts.items() if name != missing}
+    if missing == "alpha":
+        with pytest.raises(ConfigError, match=r"BTC-USDT is over .*on account alpha, .*; add it to accounts"):
+            await bot.run()
+        return
+    refuse(made, refusing=False)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bot.run)
+        tasks.start_soon(made._tick_markets)
+        await made.until(lambda: made.held(made.alpha) == 0, within=30)
+        tasks.cancel_scope.cancel()
 
 
 async def test_an_order_that_rests_although_it_was_given_up_is_in_the_way_too() -> None:

@@ -13,7 +13,7 @@ import anyio.abc
 import anyio.lowlevel
 
 from fundingarb.domain.events import Alert
-from fundingarb.domain.hedge import Hedge, Mode
+from fundingarb.domain.hedge import Hedge, LegState, Mode
 from fundingarb.domain.instrument import Instrument
 from fundingarb.domain.pnl import HedgePnl, hedge_pnl
 from fundingarb.engine.account_feed import AccountFeed
@@ -233,7 +233,7 @@ class Bot(Handle):
                 await self._send_now(left_unhedged(hedge, self.clock.now()))
 
     def _take_up(self, checkpoint: Checkpoint) -> None:
-        """Go on from what is stored. Raises ``ConfigError`` when an open hedge needs an account that is not there."""
+        """Go on from what is stored. Raises ``ConfigError`` when a hedge needs an account that is not there."""
         self.state.adopt(checkpoint.hedges)
         self.state.killed, self.state.released_at = checkpoint.killed, checkpoint.released_at
         self.state.thrown = dict(checkpoint.thrown)
@@ -253,13 +253,25 @@ class Bot(Handle):
             self.state.accounts[name] = account
             if isinstance(adapter, RemembersOrders):
                 adapter.remember_orders(self.state.order_ids(name))
-        for hedge in self.state.live():
-            for leg in (hedge.intent.long, hedge.intent.short):
-                if leg.account not in self.state.accounts:
+        for hedge in self.state.unfinished():
+            for leg in (hedge.long, hedge.short):
+                if leg.plan.account not in self.state.accounts and self._needed(hedge, leg):
+                    what = (
+                        "is open"
+                        if hedge.live
+                        else "is over and not done with (something held, or not booked)"
+                    )
                     raise ConfigError(
-                        f"a hedge of {hedge.symbol} is open on account {leg.account}, which is not configured; "
+                        f"a hedge of {hedge.symbol} {what} on account {leg.plan.account}, which is not configured; "
                         "add it to accounts, or to the ready file it came from"
                     )
+
+    @staticmethod
+    def _needed(hedge: Hedge, leg: LegState) -> bool:
+        """Whether something is or may be still to be done on the account of ``leg``."""
+        orders = [order for order in hedge.orders if order.leg is leg.plan.side]
+        unbooked = any(order.filled > order.booked for order in orders)
+        return hedge.live or bool(leg.filled) or not leg.idle or unbooked
 
     async def _keep_lease(self, everything: anyio.CancelScope) -> None:
         """When another process has the lease, this one does nothing more, not even tidy up: it is all the other's."""
