@@ -7,8 +7,10 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import anyio
 import pytest
 from sqlalchemy import create_engine, text
 from tests.store.samples import StillClock
@@ -183,3 +185,28 @@ def test_a_process_is_its_id_and_its_start() -> None:
     assert end(Process(me.host, me.pid, "long ago")), "a reused id is never killed"
     assert Process.load("") is None
     assert Process.load(json.dumps({"host": "x"})) is None
+
+
+async def test_a_confirmation_from_before_a_suspend_is_not_fresh(
+    url: str, store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the process runs meanwhile, and its monotonic clock may stand still: whoever wakes asks first."""
+    monkeypatch.setattr(lease, "HEARTBEAT", 0.2)
+    slept = 0.0
+    async with hold_lease(url, ACCOUNTS, clock=lambda: lease.awake_or_not() + slept) as held:
+        assert held.fresh
+        slept = 3600.0
+        assert not held.fresh
+        with anyio.move_on_after(1):
+            await held.keep()
+        assert held.fresh, "confirmed again"
+
+
+def test_the_clock_of_the_lease_goes_on_while_the_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: asked.append(clock) or 7.0)
+    if sys.platform == "linux":
+        assert lease.awake_or_not() == 7.0
+        assert asked == [time.CLOCK_BOOTTIME]
+    monkeypatch.setattr(lease, "_SINCE_BOOT", None)
+    assert abs(lease.awake_or_not() - time.monotonic()) < 1

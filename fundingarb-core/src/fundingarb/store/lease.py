@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import zlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -41,6 +41,15 @@ PATIENCE = 2.0
 """Seconds to wait for a lock whose process may be ending just now."""
 LOCK = 0x66756E65
 """First number of the advisory locks; the second is that of what is locked."""
+
+_SINCE_BOOT: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+def awake_or_not() -> float:
+    """Seconds that never go back, and go on while the machine sleeps, where the platform has such a clock (Linux):
+    a confirmation from before a suspend is not fresh after it, because somebody else may have taken over."""
+    return time.monotonic() if _SINCE_BOOT is None else time.clock_gettime(_SINCE_BOOT)
+
 
 Held = dict[str, tuple[int, str]]
 """Account -> epoch and holder."""
@@ -106,12 +115,19 @@ def _lock(file: IO[bytes]) -> bool:
 
 
 class SqlLease:
-    """``ports.Lease`` on a database. Made by ``hold_lease``."""
+    """``ports.Lease`` on a database. Made by ``hold_lease``. ``clock``: seconds, by which it is fresh or not."""
 
-    def __init__(self, database: Database, accounts: Sequence[str], instance: str | None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        accounts: Sequence[str],
+        instance: str | None,
+        clock: Callable[[], float] = awake_or_not,
+    ) -> None:
         self._database = database
         self._accounts = sorted(accounts)
         self._instance = instance or ""
+        self._clock = clock
         self._me = this_process()
         self._engine: Engine | None = None
         self._connection: Connection | None = None
@@ -122,12 +138,12 @@ class SqlLease:
 
     @property
     def fresh(self) -> bool:
-        return time.monotonic() - self._confirmed <= FRESH
+        return self._clock() - self._confirmed <= FRESH
 
     async def keep(self) -> str:
         while True:
             await anyio.sleep(HEARTBEAT)
-            asked = time.monotonic()
+            asked = self._clock()
             try:
                 taken = await anyio.to_thread.run_sync(self._confirm, abandon_on_cancel=True)
             except StoreError as error:
@@ -143,21 +159,21 @@ class SqlLease:
     def take(self) -> None:
         """Take the locks and write the rows, or raise LeaseTaken."""
         if self._database.memory:  # nobody else can reach it
-            self._confirmed = time.monotonic()
+            self._confirmed = self._clock()
             return
         deadline = time.monotonic() + PATIENCE
         while not self._lock():
             if time.monotonic() > deadline:
                 raise LeaseTaken(self._in_use())
             time.sleep(0.1)
-        began = time.monotonic()
+        began = self._clock()
         held = self._held()
         if self._file is None and any(self._may_still_send(holder) for _, holder in held.values()):
             log.warning(
                 "waiting %.0f s: the last holder of the lease may not know yet that it has ended", TERM
             )
             time.sleep(TERM)
-            began = time.monotonic()
+            began = self._clock()
         self.epoch = max((epoch for epoch, _ in held.values()), default=0) + 1
         self._write(held)
         self._confirmed = began
@@ -358,13 +374,16 @@ def alone_with(database: Database) -> Iterator[None]:
 
 @asynccontextmanager
 async def hold_lease(
-    url: str, accounts: Sequence[str], instance: str | None = None
+    url: str,
+    accounts: Sequence[str],
+    instance: str | None = None,
+    clock: Callable[[], float] = awake_or_not,
 ) -> AsyncIterator[SqlLease]:
     """The lease of the database at ``url`` and of ``accounts``, given back when the context is left.
 
     The schema has to be there already. Raises LeaseTaken when another process has it.
     """
-    lease = SqlLease(parse_url(url), accounts, instance)
+    lease = SqlLease(parse_url(url), accounts, instance, clock)
     try:
         await anyio.to_thread.run_sync(lease.take)
         yield lease
