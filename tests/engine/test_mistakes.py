@@ -8,7 +8,7 @@ from datetime import datetime
 import anyio
 import pytest
 from tests.engine.rig import Floor
-from tests.engine.stage import booked, floor, opened, titles
+from tests.engine.stage import booked, deafen, floor, opened, titles
 
 from fundingarb.domain.hedge import Mode
 from fundingarb.errors import ExchangeError
@@ -57,6 +57,20 @@ async def test_of_an_adapter_at_the_start_with_a_leg_that_is_naked() -> None:
     made.beta.fail("get_instruments", MISTAKE, times=100)
     async with made.running():
         await made.until(lambda: made.held(made.alpha) == 0, within=15)
+
+
+async def test_of_an_adapter_in_one_reading_of_an_account_keeps_it_from_no_other() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await opened(made)
+        made.alpha.fail("get_fills", MISTAKE, times=10_000)
+        deafen(made.alpha)
+        made.alpha.calls.clear()
+        await anyio.sleep(60)
+        names = [name for name, _ in made.alpha.calls]
+        assert names.count("get_positions") > 20, "looked at every two seconds as ever"
+        assert {"get_open_orders", "get_balance", "get_funding_payments"} <= set(names)
+        assert bot.state.accounts["alpha"].halted is None
 
 
 async def test_of_an_adapter_at_the_end() -> None:

@@ -29,7 +29,7 @@ from fundingarb.engine.gate import Priority, RequestGate
 from fundingarb.engine.ledger import LedgerBooks
 from fundingarb.engine.state import NOT_READ, Account, BotState
 from fundingarb.engine.wanted import WantedFills
-from fundingarb.errors import AuthenticationFailed, ExchangeError, FundingArbError, StoreError
+from fundingarb.errors import AuthenticationFailed, ExchangeError, StoreError
 from fundingarb.ports import Clock, Store
 
 log = logging.getLogger("fundingarb.accounts")
@@ -211,7 +211,7 @@ class AccountReader:
         for step in steps:
             try:
                 await step()
-            except FundingArbError as error:
+            except Exception as error:  # noqa: BLE001 - raised at the end, whatever it is
                 failures.append(error)
         self._wanted.look_again()
         if failures:
@@ -281,7 +281,7 @@ class AccountReader:
         """``reconcile``, again soon when something cannot be read; ``watch_positions`` tells of it."""
         try:
             await self.reconcile()
-        except ExchangeError as error:
+        except Exception as error:
             self._unanswered = str(error)
             self._want_positions = True
             raise

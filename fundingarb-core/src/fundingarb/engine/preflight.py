@@ -30,8 +30,8 @@ T = TypeVar("T")
 
 #: Real seconds for which a plan stands back whose account could not be set up.
 STUCK = 2.0
-#: Real seconds for which a reading of what is held is recent enough to change modes by, between two looks at whether
-#: there is one, and for which a plan waits for one.
+#: Real seconds for which a reading of what is held is recent enough to change modes by, before it is first looked for
+#: one (then ever longer), and for which a plan waits for one.
 RECENT, LOOK, LOOK_SECONDS = 2.0, 0.1, 10.0
 #: How many symbols a refusal names.
 LISTED = 5
@@ -136,10 +136,12 @@ class Preflight:
         """Wait until open orders and positions of ``account`` were read that were asked for at ``since`` or later."""
         if account.looked_at is not None and account.looked_at < since:
             self.look(account.name)
+        pause = LOOK
         while True:
             if account.looked_at is not None and account.looked_at >= since:
                 return
-            await anyio.sleep(LOOK)
+            await anyio.sleep(pause)
+            pause = min(2 * pause, RECENT)
 
 
 @dataclass(frozen=True, slots=True)
