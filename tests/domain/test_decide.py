@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.domain.make import NOW, D, filled, hedge, instrument, market
+from tests.domain.make import NOW, D, filled, hedge, instrument, market, order
 
 from fundingarb.domain.decide import (
     Action,
@@ -641,3 +641,68 @@ def test_a_hedged_close_in_no_hurry_waits_for_a_price() -> None:
     assert not any(isinstance(action, Place) for action in run(calm, market(BLIND, BLIND)))
     urgent = closing(close_reason=CloseReason.LIQUIDATION)
     assert any(isinstance(action, Place) for action in run(urgent, market(BLIND, BLIND)))
+
+
+# a leg of a size that its lot, since it grew, does not divide
+
+COARSE = instrument("alpha", lot=D("0.01"), min_quantity=D("0.01"))
+SHARED = replace(market().long, shared=True)
+
+
+def odd(mode: Mode, short: str = "0.123", **changes: Any) -> Hedge:
+    """0.123 long on alpha, whose lot is 0.01 by now."""
+    legs = filled(LONG, ENTRY, "0.123"), filled(SHORT, HEDGE, short)
+    return hedge(*legs, mode=mode, long_instrument=COARSE, quantity=D("0.123"), **changes)
+
+
+@pytest.mark.parametrize("reason", [CloseReason.SPREAD, CloseReason.KILL])
+def test_what_takes_a_leg_to_nothing_asks_for_the_next_size_that_its_lot_divides(reason: CloseReason) -> None:
+    made = odd(Mode.CLOSING, close_reason=reason)
+    assert [a.order.quantity for a in run(made) if isinstance(a, Place)] == [D("0.13"), D("0.123")]
+    made = made.with_order(replace(placed([run(made)[0]]), state=OrderState.FILLED, filled=D("0.123")))
+    assert made.long.filled == 0, "it took what there was"
+
+
+def test_beside_somebody_elses_position_it_asks_for_what_its_lot_divides_and_leaves_the_rest() -> None:
+    seen = market(SHARED)
+    made = odd(Mode.CLOSING, close_reason=CloseReason.SPREAD)
+    assert [a.order.quantity for a in run(made, seen) if isinstance(a, Place)] == [D("0.12"), D("0.123")]
+    for leg, purpose, quantity, details in (filled(LONG, CLOSE, "0.12"), filled(SHORT, CLOSE, "0.123")):
+        made = made.with_order(order(made, leg, purpose, quantity, **details))
+    assert run(made, seen) == [SetMode(Mode.DONE)]
+    made = made.with_intent(replace(made.intent, mode=Mode.DONE))
+    assert run(made, seen) == []
+    assert placed(run(made)).quantity == D("0.01"), "closed when nothing else is there any more"
+
+
+def test_a_leg_below_the_exchanges_minimum_is_closed_by_asking_for_the_minimum() -> None:
+    least = instrument("alpha", min_quantity=D("0.5"))
+    made = hedge(
+        filled(LONG, ENTRY, "0.2"),
+        mode=Mode.CLOSING,
+        close_reason=CloseReason.INCOMPLETE,
+        long_instrument=least,
+    )
+    assert placed(run(made)).quantity == D("0.5")
+
+
+def test_what_one_order_may_ask_for_is_rounded_down_to_the_lot() -> None:
+    bounded = replace(COARSE, max_quantity=D("0.055"))
+    made = hedge(filled(LONG, ENTRY, "0.123"), mode=Mode.CLOSING, long_instrument=bounded)
+    assert placed(run(made)).quantity == D("0.05")
+
+
+def test_a_surplus_of_less_than_a_lot_is_not_evened_out() -> None:
+    assert run(odd(Mode.HOLDING, "0.120")) == []
+    assert placed(run(odd(Mode.HOLDING, "0.100"))).quantity == D("0.02")
+    assert run(replace_quantity(odd(Mode.OPENING, "0.120"), "0.12")) == [SetMode(Mode.HOLDING)]
+    assert run(replace_quantity(odd(Mode.OPENING), "0.12")) == [SetMode(Mode.HOLDING)]
+
+
+def test_where_less_is_wanted_of_it_a_part_is_rounded_down() -> None:
+    made = replace_quantity(odd(Mode.HOLDING), "0.06")
+    assert [a.order.quantity for a in run(made) if isinstance(a, Place)] == [D("0.06"), D("0.063")]
+
+
+def replace_quantity(made: Hedge, quantity: str) -> Hedge:
+    return made.with_intent(replace(made.intent, quantity=D(quantity)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -16,6 +17,7 @@ from tests.engine.stage import floor, titles
 
 from fundingarb.domain.control import Subject
 from fundingarb.domain.decide import PATIENCE
+from fundingarb.domain.events import Severity
 from fundingarb.domain.hedge import Hedge, Mode
 from fundingarb.domain.order import ZERO, FillKind, NewOrder, OrderSide, TimeInForce
 from fundingarb.engine.bot import Bot
@@ -318,3 +320,68 @@ async def test_no_leg_is_opened_against_what_is_accepted() -> None:
         await made.until(lambda: account.halted)
         await bot.commands.resolution.accept("alpha", "me")
         await made.until(lambda: bot.state.hedges, within=60)
+
+
+# a lot that grows: four, where ten are ours and six somebody's
+
+
+async def coarser(made: Floor, bot: Bot, hedge_id: UUID) -> None:
+    listed = replace(made.alpha.instruments["BTC-USDT"], lot=D(4), min_quantity=D(4))
+    made.alpha.instruments["BTC-USDT"] = listed
+    bot.markets.list_instrument(listed)
+    await made.until(lambda: found(made, hedge_id).intent.long.instrument.lot == 4)
+
+
+async def test_what_a_lot_leaves_of_a_leg_is_not_taken_from_somebody_else_and_is_told() -> None:
+    sink = RecordingAlertSink()
+    async with beside_a_hedge(sink) as (made, bot, first):
+        await coarser(made, bot, first)
+        await bot.close_hedge(first)
+        await made.until(lambda: found(made, first).intent.mode is Mode.DONE, within=10)
+        assert made.position == (8, 0), "two of it are ours"
+        (alert,) = [alert for alert in sink.alerts if alert.title == "Remainder Left"]
+        assert alert.severity is Severity.CRITICAL
+        assert alert.lines[1].startswith("Left: 2 LONG on alpha, less than the lot of 4")
+        sent = len(made.sent(made.alpha))
+        await anyio.sleep(30)
+        assert len(made.sent(made.alpha)) == sent
+        assert bot.state.accounts["alpha"].halted is None
+        held = made.alpha.ledger.positions["BTC-USDT"]
+        held.quantity = D(2)  # a person closes theirs
+        await made.until(lambda: "position" in str(bot.state.accounts["alpha"].halted))
+        await bot.commands.resolution.accept("alpha", "me")
+        await made.until(lambda: found(made, first).finished, within=10)
+        assert made.position == (0, 0)
+
+
+async def test_a_kill_closes_what_a_lot_leaves_of_a_leg_with_what_is_beside_it() -> None:
+    async with beside_a_hedge() as (made, bot, first):
+        await coarser(made, bot, first)
+        await bot.kill("somebody")
+        await made.until(lambda: bot.flattened, within=60)
+        assert made.position == (0, 0)
+
+
+async def test_what_is_foreign_is_closed_as_far_as_the_lot_divides_it_and_the_rest_is_named() -> None:
+    made = stage()
+    async with made.running() as bot:
+        await accepted(made, bot)
+        await by_hand(made.alpha, OrderSide.BUY, 2)
+        await made.until(lambda: bot.state.accounts["alpha"].halted)
+        made.alpha.instruments["BTC-USDT"] = replace(made.alpha.instruments["BTC-USDT"], lot=D(4))
+        bot.markets.list_instrument(made.alpha.instruments["BTC-USDT"])
+        said = await bot.commands.resolution.flatten("alpha", "me")
+        assert made.position == (8, 0)
+        assert any("2 is less than the lot of 4, beside a position that stays" in line for line in said)
+
+
+async def test_a_whole_position_is_closed_whatever_the_lot() -> None:
+    made = stage()
+    async with made.running() as bot:
+        await by_hand(made.alpha, OrderSide.BUY, 6)
+        made.alpha.instruments["BTC-USDT"] = replace(made.alpha.instruments["BTC-USDT"], lot=D(4))
+        bot.markets.list_instrument(made.alpha.instruments["BTC-USDT"])
+        await made.until(lambda: "position" in str(bot.state.accounts["alpha"].halted))
+        await bot.commands.resolution.flatten("alpha", "me")
+        assert made.position == (0, 0)
+        assert made.sent(made.alpha)[-1].quantity == 8

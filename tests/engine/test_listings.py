@@ -13,9 +13,12 @@ from tests.engine.rig import Floor, Proposing
 
 from fundingarb.domain.events import Severity
 from fundingarb.domain.hedge import CloseReason, Mode
+from fundingarb.domain.order import NewOrder, OrderReport
 from fundingarb.engine import markets
+from fundingarb.engine.bot import Bot
+from fundingarb.errors import OrderRefused
 from fundingarb.simulation.virtual import START
-from fundingarb.testing import FakeExchange, RecordingAlertSink
+from fundingarb.testing import FakeExchange, RecordingAlertSink, Script
 
 pytestmark = pytest.mark.anyio
 T = START + timedelta(minutes=22)
@@ -142,3 +145,67 @@ async def test_one_reading_without_an_instrument_means_nothing() -> None:
 
 def names(made: Floor) -> list[str]:
     return [name for name, _ in made.beta.calls]
+
+
+# a lot that grows beyond what divides a leg
+
+
+async def coarser(made: Floor, bot: Bot) -> None:
+    """Beta's lot is 3 from now on, and ten are held there."""
+    relist(made.beta, lot=D(3), min_quantity=D(3))
+    bot.markets.list_instrument(made.beta.instruments["BTC-USDT"])
+    await made.until(lambda: made.hedge.intent.short.instrument.lot == 3)
+    made.strategy.plans.clear()  # type: ignore[attr-defined]
+
+
+async def test_a_leg_that_its_new_lot_does_not_divide_is_closed_with_one_order() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await opened(made)
+        await coarser(made, bot)
+        await bot.close_hedge(made.hedge.id)
+        await made.until(lambda: made.mode() is Mode.DONE, within=5)
+        assert made.position == (0, 0)
+        assert made.hedge.finished
+        assert made.sent(made.beta)[-1].quantity == 12
+        assert len(made.sent(made.beta)) == 2
+
+
+async def test_a_kill_closes_it_whoever_has_to() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await opened(made)
+        await coarser(made, bot)
+        refuse_closes(made.beta)
+        await bot.kill("somebody")
+        await made.until(lambda: bot.flattened, within=60)
+        assert made.position == (0, 0)
+        await made.until(lambda: made.hedge.finished, within=30)
+
+
+def refuse_closes(exchange: FakeExchange) -> None:
+    """Orders of the hedge itself that close are refused; those of the kill switch are taken."""
+    real = exchange.place_order
+
+    async def place(order: NewOrder) -> OrderReport:
+        if order.reduce_only and not order.client_id.startswith("fat3stx"):
+            raise OrderRefused("not now", code="x")
+        return await real(order)
+
+    exchange.place_order = place  # type: ignore[method-assign]
+
+
+async def test_what_an_exchange_takes_and_does_not_fill_is_told_too() -> None:
+    sink = RecordingAlertSink()
+    made = floor(sink)
+    async with made.running() as bot:
+        await opened(made)
+        await coarser(made, bot)
+        made.beta.script(Script(fill=D(9)), *[Script(fill=D(0))] * 20)
+        await bot.close_hedge(made.hedge.id)
+        await made.until(lambda: "Close Refused" in titles(sink))
+        assert made.position == (0, -1)
+        (alert,) = [alert for alert in sink.alerts if alert.title == "Close Refused"]
+        assert alert.lines[1:3] == ("Leg: SHORT on beta, 1.000 left", "The last orders filled nothing")
+        await made.until(lambda: made.mode() is Mode.DONE)
+        assert made.position == (0, 0)

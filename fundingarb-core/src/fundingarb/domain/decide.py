@@ -32,7 +32,8 @@ class LegMarket:
 
     ``unread_for`` is for how many real seconds the account's ledger has not been read since the bot started, since the
     exchange was unavailable, or since it was heard to have taken something there; 0 when it has been. Until then the
-    leg may be smaller than it is believed to be.
+    leg may be smaller than it is believed to be. ``shared``, of a leg that no order can ask for exactly: the position
+    there may be larger, by what is somebody else's or another hedge's.
     """
 
     bid: Decimal | None = None
@@ -40,6 +41,7 @@ class LegMarket:
     mark: Decimal | None = None
     reachable: bool = True
     unread_for: float = 0.0
+    shared: bool = False
 
     @property
     def mid(self) -> Decimal | None:
@@ -198,12 +200,16 @@ def _advance(
 ) -> list[Action]:
     """Both legs are quiet: even out what will not be hedged, enter what is left of the target, or be done."""
     target = hedge.intent.quantity
-    if second.filled > first.filled or first.filled > max(target, second.filled):
+    level = floor_to(max(hedge.hedged, ZERO), hedge.lot)
+    uneven = first.filled != second.filled and any(
+        _to_reduce(leg, leg.filled - level, market) > 0 for leg in (first, second)
+    )
+    if uneven and (second.filled > first.filled or first.filled > max(target, second.filled)):
         return _even_out(hedge, hedge.hedged, market, policy, now)
     remaining = target - first.filled
     if remaining >= first.plan.instrument.lot:
         return _enter(hedge, first, remaining, market, policy, now) if hedgeable else []
-    if first.filled != second.filled:
+    if uneven:
         return []
     return [SetMode(Mode.HOLDING)] if hedge.hedged > 0 else [SetMode(Mode.CLOSING, CloseReason.INCOMPLETE)]
 
@@ -322,7 +328,8 @@ def _even_out(
 
 
 def _close(hedge: Hedge, market: HedgeMarket, policy: ExecutionPolicy, now: datetime) -> list[Action]:
-    """Drive each leg to flat on its own, reduce-only; finished when both are and every fill has been booked.
+    """Drive each leg to flat on its own, reduce-only; finished when both are and every fill has been booked. What is
+    less than a lot beside somebody else's position cannot be closed alone and is left.
 
     Unless it is urgent, both legs are only evened out while one is out of sight: it cannot be reached, or may have
     been reduced since it was seen (what is closed beyond that would be somebody else's).
@@ -340,7 +347,7 @@ def _close(hedge: Hedge, market: HedgeMarket, policy: ExecutionPolicy, now: date
         actions += _reduce(hedge, leg, quantity, Purpose.CLOSE, market, policy, now)
     if actions or not (hedge.long.idle and hedge.short.idle):
         return actions
-    if hedge.long.filled > 0 or hedge.short.filled > 0:
+    if any(_to_reduce(leg, leg.filled, market) > 0 for leg in (hedge.long, hedge.short)):
         return actions
     if not hedge.complete_fills:
         late = {order.account: None for order in hedge.orders if order.booked < order.filled}
@@ -365,7 +372,7 @@ def _reduce(
     """
     quote, urgent = market.leg(leg.plan.side), hedge.intent.close_reason in URGENT
     pressing = urgent or leg.plan.side.sign * hedge.unhedged > 0
-    if not leg.idle or quantity <= 0 or 0 < quote.unread_for < READ_FIRST:
+    if not leg.idle or _to_reduce(leg, quantity, market) <= 0 or 0 < quote.unread_for < READ_FIRST:
         return []
     if not (quote.reachable or pressing):
         return []  # what presses is tried all the same: order entry may work where readings do not
@@ -383,9 +390,17 @@ def _reduce(
     price = _marketable(leg, purpose, quote, cap)
     if price is None and not urgent and hedge.unhedged == 0:
         return []  # hedged and in no hurry: wait for a price rather than take any
-    quantity = leg.plan.instrument.most(quantity, market=price is None)
+    quantity = _to_reduce(leg, quantity, market, unpriced=price is None)
     order = next_order(hedge, leg.plan.side, purpose, quantity, price, TimeInForce.IOC, quote.mid, now)
     return [Place(order)]
+
+
+def _to_reduce(leg: LegState, quantity: Decimal, market: HedgeMarket, *, unpriced: bool = False) -> Decimal:
+    """What an order asks for to take ``quantity`` off the leg: rounded up to the lot where that leaves nothing and
+    nothing else is held beside it, else down. A leg may be of a size that its lot, since it grew, does not divide.
+    """
+    whole = quantity >= leg.filled and not market.leg(leg.plan.side).shared
+    return leg.plan.instrument.to_reduce(quantity, whole=whole, market=unpriced)
 
 
 def _fruitless(hedge: Hedge, side: Side, *, reduces: bool) -> list[OrderRecord]:

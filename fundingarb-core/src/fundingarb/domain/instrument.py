@@ -80,10 +80,22 @@ class Instrument:
         capped = rate if self.funding_cap is None else min(rate, self.funding_cap)
         return capped if self.funding_floor is None else max(capped, self.funding_floor)
 
-    def most(self, quantity: Decimal, *, market: bool) -> Decimal:
-        """``quantity``, or as much of it as one order (at the market, or limited) may ask for."""
+    def orderable(self, quantity: Decimal) -> bool:
+        """Whether an order may ask for exactly ``quantity``, as far as lot and minimum go."""
+        return quantity >= self.min_quantity and self.floor_quantity(quantity) == quantity
+
+    def to_reduce(self, quantity: Decimal, *, whole: bool, market: bool) -> Decimal:
+        """What one reduce-only order (at the market, or limited) asks for to take ``quantity`` off a position; 0 when
+        no order can take so little.
+
+        ``whole``: that is all there is. An order that reduces only takes no more than that, so it may ask for the next
+        larger size that the exchange accepts; else what it asked for too much would be taken of the rest.
+        """
+        if quantity <= 0:
+            return Decimal(0)
+        wanted = ceil_to(max(quantity, self.min_quantity), self.lot) if whole else quantity
         bounds = (self.max_quantity, self.max_market_quantity if market else None)
-        return min([quantity, *(bound for bound in bounds if bound is not None)])
+        return self.floor_quantity(min([wanted, *(bound for bound in bounds if bound is not None)]))
 
     def price_down(self, price: Decimal) -> Decimal:
         return floor_to(price, self.tick)

@@ -213,10 +213,22 @@ class Announcer:
         lines = (
             f"Pair: {hedge.symbol}",
             f"Leg: {order.leg.value} on {order.account}, {hedge.leg(order.leg).filled} left",
-            f"Refused: {order.reason}",
+            f"Refused: {order.reason}" if order.reason else "The last orders filled nothing",
             "Action: trying again, ever less often; put right what the exchange says, or close it there by hand",
         )
         self._say(Severity.CRITICAL, "Close Refused", lines, now, hedge)
+
+    def remainder_left(self, hedge: Hedge, now: datetime) -> None:
+        """Of what a hedge that is over still holds, beside somebody else's position, less than one order can take."""
+        for leg in (hedge.long, hedge.short):
+            if 0 < leg.filled < leg.plan.instrument.lot:
+                lines = (
+                    f"Pair: {hedge.symbol}",
+                    f"Left: {leg.filled} {leg.plan.side.value} on {leg.plan.account}, less than the lot of "
+                    f"{leg.plan.instrument.lot}, beside a position that is not ours",
+                    "Action: nothing new is opened beside it; it is closed when that position is gone, or by hand",
+                )
+                self._say(Severity.CRITICAL, "Remainder Left", lines, now, hedge)
 
     def in_doubt(self, order: OrderRecord, hedge: Hedge, seconds: float, now: datetime) -> None:
         lines = (

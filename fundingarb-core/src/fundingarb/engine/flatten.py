@@ -18,6 +18,7 @@ from fundingarb.domain.control import FlattenOrder, flatten_order_id
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.instrument import Instrument
 from fundingarb.domain.order import (
+    ZERO,
     ExchangePosition,
     NewOrder,
     OrderReport,
@@ -93,17 +94,27 @@ class Flattener:
             return self._told(error)
         return None
 
-    async def reduce(self, symbol: str, quantity: Decimal, hedge_id: UUID | None = None) -> str | None:
-        """Take ``quantity`` (signed base units, as held) off the position; why it could not be done, or None.
+    def lot(self, symbol: str) -> Decimal:
+        """The step of order quantities there, as listed now; 0 where it is not known."""
+        listed = self._instrument(symbol)
+        return ZERO if listed is None else listed.lot
 
-        One order asks for as much of it as the exchange lets it; the rest is for the next look.
+    async def reduce(
+        self, symbol: str, quantity: Decimal, hedge_id: UUID | None = None, *, held: Decimal
+    ) -> str | None:
+        """Take ``quantity`` (signed base units, as held) off a position of ``held``; why it could not be done, or None.
+
+        One order asks for as much of it as the exchange lets it; the rest is for the next look. All of a position is
+        rounded up to the lot (no more is taken than there is), a part of it down.
 
         ``hedge_id``: the hedge whose leg that is, if it is one.
 
         The row is on disk before the order is sent. While the database is down it goes out all the same, and the row
         is written when it answers again: what reduces does not wait (failure model, I2).
         """
-        record = self._next(symbol, quantity, hedge_id)
+        record = self._next(symbol, quantity, hedge_id, whole=quantity == held)
+        if not record.quantity:
+            return f"{abs(quantity)} is less than the lot of {self.lot(symbol)}, beside a position that stays"
         await self._save(record, before=True)
         self._sent[record.client_id] = self._clock.monotonic()
         reason: str | None = None
@@ -166,7 +177,7 @@ class Flattener:
             log.error("flattening %s", self.account.name, exc_info=error)
         return redacted(str(error)) or type(error).__name__
 
-    def _next(self, symbol: str, quantity: Decimal, hedge_id: UUID | None) -> FlattenOrder:
+    def _next(self, symbol: str, quantity: Decimal, hedge_id: UUID | None, *, whole: bool) -> FlattenOrder:
         attempt = 1 + max(
             (
                 order.attempt
@@ -175,14 +186,14 @@ class Flattener:
             ),
             default=0,
         )
-        listed = self._instrument(symbol)
+        listed, size = self._instrument(symbol), abs(quantity)
         return FlattenOrder(
             client_id=flatten_order_id(self._instance, self.account.name, symbol, attempt),
             account=self.account.name,
             symbol=symbol,
             attempt=attempt,
             side=OrderSide.SELL if quantity > 0 else OrderSide.BUY,
-            quantity=abs(quantity) if listed is None else listed.most(abs(quantity), market=True),
+            quantity=size if listed is None else listed.to_reduce(size, whole=whole, market=True),
             created_at=self._clock.now(),
             hedge_id=hedge_id,
         )

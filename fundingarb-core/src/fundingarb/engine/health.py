@@ -58,7 +58,7 @@ class HealthWatch:
 
     def _quiet(self, hedge: Hedge) -> bool:
         """Whether what is wanted of the hedge is what it holds."""
-        even = hedge.unhedged == 0 and hedge.hedged <= hedge.intent.quantity
+        even = abs(hedge.unhedged) < hedge.lot and hedge.hedged <= hedge.intent.quantity
         return even and hedge.long.idle and hedge.short.idle
 
     def _distances(self, live: list[Hedge]) -> Iterator[tuple[tuple[str, str], Decimal]]:

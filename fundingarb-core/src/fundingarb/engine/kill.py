@@ -330,12 +330,14 @@ class KillSwitch:
     async def _close_here(
         self, watch: _Watch, position: ExchangePosition, own: tuple[Hedge, LegState] | None
     ) -> str | None:
-        """Close a position from here: that of a leg of ours, whose orders do not get anywhere, or all of it."""
+        """Close a position from here: that of a leg of ours, whose orders do not get anywhere, or all of it. Of a leg
+        beside somebody else's position less than a lot cannot be closed alone: then that is all of it as well."""
         hedge_id, quantity = None, position.quantity
         if own is not None and own[1].filled > 0:
-            hedge_id = own[0].id
-            quantity = own[1].plan.side.sign * min(abs(quantity), own[1].filled)
-        return await watch.flattener.reduce(position.symbol, quantity, hedge_id)
+            part = min(abs(quantity), own[1].filled)
+            if part == abs(quantity) or part >= watch.flattener.lot(position.symbol):
+                hedge_id, quantity = own[0].id, own[1].plan.side.sign * part
+        return await watch.flattener.reduce(position.symbol, quantity, hedge_id, held=position.quantity)
 
     def _own(self, account: str, position: ExchangePosition) -> tuple[Hedge, LegState] | None:
         """The leg of ours that this position is, or may be; None when it is none that our orders can close."""

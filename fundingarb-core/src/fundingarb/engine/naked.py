@@ -104,13 +104,17 @@ class NakedWatch:
 
 
 def refused_reductions(hedge: Hedge, side: Side) -> list[OrderRecord]:
-    """The newest reductions of a leg that still holds something, newest first, as long as they were refused."""
+    """The newest reductions of a leg that still holds something, newest first, as long as they were refused; of less
+    than a lot also those that were taken and filled nothing."""
     found: list[OrderRecord] = []
-    if hedge.leg(side).filled <= 0:
+    leg = hedge.leg(side)
+    if leg.filled <= 0:
         return found
+    remainder = leg.filled < leg.plan.instrument.lot
     for order in reversed(hedge.orders):
         if order.leg is side and order.reduce_only:
-            if order.state is not OrderState.REFUSED:
+            fruitless = remainder and order.state.terminal and not order.filled
+            if order.state is not OrderState.REFUSED and not fruitless:
                 break
             found.append(order)
     return found

@@ -157,7 +157,8 @@ class Resolution:
                 await self._write(rows)
                 said.append(f"{difference}: noted, nothing to close")
                 continue
-            failed = await flattener.reduce(difference.symbol, difference.quantity)
+            held = Decimal(difference.exchange)
+            failed = await flattener.reduce(difference.symbol, difference.quantity, held=held)
             what = f"{difference.account} {difference.symbol}: {difference.quantity} being closed"
             said.append(f"{what}: {failed}" if failed else what)
         return said

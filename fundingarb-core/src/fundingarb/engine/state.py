@@ -12,7 +12,7 @@ from uuid import UUID
 import anyio
 
 from fundingarb.domain.control import Accepted, FlattenOrder, Subject, instance_of
-from fundingarb.domain.hedge import Hedge, Intent, OrderRecord, lost_row
+from fundingarb.domain.hedge import Hedge, Intent, LegState, OrderRecord, lost_row
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import (
     ZERO,
@@ -380,6 +380,22 @@ class BotState:
             accepted=[each for each in self.accepted.values() if each.account == account],
             own_orders=self.flatten_orders.keys(),
             instance=self.instance,
+        )
+
+    def shared(self, hedge: Hedge, leg: LegState) -> bool:
+        """Whether the position of a leg may be larger than the leg: beside it is another hedge's, or what is, or was
+        when positions were last read, somebody else's."""
+        account, symbol = self.accounts.get(leg.plan.account), hedge.symbol
+        if account is None or self.books(account.name).foreign(symbol):
+            return True
+        found = account.positions.get(symbol)
+        beyond = ZERO if found is None else found.quantity - account.held.get(symbol, ZERO)
+        return leg.plan.side.sign * beyond > 0 or any(
+            other.leg(side).filled
+            for other in self.unfinished()
+            if other.id != hedge.id and other.symbol == symbol
+            for side in Side
+            if other.intent.leg(side).account == account.name
         )
 
     def foreign_at(self, account: str, symbol: str, at: datetime) -> Decimal:

@@ -26,7 +26,7 @@ from fundingarb.domain.decide import (
     decide,
 )
 from fundingarb.domain.events import CandidateRefused, HedgeChanged, OrderChanged
-from fundingarb.domain.hedge import CloseReason, Hedge, Intent, LegPlan, Mode, OrderRecord
+from fundingarb.domain.hedge import CloseReason, Hedge, Intent, LegPlan, LegState, Mode, OrderRecord
 from fundingarb.domain.netting import netted
 from fundingarb.domain.opportunity import HedgePlan, Refusal
 from fundingarb.domain.order import OrderState
@@ -356,8 +356,8 @@ class TradingLoop:
         # what an exchange or a person took is not bought back; the rest is evened out
         taken = any(hedge.taken.values())
         market = HedgeMarket(
-            long=self._leg_market(hedge.intent.long),
-            short=self._leg_market(hedge.intent.short),
+            long=self._leg_market(hedge, hedge.long),
+            short=self._leg_market(hedge, hedge.short),
             entries=hedge.intent.mode is Mode.OPENING and not taken and self._may_enter(hedge, now),
             hedging=not (self.state.killed or self.store_error or not self.state.lease.fresh or taken),
             naked_for=timedelta(seconds=self.naked.seconds(hedge.id) * self.clock.speed),
@@ -373,7 +373,8 @@ class TradingLoop:
             return False
         return not self._settling(hedge.symbol, legs, now)
 
-    def _leg_market(self, leg: LegPlan) -> LegMarket:
+    def _leg_market(self, hedge: Hedge, state: LegState) -> LegMarket:
+        leg, odd = state.plan, state.filled > 0 and not state.plan.instrument.orderable(state.filled)
         exchange, symbol = leg.instrument.exchange, leg.instrument.symbol
         book, account = self.markets.fresh_book(exchange, symbol), self.state.accounts.get(leg.account)
         return LegMarket(
@@ -382,6 +383,7 @@ class TradingLoop:
             mark=self.markets.fresh_mark(exchange, symbol),
             reachable=exchange not in self.state.down,
             unread_for=0.0 if account is None else account.unread_for(self.clock.monotonic()),
+            shared=odd and self.state.shared(hedge, state),
         )
 
     def _apply(self, actions: Sequence[tuple[UUID, Action]], now: datetime) -> list[OrderRecord]:
@@ -412,6 +414,7 @@ class TradingLoop:
             changes["close_reason"] = action.reason
         if action.mode is Mode.DONE:
             changes["closed_at"] = now
+            self.announcer.remainder_left(hedge, now)
             if hedge.intent.opened_at is None:
                 self.count_entry(1)
             self.state.cool_down(hedge.symbol, now + self.settings.pause_after(hedge))

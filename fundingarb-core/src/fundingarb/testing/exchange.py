@@ -310,6 +310,9 @@ class FakeExchange:
             raise OutcomeUnknown(f"{self.name}: no answer")
 
     def _accept(self, order: NewOrder, script: Script) -> OrderReport:
+        listed = self.instruments.get(order.symbol)
+        if listed is not None and order.quantity % listed.lot:
+            raise OrderRefused(f"{self.name}: {order.quantity} is no multiple of {listed.lot}", code="lot")
         held = self.ledger.positions.get(order.symbol)
         if order.reduce_only:
             reducible = -order.side.sign * held.quantity if held is not None else Decimal(0)
