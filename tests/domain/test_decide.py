@@ -593,6 +593,20 @@ def test_a_refused_reduction_reads_the_ledger_before_it_is_repeated() -> None:
     assert {type(action) for action in run(many, now=NOW + 64 * POLICY.retry_after)} == {Place}
 
 
+def test_what_presses_goes_out_without_a_price_after_every_fourth_refusal() -> None:
+    def prices(made: Hedge) -> list[Decimal | None]:
+        later = run(made, now=NOW + timedelta(minutes=1))
+        return [action.order.price for action in later if isinstance(action, Place)]
+
+    naked = filled(SHORT, CLOSE, "10")
+    refused = row(LONG, CLOSE, "10", REFUSED)
+    found = [prices(closing(naked, *[refused] * times)) for times in range(10)]
+    assert [times for times, each in enumerate(found) if each == [None]] == [4, 8]
+    assert prices(closing(*[refused] * 4)) == [D("99.7"), D("100.4")], "nothing presses"
+    killed = closing(*[refused] * 4, close_reason=CloseReason.KILL)
+    assert prices(killed) == [None, D("100.4")]
+
+
 @pytest.mark.parametrize(("seen", "price"), [(STALE, D("99.8")), (BLIND, None)])
 def test_without_a_fresh_book_a_reduction_takes_the_mark_or_any_price(
     seen: LegMarket, price: Decimal | None

@@ -13,7 +13,7 @@ from tests.engine.rig import Floor, Proposing
 
 from fundingarb.domain.events import Severity
 from fundingarb.domain.hedge import CloseReason, Mode
-from fundingarb.domain.order import NewOrder, OrderReport
+from fundingarb.domain.order import NewOrder, OrderReport, OrderSide, TimeInForce
 from fundingarb.engine import markets
 from fundingarb.engine.bot import Bot
 from fundingarb.errors import OrderRefused
@@ -208,4 +208,50 @@ async def test_what_an_exchange_takes_and_does_not_fill_is_told_too() -> None:
         (alert,) = [alert for alert in sink.alerts if alert.title == "Close Refused"]
         assert alert.lines[1:3] == ("Leg: SHORT on beta, 1.000 left", "The last orders filled nothing")
         await made.until(lambda: made.mode() is Mode.DONE)
+        assert made.position == (0, 0)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_a_refused_reduction_has_the_list_read_again_at_once(
+    monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    monkeypatch.setattr(markets, "RELIST", 3600.0)
+    made = floor()
+    async with made.running() as bot:
+        await opened(made)
+        made.strategy.plans.clear()  # type: ignore[attr-defined]
+        await anyio.sleep(90)
+        assert names(made).count("get_instruments") == 1
+        relist(made.beta, lot=D(3))
+        await (bot.kill("somebody") if killed else bot.close_hedge(made.hedge.id))
+        await made.until(lambda: made.mode() is Mode.DONE, within=8)
+        assert made.position == (0, 0)
+        assert names(made).count("get_instruments") == 2
+
+
+async def test_it_is_read_once_a_minute_at_most_however_much_is_refused() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await opened(made)
+        made.strategy.plans.clear()  # type: ignore[attr-defined]
+        refuse_closes(made.beta)
+        await bot.close_hedge(made.hedge.id)
+        await anyio.sleep(305)
+        assert 5 <= names(made).count("get_instruments") - 1 <= 6
+
+
+async def test_a_refused_flatten_order_has_the_list_read_again_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(markets, "RELIST", 3600.0)
+    made = floor()
+    made.strategy.plans.clear()  # type: ignore[attr-defined]
+    await made.alpha.place_order(
+        NewOrder("web_1", "BTC-USDT", OrderSide.BUY, D(10), None, TimeInForce.IOC, reduce_only=False)
+    )
+    async with made.running() as bot:
+        await anyio.sleep(90)
+        relist(made.alpha, lot=D(3))
+        await bot.kill("somebody")
+        await made.until(lambda: bot.flattened, within=20)
         assert made.position == (0, 0)

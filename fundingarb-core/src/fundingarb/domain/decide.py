@@ -24,6 +24,8 @@ READ_FIRST = 3.0
 PATIENCE = 10.0
 #: A moment that lies farther ahead than this was written before the clock was set back.
 CLOCK_SET_BACK = timedelta(seconds=1)
+#: After every so many refusals in a row of a reduction that presses, one goes out without a price.
+UNPRICED_EVERY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,6 +390,8 @@ def _reduce(
     wider = max(0, min(unfilled, 5) - refusals)  # perhaps it was beyond what the exchange lets a price be
     cap = min(policy.slippage * 2**wider, Decimal("0.05"))
     price = _marketable(leg, purpose, quote, cap)
+    if pressing and refusals and refusals % UNPRICED_EVERY == 0:
+        price = None
     if price is None and not urgent and hedge.unhedged == 0:
         return []  # hedged and in no hurry: wait for a price rather than take any
     quantity = _to_reduce(leg, quantity, market, unpriced=price is None)

@@ -346,6 +346,7 @@ class Bot(Handle):
             name: Flattener(
                 account, self.state, self.gates[account.exchange], self.store, self.bus, self.clock,
                 self.settings.instance, partial(self._instrument, account.exchange),
+                partial(self.markets.doubt, account.exchange),
             )
             for name, account in self.state.accounts.items()
         }  # fmt: skip

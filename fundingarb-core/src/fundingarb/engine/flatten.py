@@ -48,11 +48,14 @@ class Holdings:
 
 
 class Flattener:
-    """The hands of a kill, and of ``reconcile --flatten``, on one account."""
+    """The hands of a kill, and of ``reconcile --flatten``, on one account.
+
+    ``instrument`` is how a symbol is listed, if it is; ``doubt`` has the exchange's list read again.
+    """
 
     def __init__(
         self, account: Account, state: BotState, gate: RequestGate, store: Store, bus: Bus, clock: Clock,
-        instance: str, instrument: Callable[[str], Instrument | None],
+        instance: str, instrument: Callable[[str], Instrument | None], doubt: Callable[[], None],
     ) -> None:  # fmt: skip
         self.account = account
         self._state = state
@@ -61,7 +64,7 @@ class Flattener:
         self._bus = bus
         self._clock = clock
         self._instance = instance
-        self._instrument = instrument
+        self._instrument, self._doubt = instrument, doubt
         self._unsaved: dict[str, FlattenOrder] = {}
         self._sent: dict[str, float] = {}
 
@@ -126,6 +129,8 @@ class Flattener:
                 Priority.REDUCE, "place_order", lambda: self.account.adapter.place_order(order)
             )
         except (OrderRefused, GateClosed) as error:
+            if isinstance(error, OrderRefused):
+                self._doubt()
             record, reason = self._over(record, OrderState.REFUSED, str(error)), str(error)
         except Exception as error:  # noqa: BLE001 - told, whatever it is
             reason = self._told(error)

@@ -57,6 +57,7 @@ class Markets:
     _settled: dict[tuple[str, str], dict[datetime, Decimal]] = field(default_factory=dict)
     _new_settled: set[tuple[str, str]] = field(default_factory=set)
     _medians: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    _doubted: dict[str, anyio.Event] = field(default_factory=dict)
 
     # the sink of public streams
 
@@ -99,6 +100,18 @@ class Markets:
         del self.instruments[(exchange, symbol)]
         self.gone.add((exchange, symbol))
         self.book.forget(exchange, symbol)
+
+    def doubt(self, exchange: str) -> None:
+        """It refused a reduction: its steps may have changed, so its instruments are read again soon."""
+        self.doubted(exchange).set()
+
+    def doubted(self, exchange: str) -> anyio.Event:
+        """Set once the instruments of ``exchange`` are to be read again."""
+        return self._doubted.setdefault(exchange, anyio.Event())
+
+    def believe(self, exchange: str) -> None:
+        """The instruments of ``exchange`` are being read: only what is refused from now on is a doubt."""
+        self._doubted.pop(exchange, None)
 
     # what the loop reads
 
@@ -330,13 +343,18 @@ class MarketFeed:
                 raise
 
     async def _relist(self) -> None:
-        """Read the instruments again every hour; sooner while one of ours is missing."""
+        """Read the instruments again every hour; sooner while one of ours is missing, or when one is in doubt."""
         while True:
-            if self._missing:
-                await anyio.sleep(RELIST_REST)
-            else:
-                await self.clock.sleep(max(RELIST, RELIST_REST * self.clock.speed))
-            await self.load()
+            await anyio.sleep(RELIST_REST)
+            if not self._missing:
+                with anyio.move_on_after(max(RELIST / self.clock.speed - RELIST_REST, 0.0)):
+                    await self.markets.doubted(self.exchange).wait()
+            self.markets.believe(self.exchange)
+            try:
+                await self.load()
+            except ExchangeError:
+                self.markets.doubt(self.exchange)
+                raise
 
     async def _fallback(self, symbols: Sequence[str]) -> None:
         """Poll rates by REST while the stream is silent."""

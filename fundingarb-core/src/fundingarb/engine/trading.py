@@ -150,6 +150,7 @@ class TradingLoop:
                 self._want_fills(self.state.hedges[hedge_id], action.account)
                 if action.positions:
                     self.readers[action.account].want(positions=True)
+                    self.markets.doubt(self.state.accounts[action.account].exchange)
         for hedge in self.state.unfinished():
             for order in (*hedge.long.live, *hedge.short.live):
                 self.executor.watch(order)
