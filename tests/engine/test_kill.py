@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import anyio
 import pytest
@@ -14,7 +15,7 @@ from tests.domain.make import D
 from tests.engine.rig import Floor
 from tests.engine.stage import floor, opened
 
-from fundingarb.domain.control import Command, flatten_order_id
+from fundingarb.domain.control import Command, CommandKind, flatten_order_id
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.hedge import CloseReason, Mode
 from fundingarb.domain.order import (
@@ -26,9 +27,10 @@ from fundingarb.domain.order import (
     TimeInForce,
 )
 from fundingarb.engine.bot import Bot
-from fundingarb.errors import ConfigError, ExchangeUnavailable, OutcomeUnknown, StoreError
+from fundingarb.errors import ConfigError, ExchangeUnavailable, OrderRefused, OutcomeUnknown, StoreError
 from fundingarb.ports import Batch
 from fundingarb.testing import FakeExchange, RecordingAlertSink, Script
+from fundingarb.testing.ledger import FakePosition
 
 pytestmark = pytest.mark.anyio
 
@@ -528,3 +530,38 @@ async def test_whenever_it_is_latched_it_ends_flat(seconds: float, fill: Decimal
 async def test_a_bot_answers_before_it_runs() -> None:
     bot: Bot = floor().bot
     assert (bot.killed, bot.flattened, bot.not_flat) == (False, False, ())
+
+
+async def test_its_confirmation_lists_what_was_not_of_this_bot_and_what_was_looked_at() -> None:
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    made.alpha.reads = "futures"  # type: ignore[attr-defined]
+    await by_hand(made.alpha, OrderSide.BUY, "3")
+    await by_hand(made.beta, OrderSide.SELL, "2", "120", name="web_2")
+    async with made.running() as bot:
+        await made.until(lambda: bot.state.accounts["alpha"].halted != "not read yet")
+        kill = await made.store.submit_command(
+            Command(UUID(int=7), "k", CommandKind.KILL, "somebody", made.clock.now())
+        )
+        await made.until(lambda: made.store.commands[kill.key].done_at)
+        found = [
+            "alpha (alpha): looked at futures, at nothing else",
+            "alpha (alpha): not of this bot: BTC-USDT 3, closed",
+            "beta (beta): not of this bot: BTC-USDT order web_2, cancelled",
+        ]
+        result = made.store.commands[kill.key].result
+        assert result == {"ok": True, "text": "flat: no order and no position is left", "seen": found}
+        (alert,) = [alert for alert in sink.alerts if alert.lines[0].startswith("Flat:")]
+        assert list(alert.lines[1:]) == ["alpha (alpha): flat", "beta (beta): flat", *found]
+
+
+async def test_what_cannot_be_closed_from_here_is_named_with_what_to_do() -> None:
+    made = floor()
+    made.alpha.fail("place_order", OrderRefused("no such contract", code="unknown-symbol"), times=99)
+    made.alpha.ledger.positions["BTCUSD"] = FakePosition(D(3), D(100))
+    async with made.running() as bot:
+        await bot.kill("somebody")
+        await made.until(lambda: bot.not_flat)
+        (leg,) = bot.not_flat
+        assert (leg.symbol, leg.quantity) == ("BTCUSD", 3)
+        assert leg.reason == "no such contract; it cannot be closed from here, close it on the exchange"

@@ -103,6 +103,7 @@ class BinanceAdapter(RestAdapter):
     """One Binance account; see ``fundingarb.ports.ExchangeAdapter`` for what the methods promise."""
 
     name = messages.EXCHANGE
+    reads = "USD-M futures"
     dead_man = True
     costs = COSTS
     limits: Sequence[RateLimit] = (
@@ -222,7 +223,8 @@ class BinanceAdapter(RestAdapter):
 
     async def get_open_orders(self) -> Sequence[OrderReport]:
         await self.instruments()
-        return [self.report(row) for row in await self.read("fapiPrivateGetOpenOrders", list[schema.Order])]
+        rows = await self.read("fapiPrivateGetOpenOrders", list[schema.Order])
+        return self.told([self.report(row) for row in rows])
 
     async def cancel_after(self, symbols: Collection[str], seconds: float | None) -> None:
         """One timer per symbol, over everything that rests there, whoever placed it."""
@@ -251,7 +253,7 @@ class BinanceAdapter(RestAdapter):
         known = await self.instruments()
         rows = await self.read("fapiPrivateV3GetPositionRisk", list[schema.Position])
         found = (messages.position(row, self.account, known) for row in rows)
-        return [position for position in found if position.quantity]
+        return self.told([position for position in found if position.quantity])
 
     async def get_balance(self) -> Balance:
         answer = await self.read("fapiPrivateV3GetAccount", schema.Account)

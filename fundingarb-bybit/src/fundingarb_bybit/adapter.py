@@ -99,6 +99,7 @@ class BybitAdapter(RestAdapter):
     """One Bybit unified account; see ``fundingarb.ports.ExchangeAdapter`` for what the methods promise."""
 
     name = messages.EXCHANGE
+    reads = "linear contracts settled in USDT"
     dead_man = True
     shared_margin_mode = True
     costs = COSTS
@@ -255,7 +256,7 @@ class BybitAdapter(RestAdapter):
         known = await self.instruments()
         params = {"settleCoin": messages.SETTLE, "limit": 50}
         rows = await self._pages("privateGetV5OrderRealtime", schema.Order, params)
-        return [messages.order_report(row, self.account, known) for row in rows]
+        return self.told([messages.order_report(row, self.account, known) for row in rows])
 
     async def cancel_after(self, symbols: Collection[str], seconds: float | None) -> None:
         """Bybit's timer runs while no private connection with its topic is there, and covers every derivative order of
@@ -286,7 +287,7 @@ class BybitAdapter(RestAdapter):
         params = {"settleCoin": messages.SETTLE, "limit": 200}
         rows = await self._pages("privateGetV5PositionList", schema.Position, params)
         found = (messages.position(row, self.account, known) for row in rows)
-        return [position for position in found if position.quantity]
+        return self.told([position for position in found if position.quantity])
 
     async def get_balance(self) -> Balance:
         params = {"accountType": "UNIFIED", "coin": messages.SETTLE}

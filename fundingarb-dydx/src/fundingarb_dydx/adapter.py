@@ -83,6 +83,7 @@ class DydxAdapter(RestAdapter):
     """One dYdX subaccount; see ``fundingarb.ports.ExchangeAdapter`` for what the methods promise."""
 
     name = messages.EXCHANGE
+    reads = "perpetuals of the subaccount"
     costs = COSTS
     limits: Sequence[RateLimit] = (
         RateLimit("indexer", 100, 10),

@@ -95,6 +95,7 @@ class OkxAdapter(RestAdapter):
     """One OKX trading account; see ``fundingarb.ports.ExchangeAdapter`` for what the methods promise."""
 
     name = messages.EXCHANGE
+    reads = "perpetual swaps"
     dead_man = True
     costs = COSTS
     limits = LIMITS
@@ -248,7 +249,7 @@ class OkxAdapter(RestAdapter):
             _SWAPS,
             lambda row: row.ordId,
         )
-        return [messages.order_report(row, self.account, self.contracts) for row in rows]
+        return self.told([messages.order_report(row, self.account, self.contracts) for row in rows])
 
     async def cancel_after(self, symbols: Collection[str], seconds: float | None) -> None:
         """One timer over every pending order with our tag, of any symbol: it comes off with the last of them."""
@@ -267,7 +268,7 @@ class OkxAdapter(RestAdapter):
         rows = await self._rows("privateGetAccountPositions", schema.Position, _SWAPS)
         found = [(row, messages.position(row, self.account, self.contracts)) for row in rows]
         self._held_modes = {row.instId: row.mgnMode for row, position in found if position.quantity}
-        return [position for _, position in found if position.quantity]
+        return self.told([position for _, position in found if position.quantity])
 
     async def get_balance(self) -> Balance:
         rows = await self._rows("privateGetAccountBalance", schema.Wallet, {"ccy": messages.SETTLE})

@@ -56,15 +56,17 @@ async def _kill(
     plugins = plugins_for_emergencies(config)
     async with open_panel(config, around, plugins, create=True) as panel:
         if not yes:
-            for line in await _what(panel):
+            for line in await _what(panel, read=config.network == "localnet" or password_fd is not None):
                 click.echo(line)
             click.confirm("Close all of it?", abort=True)
         await panel.kill(click.echo)
 
 
-async def _what(panel: Panel) -> list[str]:
-    """What a kill closes: hedges of ours, and whatever else is on the accounts."""
+async def _what(panel: Panel, *, read: bool) -> list[str]:
+    """What a kill closes: hedges of ours, and whatever else is on the accounts, where they can be ``read``: outside of
+    a localnet that takes the master password, which a kill does not."""
     from fundingarb.domain.reconcile import Books, compare
+    from fundingarb.errors import FundingArbError
 
     hedges = await panel.hedges()
     lines = [
@@ -72,9 +74,14 @@ async def _what(panel: Panel) -> list[str]:
         f"{hedge.short.filled} short on {hedge.intent.short.account}"
         for hedge in hedges
     ]
-    if panel.config.network != "localnet":  # reading them takes the master password, a kill does not
-        return [*lines, "and whatever else is on the configured accounts, whoever opened it"]
-    for found in await panel.holdings():
+    if not read:
+        others = "and whatever else is on the configured accounts, whoever opened it; it is named when it is closed"
+        return [*lines, f"{others} (--password-fd has it listed before)"]
+    try:
+        holdings = await panel.holdings()
+    except FundingArbError as error:
+        return [*lines, f"the accounts cannot be read ({error}); whatever is there is closed too"]
+    for found in holdings:
         if found.problem is not None:
             lines.append(f"{found.account}: cannot be read ({found.problem}); what is there is closed too")
         for difference in compare(found.account, hedges, found.positions, found.orders, Books()):

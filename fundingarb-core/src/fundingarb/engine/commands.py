@@ -273,7 +273,7 @@ class CommandDesk:
 
     # the commands
 
-    async def _kill(self, command: Command) -> str:
+    async def _kill(self, command: Command) -> str | dict[str, Any]:
         """Latch, then say how far it is until everything is flat."""
         if command.id not in self._latched:
             await self.kill_switch.latch(command.actor)
@@ -291,7 +291,10 @@ class CommandDesk:
                 except StoreError as error:
                     log.debug("progress not written: %s", error)
             await anyio.sleep(PROGRESS)
-        return "flat: no order and no position is left" if self.state.killed else "released meanwhile"
+        if not self.state.killed:
+            return "released meanwhile"
+        seen = self.kill_switch.confirmation()
+        return {"text": "flat: no order and no position is left", **({"seen": seen} if seen else {})}
 
     async def _release(self, command: Command) -> str:
         await self.kill_switch.release(command.actor)

@@ -131,7 +131,8 @@ class Flattener:
         except (OrderRefused, GateClosed) as error:
             if isinstance(error, OrderRefused):
                 self._doubt()
-            record, reason = self._over(record, OrderState.REFUSED, str(error)), str(error)
+            reason = self._told(error)
+            record = self._over(record, OrderState.REFUSED, reason)
         except Exception as error:  # noqa: BLE001 - told, whatever it is
             reason = self._told(error)
             record = self._over(record, OrderState.UNKNOWN, reason)
@@ -180,6 +181,8 @@ class Flattener:
         """Why something did not work. A mistake of an adapter is no reason to stop flattening."""
         if not isinstance(error, ExchangeError):
             log.error("flattening %s", self.account.name, exc_info=error)
+        elif error.code == "unknown-symbol":
+            return f"{redacted(str(error))}; it cannot be closed from here, close it on the exchange"
         return redacted(str(error)) or type(error).__name__
 
     def _next(self, symbol: str, quantity: Decimal, hedge_id: UUID | None, *, whole: bool) -> FlattenOrder:

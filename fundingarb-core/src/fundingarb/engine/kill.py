@@ -26,7 +26,7 @@ from fundingarb.engine.bus import Bus
 from fundingarb.engine.flatten import Flattener, Holdings
 from fundingarb.engine.state import Account, BotState
 from fundingarb.errors import ConfigError, ExchangeError, StoreError
-from fundingarb.ports import Clock, Store
+from fundingarb.ports import Clock, SaysWhatItReads, Store
 from fundingarb.redaction import redacted
 
 log = logging.getLogger("fundingarb.kill")
@@ -51,13 +51,15 @@ TAKE_OVER = 20.0
 
 @dataclass
 class _Watch:
-    """What is known of one account while the switch is latched."""
+    """What is known of one account while the switch is latched; ``foreign`` is what was found there and closed or
+    cancelled although it belongs to no hedge."""
 
     flattener: Flattener
     open: tuple[OpenLeg, ...] = ()
     flat: bool = False
     seen_flat: bool = False
     since: dict[str, tuple[Decimal, float]] = field(default_factory=dict)
+    foreign: dict[str, str] = field(default_factory=dict)
     turn: anyio.Lock = field(default_factory=anyio.Lock)
 
 
@@ -187,6 +189,7 @@ class KillSwitch:
         for watch in self._watches.values():
             watch.flat, watch.seen_flat, watch.open = False, False, ()
             watch.since.clear()
+            watch.foreign.clear()
         self._changed.set()
         self._close_hedges()
 
@@ -224,7 +227,7 @@ class KillSwitch:
                 pause = min(pause * 2, UNCHANGED if reached else LONGEST_PAUSE)
             if self.flat and not self._told_flat:
                 self._told_flat = True
-                self._say("Flat: no order and no position is left", *self._accounts())
+                self._say("Flat: no order and no position is left", *self._accounts(), *self.confirmation())
             await anyio.sleep(WATCH if self.flat else pause)
 
     async def _round(self, name: str) -> bool:
@@ -292,6 +295,8 @@ class KillSwitch:
         for order in holdings.orders:
             refused = await watch.flattener.cancel(order) if id(order) in unattended else None
             name = order.client_id or order.exchange_order_id
+            if self._state.owner(order.client_id) is None:
+                watch.foreign.setdefault(name, f"{order.symbol} order {name}, cancelled")
             reason = f"order {name} is open" + (f": {refused}" if refused else ", being cancelled")
             held = sum((p.quantity for p in holdings.positions if p.symbol == order.symbol), ZERO)
             found.append(OpenLeg(account.exchange, account.name, order.symbol, held, reason))
@@ -332,12 +337,14 @@ class KillSwitch:
     ) -> str | None:
         """Close a position from here: that of a leg of ours, whose orders do not get anywhere, or all of it. Of a leg
         beside somebody else's position less than a lot cannot be closed alone: then that is all of it as well."""
-        hedge_id, quantity = None, position.quantity
+        hedge_id, symbol, quantity = None, position.symbol, position.quantity
         if own is not None and own[1].filled > 0:
             part = min(abs(quantity), own[1].filled)
             if part == abs(quantity) or part >= watch.flattener.lot(position.symbol):
                 hedge_id, quantity = own[0].id, own[1].plan.side.sign * part
-        return await watch.flattener.reduce(position.symbol, quantity, hedge_id, held=position.quantity)
+        if hedge_id is None:
+            watch.foreign.setdefault(symbol, f"{symbol} {quantity}, closed")
+        return await watch.flattener.reduce(symbol, quantity, hedge_id, held=position.quantity)
 
     def _own(self, account: str, position: ExchangePosition) -> tuple[Hedge, LegState] | None:
         """The leg of ours that this position is, or may be; None when it is none that our orders can close."""
@@ -384,6 +391,16 @@ class KillSwitch:
             if not self.flat:
                 self._told_flat = False
                 self._say("Not flat yet; trying again:", *(str(leg) for leg in self.open))
+
+    def confirmation(self) -> list[str]:
+        """What of the accounts was looked at, where that is known, and what was there that belonged to no hedge."""
+        lines = []
+        for watch in self._watches.values():
+            adapter, name = watch.flattener.account.adapter, self._named(watch)
+            if isinstance(adapter, SaysWhatItReads):
+                lines.append(f"{name}: looked at {adapter.reads}, at nothing else")
+            lines += [f"{name}: not of this bot: {found}" for found in watch.foreign.values()]
+        return lines
 
     def _accounts(self) -> list[str]:
         return [f"{self._named(watch)}: flat" for watch in self._watches.values()]

@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import aiohttp
 import anyio
 
 from fundingarb.domain.instrument import Instrument
-from fundingarb.domain.order import NewOrder, OrderReport
+from fundingarb.domain.order import ZERO, ExchangePosition, NewOrder, OrderReport
 from fundingarb.errors import (
     AuthenticationFailed,
     BadMessage,
@@ -38,10 +39,14 @@ from fundingarb.exchanges.symbols import InstrumentMap
 from fundingarb.ports import OpenContext
 
 T = TypeVar("T")
+Told = TypeVar("Told", OrderReport, ExchangePosition)
 Opened = TypeVar("Opened", bound="RestAdapter")
 
 
 _ONE_REQUEST: Mapping[str, float] = {"ip": 1}
+
+_LEAST = Decimal("1e-18")
+"""The steps of a contract whose steps nobody needs to know."""
 
 CLOCK_ERROR = timedelta(seconds=1)
 """By how much our idea of an exchange's clock may be wrong; exchanges refuse what is stamped further ahead."""
@@ -97,6 +102,7 @@ class RestAdapter(ABC):
         self.clock = context.clock
         self.session: aiohttp.ClientSession = new_session(context, self.guard)
         self.skew = Skew()
+        self._strange: set[str] = set()
 
         def client() -> RestClient:
             return RestClient(
@@ -183,6 +189,20 @@ class RestAdapter(ABC):
             raise ExchangeError(f"{self.name} lists no USDT perpetual {symbol}", code="unknown-symbol")
         return found
 
+    def told(self, rows: list[Told]) -> list[Told]:
+        """``rows`` as the exchange told them. What is there of contracts that are not traded here can be closed and
+        cancelled from now on: that takes no more than their names."""
+        self._strange.update(row.symbol for row in rows if self._instruments.get(row.symbol) is None)
+        return rows
+
+    async def _held(self, symbol: str) -> Instrument:
+        """As ``instrument``; of a contract that was ``told`` of and is not traded here, one in the exchange's units."""
+        if (await self.instruments()).get(symbol) is None and symbol in self._strange:
+            return Instrument(
+                self.name, symbol, symbol, symbol, "", _LEAST, _LEAST, _LEAST, ZERO, timedelta(hours=8)
+            )
+        return await self.instrument(symbol)
+
     def note_interval(self, instrument: Instrument, interval: timedelta) -> None:
         """From now on ``instrument`` settles every ``interval``."""
         self._instruments.replace(replace(instrument, funding_interval=interval))
@@ -258,7 +278,7 @@ class RestAdapter(ABC):
     async def place_order(self, order: NewOrder) -> OrderReport:
         """Send ``order`` once. Whatever is not certainly refused may exist, an answer that cannot be read included."""
         try:
-            instrument = await self.instrument(order.symbol)
+            instrument = await (self._held if order.reduce_only else self.instrument)(order.symbol)
             await self._check_expiry(order)
         except ExchangeError as error:
             raise OrderRefused(f"not sent: {error}", code=error.code) from error
@@ -298,7 +318,7 @@ class RestAdapter(ABC):
         return await self._cancelled(self.send_cancel(instrument, client_id))
 
     async def cancel_foreign(self, order: OrderReport) -> bool:
-        instrument = await self.instrument(order.symbol)
+        instrument = await self._held(order.symbol)
         return await self._cancelled(self.send_cancel_by_number(instrument, order.exchange_order_id))
 
     async def _cancelled(self, request: Awaitable[None]) -> bool:

@@ -255,7 +255,8 @@ class Panel:
     async def _followed(self, command: Command, say: Say, *, attending: bool = False) -> bool:
         done = await self.follow(command, say, attending=attending)
         if done is not None and done.result is not None:
-            say(str(done.result["text"]))
+            for line in (*done.result.get("seen", ()), done.result["text"]):
+                say(str(line))
         return done is not None
 
     # pause, and going on after a pause or a kill

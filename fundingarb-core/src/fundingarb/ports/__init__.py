@@ -19,6 +19,7 @@ from fundingarb.ports.exchange import (
     RateLimit,
     RateSink,
     RemembersOrders,
+    SaysWhatItReads,
     StreamSink,
 )
 from fundingarb.ports.live import LiveDesk, LiveReview, Owner, Simulated
@@ -118,6 +119,7 @@ __all__ = [
     "RateSink",
     "RemembersOrders",
     "RiskRule",
+    "SaysWhatItReads",
     "Secret",
     "Service",
     "Simulated",

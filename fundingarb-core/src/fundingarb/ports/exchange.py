@@ -221,3 +221,11 @@ class RemembersOrders(Protocol):
     def remember_orders(self, client_ids: Collection[str]) -> None:
         """Orders of these ids were sent before the start, or may have been. Called before anything is read."""
         ...
+
+
+@runtime_checkable
+class SaysWhatItReads(Protocol):
+    """An adapter that says which contracts of an account its positions and open orders are of. A kill says it where it
+    says that an account is flat: nobody has looked at anything else."""
+
+    reads: str
