@@ -563,5 +563,5 @@ async def test_what_cannot_be_closed_from_here_is_named_with_what_to_do() -> Non
         await bot.kill("somebody")
         await made.until(lambda: bot.not_flat)
         (leg,) = bot.not_flat
-        assert (leg.symbol, leg.quantity) == ("BTCUSD", 3)
+        assert (leg.symbol, leg.quantity) == ("BTCUSD", D(3))
         assert leg.reason == "no such contract; it cannot be closed from here, close it on the exchange"
