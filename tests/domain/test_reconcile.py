@@ -222,3 +222,13 @@ def test_a_stray_that_opposes_the_live_leg_is_taken_for_what_is_left_of_both() -
     (difference,) = compare("alpha", [over, live], [position("alpha", "5")], [])
     (row,) = accept(difference, [over, live], Books(), "me", NOW)
     assert (row.subject, row.name, row.quantity) == (Subject.LEG, str(live.id), D(1))
+
+
+def test_a_leg_of_less_than_a_lot_that_is_gone_is_a_difference() -> None:
+    made = hedge(
+        filled(LONG, Purpose.ENTRY, "0.003"),
+        mode=Mode.DONE,
+        long_instrument=instrument("alpha", lot=D("0.01")),
+    )
+    (found,) = compare("alpha", [made], [], [])
+    assert (found.local, found.exchange) == ("0.003", "0")

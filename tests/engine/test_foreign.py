@@ -354,6 +354,31 @@ async def test_what_a_lot_leaves_of_a_leg_is_not_taken_from_somebody_else_and_is
         assert made.position == (0, 0)
 
 
+async def test_what_a_lot_left_is_closed_when_the_lot_is_smaller_again() -> None:
+    async with beside_a_hedge() as (made, bot, first):
+        before = made.alpha.instruments["BTC-USDT"]
+        await coarser(made, bot, first)
+        await bot.close_hedge(first)
+        await made.until(lambda: found(made, first).intent.mode is Mode.DONE, within=10)
+        assert made.position == (8, 0)
+        made.alpha.instruments["BTC-USDT"] = before
+        bot.markets.list_instrument(before)
+        await made.until(lambda: found(made, first).finished, within=10)
+        assert made.position == (6, 0)
+
+
+async def test_a_person_who_closes_what_a_lot_left_is_noticed() -> None:
+    async with beside_a_hedge() as (made, bot, first):
+        await coarser(made, bot, first)
+        await bot.close_hedge(first)
+        await made.until(lambda: found(made, first).intent.mode is Mode.DONE, within=10)
+        bot.state.accepted.clear()
+        made.alpha.ledger.positions["BTC-USDT"].quantity = D(0)
+        await made.until(lambda: "position" in str(bot.state.accounts["alpha"].halted))
+        await bot.commands.resolution.accept("alpha", "me")
+        await made.until(lambda: found(made, first).finished, within=10)
+
+
 async def test_a_kill_closes_what_a_lot_leaves_of_a_leg_with_what_is_beside_it() -> None:
     async with beside_a_hedge() as (made, bot, first):
         await coarser(made, bot, first)

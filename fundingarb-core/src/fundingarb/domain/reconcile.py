@@ -115,7 +115,7 @@ def _compare_positions(
     differences = []
     for symbol in dict.fromkeys([*held, *expected]):
         wanted, found = expected.get(symbol, ZERO), held.get(symbol, ZERO)
-        if abs(wanted - found) >= steps.get(symbol, Decimal("1e-18")):
+        if abs(wanted - found) >= noticed(wanted, steps.get(symbol, Decimal("1e-18"))):
             subject = "position" if wanted else "foreign position"
             differences.append(
                 Difference(
@@ -130,6 +130,11 @@ def _compare_positions(
                 )
             )
     return [*differences, *_compare_legs(account, hedges)]
+
+
+def noticed(wanted: Decimal, lot: Decimal) -> Decimal:
+    """From which difference on a position is another than ``wanted``: a lot, or all of what is less than one."""
+    return min(lot, abs(wanted)) if wanted else lot
 
 
 def _held_by_us(account: str, hedges: Sequence[Hedge]) -> dict[str, Decimal]:

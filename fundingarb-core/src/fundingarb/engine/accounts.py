@@ -23,6 +23,7 @@ from fundingarb.domain.reconcile import (
     compare,
     compare_modes,
     expected_positions,
+    noticed,
 )
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.gate import Priority, RequestGate
@@ -262,7 +263,7 @@ class AccountReader:
             wanted = expected.get(symbol, ZERO) + books.foreign(symbol)
             position = self.account.positions.get(symbol)
             held = ZERO if position is None else position.quantity
-            if abs(held - wanted) >= lot:
+            if abs(held - wanted) >= noticed(wanted, lot):
                 await self.reconcile()
                 return
 

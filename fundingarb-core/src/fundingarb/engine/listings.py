@@ -42,8 +42,8 @@ class ListingWatch:
             await anyio.sleep(LOOK)
 
     def look(self, now: datetime) -> None:
-        """Take every live hedge as its instruments are listed now."""
-        for hedge in self.state.live():
+        """Take every hedge that is live, or holds something yet, as its instruments are listed now."""
+        for hedge in self.state.unfinished():
             for side in Side:
                 leg = self.state.hedges[hedge.id].intent.leg(side)
                 key = (leg.instrument.exchange, hedge.symbol)

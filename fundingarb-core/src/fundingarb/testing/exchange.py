@@ -44,7 +44,8 @@ class FakeExchange:
     """One account on one exchange in memory.
 
     Prices come from ``set_book``, rates from ``set_rate``; orders that cross the book fill at its best price in full,
-    others rest until ``set_book`` crosses them, ``fill_order`` or ``cancel_order``. ``script`` decides the outcome of
+    others rest until ``set_book`` crosses them, ``fill_order`` or ``cancel_order``. A quantity that the lot does not
+    divide is refused, a reduction takes no more than there is. ``script`` decides the outcome of
     the next orders, ``fail`` makes the next calls of a method raise. ``calls`` has every call in order. ``timers``
     are the dead-man timers by symbol (monotonic seconds at which they end); ``run_timers`` acts on those that ended.
     A clock that ``clock_offset`` is set to shows in ``get_server_time``.
