@@ -318,8 +318,8 @@ def a_down_exchange_takes_no_reductions(stack: ExitStack) -> None:
     """Nothing at all is reduced while either exchange is unavailable."""
 
     def make(original: Any) -> Any:
-        def market(self: TradingLoop, leg: Any) -> Any:
-            found = original(self, leg)
+        def market(self: TradingLoop, *leg: Any) -> Any:
+            found = original(self, *leg)
             return replace(found, reachable=found.reachable and not self.state.down)
 
         return market
