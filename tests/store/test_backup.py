@@ -56,7 +56,7 @@ NewDatabase = Callable[[], str]
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "PATIENCE", 0.2)
+    monkeypatch.setattr(lease, "PATIENCE", 1.5)
 
 
 @pytest.fixture
@@ -309,6 +309,21 @@ async def test_a_database_in_use_is_not_replaced(url: str, tmp_path: Path) -> No
                 restore(url, made, tmp_path)
             assert back_up(url, tmp_path) != made, "copying it is fine"
     restore(url, made, tmp_path)
+
+
+async def test_a_bot_that_has_just_ended_is_waited_for(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server notices that a connection was closed a moment after whoever closed it."""
+    monkeypatch.setattr("fundingarb.store.lease.PATIENCE", 20.0)
+    url = postgres_url
+    async with open_store(url, StillClock()) as store:
+        await fill_up(store)
+        made = back_up(url, tmp_path)
+        async with anyio.create_task_group() as tasks:
+            async with hold_lease(url, ["binance", "bybit"]):
+                tasks.start_soon(anyio.to_thread.run_sync, restore, url, made, tmp_path)
+                await anyio.sleep(0.5)
 
 
 async def test_copies_of_a_newer_version_and_newer_databases_are_refused(

@@ -358,15 +358,19 @@ def read_leases(connection: Connection) -> list[LeaseRow]:
 def alone_with(database: Database) -> Iterator[None]:
     """Keep every bot off ``database`` until the block is left; its tables need not be there.
 
-    Raises LeaseTaken when one is using it, or another command that needs it alone.
+    Raises LeaseTaken when one is using it, or another command that needs it alone. A server learns of a connection that
+    was closed a moment later, so it is asked for a moment.
     """
     if database.memory:  # nobody else can reach it
         yield
         return
     lease = SqlLease(database, (), None)
     try:
-        if not lease._lock() or lease.others():
-            raise LeaseTaken(f"{database} is in use; end the bot that uses it first")
+        deadline = time.monotonic() + (PATIENCE if lease._file is None else 0.0)
+        while not lease._lock() or lease.others():
+            if time.monotonic() > deadline:
+                raise LeaseTaken(f"{database} is in use; end the bot that uses it first")
+            time.sleep(0.1)
         yield
     finally:
         lease.give_back()
