@@ -320,10 +320,9 @@ async def test_a_bot_that_has_just_ended_is_waited_for(
     async with open_store(url, StillClock()) as store:
         await fill_up(store)
         made = back_up(url, tmp_path)
-        async with anyio.create_task_group() as tasks:
-            async with hold_lease(url, ["binance", "bybit"]):
-                tasks.start_soon(anyio.to_thread.run_sync, restore, url, made, tmp_path)
-                await anyio.sleep(0.5)
+        async with anyio.create_task_group() as tasks, hold_lease(url, ["binance", "bybit"]):
+            tasks.start_soon(anyio.to_thread.run_sync, restore, url, made, tmp_path)
+            await anyio.sleep(0.5)
 
 
 async def test_copies_of_a_newer_version_and_newer_databases_are_refused(
