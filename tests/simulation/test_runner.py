@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
+from fundingarb.domain.hedge import LegState
 from fundingarb.simulation.pairs import feasible
-from fundingarb.simulation.runner import EXCHANGES, SYMBOLS, simulate
+from fundingarb.simulation.runner import EXCHANGES, SYMBOLS, schedule_of, simulate
 from fundingarb.simulation.schedule import random_schedule
 
 PROGRAM = """
@@ -41,3 +42,10 @@ def test_a_seed_is_one_run_whatever_the_hash_seed() -> None:
         for hash_seed in ("1", "2")
     ]
     assert digests[0] == digests[1] != ""
+
+
+def test_a_bot_that_sends_orders_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leg whose order is in doubt is not frozen: something is sent again and again, faster than it is judged."""
+    monkeypatch.setattr(LegState, "idle", property(lambda leg: not leg.live))
+    (breach,) = simulate(schedule_of(0)).breaches
+    assert (breach.invariant, "within a minute" in breach.text) == ("RUNAWAY", True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from fundingarb.localnet.faults import Failure, Fault, FaultBook, FaultKind, Out
 from fundingarb.localnet.truth.exchange import Exchange
 from fundingarb.localnet.truth.types import Refused
 from fundingarb.ports import Clock
+from fundingarb.simulation.virtual import VirtualLoop
 
 T = TypeVar("T")
 
@@ -38,6 +40,8 @@ class Answered(Exception):
 
 
 READINGS = ("fills.read", "positions.read")
+FLOOD = 500
+"""More orders than anything sensible sends to one exchange within a minute."""
 
 
 class Link(Protocol):
@@ -89,6 +93,7 @@ class SimExchange:
         self.links: list[Link] = []
         self._rng = random.Random(f"network/{seed}/{truth.name}")
         self._banned_until = 0.0
+        self._placed: deque[float] = deque(maxlen=FLOOD)
         self.refused: set[str] = set()
         """Readings of an account that came to nothing when they were last asked for."""
 
@@ -192,6 +197,10 @@ class SimExchange:
         sent = self.clock.monotonic()
         if client_id and operation == "order.place":
             self.sent[client_id] = self.clock.now()
+            self._placed.append(self.clock.time())
+            flood = len(self._placed) == FLOOD and self._placed[-1] - self._placed[0] < 60
+            if flood and isinstance(loop, VirtualLoop):
+                loop.give_up(f"{FLOOD} orders sent to {self.name} within a minute")
 
         def arrive() -> None:
             outcome = self.plan(operation, account, native)

@@ -19,7 +19,7 @@ PATIENCE = 50_000
 
 
 class TimeStandsStill(RuntimeError):
-    """The program is busy without end at one moment: on a real clock it would burn a processor."""
+    """The program is busy without end: at one moment, or with one thing again and again."""
 
 
 class _Instant(selectors.BaseSelector):
@@ -28,10 +28,14 @@ class _Instant(selectors.BaseSelector):
     def __init__(self) -> None:
         self._inner = selectors.DefaultSelector()
         self.now = 0.0
+        self.given_up: str | None = None
         self._rounds = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = self._inner.select(0)
+        if self.given_up is not None:
+            reason, self.given_up = self.given_up, None
+            raise TimeStandsStill(reason)
         self._rounds = 0 if timeout else self._rounds + 1
         if self._rounds > PATIENCE:
             self._rounds = 0
@@ -67,6 +71,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.virtual.now
+
+    def give_up(self, reason: str) -> None:
+        """Have whoever runs this loop get ``TimeStandsStill``: what goes on is not going to end."""
+        self.virtual.given_up = reason
 
 
 class LoopClock:
