@@ -318,13 +318,13 @@ def a_down_exchange_takes_no_reductions(stack: ExitStack) -> None:
     """Nothing at all is reduced while either exchange is unavailable."""
 
     def make(original: Any) -> Any:
-        def market(self: TradingLoop, *leg: Any) -> Any:
-            found = original(self, *leg)
-            return replace(found, reachable=found.reachable and not self.state.down)
+        def reduce(hedge: Hedge, leg: Any, quantity: Any, purpose: Any, market: Any, *rest: Any) -> Any:
+            both = market.long.reachable and market.short.reachable
+            return original(hedge, leg, quantity, purpose, market, *rest) if both else []
 
-        return market
+        return reduce
 
-    swap(stack, TradingLoop, "_leg_market", make)
+    swap(stack, decisions, "_reduce", make)
 
 
 # restarts
