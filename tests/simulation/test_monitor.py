@@ -40,9 +40,11 @@ class Table:
             {name: desk.exchange for name, desk in self.desks.items()},
             self.rows,
             reachable=lambda name: name not in self.cut,
+            refused=lambda name: self.refused.get(name, ()),
             running=lambda: self.up,
         )
         self.cut: set[str] = set()
+        self.refused: dict[str, set[str]] = {}
         self.up = True
         legs = {
             side: LegPlan(side, "a", instrument(name), 5)
@@ -202,6 +204,20 @@ def test_i1_leaves_out_what_nobody_can_help(table: Table, excuse: Excuse) -> Non
     assert table.broken == []
     (episode,) = table.monitor.episodes
     assert episode.excused[excuse] > (4 if excuse is Excuse.PERSON else 18)
+
+
+@pytest.mark.parametrize("state", [OrderState.UNKNOWN, OrderState.OPEN])
+def test_i1_a_proof_waits_for_positions_that_cannot_be_read_and_nothing_else_does(
+    table: Table, state: OrderState
+) -> None:
+    table.enter()
+    table.order(Side.SHORT, Purpose.HEDGE, "1", "990", state=state)
+    table.refused = {name: {"positions.read"} for name in table.desks}  # both have an account of that name
+    table.wait(60)
+    assert table.broken == ([] if state is OrderState.UNKNOWN else ["I1", "I1"])
+    table.refused.clear()
+    table.wait(70)
+    assert table.broken == ["I1", "I1"]
 
 
 def test_i1_a_trade_by_hand_is_noticed_once_the_exchange_can_be_asked(table: Table) -> None:

@@ -301,10 +301,13 @@ class Monitor:
             row = self.registry.order(name)
             most = self.limits.proof if row is not None else self.limits.unstored
             places = [one for one, truth in self.exchanges.items() if row and row.account in truth.accounts]
-            if places and not any(self.reachable(one) and not self.refused(one) for one in places):
+            if places and not any(self.reachable(one) for one in places):
                 excuse = excuse or Excuse.UNREACHABLE
                 continue
             if row is not None and not row.state.unresolved:
+                continue
+            if places and all(self.refused(one) for one in places):  # its proof is in what cannot be read
+                excuse = excuse or Excuse.UNREACHABLE
                 continue
             spent = self._proving[name] = self._proving.get(name, 0.0) + seconds
             if self.limits.settling <= spent <= most:
