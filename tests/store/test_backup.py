@@ -168,15 +168,22 @@ async def test_what_is_latched_stays_latched(url: str, tmp_path: Path) -> None:
     assert [name for name in os.listdir(tmp_path) if name.endswith(".part")] == []
 
 
-async def test_killed_after_restoring_it_is_latched(tmp_path: Path) -> None:
-    """The latch comes with the rest: whatever a crash leaves is latched."""
-    url, folder = f"sqlite:///{tmp_path / 'bot.db'}", tmp_path / "copies"
+async def copied_before_more(url: str, folder: Path) -> Path:
+    """A copy of a database in which more has happened since."""
     async with open_store(url, StillClock()) as store:
         await fill_up(store)
     made = back_up(url, folder)
     async with open_store(url, StillClock()) as store:
         for number in range(10, 60):
             await store.commit(batch(number))
+    return made
+
+
+async def test_killed_after_restoring_it_is_latched(tmp_path: Path) -> None:
+    """The latch comes with the rest: whatever a crash leaves is latched."""
+    url, folder = f"sqlite:///{tmp_path / 'bot.db'}", tmp_path / "copies"
+    made = await copied_before_more(url, folder)
+    async with open_store(url, StillClock()) as store:
         await store.set_killed(True, "me", NOW)
     dying = """
 def put_back(*arguments, real=backup._put_back):
@@ -285,12 +292,7 @@ async def test_killed_while_it_copies_the_old_copy_is_whole(url: str, tmp_path: 
 
 async def test_killed_while_it_restores_the_old_database_is_whole(tmp_path: Path) -> None:
     url, folder = f"sqlite:///{tmp_path / 'bot.db'}", tmp_path / "copies"
-    async with open_store(url, StillClock()) as store:
-        await fill_up(store)
-    made = back_up(url, folder)
-    async with open_store(url, StillClock()) as store:
-        for number in range(10, 60):
-            await store.commit(batch(number))
+    made = await copied_before_more(url, folder)
     before = content(url)
     script = KILLED.replace("backup.restore(", "backup.back_up = lambda *a: None\n    backup.restore(")
     assert killed(script, "restore", "half-way", url, str(made), str(folder))
