@@ -33,17 +33,21 @@ class LegMarket:
     """What is known of a leg's market: best bid and ask while the book is fresh, the mark price, reachability.
 
     ``unread_for`` is for how many real seconds the account's ledger has not been read since the bot started, since the
-    exchange was unavailable, or since it was heard to have taken something there; 0 when it has been. Until then the
-    leg may be smaller than it is believed to be. ``shared``, of a leg that no order can ask for exactly: the position
-    there may be larger, by what is somebody else's or another hedge's.
+    exchange was unavailable, or since it was heard to have taken something there; None when it has been. Until then
+    the leg may be smaller than it is believed to be. ``shared``, of a leg that no order can ask for exactly: the
+    position there may be larger, by what is somebody else's or another hedge's.
     """
 
     bid: Decimal | None = None
     ask: Decimal | None = None
     mark: Decimal | None = None
     reachable: bool = True
-    unread_for: float = 0.0
+    unread_for: float | None = None
     shared: bool = False
+
+    def awaits_ledger(self, patience: float) -> bool:
+        """Whether the ledger is still waited for by what has so many real seconds of patience."""
+        return self.unread_for is not None and self.unread_for < patience
 
     @property
     def mid(self) -> Decimal | None:
@@ -70,7 +74,7 @@ class HedgeMarket:
     @property
     def both_in_sight(self) -> bool:
         """Whether what nothing presses may be sent: both legs can be reached, and are as large as they are believed."""
-        return all(leg.reachable and not 0 < leg.unread_for < PATIENCE for leg in (self.long, self.short))
+        return all(leg.reachable and not leg.awaits_ledger(PATIENCE) for leg in (self.long, self.short))
 
     def leg(self, side: Side) -> LegMarket:
         return self.long if side is Side.LONG else self.short
@@ -374,7 +378,7 @@ def _reduce(
     """
     quote, urgent = market.leg(leg.plan.side), hedge.intent.close_reason in URGENT
     pressing = urgent or leg.plan.side.sign * hedge.unhedged > 0
-    if not leg.idle or _to_reduce(leg, quantity, market) <= 0 or 0 < quote.unread_for < READ_FIRST:
+    if not leg.idle or _to_reduce(leg, quantity, market) <= 0 or quote.awaits_ledger(READ_FIRST):
         return []
     if not (quote.reachable or pressing):
         return []  # what presses is tried all the same: order entry may work where readings do not

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 
 from fundingarb.domain.instrument import Side
 
 ZERO = Decimal(0)
+
+#: So long before an order was made its fills are looked for: two clocks.
+SKEW = timedelta(seconds=10)
 
 
 class OrderSide(str, Enum):

@@ -12,13 +12,12 @@ import anyio.abc
 
 from fundingarb.domain.control import Subject
 from fundingarb.domain.hedge import OrderRecord
-from fundingarb.domain.order import ZERO, NewOrder, OrderReport, OrderState, TimeInForce
+from fundingarb.domain.order import SKEW, ZERO, NewOrder, OrderReport, OrderState, TimeInForce
 from fundingarb.domain.proof import explained, filled_of
 from fundingarb.domain.reconcile import expected_positions
 from fundingarb.engine.clock import elapsed
 from fundingarb.engine.gate import GateClosed, Priority, RequestGate
 from fundingarb.engine.state import Account, BotState
-from fundingarb.engine.wanted import SKEW
 from fundingarb.errors import ExchangeError, OrderRefused
 from fundingarb.ports import Clock, OrderGuard
 from fundingarb.redaction import redacted

@@ -80,14 +80,14 @@ class LedgerBooks:
         # what was traded matters more than polls
         priority = Priority.READ if symbol is None else Priority.OPEN
         fills = await self._read(operation, lambda: account.adapter.get_fills(begin, symbol), priority)
+        if not fills:
+            return False
         for lost in self._state.recover_rows(fills):
             log.warning("%s: %s was in no database; its fill tells of it", account.name, lost.client_id)
         for fill in fills:
             self._seen(fill)
             if self._state.hedge_of_fill(fill) is None:
                 self._others.add(fill.symbol)
-        if not fills:
-            return False
         new = await self._book_in_turn(fills)
         if symbol is None:
             account.fills_since = max(fill.at for fill in fills) - OVERLAP

@@ -73,9 +73,9 @@ class Account:
     def exchange(self) -> str:
         return self.adapter.name
 
-    def unread_for(self, now: float) -> float:
-        """For how many real seconds until ``now`` (monotonic) the ledger has not been read; 0 when it has been."""
-        return 0.0 if self.unread_since is None else max(now - self.unread_since, 0.001)
+    def unread_for(self, now: float) -> float | None:
+        """For how many real seconds until ``now`` (monotonic) the ledger has not been read; None when it has been."""
+        return None if self.unread_since is None else now - self.unread_since
 
     def is_prepared(self, symbol: str, leverage: int, now: float) -> bool:
         """Whether this account was set up for ``symbol`` at ``leverage`` shortly before ``now`` (monotonic)."""

@@ -383,7 +383,7 @@ class TradingLoop:
             ask=book.ask if book else None,
             mark=self.markets.fresh_mark(exchange, symbol),
             reachable=exchange not in self.state.down,
-            unread_for=0.0 if account is None else account.unread_for(self.clock.monotonic()),
+            unread_for=None if account is None else account.unread_for(self.clock.monotonic()),
             shared=odd and self.state.shared(hedge, state),
         )
 

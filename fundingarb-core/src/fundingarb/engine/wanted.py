@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from fundingarb.domain.order import Fill, FillKind
+from fundingarb.domain.order import SKEW, Fill, FillKind
 from fundingarb.engine.state import Account, BotState
 from fundingarb.ports import Clock
 
 OVERLAP = timedelta(minutes=10)
-#: So long before an order was made its fills are looked for: two clocks.
-SKEW = timedelta(seconds=10)
 #: Real seconds before the second look for a fill that the ledger does not have yet, and between looks at most.
 FIRST_PAUSE = 0.05
 LAST_PAUSE = 2.0

@@ -37,7 +37,7 @@ from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.opportunity import Refusal
-from fundingarb.domain.order import ZERO, Fill
+from fundingarb.domain.order import SKEW, ZERO, Fill
 from fundingarb.domain.settlement import Settlement, SettlementStatus
 from fundingarb.ports import Checkpoint
 from fundingarb.store import control_rows, queries, rows, tables
@@ -60,9 +60,6 @@ UNPAID = (SettlementStatus.EXPECTED.value, SettlementStatus.MISSING.value)
 AROUND = timedelta(minutes=2)
 """How long before and after a settlement a hedge may begin or end and still be asked whether it is its."""
 LOCALNET_RUN = "localnet_run"
-
-SKEW = timedelta(seconds=10)
-"""So long before an order was made its fills are looked for: two clocks."""
 
 PART = 500
 """Most ids in one query: SQLite limits its parameters."""
