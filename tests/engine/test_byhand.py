@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import anyio
 import pytest
@@ -13,7 +14,7 @@ from tests.engine.stage import T, booked, floor, opened, proposing, titles
 from fundingarb.domain.hedge import LegPlan, Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import Fill, FillKind, NewOrder, OrderSide, OrderState, Purpose, TimeInForce
-from fundingarb.engine.byhand import trades_by_hand
+from fundingarb.engine.byhand import explains, trades_by_hand
 from fundingarb.errors import ExchangeError
 from fundingarb.simulation.virtual import START
 from fundingarb.testing import FakeExchange, RecordingAlertSink, Script
@@ -47,6 +48,25 @@ def trade(quantity: str, side: OrderSide = OrderSide.SELL, kind: FillKind = Fill
 )
 def test_only_what_the_ledger_proves_is_taken_over(position: str, trades: list[Fill], taken: int) -> None:
     assert len(trades_by_hand(HEDGE, LONG, D(position), trades)) == taken
+
+
+@pytest.mark.parametrize(
+    ("difference", "trades", "explained"),
+    [
+        ("0", [], True),
+        ("-6", [trade("6")], True),
+        ("-6", [trade("6"), trade("2")], True),  # two more since it was looked at
+        ("0", [trade("6")], True),
+        ("-6", [], False),
+        ("-6", [trade("5")], False),
+        ("-6", [trade("7")], False),
+        ("3", [trade("3", OrderSide.BUY), trade("5")], False),  # somebody else's position beside the leg
+    ],
+)
+def test_the_ledger_explains_what_was_seen_when_it_came_to_that(
+    difference: str, trades: list[Fill], explained: bool
+) -> None:
+    assert explains(trades, LONG, D(difference)) is explained
 
 
 def test_of_the_short_leg_a_buy_reduces() -> None:
@@ -146,6 +166,34 @@ async def test_while_positions_cannot_be_read_the_ledger_tells_what_a_person_clo
         await anyio.sleep(60)
         assert made.position == (4, -4)
         assert made.bot.state.accounts["alpha"].halted is None
+
+
+@pytest.mark.anyio
+async def test_a_difference_that_the_ledger_explains_later_is_believed_without_positions() -> None:
+    """The position was seen smaller before the ledger told why; from then on it cannot be read."""
+    made = floor()
+    read, lags = made.alpha.get_fills, True
+
+    async def late(since: datetime, symbol: str | None = None) -> Sequence[Fill]:
+        return [
+            fill
+            for fill in await read(since, symbol)
+            if not (lags and (fill.client_id or "").startswith("web"))
+        ]
+
+    async with made.running():
+        await opened(made)
+        await booked(made)
+        made.alpha.get_fills = late  # type: ignore[method-assign]
+        await by_hand(made.alpha, OrderSide.SELL, "2")
+        await made.until(lambda: made.bot.readers["alpha"].differences, within=20)
+        blind(made.alpha)
+        await anyio.sleep(5)
+        assert made.position == (8, -10), "nothing explains it"
+        lags = False
+        await made.until(lambda: made.position == (8, -8), within=10)
+        await by_hand(made.alpha, OrderSide.SELL, "4")
+        await made.until(lambda: made.position == (4, -4), within=10)
 
 
 @pytest.mark.anyio

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import anyio
 
+from fundingarb.domain.control import Subject
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.hedge import LegState
 from fundingarb.domain.instrument import Side
@@ -223,9 +224,17 @@ class AccountReader:
         return self._clock.monotonic() - self._read_at > UNSEEN and bool(self._legs())
 
     async def _take_over_unseen(self) -> None:
-        """What a person closed meanwhile, in symbols that matched when positions were last read."""
-        differing = {difference.symbol for difference in self.differences}
-        await self._ledger.take_over_unseen({leg.plan.instrument.symbol for leg in self._legs()} - differing)
+        """What a person closed meanwhile, in symbols that differed in no more than that when they were last read."""
+        symbols = {leg.plan.instrument.symbol: ZERO for leg in self._legs()}
+        for difference in self.differences:
+            if difference.about is Subject.POSITION and difference.symbol in symbols:
+                symbols[difference.symbol] = difference.quantity
+            else:
+                symbols.pop(difference.symbol, None)
+        taken = await self._ledger.take_over_unseen(symbols)
+        self.differences = [
+            d for d in self.differences if d.about is not Subject.POSITION or d.symbol not in taken
+        ]
 
     def _legs(self) -> list[LegState]:
         """The legs of hedges on this account that hold something, whether the hedge is live or over."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from itertools import accumulate
 
 from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.instrument import Side
@@ -27,3 +28,15 @@ def trades_by_hand(hedge: Hedge, side: Side, position: Decimal, unbooked: Iterab
     trades = tuple(fill for fill in unbooked if fill.kind is FillKind.TRADE)
     net = sum((fill.quantity if fill.side is reducing else -fill.quantity for fill in trades), ZERO)
     return trades if net == gap else ()
+
+
+def explains(unbooked: Iterable[Fill], side: Side, difference: Decimal) -> bool:
+    """Whether the ledger accounts for a leg's position that was seen to differ by ``difference`` (signed base units).
+
+    It does when nothing differed, or when the position was smaller than the leg by what the trades so far had come to
+    at some moment. A position that was larger is somebody else's beside ours.
+    """
+    if side.sign * difference > 0:
+        return False
+    trades = sorted((fill for fill in unbooked if fill.kind is FillKind.TRADE), key=lambda fill: fill.at)
+    return difference in accumulate((fill.side.sign * fill.quantity for fill in trades), initial=ZERO)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -21,7 +22,7 @@ from fundingarb.domain.order import ZERO, Fill, FillKind
 from fundingarb.domain.reconcile import expected_positions
 from fundingarb.domain.shares import row_of
 from fundingarb.engine.bus import Bus
-from fundingarb.engine.byhand import trades_by_hand
+from fundingarb.engine.byhand import explains, trades_by_hand
 from fundingarb.engine.durable import Patience, commit, in_time
 from fundingarb.engine.gate import Priority
 from fundingarb.engine.sharing import Row, is_divisible, shares_of, shares_of_payment
@@ -254,12 +255,14 @@ class LedgerBooks:
                 await self._take_over(trades, hedge, side)
         return taken_over
 
-    async def take_over_unseen(self, symbols: Collection[str]) -> None:
+    async def take_over_unseen(self, symbols: Mapping[str, Decimal]) -> set[str]:
         """``take_over_trades_by_hand`` while positions cannot be read: what the ledger says twice in a row is taken.
 
-        Where several hedges, or others, hold something it would have to be guessed whose it was: that is left alone.
+        ``symbols`` with what the position there differed by (signed) when it was last read: the ledger has to explain
+        that too. Where several hedges, or others, hold something it would have to be guessed whose it was: that is left
+        alone. Returns the symbols in which something was taken over.
         """
-        unfinished = self._state.unfinished()
+        unfinished, taken = self._state.unfinished(), set()
         for symbol in sorted(self._others.intersection(symbols)):
             hedges = [hedge for hedge in unfinished if hedge.symbol == symbol]
             if len(hedges) != 1 or self._state.books(self.account.name).foreign(symbol):
@@ -268,12 +271,16 @@ class LedgerBooks:
             side = next(s for s in Side if hedge.intent.leg(s).account == self.account.name)
             unbooked = await self._unbooked(hedge)
             hedge = self._state.hedges[hedge.id]
+            if not explains(unbooked, side, symbols[symbol]):
+                continue
             change = sum((f.side.sign * f.quantity for f in unbooked if f.kind is FillKind.TRADE), ZERO)
             position = side.sign * hedge.leg(side).filled + change
             trades = trades_by_hand(hedge, side, position, unbooked)
             before, self._said[hedge.id] = self._said.get(hedge.id), trades
             if trades and trades == before:
+                taken.add(symbol)
                 await self._take_over(trades, hedge, side)
+        return taken
 
     async def _unbooked(self, hedge: Hedge) -> list[Fill]:
         """The ledger's fills of this account in the symbol of ``hedge``, since it was made, that are no hedge's."""
