@@ -40,9 +40,12 @@ from fundingarb.errors import ExchangeError
 from fundingarb.ports import Batch, Committed
 from fundingarb.simulation.runner import schedule_of, simulate
 from fundingarb.simulation.schedule import Schedule
+from fundingarb.simulation.store import SimStore
 from fundingarb.store import InlineStore
 
 MUTANTS: dict[str, Callable[[ExitStack], None]] = {}
+ACTING = 100
+"""Seeds within which a planted bug has to change what happens."""
 KILLED: set[str] = set()
 """Mutants that the kill drill's schedules have to find."""
 
@@ -333,12 +336,12 @@ def a_down_exchange_takes_no_reductions(stack: ExitStack) -> None:
 @mutant
 def forgets_hedges_on_restart(stack: ExitStack) -> None:
     def make(original: Any) -> Any:
-        async def load(self: InlineStore) -> Any:
+        async def load(self: SimStore) -> Any:
             return replace(await original(self), hedges=())
 
         return load
 
-    swap(stack, InlineStore, "load", make)
+    swap(stack, SimStore, "load", make)
 
 
 @mutant
@@ -460,7 +463,7 @@ def the_kill_latch_is_not_persisted(stack: ExitStack) -> None:
     async def set_killed(*_: Any) -> None:
         return None
 
-    stack.enter_context(patch.object(InlineStore, "set_killed", set_killed))
+    stack.enter_context(patch.object(SimStore, "set_killed", set_killed))
 
 
 @mutant
@@ -468,6 +471,14 @@ def a_kill_does_not_stop_entries(stack: ExitStack) -> None:
     """What was decided before the kill is sent after it, and new hedges are opened."""
     stack.enter_context(patch.object(TradingLoop, "entries_off_reason", ""))
     stack.enter_context(patch.object(Executor, "_recheck", lambda *_: None))
+    swap(
+        stack,
+        trading,
+        "approve",
+        lambda original: (
+            lambda plan, rules, portfolio, now: original(plan, rules, replace(portfolio, killed=False), now)
+        ),
+    )
     swap(
         stack,
         trading,
@@ -524,16 +535,25 @@ def planted(name: str) -> Iterator[None]:
 
 
 def hunt(name: str, seeds: int) -> Found:
-    """The first seed that finds the bug."""
+    """The first seed that finds the bug. Raises ``RuntimeError`` when it does nothing at all: then it is not planted
+    where the engine is."""
     logging.disable(logging.CRITICAL)
     begun = time.monotonic()
     make: Callable[[int], Schedule] = kill_schedule if name in KILLED else schedule_of
+    acted = False
     for seed in range(seeds):
         with planted(name):
-            breaches = simulate(make(seed)).breaches
-        if breaches and not simulate(make(seed)).breaches:
-            first = breaches[0]
-            return Found(name, seed, first.invariant, first.text, time.monotonic() - begun)
+            result = simulate(make(seed))
+        if result.breaches or (not acted and seed < ACTING):
+            clean = simulate(make(seed))
+            acted |= clean.digest != result.digest
+            if result.breaches and not clean.breaches:
+                first = result.breaches[0]
+                return Found(name, seed, first.invariant, first.text, time.monotonic() - begun)
+        if not acted and seed == ACTING:
+            raise RuntimeError(
+                f"{name} changed nothing in {ACTING} seeds: it is not planted where the engine is"
+            )
     return Found(name, None, "", "", time.monotonic() - begun)
 
 
@@ -543,6 +563,8 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=2000)
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     asked = parser.parse_args()
+    if unknown := [name for name in asked.names if name not in MUTANTS]:
+        parser.error(f"no such mutant: {', '.join(unknown)}; there are {', '.join(MUTANTS)}")
     names = asked.names or list(MUTANTS)
     begun = time.monotonic()
     found: list[Found] = []

@@ -329,10 +329,11 @@ def aimed(rng: random.Random, stage: Stage, kind: str, seconds: float) -> Strike
 def _with_company(rng: random.Random, strike: Strike) -> list[Strike]:
     """``strike`` and what has to go wrong at the same time for it to matter.
 
-    An entry is cancelled at once when the other exchange is gone. When the cancels are lost as well it may be filled,
-    and has to be unwound while nothing can be hedged, for longer than a leg may stay naked. What takes a leg away does
-    so while the database, the streams or a part of the exchange's API are not there, every other time. A hedge is
-    seldom unwound, and the last leg of a close seldom needs another order, unless an order was refused before.
+    An entry is cancelled at once when the other exchange is gone. When the cancels are lost as well, and the price
+    comes to it, it is filled and has to be unwound while nothing can be hedged, for longer than a leg may stay naked.
+    What takes a leg away does so while the database, the streams or a part of the exchange's API are not there, every
+    other time. A hedge is seldom unwound, and the last leg of a close seldom needs another order, unless an order was
+    refused before.
     """
     refused = Strike("reject", at=strike.at, leg="second", operation="order.place", lasts=20.0)
     if strike.stage == Stage.UNWIND.value and rng.random() < 0.7:
@@ -348,7 +349,12 @@ def _at_its_worst(rng: random.Random, strike: Strike) -> list[Strike]:
         lost = replace(
             strike, kind="lost_request", leg="first", operation="order.cancel", lasts=30.0, count=4
         )
-        return [replace(strike, lasts=50.0), lost]
+        # once the outage is known, whichever side it rests on
+        crossed = [
+            replace(strike, kind="price_gap", leg="first", delay=delay, factor=factor)
+            for delay, factor in ((8.0, 0.97), (9.0, 1.06))
+        ]
+        return [replace(strike, lasts=50.0), lost, *crossed]
     if strike.kind in FORCED and rng.random() < 0.5:
         missing = ["db_down", "db_hang", "stream_stall", "stream_disconnect"]
         if strike.kind != "by_hand":  # which nothing but the position proves
