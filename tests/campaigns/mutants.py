@@ -29,8 +29,9 @@ from fundingarb.domain import reconcile
 from fundingarb.domain.hedge import Hedge, LegState, Mode, OrderRecord
 from fundingarb.domain.instrument import Instrument, Side, ceil_to
 from fundingarb.domain.order import OrderState, Purpose
-from fundingarb.engine import executor, ledger, trading
+from fundingarb.engine import entries, executor, ledger, trading
 from fundingarb.engine.accounts import AccountReader
+from fundingarb.engine.entries import Entries
 from fundingarb.engine.executor import Executor
 from fundingarb.engine.kill import KillSwitch
 from fundingarb.engine.naked import NakedWatch
@@ -441,12 +442,16 @@ def an_entry_is_never_done(stack: ExitStack) -> None:
 @mutant
 def nothing_is_ever_closed_on_demand(stack: ExitStack) -> None:
     """Exits of the strategy, of a person and of a kill are forgotten."""
-    stack.enter_context(patch.object(TradingLoop, "close", lambda *_: None))
 
     def make(original: Any) -> Any:
-        return lambda self, proposals, now: original(self, replace(proposals, exits=()), now)
+        def scan(self: Entries, *arguments: Any, **named: Any) -> Any:
+            original(self, *arguments, **named)
+            return ()
 
-    swap(stack, TradingLoop, "_take", make)
+        return scan
+
+    stack.enter_context(patch.object(TradingLoop, "close", lambda *_: None))
+    swap(stack, Entries, "scan", make)
 
 
 @mutant
@@ -469,11 +474,11 @@ def the_kill_latch_is_not_persisted(stack: ExitStack) -> None:
 @mutant
 def a_kill_does_not_stop_entries(stack: ExitStack) -> None:
     """What was decided before the kill is sent after it, and new hedges are opened."""
-    stack.enter_context(patch.object(TradingLoop, "entries_off_reason", ""))
+    stack.enter_context(patch.object(Entries, "off_reason", ""))
     stack.enter_context(patch.object(Executor, "_recheck", lambda *_: None))
     swap(
         stack,
-        trading,
+        entries,
         "approve",
         lambda original: (
             lambda plan, rules, portfolio, now: original(plan, rules, replace(portfolio, killed=False), now)

@@ -164,8 +164,8 @@ async def test_new_rules_judge_the_next_plan(desk: Desk) -> None:
         strategy = desk.floor.strategy
         assert isinstance(strategy, Proposing)
         strategy.plans.append(plan(at=START, settlement=T))
-        await desk.floor.until(lambda: bot.loop.waiting)
-        assert bot.loop.waiting["BTC-USDT"].gate == "never"
+        await desk.floor.until(lambda: bot.loop.entries.refusals.waiting)
+        assert bot.loop.entries.refusals.waiting["BTC-USDT"].gate == "never"
         desk.rules = []
         await desk.keeper.apply(desk.changed(min_net_usd="6"), ME, 1)
         await desk.floor.until(lambda: desk.floor.mode() is Mode.OPENING)

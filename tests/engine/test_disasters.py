@@ -295,7 +295,7 @@ async def test_nothing_is_entered_in_another_margin_mode() -> None:
     async with made.running() as bot:
         await anyio.sleep(20)
         assert not made.sent(made.alpha)
-        assert "margin mode isolated, wanted cross" in bot.loop.waiting["BTC-USDT"].actual
+        assert "margin mode isolated, wanted cross" in bot.loop.entries.refusals.waiting["BTC-USDT"].actual
 
 
 async def test_a_first_leg_filled_in_a_long_downtime_is_unwound() -> None:

@@ -198,7 +198,7 @@ async def test_a_loss_with_the_kill_reaction_latches_the_kill_switch() -> None:
         await lose(made)
         await made.until(lambda: bot.state.killed, within=5)
         await made.until(lambda: made.store.killed, within=5)
-        assert bot.loop.entries_off_reason == "kill switch latched"
+        assert bot.loop.entries.off_reason == "kill switch latched"
         await made.until(lambda: bot.flattened)
         await bot.release("somebody")
     async with made.running() as bot:

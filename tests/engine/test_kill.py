@@ -378,7 +378,7 @@ async def test_what_was_read_before_a_fill_does_not_count_as_flat() -> None:
 
         made.alpha.get_open_orders = none_listed  # type: ignore[method-assign]
         made.alpha.get_positions = then_filled  # type: ignore[method-assign]
-        bot.loop.stopping = True
+        bot.loop.entries.stopping = True
         await bot.kill_switch._round("alpha")
         assert made.held(made.alpha) == 10
         assert not bot.kill_switch._watches["alpha"].flat
@@ -431,7 +431,7 @@ async def test_a_kill_while_it_is_being_released_wins() -> None:
             await anyio.sleep(0.5)
             await bot.kill_switch.latch("somebody else")
         assert bot.killed
-        assert made.bot.loop.entries_off_reason == "kill switch latched"
+        assert made.bot.loop.entries.off_reason == "kill switch latched"
         made.store.failing = None
         await made.until(lambda: made.store.killed, within=2)
 

@@ -37,7 +37,7 @@ async def test_nothing_is_opened_while_the_lease_is_not_confirmed() -> None:
     async with made.running() as bot:
         await anyio.sleep(5)
         assert made.sent(made.alpha) == []
-        assert bot.loop.entries_off_reason == "the lease of the database is not confirmed"
+        assert bot.loop.entries.off_reason == "the lease of the database is not confirmed"
         with pytest.raises(ConfigError, match="lease of the database is not confirmed"):
             await bot.open_hedge("BTC-USDT", "alpha", "beta", Decimal(500))
         lease.fresh = True

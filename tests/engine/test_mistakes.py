@@ -28,8 +28,8 @@ async def test_of_an_adapter_while_an_account_is_set_up() -> None:
     made = floor()
     made.alpha.fail("get_modes", MISTAKE, times=4)
     async with made.running() as bot:
-        await made.until(lambda: "BTC-USDT" in bot.loop.waiting)
-        refused = bot.loop.waiting["BTC-USDT"]
+        await made.until(lambda: "BTC-USDT" in bot.loop.entries.refusals.waiting)
+        refused = bot.loop.entries.refusals.waiting["BTC-USDT"]
         assert (refused.gate, refused.actual) == (
             "preflight",
             "alpha BTC-USDT: the adapter failed: KeyError: 'posSide'",
@@ -45,7 +45,7 @@ async def test_of_an_adapter_while_an_account_is_set_up_for_a_person() -> None:
         await anyio.sleep(70)
         made.alpha.fail("get_modes", MISTAKE)
         with pytest.raises(ExchangeError, match="the adapter failed: KeyError"):
-            await bot.loop.preflight.see_to("alpha", "BTC-USDT", 5)
+            await bot.loop.entries.preflight.see_to("alpha", "BTC-USDT", 5)
 
 
 async def test_of_an_adapter_at_the_start_with_a_leg_that_is_naked() -> None:
@@ -113,7 +113,7 @@ async def test_of_a_strategy_that_answers_with_nothing() -> None:
     made = floor()
     async with made.running() as bot:
         await opened(made)
-        bot.loop.strategy = Silent()
-        await made.until(lambda: bool(bot.loop.strategy_error))
+        bot.loop.entries.strategy = Silent()
+        await made.until(lambda: bool(bot.loop.entries.strategy_error))
         made.alpha.liquidate("BTC-USDT", "90")
         await made.until(lambda: made.position == (0, 0))

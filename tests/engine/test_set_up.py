@@ -24,7 +24,7 @@ def changed(exchange: FakeExchange) -> list[tuple[str, tuple[object, ...]]]:
 
 def refusal(made: Floor) -> str:
     """Why nothing is opened in the symbol."""
-    found = made.bot.loop.waiting.get("BTC-USDT")
+    found = made.bot.loop.entries.refusals.waiting.get("BTC-USDT")
     return "" if found is None or found.gate != "preflight" else found.actual
 
 
@@ -134,7 +134,7 @@ async def test_a_position_opened_by_hand_just_before_the_entry_is_seen() -> None
         await by_hand(made.alpha, OrderSide.BUY, 6)
         made.alpha.calls.clear()
         with pytest.raises(ExchangeError, match="leverage is 20, needs 5"):
-            await bot.loop.preflight.see_to("alpha", "BTC-USDT", 5)
+            await bot.loop.entries.preflight.see_to("alpha", "BTC-USDT", 5)
         assert changed(made.alpha) == []
 
 
@@ -148,7 +148,7 @@ async def test_while_nothing_can_be_read_nothing_is_changed() -> None:
         made.alpha.calls.clear()
         made.alpha.fail("get_positions", ExchangeError("try later"), times=1000)
         with pytest.raises(ExchangeError, match="could not be read"):
-            await bot.loop.preflight.see_to("alpha", "BTC-USDT", 5)
+            await bot.loop.entries.preflight.see_to("alpha", "BTC-USDT", 5)
         assert changed(made.alpha) == []
 
 

@@ -45,17 +45,17 @@ async def test_nothing_is_sent_while_the_store_fails_and_it_goes_on_when_it_answ
     made = floor(sinks={"memory": sink}, retry_pause=timedelta(seconds=1))
     made.store.failing = "disk full"
     async with made.running() as bot:
-        await made.until(lambda: made.bot.loop.store_error)
+        await made.until(lambda: made.bot.loop.store_health.loop_error)
         await anyio.sleep(20)
         assert made.sent(made.alpha) == []
         tried = [order for hedge in bot.state.hedges.values() for order in hedge.orders]
         assert [order.state for order in tried] == [OrderState.CANCELLED] * len(tried)
         assert len(tried) <= 1
-        assert "disk full" in bot.loop.entries_off_reason
+        assert "disk full" in bot.loop.entries.off_reason
         assert titles(sink).count("Database Unavailable") == 1
         made.store.failing = None
         await made.until(lambda: made.sent(made.alpha))
-        assert bot.loop.entries_on
+        assert bot.loop.entries.on
         assert made.sent(made.alpha)[0].client_id in made.store.orders
         names = [order.client_id for order in made.sent(made.alpha)]
         assert len(names) == len(set(names))
@@ -71,10 +71,10 @@ async def test_a_ledger_that_cannot_be_stored_is_told_and_turns_entries_off() ->
         made.store.failing = "disk full"
         made.alpha.settle("BTC-USDT", "0.0001", "100")
         await made.until(lambda: "Database Unavailable" in titles(sink))
-        assert bot.loop.store_error is None
-        assert "disk full" in bot.loop.entries_off_reason
+        assert bot.loop.store_health.loop_error is None
+        assert "disk full" in bot.loop.entries.off_reason
         made.store.failing = None
-        await made.until(lambda: bot.loop.entries_on, within=5)
+        await made.until(lambda: bot.loop.entries.on, within=5)
         assert titles(sink).count("Database Unavailable") == 1
         assert "Database Available Again" in titles(sink)
         journalled = [alert.title for batch in made.store.batches for alert in batch.alerts]
@@ -94,10 +94,10 @@ async def test_an_order_whose_commit_failed_is_over() -> None:
             lambda: all("BTC-USDT" in a.prepared and not a.halted for a in bot.state.accounts.values())
         )
         await anyio.sleep(10)
-        assert bot.loop.store_error is None
+        assert bot.loop.store_health.loop_error is None
         made.store.failing = "disk full"
         strategy.plans = proposing().plans
-        await made.until(lambda: bot.loop.store_error)
+        await made.until(lambda: bot.loop.store_health.loop_error)
         (unsent,) = made.hedge.orders
         assert (unsent.state, unsent.reason) == (OrderState.CANCELLED, "not sent: the database failed")
         assert bot.state.in_flight == set()
@@ -180,7 +180,7 @@ async def test_a_database_that_hangs_counts_as_down() -> None:
         made.store.commit = hang  # type: ignore[method-assign]
         await bot.close_hedge(HEDGE)
         await made.until(lambda: made.position == (0, 0), within=10)
-        assert "did not answer" in bot.loop.entries_off_reason
+        assert "did not answer" in bot.loop.entries.off_reason
         made.store.commit = commit  # type: ignore[method-assign]
         await made.until(lambda: made.mode() is Mode.DONE)
 
@@ -256,7 +256,7 @@ async def test_a_resting_entry_is_cancelled_while_the_store_fails() -> None:
     async with made.running():
         await made.until(lambda: made.alpha.ledger.orders)
         made.store.failing = "disk full"
-        await made.until(lambda: made.bot.loop.store_error)
+        await made.until(lambda: made.bot.loop.store_health.loop_error)
         await made.until(
             lambda: not [o for o in made.alpha.ledger.orders.values() if o.state is OrderState.OPEN], 5
         )

@@ -30,7 +30,7 @@ async def test_a_hedge_is_opened_held_through_a_settlement_and_closed_when_the_s
     sink = RecordingAlertSink()
     made = floor(FundingSpread(RULES), sinks={"memory": sink})
     async with made.running() as bot:
-        waiting = made.bot.loop.waiting
+        waiting = made.bot.loop.entries.refusals.waiting
         # 22 minutes before: the window opens at 20
         await made.until(lambda: waiting and waiting["BTC-USDT"].gate == "window", within=30)
         assert not made.sent(made.alpha)

@@ -45,7 +45,7 @@ async def test_a_rule_that_raises_refuses() -> None:
     async with made.running() as bot:
         await anyio.sleep(10)
         assert made.sent(made.alpha) == []
-        assert "ZeroDivisionError" in bot.loop.waiting["BTC-USDT"].actual
+        assert "ZeroDivisionError" in bot.loop.entries.refusals.waiting["BTC-USDT"].actual
         with pytest.raises(ConfigError, match="ZeroDivisionError"):
             await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000))
 
@@ -81,8 +81,8 @@ async def test_nothing_is_opened_near_a_settlement_of_either_exchange(exchange: 
         strategy.plans.append(plan(at=START, settlement=T))
         await anyio.sleep(5)
         assert bot.state.hedges == {}
-        assert bot.loop.waiting["BTC-USDT"].gate == "settlement"
-        assert exchange in bot.loop.waiting["BTC-USDT"].actual
+        assert bot.loop.entries.refusals.waiting["BTC-USDT"].gate == "settlement"
+        assert exchange in bot.loop.entries.refusals.waiting["BTC-USDT"].actual
         with pytest.raises(
             ConfigError, match=f"{exchange} settles funding at .*; try again when that is over"
         ):
@@ -192,7 +192,7 @@ async def test_two_symbols_do_not_spend_the_same_margin() -> None:
         await made.until(lambda: made.mode() is Mode.HOLDING)
         await anyio.sleep(20)
         assert len(bot.state.hedges) == 1
-        assert bot.loop.waiting["ETH-USDT"].gate == "margin"
+        assert bot.loop.entries.refusals.waiting["ETH-USDT"].gate == "margin"
 
 
 def _plan_of(symbol: str, **changes: Any) -> HedgePlan:

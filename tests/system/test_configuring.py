@@ -47,7 +47,7 @@ async def test_a_running_bot_is_configured_anew_and_back(tmp_path: Path) -> None
         tasks.start_soon(bot.run)
         with anyio.fail_after(120):
             await bot.ready.wait()
-        desk, strategy = bot.config, bot.loop.strategy
+        desk, strategy = bot.config, bot.loop.entries.strategy
         assert desk is not None
         first = desk.revision
         document = dict(desk.document())
@@ -55,8 +55,8 @@ async def test_a_running_bot_is_configured_anew_and_back(tmp_path: Path) -> None
         applied = await desk.apply({**document, "trading": trading}, "me", first)
         assert (applied.revision, applied.restart) == (first + 1, ())
         assert bot.loop.settings.rules.min_net_usd == Decimal(7)
-        assert bot.loop.strategy is not strategy
-        assert bot.loop.strategy.rules.min_net_usd == Decimal(7)  # type: ignore[attr-defined]
+        assert bot.loop.entries.strategy is not strategy
+        assert bot.loop.entries.strategy.rules.min_net_usd == Decimal(7)  # type: ignore[attr-defined]
         changed = file.read_text()
         assert changed == FILE.format(folder=tmp_path).replace("usd: 5 ", "usd: 7 ").replace(", ETH-USDT", "")
         back = await desk.rollback(first, "me")

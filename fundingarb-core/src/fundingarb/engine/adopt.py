@@ -35,7 +35,9 @@ class Parts:
     def adopt(self, settings: TradingSettings, strategy: Strategy, rules: Sequence[RiskRule]) -> None:
         """Put all of it in force at once. Nothing is awaited here, and nothing that decides awaits while it does, so
         every decision is made by the old ones or by the new ones."""
-        self.loop.settings, self.loop.strategy, self.loop.rules = settings, strategy, rules
+        entries = self.loop.entries
+        self.loop.settings = entries.settings = settings
+        entries.strategy, entries.rules = strategy, rules
         self.executor.guard_with([rule for rule in rules if isinstance(rule, OrderGuard)])
         self.reactions.settings = settings
         self.health.rules = settings.margin

@@ -27,6 +27,7 @@ from fundingarb.engine.commands import CommandDesk
 from fundingarb.engine.deadman import DeadMan
 from fundingarb.engine.deeds import Deeds
 from fundingarb.engine.durable import START_SECONDS, in_time
+from fundingarb.engine.entries import Entries
 from fundingarb.engine.executor import Executor
 from fundingarb.engine.flatten import Flattener
 from fundingarb.engine.gate import RequestGate
@@ -38,11 +39,14 @@ from fundingarb.engine.listings import ListingWatch
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.outbox import Outbox
 from fundingarb.engine.peg import PegWatch
+from fundingarb.engine.preflight import Preflight
 from fundingarb.engine.reactions import Reactions
+from fundingarb.engine.refusals import Refusals
 from fundingarb.engine.resolve import Resolution
 from fundingarb.engine.settlements import Settlements
 from fundingarb.engine.startup import Startup
 from fundingarb.engine.state import Account, BotState, SoleProcess
+from fundingarb.engine.store_health import StoreHealth
 from fundingarb.engine.supervisor import keep_running
 from fundingarb.engine.terms import FundingTermsWatch
 from fundingarb.engine.trading import TradingLoop
@@ -119,6 +123,7 @@ class Bot(Handle):
         self.started_at = self.clock.now()
         self.ready = anyio.Event()
         self.loop: TradingLoop
+        self.store_health: StoreHealth
         self.executor: Executor
         self.parts_in_use: Parts
         self.kill_switch: KillSwitch
@@ -155,7 +160,7 @@ class Bot(Handle):
             )  # fmt: skip
             tasks.start_soon(self._keep_lease, tasks.cancel_scope)
             await tasks.start(reactions.watch_events)
-            outbox = Outbox(self.store, self.bus, self.clock, self.parts.sinks, self.loop.store_answered)
+            outbox = Outbox(self.store, self.bus, self.clock, self.parts.sinks, self.store_health.answered)
             await tasks.start(outbox.run)
             await reactions.remember_liquidations()
             pegs = PegWatch(self.state, self.markets, self.parts.market_data, self.gates, self.clock)
@@ -324,22 +329,19 @@ class Bot(Handle):
             self.state, self.gates, self.clock, tasks, self._wake,
             [rule for rule in self.parts.rules if isinstance(rule, OrderGuard)],
         )  # fmt: skip
+        self.store_health = StoreHealth(self.announcer, self.clock)
         self.loop = TradingLoop(
             state=self.state,
             markets=self.markets,
             store=self.store,
+            store_health=self.store_health,
             bus=self.bus,
             clock=self.clock,
             settings=self.settings,
-            strategy=self.parts.strategy,
-            rules=self.parts.rules,
-            gates=self.gates,
+            entries=self._entries(tasks),
             readers=self.readers,
             executor=self.executor,
             announcer=self.announcer,
-            tasks=tasks,
-            new_id=self.parts.new_id,
-            entries_left=self.settings.max_new_hedges,
             period=min(0.5, 20 / self.clock.speed) if self.clock.speed > 1 else 0.5,
         )
         flatteners = {
@@ -367,6 +369,17 @@ class Bot(Handle):
             resolution,
             self.config,
         )
+
+    def _entries(self, tasks: anyio.abc.TaskGroup) -> Entries:
+        refusals = Refusals(self.bus, self.clock)
+        preflight = Preflight(
+            self.state, self.gates, self.clock, tasks, self.settings.margin_mode, refusals.add, self._wake,
+            lambda account: self.readers[account].want(positions=True),
+        )  # fmt: skip
+        return Entries(
+            self.state, self.markets, self.clock, self.settings, self.parts.strategy, self.parts.rules,
+            self.announcer, self.store_health, preflight, refusals, self.parts.new_id, self.settings.max_new_hedges,
+        )  # fmt: skip
 
     def _instrument(self, exchange: str, symbol: str) -> Instrument | None:
         return self.markets.instruments.get((exchange, symbol))
@@ -404,7 +417,7 @@ class Bot(Handle):
 
     async def _settle(self) -> None:
         """No resting entry is left behind, and what was filled is on disk."""
-        self.loop.stopping = True
+        self.loop.entries.stopping = True
         patient_until = self.clock.monotonic() + STOP_SECONDS
         while any(self._under_way(hedge) for hedge in self.state.live()):
             if self.clock.monotonic() > patient_until and not any(map(self._uneven, self.state.live())):
@@ -462,7 +475,7 @@ class Bot(Handle):
             log.warning("%s: %s", task, text)
         self._last_failure[task] = text
         if isinstance(error, StoreError):
-            self.loop.books_failed(str(error))
+            self.store_health.books_failed(str(error))
 
     def service_failed(self, name: str, reason: str) -> None:
         """A service has ended by itself; trading goes on without it."""
@@ -482,5 +495,5 @@ class Bot(Handle):
 
     def allow_hedges(self, more: int) -> None:
         """Raise the number of hedges that may still be opened, where it is limited."""
-        self.loop.count_entry(more)
+        self.loop.entries.count(more)
         self._wake()

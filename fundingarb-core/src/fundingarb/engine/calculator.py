@@ -63,9 +63,9 @@ class Calculator:
 
     def _judge(self, plan: HedgePlan, now: datetime) -> Refusal | None:
         """What keeps the bot from opening ``plan`` now, besides the strategy's gates."""
-        if self.loop.entries_off_reason:
-            return refuse(plan, "paused", "entries on", self.loop.entries_off_reason, now)
-        judged = self.loop.judge(plan, now)
+        if self.loop.entries.off_reason:
+            return refuse(plan, "paused", "entries on", self.loop.entries.off_reason, now)
+        judged = self.loop.entries.judge(plan, now)
         return judged if isinstance(judged, Refusal) else None
 
     def _quote(self, symbol: str, name: str) -> Quote:
@@ -97,7 +97,7 @@ class Calculator:
 
     def opportunities(self, now: datetime) -> Opportunities:
         """The candidates of the last full scan, those that may be taken first, then by what they would bring."""
-        proposals = self.loop.proposals
+        proposals = self.loop.entries.proposals
         rows = [self._planned(plan, now) for plan in proposals.plans]
         rows += [
             OpportunityRow(
@@ -113,7 +113,7 @@ class Calculator:
             )
             for refusal in proposals.refusals
         ]
-        return Opportunities(self.loop.proposed_at, tuple(sorted(rows, key=_rank, reverse=True)))
+        return Opportunities(self.loop.entries.proposed_at, tuple(sorted(rows, key=_rank, reverse=True)))
 
     def _planned(self, plan: HedgePlan, now: datetime) -> OpportunityRow:
         refusal = self._judge(plan, now)

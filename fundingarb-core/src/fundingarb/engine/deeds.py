@@ -55,13 +55,14 @@ class Deeds:
         Raises ``ConfigError`` with what is in the way, ``ExchangeError`` when an account could not be set up.
         """
         plan = await self._planned(symbol, long, short, size_usd)
-        approved = self.loop.judge(plan, plan.at)
+        approved = self.loop.entries.judge(plan, plan.at)
         if isinstance(approved, Refusal):
             raise ConfigError(
                 f"{symbol}: {approved.gate} refuses: needs {approved.needed}, is {approved.actual}"
             )
         with self.bus.subscribe(100, HedgeChanged) as news:
-            made = await self.loop.open_approved(approved, hedge_id)
+            made = await self.loop.entries.open_approved(approved, hedge_id)
+            self.loop.wake()
             await self._stored(news, made, 1)
         return made
 

@@ -131,7 +131,7 @@ class Handle:
             state=state,
             network=self.network,
             started_at=self.started_at,
-            last_scan=loop.last_scan if loop else None,
+            last_scan=loop.entries.last_scan if loop else None,
             accounts=tuple(
                 AccountStatus(a.name, a.exchange, a.balance, a.halted) for a in self.state.accounts.values()
             ),

@@ -119,7 +119,7 @@ class Startup:
             busy = {hedge.symbol for hedge in self.state.live()}
             for symbol in [each for each in symbols if each not in set_up | busy]:
                 set_up.add(symbol)
-                self.loop.preflight.soon(name, symbol, self.settings.leverage(name, symbol))
+                self.loop.entries.preflight.soon(name, symbol, self.settings.leverage(name, symbol))
                 await anyio.lowlevel.checkpoint()
             await anyio.sleep_forever()
 

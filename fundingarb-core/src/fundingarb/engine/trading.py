@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -25,28 +25,24 @@ from fundingarb.domain.decide import (
     SetMode,
     decide,
 )
-from fundingarb.domain.events import CandidateRefused, HedgeChanged, OrderChanged
-from fundingarb.domain.hedge import CloseReason, Hedge, Intent, LegPlan, LegState, Mode, OrderRecord
+from fundingarb.domain.events import HedgeChanged, OrderChanged
+from fundingarb.domain.hedge import CloseReason, Hedge, LegState, Mode, OrderRecord
 from fundingarb.domain.netting import netted
-from fundingarb.domain.opportunity import HedgePlan, Refusal
 from fundingarb.domain.order import OrderState
-from fundingarb.domain.risk import Approved, approve, refuse
 from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.alerts import Announcer
 from fundingarb.engine.bus import Bus
-from fundingarb.engine.clock import elapsed
 from fundingarb.engine.durable import COMMIT_SECONDS, Patience, commit
+from fundingarb.engine.entries import Entries
 from fundingarb.engine.executor import Executor
-from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.naked import NakedWatch
-from fundingarb.engine.preflight import Preflight
 from fundingarb.engine.state import BotState
-from fundingarb.engine.strays import halt_for_strays, in_the_way
-from fundingarb.engine.view import TradingSettings, View
-from fundingarb.errors import ConfigError, StoreError
-from fundingarb.ports import Batch, Clock, Exit, Proposals, RiskRule, Store, Strategy
-from fundingarb.redaction import redacted
+from fundingarb.engine.store_health import StoreHealth
+from fundingarb.engine.strays import halt_for_strays
+from fundingarb.engine.view import TradingSettings
+from fundingarb.errors import StoreError
+from fundingarb.ports import Batch, Clock, Exit, Store
 
 log = logging.getLogger("fundingarb.trading")
 
@@ -61,50 +57,25 @@ class TradingLoop:
     state: BotState
     markets: Markets
     store: Store
+    store_health: StoreHealth
     bus: Bus
     clock: Clock
     settings: TradingSettings
-    strategy: Strategy
-    rules: Sequence[RiskRule]
-    gates: dict[str, RequestGate]
+    entries: Entries
     readers: dict[str, AccountReader]
     executor: Executor
     announcer: Announcer
-    tasks: anyio.abc.TaskGroup
-    new_id: Callable[[], UUID]
     beat: Callable[[], None] = lambda: None
     period: float = 0.5
-    last_scan: datetime | None = None
-    proposals: Proposals = field(default_factory=Proposals)
-    proposed_at: datetime | None = None
-    store_error: str | None = None
-    books_error: str | None = None
-    strategy_error: str | None = None
-    entries_left: int | None = None
-    stopping: bool = False
-    refused: dict[tuple[str, str, str, str], Refusal] = field(default_factory=dict)
-    waiting: dict[str, Refusal] = field(default_factory=dict)
+    naked: NakedWatch = field(init=False)
     _wake: anyio.Event = field(default_factory=anyio.Event)
     _exits: list[Exit] = field(default_factory=list)
-    naked: NakedWatch = field(init=False)
-    preflight: Preflight = field(init=False)
     _patience: Patience = field(init=False)
     _next_full_scan: float = 0.0
-    _next_refusals: float = 0.0
 
     def __post_init__(self) -> None:
         self._patience = Patience(self.clock)
         self.naked = NakedWatch(self.clock, self.announcer)
-        self.preflight = Preflight(
-            self.state,
-            self.gates,
-            self.clock,
-            self.tasks,
-            self.settings.margin_mode,
-            self._refused,
-            self.wake,
-            lambda account: self.readers[account].want(positions=True),
-        )
 
     def wake(self) -> None:
         self._wake.set()
@@ -134,9 +105,9 @@ class TradingLoop:
         ]
         placed = self._apply(actions, now)
         try:
-            hurried = self.store_error is not None and self._pressing()
+            hurried = self.store_health.loop_error is not None and self._pressing()
             if await self._commit(now, self._patience.seconds(hurried)):
-                self.store_answered(loop=True)
+                self.store_health.answered(loop=True)
         except StoreError as error:
             placed = self._store_failed(str(error), placed, now)
         for record in placed:
@@ -172,12 +143,7 @@ class TradingLoop:
             self._next_full_scan = self.clock.monotonic() + min(0.5, 30 / self.clock.speed)
             symbols, everything = self.markets.book.symbols, True
             self.state.forget(now)
-        symbols = [symbol for symbol in symbols if symbol in self.settings.wanted]
-        if symbols or everything:
-            self.last_scan = now
-            proposals = self._evaluate(symbols, now)
-            if everything:
-                self.proposals, self.proposed_at = proposals, now
+        self._exits.extend(self.entries.scan(symbols, now, everything=everything))
         for wanted in self._exits:
             hedge = self.state.hedges.get(wanted.hedge_id)
             if hedge is None or not hedge.live:
@@ -187,115 +153,7 @@ class TradingLoop:
                 self._edit(hedge, mode=Mode.CLOSING, close_reason=wanted.reason)
         self._exits.clear()
 
-    def _evaluate(self, symbols: Collection[str], now: datetime) -> Proposals:
-        """Ask the strategy. One that raises proposes nothing; what is open is looked after as before."""
-        try:
-            proposals = self.strategy.evaluate(View(self.state, self.markets, self.settings), symbols, now)
-            self._take(proposals, now)
-        except Exception as error:
-            reason = redacted(f"{type(error).__name__}: {error}")
-            if reason != self.strategy_error:
-                log.exception("the strategy failed")
-                self.announcer.strategy_failed(reason, now)
-            self.strategy_error = reason
-            return Proposals()
-        self.strategy_error = None
-        return proposals
-
-    def _take(self, proposals: Proposals, now: datetime) -> None:
-        for refusal in proposals.refusals:
-            self._refused(refusal)
-        self._exits.extend(proposals.exits)
-        settled: set[str] = set()
-        for plan in proposals.plans:
-            if plan.symbol in settled:
-                continue
-            if not self.entries_on:
-                self._refused(refuse(plan, "paused", "entries on", self.entries_off_reason, now))
-                continue
-            if settles := self._settling(plan.symbol, (plan.long, plan.short), now):
-                wanted = f"no settlement within {self.settings.settlement_guard.total_seconds():g} s"
-                self._refused(refuse(plan, "settlement", wanted, settles, now))
-                continue
-            approved = self.judge(plan, now)
-            if isinstance(approved, Refusal):
-                self._refused(approved)
-            elif not self.preflight.stuck(plan):
-                settled.add(plan.symbol)
-                if self.preflight.done(plan):
-                    self._open(approved, now)
-
-    def judge(self, plan: HedgePlan, now: datetime) -> Approved[HedgePlan] | Refusal:
-        """What the risk rules say of ``plan`` as things are now; a rule that raises refuses.
-
-        No rule is asked while something that is held there already is in the way.
-        """
-        held = in_the_way(plan, self.state)
-        if held is not None:
-            return refuse(plan, "occupied", "nothing held there that the legs would meet", held, now)
-        try:
-            portfolio = self.state.portfolio(self.markets.prices(), elapsed(self.clock))
-            return approve(plan, self.rules, portfolio, now)
-        except Exception as error:
-            log.exception("a risk rule failed")
-            actual = redacted(f"{type(error).__name__}: {error}")
-            return refuse(plan, "rule", "a risk rule that answers", actual, now)
-
-    @property
-    def entries_on(self) -> bool:
-        return not self.entries_off_reason
-
-    @property
-    def entries_off_reason(self) -> str:
-        """Why no new hedge may be opened; empty when one may."""
-        if self.state.killed:
-            return "kill switch latched"
-        if self.stopping:
-            return "stopping"
-        if self.state.paused:
-            return "paused"
-        if not self.state.lease.fresh:
-            return "the lease of the database is not confirmed"
-        if self.store_error or self.books_error:
-            return f"database: {self.store_error or self.books_error}"
-        if self.entries_left is not None and self.entries_left <= 0:
-            return "as many hedges as were asked for are open or done"
-        return ""
-
-    def count_entry(self, change: int) -> None:
-        """Adjust how many more hedges may be opened, where that is limited."""
-        if self.entries_left is not None:
-            self.entries_left += change
-
-    def _refused(self, refusal: Refusal) -> None:
-        key = (refusal.symbol, refusal.long_exchange, refusal.short_exchange, refusal.gate)
-        self.waiting[refusal.symbol] = refusal
-        if key not in self.refused:
-            self.bus.publish(CandidateRefused(refusal))
-        self.refused[key] = refusal
-
     # commands
-
-    async def open_approved(self, approved: Approved[HedgePlan], hedge_id: UUID | None = None) -> UUID:
-        """Open by hand; the plan has passed the risk rules. Sets the accounts up first, returns the hedge's id.
-
-        Setting up takes requests, so the rules are asked again; raises ``ConfigError`` with what is in the way.
-        """
-        plan = approved.value
-        for leg in (plan.long, plan.short):
-            await self.preflight.see_to(leg.account, plan.symbol, leg.leverage)
-        if settles := self._settling(plan.symbol, (plan.long, plan.short), self.clock.now()):
-            raise ConfigError(f"{plan.symbol}: {settles}; try again when that is over")
-        if self.stopping or self.store_error or self.books_error or not self.state.lease.fresh:
-            raise ConfigError(f"{plan.symbol}: {self.entries_off_reason}; try again when that is over")
-        again = self.judge(plan, self.clock.now())
-        if isinstance(again, Refusal):
-            raise ConfigError(f"{plan.symbol}: {again.gate} refuses: needs {again.needed}, is {again.actual}")
-        made = self._open(again, self.clock.now(), hedge_id)
-        if made is None:
-            raise ConfigError(f"{plan.symbol} has a live hedge already; close it first")
-        self.wake()
-        return made
 
     def close(self, hedge_id: UUID, reason: CloseReason) -> None:
         self._exits.append(Exit(hedge_id, reason))
@@ -305,49 +163,6 @@ class TradingLoop:
         """Have the strategy look at every symbol with the next tick, which is at once."""
         self._next_full_scan = 0.0
         self.wake()
-
-    def _open(
-        self, approved: Approved[HedgePlan], now: datetime, hedge_id: UUID | None = None
-    ) -> UUID | None:
-        plan = approved.value
-        if any(hedge.symbol == plan.symbol for hedge in self.state.live()):
-            return None
-        settlements = [plan.settlement]
-        for leg in (plan.long, plan.short):
-            rate = self.markets.fresh_rate(leg.instrument.exchange, plan.symbol)
-            settlements += [] if rate is None else [rate.next_settlement]
-        before = [at - self.settings.settlement_guard for at in settlements]
-        intent = Intent(
-            id=hedge_id or self.new_id(),
-            instance=self.settings.instance,
-            symbol=plan.symbol,
-            mode=Mode.OPENING,
-            quantity=plan.quantity,
-            long=plan.long,
-            short=plan.short,
-            first=plan.first,
-            deadline=min([now + self.settings.fill_timeout, *(at for at in before if at > now)]),
-            tolerance=plan.tolerance,
-            entry_spread=plan.entry_spread,
-            created_at=now,
-            config_revision=self.settings.config_revision,
-            origin=plan.origin,
-        )
-        self.count_entry(-1)
-        self.state.put_intent(intent)
-        self.waiting.pop(plan.symbol, None)
-        return intent.id
-
-    def _settling(self, symbol: str, legs: Iterable[LegPlan], now: datetime) -> str:
-        """Which settlement is too near, before or after it, to begin or go on with an entry; empty when none is."""
-        for leg in legs:
-            rate = self.markets.fresh_rate(leg.instrument.exchange, symbol)
-            if rate is None:
-                continue
-            for at in (rate.next_settlement, rate.next_settlement - rate.interval):
-                if abs(at - now) <= self.settings.settlement_guard:
-                    return f"{leg.instrument.exchange} settles funding at {at:%H:%M:%S} UTC"
-        return ""
 
     # deciding
 
@@ -360,19 +175,26 @@ class TradingLoop:
             long=self._leg_market(hedge, hedge.long),
             short=self._leg_market(hedge, hedge.short),
             entries=hedge.intent.mode is Mode.OPENING and not taken and self._may_enter(hedge, now),
-            hedging=not (self.state.killed or self.store_error or not self.state.lease.fresh or taken),
+            hedging=not (
+                self.state.killed or self.store_health.loop_error or not self.state.lease.fresh or taken
+            ),
             naked_for=timedelta(seconds=self.naked.seconds(hedge.id) * self.clock.speed),
         )
         return decide(hedge, market, self.settings.policy, now)
 
     def _may_enter(self, hedge: Hedge, now: datetime) -> bool:
         """Whether an entry that is under way goes on; what of it has filled is hedged in any case."""
-        if self.state.killed or self.stopping or self.store_error or not self.state.lease.fresh:
+        if (
+            self.state.killed
+            or self.entries.stopping
+            or self.store_health.loop_error
+            or not self.state.lease.fresh
+        ):
             return False
         legs = (hedge.intent.long, hedge.intent.short)
         if any(self.state.accounts[leg.account].halted for leg in legs):
             return False
-        return not self._settling(hedge.symbol, legs, now)
+        return not self.entries.settling(hedge.symbol, legs, now)
 
     def _leg_market(self, hedge: Hedge, state: LegState) -> LegMarket:
         leg, odd = state.plan, state.filled > 0 and not state.plan.instrument.orderable(state.filled)
@@ -417,7 +239,7 @@ class TradingLoop:
             changes["closed_at"] = now
             self.announcer.remainder_left(hedge, now)
             if hedge.intent.opened_at is None:
-                self.count_entry(1)
+                self.entries.count(1)
             self.state.cool_down(hedge.symbol, now + self.settings.pause_after(hedge))
         self._edit(hedge, **changes)
         if action.mode is not Mode.HOLDING and action.mode is not Mode.DONE:
@@ -447,10 +269,7 @@ class TradingLoop:
     async def _commit(self, now: datetime, seconds: float = COMMIT_SECONDS) -> bool:
         """Everything that changed since the last commit, in one transaction; then publish it. Whether there was any."""
         orders, intents = self.state.dirty_orders, self.state.dirty_intents
-        refusals: tuple[Refusal, ...] = ()
-        if self.refused and self.clock.monotonic() >= self._next_refusals:
-            self._next_refusals = self.clock.monotonic() + 2.0
-            refusals = tuple(self.refused.values())
+        refusals = self.entries.refusals.due()
         batch = Batch(intents=tuple(intents.values()), orders=tuple(orders.values()), refusals=refusals)
         if not batch:
             return False
@@ -462,7 +281,7 @@ class TradingLoop:
             self.state.dirty_intents = {**intents, **self.state.dirty_intents}
             raise
         if refusals:
-            self.refused.clear()
+            self.entries.refusals.stored()
         changed = {intent.id for intent in batch.intents} | {order.hedge_id for order in batch.orders}
         for order in batch.orders:
             self.bus.publish(OrderChanged(order, now))
@@ -499,24 +318,7 @@ class TradingLoop:
                 self.state.put_order(
                     replace(record, state=OrderState.CANCELLED, reason=unsent, resolved_at=now)
                 )
-        if self.store_error is None and self.books_error is None:
-            self.announcer.store_failed(reason, now)
+        self.store_health.loop_failed(reason)
         for record in reducing:
             self.announcer.sent_from_memory(record, self.state.hedges[record.hedge_id], now)
-        self.store_error = reason
         return reducing
-
-    def books_failed(self, reason: str) -> None:
-        """What an exchange's ledger says could not be stored: entries are off until the database takes something."""
-        if self.store_error is None and self.books_error is None:
-            self.announcer.store_failed(reason, self.clock.now())
-        self.books_error = reason
-
-    def store_answered(self, *, loop: bool = False) -> None:
-        """A commit succeeded. What the loop itself could not commit, only a commit of the ``loop`` proves stored."""
-        failed = self.store_error is not None or self.books_error is not None
-        self.books_error = None
-        if loop:
-            self.store_error = None
-        if failed and self.store_error is None:
-            self.announcer.store_answers(self.clock.now())

@@ -59,12 +59,12 @@ class Physician:
 
     def vitals(self, loop: TradingLoop | None, ready: bool, unreadable: str | None = None) -> Vitals:
         """How the bot is now; ``loop`` is None while it starts. ``unreadable``: why the database cannot be read."""
-        database = unreadable if loop is None else loop.store_error or loop.books_error or unreadable
+        database = unreadable if loop is None else loop.store_health.error or unreadable
         error = None
         if database is not None:
             error = f"database: {database}"
-        elif loop is not None and loop.strategy_error is not None:
-            error = f"the strategy failed: {loop.strategy_error}"
+        elif loop is not None and loop.entries.strategy_error is not None:
+            error = f"the strategy failed: {loop.entries.strategy_error}"
         latencies = self._latencies()
         unhedged, seconds = self._unhedged(loop)
         booked, expected = self._coverage()
@@ -72,7 +72,7 @@ class Physician:
             state=state_of(self.state, ready, error),
             error=error,
             ready=ready,
-            entries_off=(loop.entries_off_reason or None) if loop else None,
+            entries_off=(loop.entries.off_reason or None) if loop else None,
             loop_lag=self.lag.worst,
             streams=tuple(self._streams()),
             exchanges=tuple(self._exchange(name) for name in sorted(self.gates)),

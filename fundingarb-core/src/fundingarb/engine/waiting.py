@@ -16,10 +16,11 @@ def waiting_for(state: BotState, loop: TradingLoop | None) -> str:
         return "orders to fill"
     if loop is None:
         return "the exchanges to answer"
-    if loop.entries_off_reason and not live:
-        return f"nothing: {loop.entries_off_reason}"
-    waiting = [refusal for refusal in loop.waiting.values() if refusal.gate == "window"]
-    if waiting and not loop.entries_off_reason:
+    entries = loop.entries
+    if entries.off_reason and not live:
+        return f"nothing: {entries.off_reason}"
+    waiting = [refusal for refusal in entries.refusals.waiting.values() if refusal.gate == "window"]
+    if waiting and not entries.off_reason:
         best = max(waiting, key=lambda refusal: refusal.net_usd or Decimal(0))
         return f"the entry window of {best.symbol}: {best.needed} UTC"
     if live:
