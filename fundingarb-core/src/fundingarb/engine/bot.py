@@ -12,8 +12,7 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 
-from fundingarb.domain.events import Alert
-from fundingarb.domain.hedge import Hedge, LegState, Mode
+from fundingarb.domain.hedge import Hedge
 from fundingarb.domain.instrument import Instrument
 from fundingarb.domain.pnl import HedgePnl, hedge_pnl
 from fundingarb.engine.account_feed import AccountFeed
@@ -22,11 +21,11 @@ from fundingarb.engine.adopt import Parts
 from fundingarb.engine.alerts import Announcer, lease_lost, left_unhedged
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.checks import AccountChecks
-from fundingarb.engine.clock import elapsed
 from fundingarb.engine.commands import CommandDesk
 from fundingarb.engine.deadman import DeadMan
 from fundingarb.engine.deeds import Deeds
 from fundingarb.engine.durable import START_SECONDS, in_time
+from fundingarb.engine.ending import STOP_UNEVEN, settle, tell
 from fundingarb.engine.entries import Entries
 from fundingarb.engine.executor import Executor
 from fundingarb.engine.flatten import Flattener
@@ -45,16 +44,16 @@ from fundingarb.engine.refusals import Refusals
 from fundingarb.engine.resolve import Resolution
 from fundingarb.engine.settlements import Settlements
 from fundingarb.engine.startup import Startup
-from fundingarb.engine.state import Account, BotState, SoleProcess
+from fundingarb.engine.state import BotState, SoleProcess
 from fundingarb.engine.store_health import StoreHealth
 from fundingarb.engine.supervisor import keep_running
+from fundingarb.engine.takeup import take_up
 from fundingarb.engine.terms import FundingTermsWatch
 from fundingarb.engine.trading import TradingLoop
 from fundingarb.engine.view import TradingSettings
-from fundingarb.errors import ConfigError, ExchangeError, LeaseTaken, StoreError
+from fundingarb.errors import LeaseTaken, StoreError
 from fundingarb.ports import (
     AlertSink,
-    Checkpoint,
     Clock,
     ClosingRule,
     ConfigDesk,
@@ -65,7 +64,6 @@ from fundingarb.ports import (
     LiveDesk,
     OrderGuard,
     Owner,
-    RemembersOrders,
     RiskRule,
     Service,
     Store,
@@ -74,10 +72,6 @@ from fundingarb.ports import (
 
 log = logging.getLogger("fundingarb.bot")
 
-#: Real seconds that stopping waits for what is under way; and for a leg that is naked or an order in doubt, which takes
-#: as long as a proof does.
-STOP_SECONDS = 10.0
-STOP_UNEVEN = 60.0
 #: Real seconds at most before an account is read again after a failure: a leg may have lost its partner meanwhile.
 READ_AGAIN = 2.0
 
@@ -145,7 +139,7 @@ class Bot(Handle):
         """Run until ``stop`` is called, which cancels resting entries first. Being cancelled is like a crash: the
         next start resolves what was under way. Raises ``LeaseTaken`` when another process has taken over."""
         checkpoint = await in_time(self.store.load(), START_SECONDS)
-        self._take_up(checkpoint)
+        take_up(checkpoint, self.state, self.parts.accounts, self.settings, self.clock)
         for hedge in [each for each in self.state.hedges.values() if each.taken or not each.finished]:
             self.state.note_taken(hedge, await in_time(self.store.fills(hedge.id), START_SECONDS))
         for exchange, adapter in self.parts.market_data.items():
@@ -213,13 +207,15 @@ class Bot(Handle):
             self.ready.set()
             await self._stop.wait()
             with anyio.move_on_after(STOP_UNEVEN):
-                await self._settle()
+                await settle(self.loop, self.state, self.readers, self.settlements, self.clock)
             with anyio.move_on_after(5.0):
                 await outbox.flush()
-            await self._say_naked()
+            for hedge in [each for each in self.state.live() if each.unhedged]:
+                await tell(left_unhedged(hedge, self.clock.now()), self.parts.sinks)
             tasks.cancel_scope.cancel()
         if self._replaced_by is not None:
-            await self._say_replaced(self._replaced_by)
+            await tell(lease_lost(self._replaced_by, self.clock.now()), self.parts.sinks)
+            raise LeaseTaken(f"{self._replaced_by}; this bot has ended, its hedges are the other one's now")
 
     async def _listen(self) -> None:
         """Have the sinks take commands. One that makes a mistake there is deaf; the bot goes on."""
@@ -231,76 +227,10 @@ class Bot(Handle):
                     log.exception("alert sink %s takes no commands", name)
                     self._failed(f"alert sink {name}", error)
 
-    async def _say_naked(self) -> None:
-        """The last word of a bot that ends although a hedge of its is uneven."""
-        for hedge in self.state.live():
-            if hedge.unhedged:
-                await self._send_now(left_unhedged(hedge, self.clock.now()))
-
-    def _take_up(self, checkpoint: Checkpoint) -> None:
-        """Go on from what is stored. Raises ``ConfigError`` when a hedge needs an account that is not there."""
-        self.state.adopt(checkpoint.hedges)
-        self.state.killed, self.state.released_at = checkpoint.killed, checkpoint.released_at
-        self.state.thrown = dict(checkpoint.thrown)
-        self.state.paused |= checkpoint.paused
-        self.state.accepted = {(each.account, each.subject, each.name): each for each in checkpoint.accepted}
-        self.state.flatten_orders = {order.client_id: order for order in checkpoint.flatten_orders}
-        for hedge in checkpoint.hedges:
-            if hedge.intent.closed_at is not None:
-                self.state.cool_down(hedge.symbol, hedge.intent.closed_at + self.settings.pause_after(hedge))
-        for symbol, closed_at in checkpoint.liquidated.items():
-            self.state.cool_down(symbol, closed_at + self.settings.cooldown)
-        self._count_sent(checkpoint.hedges)
-        for name, adapter in self.parts.accounts.items():
-            account = Account(name, adapter, unread_since=self.clock.monotonic())
-            account.fills_since = checkpoint.fills_since.get(name)
-            account.payments_since = checkpoint.payments_since.get(name)
-            self.state.accounts[name] = account
-            if isinstance(adapter, RemembersOrders):
-                adapter.remember_orders(self.state.order_ids(name))
-        for hedge in self.state.unfinished():
-            for leg in (hedge.long, hedge.short):
-                if leg.plan.account not in self.state.accounts and self._needed(hedge, leg):
-                    what = (
-                        "is open"
-                        if hedge.live
-                        else "is over and not done with (something held, or not booked)"
-                    )
-                    raise ConfigError(
-                        f"a hedge of {hedge.symbol} {what} on account {leg.plan.account}, which is not configured; "
-                        "add it to accounts, or to the ready file it came from"
-                    )
-
-    @staticmethod
-    def _needed(hedge: Hedge, leg: LegState) -> bool:
-        """Whether something is or may be still to be done on the account of ``leg``."""
-        orders = [order for order in hedge.orders if order.leg is leg.plan.side]
-        unbooked = any(order.filled > order.booked for order in orders)
-        return hedge.live or bool(leg.filled) or not leg.idle or unbooked
-
     async def _keep_lease(self, everything: anyio.CancelScope) -> None:
         """When another process has the lease, this one does nothing more, not even tidy up: it is all the other's."""
         self._replaced_by = await self.state.lease.keep()
         everything.cancel()
-
-    async def _say_replaced(self, reason: str) -> None:
-        await self._send_now(lease_lost(reason, self.clock.now()))
-        raise LeaseTaken(f"{reason}; this bot has ended, its hedges are the other one's now")
-
-    async def _send_now(self, alert: Alert) -> None:
-        """An alert of a bot that has ended: nothing delivers it any more."""
-        for name, sink in self.parts.sinks.items():
-            with anyio.move_on_after(5.0):
-                try:
-                    await sink.send(alert)
-                except Exception as error:  # noqa: BLE001 - a sink that fails must not stop the others
-                    log.warning("alert sink %s: %s: %s", name, type(error).__name__, error)
-
-    def _count_sent(self, hedges: Sequence[Hedge]) -> None:
-        """Orders of the last minute count over a restart."""
-        now, moment = self.clock.now(), elapsed(self.clock)
-        ages = [(now - order.created_at).total_seconds() for hedge in hedges for order in hedge.orders]
-        self.state.sent_at.extend(moment - age for age in sorted(ages, reverse=True) if age < 60)
 
     def adopt(self, settings: TradingSettings, strategy: Strategy, rules: Sequence[RiskRule]) -> None:
         """Put other settings, another strategy and other rules in force, between two decisions."""
@@ -414,43 +344,6 @@ class Bot(Handle):
             guards, self.state, self.markets, self.store, self.bus, self.clock, self.announcer, self.pnl,
             self.kill, closers, self.loop.close,
         )  # fmt: skip
-
-    async def _settle(self) -> None:
-        """No resting entry is left behind, and what was filled is on disk."""
-        self.loop.entries.stopping = True
-        patient_until = self.clock.monotonic() + STOP_SECONDS
-        while any(self._under_way(hedge) for hedge in self.state.live()):
-            if self.clock.monotonic() > patient_until and not any(map(self._uneven, self.state.live())):
-                break
-            self.loop.wake()
-            await anyio.sleep(0.05)
-        for reader in self.readers.values():
-            try:
-                await reader.collect_fills()
-                await reader.collect_payments()
-            except (ExchangeError, StoreError) as error:
-                log.info("%s: %s", reader.account.name, error)
-            except Exception:  # a mistake of an adapter, and no reason to end otherwise
-                log.exception("%s: the last look failed", reader.account.name)
-        try:
-            await self.settlements.look()
-        except StoreError as error:
-            log.info("settlements: %s", error)
-        await self.loop.flush()
-
-    @staticmethod
-    def _under_way(hedge: Hedge) -> bool:
-        """Whether something of ``hedge`` is still to be done before the bot may leave it alone."""
-        return (
-            hedge.intent.mode is not Mode.HOLDING
-            or bool(hedge.unhedged)
-            or any(o.remaining for o in hedge.orders)
-        )
-
-    @staticmethod
-    def _uneven(hedge: Hedge) -> bool:
-        """Whether one leg is heavier, or an order in doubt may have made it so."""
-        return bool(hedge.unhedged or hedge.long.unresolved or hedge.short.unresolved)
 
     def _want_payments(self, account: str) -> None:
         if account in self.readers:
