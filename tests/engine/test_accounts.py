@@ -86,7 +86,7 @@ async def test_entries_come_on_when_everything_matches() -> None:
     assert halts(desk) == "not read yet"
     await desk.buy()
     with desk.bus.subscribe() as events:
-        assert await desk.reader.reconcile() == []
+        assert await desk.reader.comparison.reconcile() == []
     assert halts(desk) is None
     assert alerts(events) == []
     assert desk.woken == 1
@@ -97,13 +97,13 @@ async def test_a_difference_halts_and_its_end_is_told() -> None:
     await desk.buy()
     await desk.buy("3", "web_17")
     with desk.bus.subscribe() as events:
-        (difference,) = await desk.reader.reconcile()
+        (difference,) = await desk.reader.comparison.reconcile()
         assert (difference.local, difference.exchange) == ("10", "13")
         assert halts(desk) == "alpha BTC-USDT: position is 10 here, 13 on the exchange"
-        await desk.reader.reconcile()
+        await desk.reader.comparison.reconcile()
         assert [alert.severity for alert in alerts(events)] == [Severity.CRITICAL]  # told once
         desk.alpha.liquidate("BTC-USDT", "100", "3", FillKind.TRADE)  # the person sells them again
-        await desk.reader.reconcile()
+        await desk.reader.comparison.reconcile()
         assert halts(desk) is None
         assert alerts(events)[-1].title == "Account alpha matches again"
 
@@ -114,7 +114,7 @@ async def test_a_difference_that_the_ledger_explains_is_none() -> None:
     await desk.buy()
     desk.alpha.liquidate("BTC-USDT", "90", "4", FillKind.ADL)
     with desk.bus.subscribe() as events:
-        assert await desk.reader.reconcile() == []
+        assert await desk.reader.comparison.reconcile() == []
         assert alerts(events) == []
     assert desk.state.hedges[HEDGE_ID].long.filled == 6
 
@@ -122,13 +122,13 @@ async def test_a_difference_that_the_ledger_explains_is_none() -> None:
 async def test_nothing_is_compared_while_an_order_is_in_doubt() -> None:
     desk = Desk()
     await desk.buy()
-    await desk.reader.reconcile()
+    await desk.reader.comparison.reconcile()
     await desk.buy("3", "web_17")
     record = next_order(
         desk.state.hedges[HEDGE_ID], Side.LONG, Purpose.UNWIND, D(1), None, TimeInForce.IOC, None, START
     )
     desk.state.put_order(record)
-    assert await desk.reader.reconcile() == []
+    assert await desk.reader.comparison.reconcile() == []
     assert halts(desk) is None
 
 
@@ -141,7 +141,7 @@ async def test_an_order_given_up_as_lost_that_is_open_is_taken_back() -> None:
     await desk.alpha.place_order(
         NewOrder(record.client_id, "BTC-USDT", OrderSide.BUY, D(5), D(90), TimeInForce.GTC, False)
     )
-    await desk.reader.reconcile()
+    await desk.reader.comparison.reconcile()
     (known,) = desk.state.hedges[HEDGE_ID].orders
     assert known.state is OrderState.OPEN
     assert desk.woken >= 1
@@ -150,24 +150,24 @@ async def test_an_order_given_up_as_lost_that_is_open_is_taken_back() -> None:
 async def test_a_failed_read_is_not_flat() -> None:
     desk = Desk()
     await desk.buy()
-    await desk.reader.reconcile()
+    await desk.reader.comparison.reconcile()
     desk.alpha.fail("get_positions", ExchangeUnavailable("no answer"))
     with pytest.raises(ExchangeUnavailable):
-        await desk.reader.reconcile()
+        await desk.reader.comparison.reconcile()
     assert halts(desk) is None
 
 
 async def test_a_refused_key_halts_until_it_is_let_in_again() -> None:
     desk = Desk()
     await desk.buy()
-    await desk.reader.reconcile()
+    await desk.reader.comparison.reconcile()
     desk.alpha.fail("get_balance", AuthenticationFailed("key expired"))
     with desk.bus.subscribe() as events:
         with pytest.raises(AuthenticationFailed):
             await desk.reader.read_balance()
         assert halts(desk) == "key expired"
         assert alerts(events)[0].title == "Account alpha is not let in"
-        await desk.reader.reconcile()
+        await desk.reader.comparison.reconcile()
         assert halts(desk) is None
 
 

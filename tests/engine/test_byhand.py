@@ -186,7 +186,7 @@ async def test_a_difference_that_the_ledger_explains_later_is_believed_without_p
         await booked(made)
         made.alpha.get_fills = late  # type: ignore[method-assign]
         await by_hand(made.alpha, OrderSide.SELL, "2")
-        await made.until(lambda: made.bot.readers["alpha"].differences, within=20)
+        await made.until(lambda: made.bot.readers["alpha"].comparison.differences, within=20)
         blind(made.alpha)
         await anyio.sleep(5)
         assert made.position == (8, -10), "nothing explains it"
@@ -226,7 +226,7 @@ async def test_what_did_not_match_before_is_not_explained_without_positions() ->
         await made.alpha.place_order(
             NewOrder("webmine", "BTC-USDT", OrderSide.BUY, D("3"), None, TimeInForce.IOC, reduce_only=False)
         )
-        await made.until(lambda: made.bot.readers["alpha"].differences, within=60)
+        await made.until(lambda: made.bot.readers["alpha"].comparison.differences, within=60)
         blind(made.alpha)
         await anyio.sleep(5)
         await by_hand(made.alpha, OrderSide.SELL, "6")

@@ -291,7 +291,7 @@ async def _settled(bot: Bot, within: float, agree: Callable[[], bool]) -> None:
                 try:
                     await reader.collect_fills()
                     await reader.collect_payments()
-                    await reader.reconcile()
+                    await reader.comparison.reconcile()
                 except (ExchangeError, StoreError):
                     continue
             if agree():

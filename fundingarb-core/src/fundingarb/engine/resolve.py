@@ -40,7 +40,9 @@ class Resolution:
         """Take the exchange's figures as they are. Raises ``ConfigError`` for an account that does not exist."""
         said: list[str] = []
         for reader in self._chosen(account):
-            await reader.reconcile()  # an exchange that does not answer says nothing about what is not there
+            await (
+                reader.comparison.reconcile()
+            )  # an exchange that does not answer says nothing about what is not there
             said += self._give_up(reader.account.name, actor)
             for difference in await self._differences(reader):
                 rows = self._rows(difference, actor)
@@ -49,7 +51,7 @@ class Resolution:
                     continue
                 await self._write(rows)
                 said.append(f"{difference}: accepted")
-            await reader.reconcile()
+            await reader.comparison.reconcile()
         return said or ["nothing to accept: everything matches"]
 
     def _give_up(self, account: str, actor: str) -> list[str]:
@@ -120,11 +122,13 @@ class Resolution:
         """What differs now, looked at again while an order is under way, or the ledger does not have yet what the
         exchange was heard to have taken: accepted before, it would be taken twice."""
         for _ in range(TRIES):
-            differences = await reader.reconcile()
-            if reader.conclusive and reader.account.unread_since is None:
+            differences = await reader.comparison.reconcile()
+            if reader.comparison.conclusive and reader.account.unread_since is None:
                 return differences
             await anyio.sleep(PAUSE)
-        doubt = "its ledger has not been read" if reader.conclusive else "an order of ours is in doubt"
+        doubt = (
+            "its ledger has not been read" if reader.comparison.conclusive else "an order of ours is in doubt"
+        )
         raise ConfigError(f"{reader.account.name}: {doubt}; try again when it is over")
 
     def _rows(self, difference: Difference, actor: str) -> list[Accepted]:

@@ -31,8 +31,10 @@ from fundingarb.domain.settlement import Settlement
 from fundingarb.ports import ExchangeAdapter, Lease, RateLimit
 
 TOMBSTONE = timedelta(hours=24)
-#: Why entries on an account are off before it was read for the first time.
+#: Why entries on an account are off: before it was read for the first time; after an outage, until what happened
+#: meanwhile has been read.
 NOT_READ = "not read yet"
+NOT_READ_SINCE = "not read since the exchange was unavailable"
 #: Real seconds for which an account counts as set up for a symbol: then it is looked at again before the next entry.
 PREPARED_FOR = 60.0
 

@@ -313,7 +313,7 @@ class Harm:
             return
         theirs = self.world.monitor.beside.get((exchange, account, symbol), Decimal(0))
         unknown = theirs - bot.state.books(account).foreign(symbol)
-        told = bot.readers[account].differences
+        told = bot.readers[account].comparison.differences
         positions = [(one.symbol, one.quantity) for one in told if one.about is not Subject.LEG]
         if told and positions == ([(symbol, unknown)] if unknown else []):
             try:
