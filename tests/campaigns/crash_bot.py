@@ -23,8 +23,8 @@ import fundingarb.app
 from fundingarb.config import load_config
 from fundingarb.domain.hedge import Hedge, Mode
 from fundingarb.domain.order import NewOrder, OrderSide, TimeInForce
+from fundingarb.engine.account import Account
 from fundingarb.engine.bot import Bot
-from fundingarb.engine.state import Account
 from fundingarb.errors import ConfigError, ExchangeError, StoreError
 from fundingarb.exchanges.rest import usual_authorities
 from fundingarb.ports import MarketView, Proposals

@@ -17,11 +17,12 @@ from fundingarb.domain.events import Alert, FillBooked, PaymentBooked, Severity
 from fundingarb.domain.hedge import Mode, next_order
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import Fill, FillKind, NewOrder, OrderSide, OrderState, Purpose, TimeInForce
+from fundingarb.engine.account import Account
 from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.bus import Bus, Subscription
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.preflight import prepare
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.state import BotState
 from fundingarb.errors import AuthenticationFailed, ExchangeError, ExchangeUnavailable, StoreError
 from fundingarb.simulation.virtual import START, LoopClock
 

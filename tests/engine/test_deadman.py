@@ -11,9 +11,10 @@ from tests.domain.make import hedge
 
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import NewOrder, OrderState, Purpose, TimeInForce, order_side
+from fundingarb.engine.account import Account
 from fundingarb.engine.deadman import LONGEST_PAUSE, LOOK, RENEWAL, TIMER, DeadMan
 from fundingarb.engine.gate import RequestGate
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.state import BotState
 from fundingarb.errors import ExchangeError
 from fundingarb.simulation.virtual import LoopClock
 from fundingarb.testing import FakeExchange

@@ -17,9 +17,10 @@ from fundingarb.domain.control import Accepted, Subject
 from fundingarb.domain.hedge import OrderRecord, next_order
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import Fill, NewOrder, OrderReport, OrderSide, OrderState, Purpose, TimeInForce
+from fundingarb.engine.account import Account
 from fundingarb.engine.executor import READ_LAG, Executor
 from fundingarb.engine.gate import Priority, RequestGate
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.state import BotState
 from fundingarb.errors import ExchangeUnavailable, OutcomeUnknown, RateLimited
 from fundingarb.ports import RateLimit
 from fundingarb.simulation.virtual import LoopClock

@@ -24,13 +24,14 @@ from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import NewOrder, OrderSide, Purpose, TimeInForce
 from fundingarb.domain.pnl import HedgePnl, hedge_pnl
 from fundingarb.domain.settlement import Settlement, SettlementStatus
+from fundingarb.engine.account import Account
 from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.alerts import Announcer, unposted
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.settlements import Settlements
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.state import BotState
 from fundingarb.errors import ExchangeUnavailable, StoreError
 from fundingarb.ports import Batch
 from fundingarb.simulation.store import SimStore

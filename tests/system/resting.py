@@ -13,9 +13,10 @@ from tests.domain.make import hedge
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import NewOrder, OrderSide, Purpose
 from fundingarb.engine import deadman
+from fundingarb.engine.account import Account
 from fundingarb.engine.clock import ScaledClock
 from fundingarb.engine.gate import RequestGate
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.state import BotState
 from fundingarb.plugins import load_plugins
 from fundingarb.ports import AccountCredentials, ExchangeAdapter, OpenContext, Secret
 from fundingarb.testing import RecordingAccountSink

@@ -12,11 +12,12 @@ import anyio
 
 from fundingarb.domain.control import Subject
 from fundingarb.domain.order import ZERO, Fill
+from fundingarb.engine.account import NOT_READ_SINCE, Account
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.comparison import Comparison
 from fundingarb.engine.gate import Priority, RequestGate
 from fundingarb.engine.ledger import LedgerBooks
-from fundingarb.engine.state import NOT_READ_SINCE, Account, BotState
+from fundingarb.engine.state import BotState
 from fundingarb.engine.wanted import WantedFills
 from fundingarb.errors import AuthenticationFailed, StoreError
 from fundingarb.ports import Clock, Store

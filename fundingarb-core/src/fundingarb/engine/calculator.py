@@ -20,8 +20,9 @@ from fundingarb.domain.opportunity import (
 )
 from fundingarb.domain.order import ZERO
 from fundingarb.domain.risk import refuse
+from fundingarb.engine.account import Account
 from fundingarb.engine.markets import Markets
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.state import BotState
 from fundingarb.engine.trading import TradingLoop
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import ConfigError

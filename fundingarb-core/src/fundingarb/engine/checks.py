@@ -13,10 +13,10 @@ from typing import TypeVar
 import anyio
 
 from fundingarb.domain.events import Alert, Severity
+from fundingarb.engine.account import Account
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.clock import elapsed
 from fundingarb.engine.gate import Priority, RequestGate
-from fundingarb.engine.state import Account
 from fundingarb.ports import Clock, KeyPermissions
 
 T = TypeVar("T")

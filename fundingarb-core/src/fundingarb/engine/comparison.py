@@ -24,10 +24,11 @@ from fundingarb.domain.reconcile import (
     expected_positions,
     noticed,
 )
+from fundingarb.engine.account import NOT_READ, NOT_READ_SINCE, Account
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.gate import Priority
 from fundingarb.engine.ledger import Read
-from fundingarb.engine.state import NOT_READ, NOT_READ_SINCE, Account, BotState
+from fundingarb.engine.state import BotState
 from fundingarb.errors import ExchangeError, StoreError
 from fundingarb.ports import Clock
 

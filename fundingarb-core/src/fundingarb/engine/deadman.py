@@ -7,8 +7,9 @@ import logging
 import anyio
 
 from fundingarb.domain.order import TimeInForce
+from fundingarb.engine.account import Account
 from fundingarb.engine.gate import Priority, RequestGate
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.state import BotState
 from fundingarb.errors import ExchangeError
 from fundingarb.ports import Clock
 

@@ -15,9 +15,10 @@ from fundingarb.domain.hedge import OrderRecord
 from fundingarb.domain.order import SKEW, ZERO, NewOrder, OrderReport, OrderState, TimeInForce
 from fundingarb.domain.proof import explained, filled_of
 from fundingarb.domain.reconcile import expected_positions
+from fundingarb.engine.account import Account
 from fundingarb.engine.clock import elapsed
 from fundingarb.engine.gate import GateClosed, Priority, RequestGate
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.state import BotState
 from fundingarb.errors import ExchangeError, OrderRefused
 from fundingarb.ports import Clock, OrderGuard
 from fundingarb.redaction import redacted

@@ -26,11 +26,12 @@ from fundingarb.domain.order import (
     OrderState,
     TimeInForce,
 )
+from fundingarb.engine.account import Account
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.durable import commit
 from fundingarb.engine.executor import READ_LAG, REDUCE_AGAIN
 from fundingarb.engine.gate import GateClosed, Priority, RequestGate
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.state import BotState
 from fundingarb.errors import ExchangeError, OrderRefused, StoreError
 from fundingarb.ports import Batch, Clock, Store
 from fundingarb.redaction import redacted

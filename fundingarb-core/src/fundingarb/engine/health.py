@@ -13,10 +13,11 @@ from fundingarb.domain.health import MarginRules, account_distance, position_dis
 from fundingarb.domain.hedge import CloseReason, Hedge, LegPlan, Mode
 from fundingarb.domain.instrument import floor_to
 from fundingarb.domain.reconcile import expected_positions
+from fundingarb.engine.account import Account
 from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.alerts import Announcer
 from fundingarb.engine.markets import Markets
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.state import BotState
 from fundingarb.ports import Clock
 
 #: Real seconds between two looks.

@@ -22,9 +22,10 @@ from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.hedge import CloseReason, Hedge, LegState, Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import ZERO, ExchangePosition
+from fundingarb.engine.account import Account
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.flatten import Flattener, Holdings
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.state import BotState
 from fundingarb.errors import ConfigError, ExchangeError, StoreError
 from fundingarb.ports import Clock, SaysWhatItReads, Store
 from fundingarb.redaction import redacted

@@ -21,12 +21,13 @@ from fundingarb.domain.netting import netted
 from fundingarb.domain.order import ZERO, Fill, FillKind
 from fundingarb.domain.reconcile import expected_positions
 from fundingarb.domain.shares import row_of
+from fundingarb.engine.account import Account
 from fundingarb.engine.bus import Bus
 from fundingarb.engine.byhand import explains, trades_by_hand
 from fundingarb.engine.durable import Patience, commit, in_time
 from fundingarb.engine.gate import Priority
 from fundingarb.engine.sharing import Row, is_divisible, shares_of, shares_of_payment
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.state import BotState
 from fundingarb.engine.wanted import OVERLAP
 from fundingarb.errors import StoreError
 from fundingarb.ports import Batch, Clock, Store

@@ -20,8 +20,9 @@ from fundingarb.domain.hedge import LegPlan
 from fundingarb.domain.opportunity import HedgePlan, Refusal
 from fundingarb.domain.reconcile import Modes, compare_modes
 from fundingarb.domain.risk import refuse
+from fundingarb.engine.account import Account
 from fundingarb.engine.gate import GateClosed, Priority, RequestGate
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.state import BotState
 from fundingarb.errors import ExchangeError
 from fundingarb.ports import Clock
 

@@ -10,10 +10,11 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
+from fundingarb.engine.account import Account
 from fundingarb.engine.accounts import AccountReader
 from fundingarb.engine.gate import RequestGate
 from fundingarb.engine.markets import MarketFeed, Markets, load_feeds
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.state import BotState
 from fundingarb.engine.supervisor import keep_running
 from fundingarb.engine.trading import TradingLoop
 from fundingarb.engine.view import TradingSettings

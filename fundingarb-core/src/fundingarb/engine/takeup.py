@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fundingarb.domain.hedge import Hedge, LegState
+from fundingarb.engine.account import Account
 from fundingarb.engine.clock import elapsed
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.state import BotState
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import ConfigError
 from fundingarb.ports import Checkpoint, Clock, ExchangeAdapter, RemembersOrders

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from fundingarb.domain.order import SKEW, Fill, FillKind
-from fundingarb.engine.state import Account, BotState
+from fundingarb.engine.account import Account
+from fundingarb.engine.state import BotState
 from fundingarb.ports import Clock
 
 OVERLAP = timedelta(minutes=10)
