@@ -366,6 +366,17 @@ def test_i2_an_order_that_is_not_the_committed_one(table: Table) -> None:
     assert table.broken == ["I2"]
 
 
+def test_i2_an_order_without_a_price_has_one_where_there_are_no_market_orders(table: Table) -> None:
+    table.monitor.rules.market_orders = lambda exchange: exchange != "alpha"
+    table.enter()
+    table.hedged()
+    for side, price in ((Side.LONG, "990"), (Side.SHORT, "1010")):
+        close = table.order(side, Purpose.CLOSE, "1", "1")
+        table.commit(close, price=None)
+        table.send(replace(close, price=Decimal(price)))
+    assert table.broken == ["I2"], "the second exchange takes orders without a price"
+
+
 def test_i3_an_order_sent_twice(table: Table) -> None:
     entry = table.order(Side.LONG, Purpose.ENTRY, "1", "1010")
     table.send(entry)

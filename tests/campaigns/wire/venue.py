@@ -151,6 +151,7 @@ class Witness:
             reachable=self.reachable,
             starved=Starved(os.getpid(), os.getppid()),
             named=lambda order: names.of(order.client_id, order.extra),
+            market_orders=lambda exchange: exchange != "dydx",
             limits=Limits(proof=60.0),  # questions wait for budgets and connections here
         )
         for name, venue in self.net.venues.items():

@@ -80,8 +80,9 @@ class Monitor:
     ``reachable(exchange)``, ``refused(exchange)`` (what of an account came to nothing when it was last read:
     ``fills.read``, ``positions.read``), ``database_down()`` and ``running()`` say what is the case now, ``starved()``
     how many real seconds since it was last asked nobody could do anything for want of a processor; they excuse.
-    ``named(order)`` is its client order id, which some exchanges keep in a form of their own. Call ``look`` from time
-    to time (and it is called with every event), ``alert`` with every alert the bot delivers.
+    ``named(order)`` is its client order id, which some exchanges keep in a form of their own, and
+    ``market_orders(exchange)`` whether there are orders without a price. Call ``look`` from time to time (and it is
+    called with every event), ``alert`` with every alert the bot delivers.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Monitor:
         running: Callable[[], bool] = lambda: True,
         starved: Callable[[], float] = lambda: 0.0,
         named: Callable[[Order], str] = lambda order: order.client_id,
+        market_orders: Callable[[str], bool] = lambda _exchange: True,
     ) -> None:
         self.exchanges = dict(exchanges)
         self.registry = registry
@@ -105,7 +107,7 @@ class Monitor:
         self.limits = limits or Limits()
         self.breaches: list[Breach] = []
         self.exposures: dict[str, Exposure] = {}
-        self.rules = OrderRules(registry, self._report, prefix)
+        self.rules = OrderRules(registry, self._report, prefix, market_orders)
         self.reachable = reachable
         self.refused = refused
         self.database_down = database_down

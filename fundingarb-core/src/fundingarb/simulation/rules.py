@@ -60,13 +60,21 @@ class HedgeStory:
 class OrderRules:
     """Judges every order of ours that an exchange takes, and every fill of one.
 
-    While the database is down a reducing order needs no row; it has to be there in the end (``missing_rows``).
+    While the database is down a reducing order needs no row; it has to be there in the end (``missing_rows``). Where
+    there are no ``market_orders`` (exchange) one without a price arrives with the worst that its adapter accepts.
     """
 
-    def __init__(self, registry: Registry, report: Report, prefix: str) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        report: Report,
+        prefix: str,
+        market_orders: Callable[[str], bool] = lambda _exchange: True,
+    ) -> None:
         self.registry = registry
         self.report = report
         self.prefix = prefix
+        self.market_orders = market_orders
         self.hedges: dict[UUID, HedgeStory] = {}
         self.from_memory: dict[str, datetime] = {}
         self.killed_at: datetime | None = None
@@ -135,12 +143,8 @@ class OrderRules:
         quantity = order.quantity * base_units(instrument)
         price = None if order.price is None else order.price / instrument.multiplier
         exact = quantity == row.quantity or (order.reduce_only and quantity < row.quantity)
-        if (
-            not exact
-            or order.side.value != row.side.value
-            or price != row.price
-            or order.account != row.account
-        ):
+        priced = price == row.price or (row.price is None and not self.market_orders(exchange))
+        if not exact or order.side.value != row.side.value or not priced or order.account != row.account:
             self.report(
                 "I2",
                 at,
