@@ -34,12 +34,14 @@ class Heard:
 class Front:
     """Answers for every host name over TLS: HTTP from the localnet behind it, streams by listening.
 
-    ``routes`` has the localnets of some hosts where there are several.
+    ``routes`` has the localnets of some hosts where there are several. ``elsewhere``: the host that whoever opens a
+    stream is redirected to.
     """
 
     behind: str
     routes: Mapping[str, str] = field(default_factory=dict)
     chain_id: str = ""
+    elsewhere: str = ""
     heard: list[Heard] = field(default_factory=list)
     port: int = 0
 
@@ -54,6 +56,8 @@ class Front:
         keyed = any(name in headers for name in KEY_HEADERS) or b"broadcast_tx" in body
         self.heard.append(Heard(host, f"{request.method} {request.path}", headers, keyed))
         if headers.get("upgrade", "").lower() == "websocket":
+            if self.elsewhere not in ("", host):
+                return web.Response(status=302, headers={"location": f"https://{self.elsewhere}/moved"})
             return await self._listen(request, host, headers)
         return await self._forward(request, body)
 

@@ -184,6 +184,23 @@ async def test_without_the_guard_it_would_have_left(
     )
 
 
+@pytest.mark.parametrize("network", ["testnet", "mainnet"])
+async def test_a_stream_that_is_redirected_does_not_follow(stage: Stage, network: str) -> None:
+    """Not to the other network, where its login would be heard, and not to a host of its own either."""
+    wrong, right = (REAL, PLAY) if network == "testnet" else (PLAY, REAL)
+    sink = RecordingAccountSink()
+    for hosts in (wrong, right):
+        stage.front.elsewhere = min(hosts[stage.exchange])
+        async with stage.adapter(network) as adapter:
+            with anyio.move_on_after(2.0):
+                await adapter.stream_account(sink)
+    assert [each for each in stage.front.heard if each.what == "GET /moved"] == []
+    assert [each for each in stage.front.heard if not permitted(stage.exchange, network, each)] == []
+    told = [reason for _, reason in sink.downs]
+    assert told
+    assert all("redirects" in reason and "nothing was sent there" in reason for reason in told), told
+
+
 SETTINGS = {
     "binance": [{"testnet_rest_url": "https://fapi.binance.com"}, {"testnet_stream_url": "wss://fstream.binance.com"}],
     "bybit": [{"testnet_rest_url": "https://api.bybit.com"}, {"testnet_stream_url": "wss://stream.bybit.com"}],

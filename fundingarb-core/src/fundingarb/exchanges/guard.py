@@ -2,7 +2,8 @@
 
 An adapter says with ``Hosts`` which of its exchange's hosts are live and which its test environment. Every request and
 every stream of a session goes through the check below the HTTP client's own door, whoever made it and however its
-address came about: what is refused there was not sent. The keys are kept apart besides (the vault has them by network).
+address came about: what is refused there was not sent. A redirect is never followed. The keys are kept apart besides
+(the vault has them by network).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ __all__ = ["NO_HOSTS", "Hosts", "NetworkGuard", "WrongNetwork"]
 
 
 class WrongNetwork(aiohttp.ClientError):
-    """A request that would have gone to a host of another network. It was not sent."""
+    """A request that would have gone to a host of another network, or to one that it was redirected to. It was not
+    sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,10 @@ class NetworkGuard:
                 self.assert_url(url, headers)
 
     def trace(self) -> aiohttp.TraceConfig:
-        """For an HTTP session: raises ``WrongNetwork`` instead of sending, for streams too."""
+        """For an HTTP session: raises ``WrongNetwork`` instead of sending, for streams too; no redirect is followed."""
         config = aiohttp.TraceConfig()
         config.on_request_start.append(self._on_request_start)
+        config.on_request_redirect.append(self._on_request_redirect)
         return config
 
     async def _on_request_start(
@@ -104,6 +107,21 @@ class NetworkGuard:
         if flaw is not None:
             raise WrongNetwork(f"{self.exchange}: {flaw}; nothing was sent")
 
+    async def _on_request_redirect(
+        self,
+        session: aiohttp.ClientSession,
+        context: SimpleNamespace,
+        params: aiohttp.TraceRequestRedirectParams,
+    ) -> None:
+        # Where it leads is not asked: whoever is sent a login or a key is said in the settings, not in an answer.
+        answer = params.response
+        answer.close()
+        host = _host(answer.headers.get("Location", "")) or "another address"
+        raise WrongNetwork(
+            f"{self.exchange}: {params.url.host} redirects to {host}; nothing was sent there, "
+            f"look at the addresses in exchanges.{self.exchange}"
+        )
+
     def _marked(self, headers: Mapping[str, str]) -> bool:
         if self.hosts.marker is None:
             return False
@@ -113,6 +131,14 @@ class NetworkGuard:
 
     def _unmarked(self) -> str:
         return "" if self.hosts.marker is None else f" without the header {self.hosts.marker[0]}"
+
+
+def _host(url: str) -> str:
+    """The host of an address that somebody else wrote; empty where there is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def loopback(host: str) -> bool:
