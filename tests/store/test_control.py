@@ -227,8 +227,19 @@ async def test_what_is_audited_is_one_line_of_plain_text(store: SqlStore) -> Non
 async def test_an_audit_row_cannot_be_changed_or_deleted(url: str, clock: StillClock) -> None:
     async with open_store(url, clock) as opened:
         await opened.audit(entry())
+        await opened.audit(entry())
     engine = make_engine(parse_url(url))
-    for change in ("UPDATE audit SET actor = 'nobody'", "DELETE FROM audit"):
+    changes = ["UPDATE audit SET actor = 'nobody'", "DELETE FROM audit"]
+    if url.startswith("sqlite"):
+        others = "instance, at, command, arguments, ok, result"
+        changes += [
+            f"INSERT OR REPLACE INTO audit (id, actor, {others}) SELECT id, 'nobody', {others} FROM audit",
+            f"INSERT OR REPLACE INTO audit (rowid, id, actor, {others}) "
+            f"SELECT rowid, 'another', 'nobody', {others} FROM audit",
+        ]
+    else:
+        changes += ["TRUNCATE audit", "TRUNCATE audit, control CASCADE"]
+    for change in changes:
         with pytest.raises(DBAPIError, match="only added to"), engine.begin() as connection:
             connection.execute(text(change))
     engine.dispose()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -140,6 +142,23 @@ def test_a_migration_that_fails_leaves_nothing_behind(url: str) -> None:
     assert "\n" not in str(caught.value)
     assert on(url, lambda connection: inspect(connection).get_table_names()) == ["trades"]
     assert revision_of(url) is None
+
+
+def test_every_migration_has_a_way_back(url: str) -> None:
+    upgrade(url)
+
+    def migrate(connection: Connection, to: str) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(Path(schema.__file__).with_name("migrations")))
+        config.attributes["connection"] = connection
+        (command.upgrade if to == "head" else command.downgrade)(config, to)
+
+    for revision in reversed(("base", *schema.REVISIONS[:-1])):
+        on(url, partial(migrate, to=revision))
+        assert revision_of(url) == (None if revision == "base" else revision)
+    assert on(url, lambda connection: inspect(connection).get_table_names()) == ["alembic_version"]
+    on(url, partial(migrate, to="head"))
+    assert revision_of(url) == schema.REVISIONS[-1]
 
 
 def test_upgrade_and_current_on_the_command_line(url: str, run_cli: RunCli, tmp_path: Path) -> None:

@@ -96,6 +96,17 @@ class Statement:
         )
 
 
+def _added(new: Any, dialect: Dialect) -> Any:
+    """Insert a row of ``audit`` unless it is there: one that is, is not even tried on SQLite, whose trigger refuses it
+    before ON CONFLICT is asked."""
+    audit = tables.audit
+    if dialect.name == "postgresql":
+        return new.on_conflict_do_nothing(index_elements=["id"])
+    row = [bindparam(column.name, type_=column.type) for column in audit.c]
+    there = exists().where(audit.c.id == bindparam("id", type_=audit.c.id.type))
+    return new.from_select([column.name for column in audit.c], select(*row).where(~there))
+
+
 class Statements:
     """Every write of the store for one kind of database. Each is an upsert that a replay leaves as it is."""
 
@@ -255,9 +266,7 @@ class Statements:
             names(commands),
         )
         mine = commands.c.id == bindparam("command", type_=commands.c.id.type)
-        self.audit = Statement(
-            insert(tables.audit).on_conflict_do_nothing(index_elements=["id"]), dialect, names(tables.audit)
-        )
+        self.audit = Statement(_added(insert(tables.audit), dialect), dialect, names(tables.audit))
         self.take = Statement(
             update(commands)
             .where(mine, commands.c.taken_at.is_(None))

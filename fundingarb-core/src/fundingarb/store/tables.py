@@ -324,7 +324,7 @@ audit = Table(
     Column("result", Words(), nullable=False),
     Index("ix_audit_instance_at", "instance", "at"),
 )
-"""Who did what when, with the result. Triggers refuse to change or delete a row."""
+"""Who did what when, with the result. Triggers refuse to change, replace or delete a row."""
 
 flatten_orders = Table(
     "flatten_orders",
