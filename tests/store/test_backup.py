@@ -44,7 +44,9 @@ from fundingarb.store import (
     tables,
     upgrade,
 )
-from fundingarb.store.backup import Latched, back_up, daily, restore, rotate
+from fundingarb.store.backup import Latched, back_up, restore
+from fundingarb.store.copies import STAMP, name_of, rotate
+from fundingarb.store.copies import daily as daily_copies
 from fundingarb.store.database import parse_url
 from fundingarb.store.lease import alone_with
 from fundingarb.store.schema import REVISIONS
@@ -67,6 +69,10 @@ def another(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> NewData
         return lambda: f"sqlite:///{tmp_path / f'another{next(made)}.db'}"
     server: PostgresServer = request.getfixturevalue("postgres_server")
     return server.new_database
+
+
+def daily(url: str, folder: Path) -> list[Path]:
+    return daily_copies(name_of(url), folder, datetime.now(timezone.utc))
 
 
 def content(url: str) -> dict[str, list[Any]]:
@@ -262,7 +268,7 @@ if when == "half-way":
 else:
     backup._put = die
 if what == "backup":
-    backup.back_up(url, Path(folder), backup.DAILY)
+    backup.back_up(url, Path(folder), "daily")
 else:
     backup.restore(url, Path(file), Path(folder))
 """
@@ -323,7 +329,7 @@ async def test_a_bot_that_has_just_ended_is_waited_for(
         await fill_up(store)
         made = back_up(url, tmp_path)
         async with anyio.create_task_group() as tasks, hold_lease(url, ["binance", "bybit"]):
-            tasks.start_soon(anyio.to_thread.run_sync, restore, url, made, tmp_path)
+            tasks.start_soon(anyio.to_thread.run_sync, partial(restore, url, made, tmp_path))
             await anyio.sleep(0.5)
 
 
@@ -433,7 +439,7 @@ def test_only_daily_copies_are_rotated(tmp_path: Path) -> None:
     assert len(set(made)) == 4
     found = daily(url, folder)
     assert set(found) == set(made)
-    assert set(rotate(url, folder, 3)) == {found[0]}
+    assert set(rotate(name_of(url), folder, 3, datetime.now(timezone.utc))) == {found[0]}
     assert by_hand.exists()
     assert daily(url, folder) == found[1:]
 
@@ -441,7 +447,7 @@ def test_only_daily_copies_are_rotated(tmp_path: Path) -> None:
 async def test_one_a_day_and_a_failure_is_one_alert(tmp_path: Path) -> None:
     url, folder, bus = f"sqlite:///{tmp_path / 'bot.db'}", tmp_path / "copies", Bus()
     upgrade(url)
-    now = datetime.now(timezone.utc)
+    now = datetime.now(timezone.utc) + timedelta(minutes=1)
     backups = DailyBackups(url, folder, 2, bus, StillClock(), lambda: now)
     with bus.subscribe(10, Alert) as alerts:
         await backups.look()
@@ -462,6 +468,169 @@ async def test_one_a_day_and_a_failure_is_one_alert(tmp_path: Path) -> None:
         await backups.look()
         assert len(daily(url, folder)) == 2
         assert alerts.take() is None
+
+
+# two databases, one folder
+
+
+@pytest.fixture
+def twins(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Two databases of the same name: in two folders, or on two servers."""
+    if url.startswith("sqlite"):
+        (tmp_path / "bob").mkdir()
+        return url, f"sqlite:///{tmp_path / 'bob' / 'fundingarb.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return url, server.new_database()
+
+
+async def begin(url: str, at: datetime, number: int) -> None:
+    """What a bot that was begun ``at`` has stored: its configuration and a hedge."""
+    async with open_store(url, StillClock()) as store:
+        await store.save_config({"trading": {"symbols": ["BTC-USDT"]}}, at)
+        await store.commit(batch(number))
+
+
+async def test_bots_that_share_a_folder_have_copies_of_their_own(
+    twins: tuple[str, str], tmp_path: Path
+) -> None:
+    folder, bus = tmp_path / "copies", Bus()
+    now = datetime.now(timezone.utc) + timedelta(minutes=1)
+    bots = []
+    for number, url in enumerate(twins, 1):
+        await begin(url, NOW + timedelta(microseconds=number), number)
+        bots.append(DailyBackups(url, folder, 2, bus, StillClock(), lambda: now))
+    for days in range(4):
+        now = datetime.now(timezone.utc) + timedelta(days=2 * days, minutes=1)
+        for bot in bots:
+            await bot.look()
+    now = datetime.now(timezone.utc) + timedelta(minutes=1)
+    kept = [daily(url, folder) for url in twins]
+    assert [len(each) for each in kept] == [2, 2], "each has its own, and keeps as many as it is told to"
+    assert not set(kept[0]) & set(kept[1])
+
+
+def test_the_same_path_on_two_machines_is_two_databases(tmp_path: Path) -> None:
+    """A folder that containers share, each of which has its database at the same place; also one that was copied."""
+    names = set()
+    for number in range(2):
+        url = f"sqlite:///{tmp_path / 'data' / 'bot.db'}"
+        (tmp_path / "data").mkdir()
+        anyio.run(begin, url, NOW + timedelta(seconds=number), 1)
+        names.add(name_of(url))
+        (tmp_path / "data").rename(tmp_path / f"data{number}")
+        names.add(name_of(f"sqlite:///{tmp_path / f'data{number}' / 'bot.db'}"))
+    assert len(names) == 4
+    (tmp_path / "link").symlink_to(tmp_path / "data1")
+    assert name_of(f"sqlite:///{tmp_path / 'link' / 'bot.db'}") in names, "another way to the same file"
+
+
+def test_databases_of_one_name_on_several_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fundingarb.store.copies.told_of", lambda _: (NOW, True))
+    places = [
+        "me@one/bot",
+        "me@two/bot",
+        "me@one:5433/bot",
+        "/bot?host=/run/one",
+        "/bot?host=/run/two",
+        "me@one/bot2",
+    ]
+    assert len({name_of(f"postgresql://{place}") for place in places}) == len(places)
+    assert name_of("postgresql://me@one/bot") == name_of(
+        "postgresql://you:secret@one:5432/bot?connect_timeout=3"
+    )
+
+
+async def test_a_copy_of_another_database_is_put_back_only_when_it_is_meant(
+    twins: tuple[str, str], another: NewDatabase, tmp_path: Path
+) -> None:
+    alice, bob = twins
+    await begin(alice, NOW, 1)
+    await begin(bob, NOW + timedelta(seconds=61.5), 2)
+    made = back_up(alice, tmp_path)
+    then = content(bob)
+    refused = "is a copy of another database .begun 2.* UTC; .*; name a copy of this one, or add --another"
+    with pytest.raises(StoreError, match=refused) as error:
+        restore(bob, made, tmp_path)
+    assert "\n" not in str(error.value)
+    assert content(bob) == then
+    renamed = tmp_path / back_up(bob, tmp_path).name.replace("backup", "mine")
+    shutil.copy(made, renamed)
+    with pytest.raises(StoreError, match="is a copy of another database"):
+        restore(bob, renamed, tmp_path)
+    done = restore(bob, made, tmp_path, another=True)
+    assert content(bob)["positions"] == content(alice)["positions"]
+    assert done.before is not None
+    restore(bob, done.before, tmp_path, another=True)
+    assert content(bob) == then, "the way back"
+    # a new place takes it without a word: an empty one, and one in which a bot was begun and has traded nothing
+    restore(another(), made, tmp_path)
+    fresh = another()
+    async with open_store(fresh, StillClock()) as store:
+        await store.save_config({"trading": {}}, NOW + timedelta(days=1))
+    restore(fresh, made, tmp_path)
+    # and from then on it is the same database: copies of the old place and the new one go both ways
+    restore(fresh, made, tmp_path)
+    restore(alice, back_up(fresh, tmp_path), tmp_path)
+
+
+async def test_copies_of_earlier_versions_are_known_by_what_they_hold(
+    url: str, another: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither their name nor their schema says whose they are."""
+    with monkeypatch.context() as older:
+        older.setattr(schema, "REVISIONS", REVISIONS[:-1])
+        await begin(url, NOW, 1)
+        old = back_up(url, tmp_path).rename(tmp_path / f"fundingarb-daily-20260101T000000Z{Path(url).suffix}")
+    upgrade(url)
+    assert restore(url, old, tmp_path).revision == REVISIONS[-2]
+    upgrade(url)
+    restore(url, back_up(url, tmp_path), tmp_path)
+    other = another()
+    await begin(other, NOW + timedelta(days=1), 2)
+    with pytest.raises(StoreError, match="is a copy of another database"):
+        restore(other, old, tmp_path)
+
+
+async def test_a_copy_with_a_time_to_come_keeps_no_other_from_being_made(tmp_path: Path) -> None:
+    """The clock was wrong once."""
+    url, folder, bus = f"sqlite:///{tmp_path / 'bot.db'}", tmp_path / "copies", Bus()
+    upgrade(url)
+    now = datetime.now(timezone.utc) + timedelta(minutes=1)
+    backups = DailyBackups(url, folder, 1, bus, StillClock(), lambda: now)
+    await backups.look()
+    (made,) = daily(url, folder)
+    wrong = [
+        made.rename(made.with_name(f"{name_of(url)}-daily-{stamp}.db"))
+        for stamp in ((now + timedelta(days=400)).strftime(STAMP),)
+    ]
+    wrong.append(made.with_name(f"{name_of(url)}-daily-20269999T000000Z.db"))
+    shutil.copy(wrong[0], wrong[1])
+    for _ in range(2):
+        await backups.look()
+        assert len(daily(url, folder)) == 1, "made, kept, and not made again"
+    assert all(path.exists() for path in wrong), "nobody knows what they are: not deleted"
+
+
+async def test_a_database_that_is_away_is_no_failed_backup_while_none_is_due(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade(postgres_url)
+    bus = Bus()
+    now = datetime.now(timezone.utc) + timedelta(minutes=1)
+    backups = DailyBackups(postgres_url, tmp_path, 1, bus, StillClock(), lambda: now)
+    with bus.subscribe(10, Alert) as alerts:
+        await backups.look()
+
+        def away(url: str) -> str:
+            raise StoreError("away")
+
+        monkeypatch.setattr("fundingarb.backups.name_of", away)
+        await backups.look()
+        assert alerts.take() is None
+        now += timedelta(hours=25)
+        monkeypatch.setattr("fundingarb.backups.back_up", lambda *_: away(""))
+        await backups.look()
+        assert alerts.take() is not None
 
 
 async def test_an_upgrade_makes_a_copy_first_and_waits_for_no_bot(
@@ -513,5 +682,14 @@ def test_the_commands(tmp_path: Path, run_cli: RunCli) -> None:
     (tmp_path / "bot.db").unlink()
     unknown = run_cli("restore", "--yes", "--config", str(config), str(file))
     assert "entries are paused, end that with fundingarb resume\n" in unknown.stdout
+    others = tmp_path / "others.db"
+    for number, path in enumerate((others, tmp_path / "bot.db")):
+        anyio.run(begin, f"sqlite:///{path}", NOW + timedelta(days=number), number)
+    copied = back_up(f"sqlite:///{others}", tmp_path)
+    unlike = run_cli("restore", "--yes", "--config", str(config), str(copied))
+    assert unlike.returncode != 0
+    assert unlike.stderr.startswith(f"error: {copied} is a copy of another database (begun ")
+    meant = run_cli("restore", "--yes", "--another", "--config", str(config), str(copied))
+    assert meant.returncode == 0, meant.stderr
     refused = run_cli("restore", "--yes", "--config", str(config), str(config))
     assert refused.stderr == f"error: {config} is no backup; name a file that fundingarb backup made\n"

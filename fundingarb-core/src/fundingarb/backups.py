@@ -14,7 +14,8 @@ from fundingarb.domain.events import Alert, Severity
 from fundingarb.engine.bus import Bus
 from fundingarb.errors import StoreError
 from fundingarb.ports import Clock
-from fundingarb.store.backup import DAILY, back_up, daily, made_at, rotate
+from fundingarb.store.backup import back_up
+from fundingarb.store.copies import DAILY, daily, made_at, name_of, rotate
 
 log = logging.getLogger("fundingarb.backup")
 
@@ -42,6 +43,7 @@ class DailyBackups:
         self._clock = clock
         self._now = now
         self._failed = False
+        self._name: str | None = None
 
     async def run(self) -> None:
         """Look and copy until cancelled."""
@@ -64,13 +66,23 @@ class DailyBackups:
                 self._failed = False
 
     def _due(self) -> Path | None:
-        newest = daily(self._url, self._folder)[-1:]
-        if newest and self._now() - made_at(newest[0]) < EVERY:
+        name, now = self._called(), self._now()
+        newest = daily(name, self._folder, now)[-1:]
+        if newest and now - made_at(newest[0]) < EVERY:
             return None
         made = back_up(self._url, self._folder, DAILY)
-        for old in rotate(self._url, self._folder, self._keep):
+        for old in rotate(name, self._folder, self._keep, self._now()):
             log.info("backup: %s is deleted", old)
         return made
+
+    def _called(self) -> str:
+        """What the copies are called; that a database is away is no failure while no copy is due."""
+        try:
+            self._name = name_of(self._url)
+        except StoreError:
+            if self._name is None:
+                raise
+        return self._name
 
     def _tell(self, reason: str) -> None:
         log.warning("no backup: %s", reason)

@@ -38,12 +38,14 @@ def backup_command(config_file: Path | None, folder: Path | None) -> None:
 @CONFIG
 @SETTINGS
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--another", is_flag=True, help="FILE is a copy of another database, and it is meant.")
 @click.argument("file", type=click.Path(path_type=Path))
-def restore_command(config_file: Path | None, yes: bool, file: Path) -> None:
+def restore_command(config_file: Path | None, yes: bool, another: bool, file: Path) -> None:
     """Put a backup in place of the database.
 
-    The bot has to be stopped. Of what is there now a copy is made first. What happened since the backup was made is
-    not in it: start with fundingarb reconcile. Kill switch and pause stay latched where they are.
+    The bot has to be stopped. Of what is there now a copy is made first. A new database takes any copy; one in which
+    there has been a hedge takes its own, and those of others with --another only. What happened since the backup was
+    made is not in it: start with fundingarb reconcile. Kill switch and pause stay latched where they are.
     """
     import sys
 
@@ -59,7 +61,7 @@ def restore_command(config_file: Path | None, yes: bool, file: Path) -> None:
         if not sys.stdin.isatty():
             raise click.UsageError("restore replaces everything in the database; add --yes to go on")
         click.confirm(f"Replace everything in the {parse_url(url)} by {file}?", abort=True)
-    done = restore(url, file, backup_folder(config))
+    done = restore(url, file, backup_folder(config), another=another)
     if done.before is not None:
         click.echo(f"what was there: {done.before}")
     more = "" if done.revision == REVISIONS[-1] else "; run fundingarb db upgrade"

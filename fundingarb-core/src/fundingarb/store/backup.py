@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -24,6 +23,7 @@ from fundingarb.errors import SchemaError, StoreError
 from fundingarb.folders import make_private
 from fundingarb.store import pgdump, tables
 from fundingarb.store.columns import time_text
+from fundingarb.store.copies import STAMP, name_of, told_of, unwritable
 from fundingarb.store.database import (
     BUSY_SECONDS,
     SQLITE_HEADER,
@@ -39,9 +39,6 @@ from fundingarb.store.lease import alone_with
 from fundingarb.store.reading import KILLED, PAUSED
 from fundingarb.store.schema import REVISIONS, VERSION_TABLE, revision_of
 
-STAMP = "%Y%m%dT%H%M%SZ"
-DAILY = "daily"
-"""Kind of the copies that are made by themselves; only these are ever deleted again."""
 UNFINISHED = 24 * 3600.0
 """Seconds after which what a killed process left behind is deleted."""
 
@@ -82,7 +79,7 @@ def back_up(url: str, folder: Path, kind: str = "backup") -> Path:
     _make_folder(folder)
     _tidy(folder)
     suffix = "db" if database.sqlite else "pgdump"
-    with _put_into(folder, f"{_stem(database)}-{kind}", suffix) as part:
+    with _put_into(folder, f"{name_of(url)}-{kind}", suffix) as part:
         if database.sqlite:
             with explained(database), closing(_read(database.file)) as source:
                 _copy(source, part.path)
@@ -94,39 +91,12 @@ def back_up(url: str, folder: Path, kind: str = "backup") -> Path:
     return part.final
 
 
-def daily(url: str, folder: Path) -> list[Path]:
-    """The copies of the database at ``url`` that were made by themselves, oldest first."""
-    name = re.compile(rf"{re.escape(_stem(parse_url(url)))}-{DAILY}-(\d{{8}}T\d{{6}}Z)(-\d+)?\.(db|pgdump)")
-    try:
-        found = [path for path in folder.iterdir() if name.fullmatch(path.name)]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    return sorted(found, key=lambda path: path.name)
-
-
-def rotate(url: str, folder: Path, keep: int) -> list[Path]:
-    """Delete all but the newest ``keep`` daily copies; returns what was deleted."""
-    old = daily(url, folder)[:-keep]
-    for path in old:
-        path.unlink(missing_ok=True)
-    return old
-
-
-def made_at(path: Path) -> datetime:
-    """When a copy was made, as its name says."""
-    stamp = re.search(r"-(\d{8}T\d{6}Z)", path.name)
-    if stamp is None:
-        raise ValueError(path.name)
-    return datetime.strptime(stamp[1], STAMP).replace(tzinfo=timezone.utc)
-
-
-def restore(url: str, file: Path, folder: Path) -> Restored:
+def restore(url: str, file: Path, folder: Path, *, another: bool = False) -> Restored:
     """Put ``file`` in place of what the database at ``url`` holds, of which a copy is made in ``folder`` first.
 
-    Kill switch and pause stay latched where they are; where nothing is there to tell, entries are paused (a kill would
-    close what is open).
+    Where there has been a hedge, a copy of another database is refused unless ``another`` says that it is meant; a
+    database that is new takes any. Kill switch and pause stay latched where they are; where nothing is there to tell,
+    entries are paused (a kill would close what is open).
 
     Raises LeaseTaken while a bot uses the database, SchemaError for a copy of a newer version, StoreError.
     """
@@ -141,6 +111,8 @@ def restore(url: str, file: Path, folder: Path) -> Restored:
             raise SchemaError(
                 f"{database} has schema {there}, which this version does not know; use the version that made it"
             )
+        if there is not None and not another:
+            _refuse_another(database, file)
         before = back_up(url, folder, "before-restore") if there is not None else None
         latched = _latched(database) if there is not None else None
         also = _latching(latched)
@@ -215,6 +187,33 @@ def _check(database: Database, file: Path) -> str:
             "restore it with the version of fundingarb that made it, or a newer one"
         )
     return revision
+
+
+def _refuse_another(database: Database, file: Path) -> None:
+    """Raises StoreError when ``file`` is of another database than ``database``, in which there has been a hedge."""
+    mine, traded = told_of(database)
+    theirs = _begun_in(file)
+    if traded and mine != theirs:
+        raise StoreError(
+            f"{file} is a copy of another database (begun {_moment(theirs)}; {database}: {_moment(mine)}); "
+            "name a copy of this one, or add --another if it is meant"
+        )
+
+
+def _moment(begun: datetime | None) -> str:
+    return "never" if begun is None else f"{begun:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _begun_in(file: Path) -> datetime | None:
+    """When the database was begun of which ``file`` is a copy. It is whole. Raises StoreError."""
+    table = tables.config_revisions.name
+    if _head(file) != SQLITE_HEADER:
+        rows = pgdump.rows_in(file, table)
+        first = min(rows, key=lambda row: int(row["revision"]), default=None)
+        return None if first is None else pgdump.instant(first["at"])
+    with closing(_opened(file)) as copy:
+        row = copy.execute(f"SELECT at FROM {table} ORDER BY revision LIMIT 1").fetchone()  # noqa: S608
+    return None if row is None else datetime.fromisoformat(row[0]).astimezone(timezone.utc)
 
 
 def _head(file: Path) -> bytes:
@@ -314,14 +313,14 @@ def _put_into(folder: Path, stem: str, suffix: str) -> Iterator[_Part]:
     try:
         handle, name = tempfile.mkstemp(dir=folder, prefix=f".{stem}-", suffix=".part")
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     os.close(handle)
     part = _Part(Path(name), Path(name))
     try:
         yield part
         part.final = _put(part.path, folder, stem, suffix)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     finally:
         part.path.unlink(missing_ok=True)
 
@@ -360,13 +359,7 @@ def _make_folder(folder: Path) -> None:
     try:
         make_private(folder)
     except OSError as error:
-        raise _unwritable(folder, error) from error
-
-
-def _unwritable(folder: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"no backup was made in {folder}: {error.strerror}; free some space, or choose another folder"
-    )
+        raise unwritable(folder, error) from error
 
 
 def _tidy(folder: Path) -> None:
@@ -378,8 +371,3 @@ def _tidy(folder: Path) -> None:
                 path.unlink()
         except OSError:
             continue
-
-
-def _stem(database: Database) -> str:
-    name = database.file.stem if database.file is not None else str(database.url.database or "fundingarb")
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 
 from fundingarb.errors import StoreError
@@ -37,9 +38,29 @@ def dump(database: Database, file: Path) -> None:
 
 def revision_in(file: Path, table: str) -> str | None:
     """The version number that a dump holds in ``table``. Raises StoreError when it cannot be read."""
+    rows = rows_in(file, table)
+    return rows[0]["version_num"] if rows else None
+
+
+def rows_in(file: Path, table: str) -> list[dict[str, str]]:
+    """The rows that a dump holds of ``table``, as the text that COPY writes. Raises StoreError."""
     text = _run(None, "pg_restore", "--data-only", f"--table={table}", "--file=-", str(file))
-    found = re.search(rf"^COPY \S*{table} \(version_num\) FROM stdin;\n([^\n\\]+)\n", text, re.MULTILINE)
-    return found[1] if found else None
+    found = re.search(
+        rf"^COPY \S*{table} \(([^)]*)\) FROM stdin;\n(.*?)^\\\.$", text, re.MULTILINE | re.DOTALL
+    )
+    if found is None:
+        return []
+    columns = [name.strip(' "') for name in found[1].split(",")]
+    return [dict(zip(columns, line.split("\t"), strict=True)) for line in found[2].split("\n")[:-1]]
+
+
+def instant(text: str) -> datetime:
+    """A time as COPY writes it: ``2026-03-01 07:40:00.5+00``, in the zone of whoever dumped it."""
+    parts = re.fullmatch(r"(\S+ [\d:]{8})(?:\.(\d+))?([+-]\d\d)(?::(\d\d))?", text)
+    if parts is None:
+        raise StoreError(f"the dump holds a time that cannot be read ({text[:40]}); use another backup")
+    whole = f"{parts[1]}.{parts[2] or '0'}{parts[3]}{parts[4] or '00'}"
+    return datetime.strptime(whole, "%Y-%m-%d %H:%M:%S.%f%z").astimezone(timezone.utc)
 
 
 def restore(database: Database, file: Path, also: str = "") -> None:
