@@ -10,11 +10,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from tests.conftest import RunCli
 from tests.system.programs import localnet
 
+from fundingarb.config import load_config
+from fundingarb.panel import doctor
+from fundingarb.ports import KeyPermissions
 from fundingarb.store import upgrade
+from fundingarb.testing import FakeExchange
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +124,17 @@ def test_a_table_for_people(run_cli: RunCli, tmp_path: Path, ready_file: Path) -
     row = lines.index("warning  account binance      symbols    1 of 2 listed, not NOPE-USDT")
     assert lines[row + 1].strip().startswith("do: correct trading.symbols")
     assert lines[-1].endswith("0 failed, 3 warnings")
+
+
+@pytest.mark.parametrize(("accepted", "verdict"), [(False, doctor.Verdict.FAILED), (True, doctor.Verdict.OK)])
+def test_a_live_key_of_unknown_rights_is_accepted_by_name(accepted: bool, verdict: doctor.Verdict) -> None:
+    async def look() -> doctor.Finding:
+        exchange = FakeExchange("bybit")
+        exchange.permissions = KeyPermissions(trade=None, withdraw=None, ip_restricted=None)
+        main = {"exchange": "bybit", "accept_unknown_rights": accepted}
+        config = load_config(None, {"network": "mainnet", "accounts": {"main": main}}, {})
+        return await doctor._key("account main", "main", exchange, config)
+
+    found = anyio.run(look)
+    assert found.verdict is verdict
+    assert ("accounts.main.accept_unknown_rights: true" in found.remedy) is not accepted

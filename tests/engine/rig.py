@@ -342,6 +342,7 @@ class Floor:
         self.ids = iter([UUID(int=1), *(UUID(int=number << 78) for number in range(2, 1000))])
         self.lease: Lease = SoleProcess()
         self.services: Mapping[str, Service] = {}
+        self.network, self.rights_accepted = "localnet", set[str]()
         self.bot = self._bot()
 
     def _bot(self) -> Bot:
@@ -359,6 +360,8 @@ class Floor:
                 services=self.services,
                 new_id=lambda: next(self.ids),
                 lease=self.lease,
+                network=self.network,
+                rights_accepted=self.rights_accepted,
             )
         )
 

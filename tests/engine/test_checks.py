@@ -120,24 +120,30 @@ async def test_entries_wait_for_the_first_measurement() -> None:
 # the key
 
 
+UNKNOWN = "does not tell what the key may do"
+
+
 @pytest.mark.parametrize(
     ("trade", "withdraw", "paper", "live"),
     [
         (True, False, None, None),
         (False, False, "the key may not trade", "the key may not trade"),
         (True, True, None, "the key may withdraw"),
-        (None, False, None, "does not tell"),
-        (True, None, None, "does not tell"),
+        (None, False, None, UNKNOWN),
+        (True, None, None, UNKNOWN),
     ],
 )
 def test_which_keys_are_refused(
     trade: bool | None, withdraw: bool | None, paper: str | None, live: str | None
 ) -> None:
+    may = KeyPermissions(trade, withdraw, None)
     for flaw, wanted in (
-        (key_flaw(KeyPermissions(trade, withdraw, None), live=False), paper),
-        (key_flaw(KeyPermissions(trade, withdraw, None), live=True), live),
+        (key_flaw(may, "beta", live=False, rights_accepted=False), paper),
+        (key_flaw(may, "beta", live=True, rights_accepted=False), live),
     ):
         assert (flaw is None) if wanted is None else (flaw is not None and wanted in flaw)
+    accepted = key_flaw(may, "beta", live=True, rights_accepted=True)
+    assert (accepted is None) is (live is None or live == UNKNOWN), "what is known is not accepted with it"
 
 
 async def test_a_key_that_may_not_trade_halts_its_account_until_it_may() -> None:
@@ -158,3 +164,20 @@ async def test_a_key_that_may_withdraw_is_a_warning_without_real_money() -> None
     async with made.running() as bot:
         await made.until(lambda: bot.state.hedges, within=15)
         assert titles(sink).count("Key Of beta May Withdraw") == 1
+
+
+async def test_with_real_money_a_key_of_unknown_rights_waits_for_its_owner_to_accept_it() -> None:
+    sink = RecordingAlertSink()
+    made = floor(sink)
+    made.network = "mainnet"
+    made.beta.permissions = KeyPermissions(trade=None, withdraw=None, ip_restricted=None)
+    async with made.running() as bot:
+        await anyio.sleep(60)
+        assert not bot.state.hedges
+        assert "Key Of beta Is Refused" in titles(sink)
+        assert "set accounts.beta.accept_unknown_rights: true" in str(bot.state.accounts["beta"].halted)
+    made.rights_accepted = {"beta"}
+    async with made.running() as bot:
+        await made.until(lambda: bot.state.hedges, within=15)
+        assert bot.state.accounts["beta"].halted is None
+        assert titles(sink).count("Rights Of The Key Of beta Are Unknown") == 1

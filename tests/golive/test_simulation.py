@@ -69,6 +69,7 @@ def configuration(folder: Path, network: str = "testnet") -> Config:
             "database.url": f"sqlite:///{folder}/bot.db",
             "vault": str(folder / "credentials.vault"),
             "accounts": {name: {"exchange": name} for name in EXCHANGES},
+            "accounts.binance.accept_unknown_rights": True,
             "trading.symbols": ["BTC-USDT"],
             "plugins.allow": [f"fundingarb-{name}" for name in EXCHANGES],
             "backup.enabled": False,
@@ -93,6 +94,7 @@ async def test_a_bot_simulates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                     await anyio.sleep(0.1)
                 await anyio.sleep(1.0)
             assert bot.status().network == "testnet"
+            assert bot.parts.rights_accepted == {"binance"}
             assert bot.live is not None
             review = await bot.live.review()
             assert not review.ticket

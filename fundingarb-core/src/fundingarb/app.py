@@ -100,6 +100,7 @@ async def open_bot(
             market_data=market_data,
             accounts=adapters,
             network=config.network,
+            rights_accepted=config.rights_accepted(),
             lease=lease,
         )
         if extras.caretaker is not None:

@@ -395,9 +395,9 @@ async def test_every_key_can_withdraw(chain: Chain, accepted: bool) -> None:
     async with opened(accept_key_that_can_withdraw=accepted) as made:
         may = await made.get_key_permissions()
     assert may == KeyPermissions(True, True, False, True, accepted)
-    flaw = key_flaw(may, live=True)
+    flaw = key_flaw(may, "dydx", live=True, rights_accepted=True)
     assert (flaw is None) is accepted
-    assert key_flaw(may, live=False) is None
+    assert key_flaw(may, "dydx", live=False, rights_accepted=False) is None
 
 
 async def test_orders_are_not_sent_without_a_height(adapter: DydxAdapter, chain: Chain) -> None:

@@ -186,6 +186,10 @@ class Config(BaseSettings):
         """Leverage of ``symbol`` on an account: account.symbol > account > exchange.symbol > exchange > trading."""
         return leverage_for(account, exchange, symbol, self.leverage, self.trading.leverage)
 
+    def rights_accepted(self) -> frozenset[str]:
+        """The accounts whose owner answers for keys of which the exchange does not tell the rights."""
+        return frozenset(name for name, section in self.accounts.items() if section.accept_unknown_rights)
+
     def document(self) -> dict[str, Any]:
         """The configuration as JSON can carry it, for configuration revisions. Without the database's password."""
         plain: dict[str, Any] = self.model_dump(mode="json")

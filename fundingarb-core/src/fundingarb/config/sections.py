@@ -59,6 +59,11 @@ class AccountSection(Section):
         default=None, description="the same for all accounts; null is the configuration's `network`"
     )
     testnet: bool | None = Field(default=None, description="true means `network: testnet`")
+    accept_unknown_rights: bool = Field(
+        default=False,
+        description="true: where the exchange does not tell what the key may do, you have seen to it that it may trade "
+        "and not withdraw; without that such a key is refused with real money",
+    )
 
 
 class TradingSection(Section):

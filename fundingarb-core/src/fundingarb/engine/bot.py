@@ -78,7 +78,10 @@ READ_AGAIN = 2.0
 
 @dataclass
 class BotParts:
-    """Everything a bot is made of, opened. ``market_data`` adapters have no account; ``accounts`` map names."""
+    """Everything a bot is made of, opened. ``market_data`` adapters have no account; ``accounts`` map names.
+
+    ``rights_accepted`` are the accounts whose owner answers for keys of which the exchange does not tell the rights.
+    """
 
     clock: Clock
     store: Store
@@ -87,6 +90,7 @@ class BotParts:
     market_data: Mapping[str, ExchangeAdapter]
     accounts: Mapping[str, ExchangeAdapter]
     network: str = "localnet"
+    rights_accepted: Collection[str] = ()
     lease: Lease = field(default_factory=SoleProcess)
     rules: Sequence[RiskRule] = ()
     sinks: Mapping[str, AlertSink] = field(default_factory=dict)
@@ -324,8 +328,9 @@ class Bot(Handle):
             sink = AccountFeed(self.state, self.markets, reader, self.clock, self._wake)
             events = partial(account.adapter.stream_account, sink)
             checks = AccountChecks(
-                account, self.gates[account.exchange], self.bus, self.clock, self.parts.network, self._wake
-            )
+                account, self.gates[account.exchange], self.bus, self.clock, self.parts.network, self._wake,
+                account.name in self.parts.rights_accepted,
+            )  # fmt: skip
             jobs: list[tuple[str, Callable[[], Awaitable[None]]]]
             jobs = [("events", events), ("reader", reader.run), ("positions", reader.watch_positions)]
             jobs += [("clock", checks.watch_clock), ("key", checks.watch_key)]

@@ -33,7 +33,8 @@ DAY = 24 * 3600.0
 
 @dataclass
 class AccountChecks:
-    """The checks of one account. ``wake`` runs the trading loop when entries are on or off again."""
+    """The checks of one account. ``wake`` runs the trading loop when entries are on or off again; ``rights_accepted``
+    as in ``key_flaw``."""
 
     account: Account
     gate: RequestGate
@@ -41,8 +42,10 @@ class AccountChecks:
     clock: Clock
     network: str
     wake: Callable[[], None]
+    rights_accepted: bool = False
     _warned: bool = False
     _dangerous: bool = False
+    _unknown: bool = False
 
     def __post_init__(self) -> None:
         self.account.halt("clock", "the exchange's clock was not measured yet")
@@ -109,9 +112,9 @@ class AccountChecks:
             await self.clock.sleep(max(DAY, EVERY * self.clock.speed))
 
     def _judge_key(self, may: KeyPermissions) -> None:
-        flaw = key_flaw(may, live=self.network == "mainnet")
+        live, name = self.network == "mainnet", self.account.name
+        flaw = key_flaw(may, name, live=live, rights_accepted=self.rights_accepted)
         before = self.account.halt("key", flaw)
-        name = self.account.name
         if flaw is not None and before != flaw:
             self._alert(Severity.CRITICAL, f"Key Of {name} Is Refused", (flaw, "Entries are off."))
         if may.withdraw and flaw is None and not self._dangerous:
@@ -120,6 +123,11 @@ class AccountChecks:
                 told = "The key may withdraw, as every key of this exchange; the configuration accepts it."
             self._alert(Severity.WARNING, f"Key Of {name} May Withdraw", (told,))
         self._dangerous = bool(may.withdraw)
+        unknown = live and flaw is None and _unknown(may)
+        if unknown and not self._unknown:
+            told = "The exchange does not tell what the key may do; the configuration accepts it."
+            self._alert(Severity.WARNING, f"Rights Of The Key Of {name} Are Unknown", (told,))
+        self._unknown = unknown
         self.wake()
 
     def _alert(self, severity: Severity, title: str, lines: tuple[str, ...]) -> None:
@@ -129,13 +137,23 @@ class AccountChecks:
         return await self.gate.call(Priority.READ, self.account.adapter.cost(operation), request)
 
 
-def key_flaw(may: KeyPermissions, *, live: bool) -> str | None:
-    """Why a key is not used; None when it is. With real money (``live``) it must be known not to withdraw, unless its
-    owner accepted that it may."""
+def key_flaw(may: KeyPermissions, account: str, *, live: bool, rights_accepted: bool) -> str | None:
+    """Why the key of ``account`` is not used; None when it is.
+
+    With real money (``live``) it must be known to trade and not to withdraw, unless its owner accepted that it may
+    withdraw or, where the exchange does not tell (``rights_accepted``), answers for its rights.
+    """
     if may.trade is False:
         return "the key may not trade; give it that permission"
     if live and may.withdraw and not may.accepted:
         return "the key may withdraw; make one that may only trade (or accept it in the section of an exchange without)"
-    if live and (may.trade is None or may.withdraw is None):
-        return "the exchange does not tell what the key may do"
+    if live and _unknown(may) and not rights_accepted:
+        return (
+            "the exchange does not tell what the key may do; look there that it may trade and not withdraw, then set "
+            f"accounts.{account}.accept_unknown_rights: true and restart"
+        )
     return None
+
+
+def _unknown(may: KeyPermissions) -> bool:
+    return may.trade is None or may.withdraw is None

@@ -157,7 +157,7 @@ async def _account(
     symbol = config.trading.symbols[0]
     checks: Mapping[str, Callable[[], Awaitable[Finding]]] = {
         "clock": lambda: _clock(subject, adapter, speed),
-        "key": lambda: _key(subject, adapter, live=config.network == "mainnet"),
+        "key": lambda: _key(subject, account, adapter, config),
         "balance": lambda: _balance(subject, adapter),
         "modes": lambda: _modes(subject, adapter, symbol),
         "symbols": lambda: _symbols(subject, adapter, config.trading.symbols),
@@ -199,12 +199,13 @@ async def _clock(subject: str, adapter: ExchangeAdapter, speed: float) -> Findin
     )
 
 
-async def _key(subject: str, adapter: ExchangeAdapter, *, live: bool) -> Finding:
+async def _key(subject: str, account: str, adapter: ExchangeAdapter, config: Config) -> Finding:
     may = await adapter.get_key_permissions()
     words = {"trade": may.trade, "withdraw": may.withdraw, "bound to an address": may.ip_restricted}
     said = {True: "yes", False: "no", None: "unknown"}
     detail = ", ".join(f"{what}: {said[value]}" for what, value in words.items())
-    flaw = key_flaw(may, live=live)
+    accepted = account in config.rights_accepted()
+    flaw = key_flaw(may, account, live=config.network == "mainnet", rights_accepted=accepted)
     if flaw is not None:
         return Finding(subject, "key", Verdict.FAILED, detail, flaw)
     if may.withdraw and not may.accepted:
