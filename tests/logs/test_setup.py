@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from fundingarb.config import load_config
 from fundingarb.errors import ConfigError
 from fundingarb.logs import setup
 from fundingarb.logs.setup import TRADES, LogPlan, logging_to
+from fundingarb.panel.logs import logs_of_a_bot
 from fundingarb.ports import Secret
 
 SECRET = "setup-canary-4711"
@@ -188,3 +190,48 @@ def test_a_folder_that_cannot_be_made_is_said_at_the_start(tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"logging.folder: .*file/logs: Not a directory; name a folder"):
         logging_to(LogPlan("INFO", None, tmp_path / "file" / "logs")).__enter__()
+
+
+def test_a_log_that_cannot_be_written_keeps_nobody_from_closing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    broken, fine = tmp_path / "file" / "x", tmp_path / "t.log"
+    said: list[str] = []
+
+    def kept(file: Path, folder: Path) -> None:
+        said.clear()
+        config = load_config(None, {"logging.file": str(file), "logging.folder": str(folder)}, {})
+        with logs_of_a_bot(config, said.append):
+            logging.getLogger(TRADES).info({"event": "trade"})
+            logging.getLogger("x").warning("a word")
+
+    kept(fine, tmp_path / "logs")
+    assert (said, fine.read_text().count("a word")) == ([], 1)
+    assert len(list((tmp_path / "logs").glob("trades-*.jsonl"))) == 1
+    kept(broken, tmp_path / "other")
+    assert len(list((tmp_path / "other").glob("trades-*.jsonl"))) == 1
+    (line,) = said
+    assert line.startswith(f"logging.file: {broken}: Not a directory; ")
+    assert line.endswith("; going on without that log")
+    kept(fine, broken)
+    assert fine.read_text().count("a word") == 2
+    (line,) = said
+    assert line.startswith("logging.folder: ")
+    kept(broken, broken)
+    assert len(said) == 2
+
+
+def test_what_was_logged_to_before_is_again_afterwards(tmp_path: Path) -> None:
+    root, before = logging.getLogger(), list(logging.getLogger().handlers)
+    level = root.level
+    with logging_to(LogPlan("INFO", tmp_path / "t.log")):
+        assert root.handlers != before
+    assert (root.handlers, root.level) == (before, level)
+
+
+def test_a_command_that_says_everything_itself_has_a_quiet_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with logging_to(LogPlan("INFO", None, tmp_path, terminal=False)):
+        logging.getLogger("x").error("a word")
+    assert "a word" in next(tmp_path.glob("errors-*.jsonl")).read_text()
+    assert capfd.readouterr().err == ""

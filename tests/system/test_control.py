@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -166,6 +167,7 @@ def test_without_a_bot_and_without_a_database(town: Town) -> None:
     assert "no bot is running: closing everything from here" in said
     assert "flat: no order and no position is left" in said
     assert town.flat()
+    assert closes(town) == [("bybit", "DOGE-USDT", "1000")], "in the trade log, although no bot was there"
 
 
 BROKEN = """
@@ -198,6 +200,7 @@ def test_a_kill_closes_whatever_else_the_configuration_gets_wrong(town: Town) ->
     assert "alert sink telegram cannot be opened" in done.stdout
     assert "alert sink no_such_sink: no plugin of that name is installed" in done.stdout
     first, second = done.stderr.splitlines()
+    assert closes(town) == [("bybit", "DOGE-USDT", "1000")], "the other log cannot be written"
     assert REFUSED_BY_RUN in first
     assert "logging.file: no-such-folder/file.log: No such file or directory" in second
     assert town.flat()
@@ -237,6 +240,14 @@ def test_a_kill_goes_on_without_plugins_that_cannot_be_used(
     assert town.flat()
 
 
+def closes(town: Town) -> list[tuple[str, str, str]]:
+    """What the trade log says that the program, and nobody by hand, has filled: exchange, pair and size."""
+    files = sorted((town.folder / "logs").glob("trades-*.jsonl"))
+    rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    fills = [row for row in rows if row["event"] == "trade" and not row["client_order_id"].startswith("web-")]
+    return [(row["exchange"], row["pair"], row["size"]) for row in fills]
+
+
 def held(account: str, town: Town) -> bool:
     return any(name == account for name, _ in town.control.positions())
 
@@ -267,6 +278,7 @@ def test_with_the_bot_absent(town: Town) -> None:
     said = fine(town.cli("reconcile", "--flatten", "--account", "binance"))
     assert "cancelled" in said
     assert town.control.positions() == {("bybit", "DOGE-USDT"): "1000"}
+    assert closes(town) == [("binance", "DOGE-USDT", "500")]
     fine(town.cli("reconcile"))
 
     # kill closes what was accepted as well; resume only when nothing is left

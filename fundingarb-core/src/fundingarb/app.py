@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -39,6 +40,9 @@ from fundingarb.store.database import parse_url
 from fundingarb.surroundings import Surroundings, Venue, read_ready_file, surroundings
 from fundingarb.unlocking import VaultOwner, refuse_unapproved, unlocked
 from fundingarb.vault import Vault
+
+if TYPE_CHECKING:
+    from fundingarb.logs.setup import LogPlan
 
 log = logging.getLogger("fundingarb.app")
 
@@ -160,6 +164,22 @@ def backup_folder(config: Config) -> Path:
 def log_folder(config: Config) -> Path:
     """Where the daily log files go: what the configuration says, or beside the SQLite database."""
     return config.logging.folder or beside_database(config, "logs")
+
+
+def log_plan(config: Config) -> LogPlan:
+    """What a bot logs, and where to."""
+    from fundingarb.logs.setup import LogPlan
+
+    section = config.logging
+    return LogPlan(
+        section.level,
+        section.file,
+        log_folder(config),
+        section.debug,
+        section.trade_days,
+        section.error_days,
+        section.debug_days,
+    )
 
 
 @asynccontextmanager
@@ -295,6 +315,7 @@ __all__ = [
     "beside_database",
     "load_config",
     "log_folder",
+    "log_plan",
     "open_accounts",
     "open_alert_sinks",
     "open_bot",

@@ -13,21 +13,10 @@ if TYPE_CHECKING:
 
 def logging_of(config: Config) -> AbstractContextManager[None]:
     """All the logs of a program that trades. Raises ``ConfigError`` when one of them cannot be written."""
-    from fundingarb.app import log_folder
-    from fundingarb.logs.setup import LogPlan, logging_to
+    from fundingarb.app import log_plan
+    from fundingarb.logs.setup import logging_to
 
-    section = config.logging
-    return logging_to(
-        LogPlan(
-            section.level,
-            section.file,
-            log_folder(config),
-            section.debug,
-            section.trade_days,
-            section.error_days,
-            section.debug_days,
-        )
-    )
+    return logging_to(log_plan(config))
 
 
 def configure_logging(level: str = "INFO", file: Path | None = None) -> None:
@@ -43,6 +32,7 @@ def configure_logging(level: str = "INFO", file: Path | None = None) -> None:
 
 def log_to_file_only(level: str, file: Path | None) -> None:
     """For commands that say everything themselves: the log goes to ``file``, or without one nowhere."""
-    configure_logging(level, file)
-    if file is None:
-        logging.disable(logging.CRITICAL)
+    if file is not None:
+        configure_logging(level, file)
+    else:
+        logging.basicConfig(level=level, handlers=[logging.NullHandler()], force=True)

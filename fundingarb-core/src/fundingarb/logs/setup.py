@@ -34,7 +34,8 @@ FLUSH_SECONDS = 5.0
 @dataclass(frozen=True, slots=True)
 class LogPlan:
     """What is kept: lines of at least ``level`` on the terminal or in ``file``; ``folder`` (None: none) has the daily
-    files, ``debug`` whether everything is kept there too; then how many days each is kept."""
+    files, ``debug`` whether everything is kept there too; then how many days each is kept. ``terminal`` False: nothing
+    goes to the terminal, whether there is a ``file`` or not."""
 
     level: str = "INFO"
     file: Path | None = None
@@ -43,6 +44,7 @@ class LogPlan:
     trade_days: int = 365
     error_days: int = 90
     debug_days: int = 7
+    terminal: bool = True
 
 
 def json_lines() -> logging.Formatter:
@@ -140,11 +142,19 @@ def _record(text: str) -> logging.LogRecord:
 
 @contextmanager
 def logging_to(plan: LogPlan) -> Iterator[None]:
-    """Log as ``plan`` says until the block is left. Raises ``ConfigError`` when a place cannot be written to."""
+    """Log as ``plan`` says until the block is left, then as before.
+
+    Raises ``ConfigError`` when a place cannot be written to.
+    """
     terminal = _terminal(plan)
-    files = [] if plan.folder is None else _daily(plan, plan.folder, terminal)
+    try:
+        files = [] if plan.folder is None else _daily(plan, plan.folder, terminal)
+    except ConfigError:
+        terminal.close()
+        raise
     writer = _Writer([terminal, *files])
     root, line = logging.getLogger(), _Line(writer)
+    before = root.level, list(root.handlers)
     root.handlers[:] = [line]
     root.setLevel(logging.DEBUG if plan.debug else min(_level(plan), logging.WARNING))
     logging.getLogger(TRADES).setLevel(logging.INFO)
@@ -154,7 +164,8 @@ def logging_to(plan: LogPlan) -> Iterator[None]:
         try:
             yield
         finally:
-            root.removeHandler(line)
+            root.setLevel(before[0])
+            root.handlers[:] = before[1]
             writer.finish()
             for handler in (terminal, *files):
                 with suppress(OSError):
@@ -166,7 +177,7 @@ def _level(plan: LogPlan) -> int:
 
 
 def _terminal(plan: LogPlan) -> logging.Handler:
-    handler = terminal_or(plan.file)
+    handler = terminal_or(plan.file) if plan.file or plan.terminal else logging.NullHandler()
     handler.setLevel(_level(plan))
     handler.addFilter(lambda record: record.name != TRADES)
     return handler

@@ -204,13 +204,16 @@ class Panel:
 
     @asynccontextmanager
     async def attending(self, say: Say) -> AsyncIterator[None]:
-        """Be the bot, only looking after what is open, until the block is left."""
-        async with open_bot(self.config, self.around, self.plugins, Extras(caretaker=say)) as bot:
-            bot.state.paused = True
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(bot.run)
-                yield
-                bot.stop()
+        """Be the bot, with its logs, only looking after what is open, until the block is left."""
+        from fundingarb.panel.logs import logs_of_a_bot  # structlog is loaded for a bot only
+
+        with logs_of_a_bot(self.config, say):
+            async with open_bot(self.config, self.around, self.plugins, Extras(caretaker=say)) as bot:
+                bot.state.paused = True
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(bot.run)
+                    yield
+                    bot.stop()
 
     async def have_done(self, kind: CommandKind, say: Say, **arguments: Any) -> Mapping[str, Any]:
         """Have a command executed by the bot that runs, or by this process when none does; its result.
