@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from tests.conftest import RunCli
 
 from fundingarb.app import Surroundings
 from fundingarb.builtin.settings import TelegramSettings
@@ -213,3 +216,25 @@ def test_a_simulation_on_testnet_from_questions_to_the_start(
     assert {path.name for path in written} >= {"fundingarb.yaml", "credentials.vault"}
     assert not [path for path in written if b"canary" in path.read_bytes()]
     assert "#" in file.read_text(), "with comments"
+
+
+def test_a_configuration_that_cannot_be_written_leaves_nothing_of_it(tmp_path: Path) -> None:
+    """A disk that is full, here of a file size that is not allowed, in the middle."""
+    file = tmp_path / "x.yaml"
+    script = (
+        "import resource, signal, sys; from pathlib import Path; from fundingarb.cli.fresh import write_fresh\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "write_fresh(Path(sys.argv[1]), 'x' * 100_000)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(file)], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert f"ConfigError: {file}: File too large; name a file that can be written" in done.stderr
+    assert not file.exists()
+
+
+def test_a_home_that_cannot_be_written_is_said(run_cli: RunCli) -> None:
+    done = run_cli("init", "--no-input", "--no-start", env={"HOME": "/proc/x"})
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: /proc/x/.fundingarb: No such file or directory; make it yours")
+    assert done.stderr.count("\n") == 1

@@ -174,3 +174,18 @@ def test_keys_go_into_the_vault_and_nowhere_else(run_cli: RunCli, here: Path) ->
     assert "canary" not in said
     assert not (here / "fundingarb.yaml").exists()
     assert not list(home(here).glob("*.vault"))
+
+
+@pytest.mark.parametrize("where", ["/proc/x/f.yaml", "file/f.yaml", f"{'n' * 300}.yaml"])
+def test_where_nothing_can_be_written_no_secret_is_taken(run_cli: RunCli, here: Path, where: str) -> None:
+    here.mkdir(exist_ok=True)
+    (here / "file").touch()
+    keys = {name: {"api_key": "canary-key", "api_secret": "canary-secret"} for name in ("binance", "bybit")}
+    arguments = ("--network", "testnet", "--exchange", "binance", "--exchange", "bybit", "--config", where)
+    given = {"--values-fd": json.dumps(keys), "--password-fd": "correct horse battery"}
+    status, said = script(run_cli, here, *arguments, fds=given)
+    assert status == 2, said
+    assert said.startswith(f"error: {where}: ")
+    assert said.endswith("; name a file that can be written with --config\n")
+    assert said.count("\n") == 1
+    assert not list(home(here).glob("*"))

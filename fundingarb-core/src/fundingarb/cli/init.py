@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fundingarb.cli.fresh import check_place, make_usual_folder, write_fresh
 from fundingarb.cli.password import PASSWORD_FD
 from fundingarb.cli.questions import Questions, one_of, read_symbols, two_or_more, usd
 from fundingarb.folders import USUAL_FOLDER
@@ -114,18 +115,13 @@ def init_command(
     """
     from fundingarb.config.example import example_config
     from fundingarb.config.loader import load_config, parse_config
-    from fundingarb.errors import ConfigError
-    from fundingarb.folders import make_private
     from fundingarb.plugins import load_plugins
     from fundingarb.vault.hardening import harden
 
-    if config_file.exists() or config_file.is_symlink():
-        raise ConfigError(
-            f"{config_file}: there is a file already; name another one with --config, or edit it"
-        )
+    check_place(config_file)
     harden()  # before the first secret is typed
     plugins = load_plugins()
-    make_private(USUAL_FOLDER.expanduser())
+    make_usual_folder()
     ask = Questions(no_input)
     answers = _answers(ask, plugins, network, exchanges, symbols, size, total, daily_loss)
     if answers.network == "testnet":
@@ -136,9 +132,7 @@ def init_command(
     config = parse_config(text, str(config_file))
     vault = write_vault(config, answers, password_fd) if answers.keys else None
     _write_token(answers)
-    config_file.parent.mkdir(parents=True, exist_ok=True)
-    with config_file.open("x", encoding="utf-8") as file:
-        file.write(text)
+    write_fresh(config_file, text)
     click.echo(f"{config_file}: written; every other setting is in it with its default")
 
     config = load_config(config_file)
