@@ -54,7 +54,7 @@ LAYERS: dict[str, set[str]] = {
     # What the composition root is made of: the clock and the exchanges around a bot, its vault, its components.
     "surroundings": VALUES | {"engine", "vault"},
     "unlocking": VALUES | {"config", "store", "surroundings", "vault"},
-    "opening": VALUES | {"config", "engine", "hosting", "plugins", "surroundings"},
+    "opening": VALUES | {"config", "engine", "hosting", "plugins", "settings", "surroundings"},
     # The composition root, and the one place that wires store and configuration to the engine.
     "app": VALUES
     | {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from pathlib import Path
 
 import aiohttp
 import anyio
@@ -12,9 +13,10 @@ from tests.conftest import RunCli
 from tests.engine.conftest import anyio_backend
 
 from fundingarb.domain.events import Alert, Severity
-from fundingarb.ports import AlertSink
+from fundingarb.ports import AlertSink, Secret
 from fundingarb.simulation.virtual import LoopClock
 from fundingarb.testing import RecordingAlertSink
+from fundingarb.vault import LEAST_COSTS, Vault
 from fundingarb.watching import asking, watch
 
 __all__ = ["anyio_backend"]
@@ -148,3 +150,17 @@ def test_where_the_bot_is_has_to_be_known(run_cli: RunCli) -> None:
     assert done.stderr == (
         "error: services.dashboard.port is 0, any free one: say with --url where the bot answers\n"
     )
+
+
+def test_a_sink_whose_secret_is_in_the_usual_vault_has_it_opened(run_cli: RunCli, tmp_path: Path) -> None:
+    """By hand, as the documentation has it: somebody is asked for the password, and it is not said to be missing."""
+    usual = tmp_path / ".fundingarb"
+    usual.mkdir(mode=0o700)
+    vault = Vault.create(usual / "credentials.vault", "correct horse battery", LEAST_COSTS)
+    vault.put_secret("telegram-token", Secret("123456:canary"))
+    vault.save()
+    config = tmp_path / "watch.yaml"
+    config.write_text("alerts: {telegram: {chat_id: 1}}\n")
+    done = run_cli("watch", "--config", str(config), env={"HOME": str(tmp_path)})
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: there is no terminal to ask for the master password of the vault")

@@ -19,6 +19,7 @@ from fundingarb.errors import ConfigError
 from fundingarb.hosting import ServiceHost
 from fundingarb.plugins import Plugins, Registered, validate_settings
 from fundingarb.ports import AlertSink, ExchangeAdapter, OpenContext, RiskRule, Secret, Service, Strategy
+from fundingarb.settings import PluginSettings
 from fundingarb.surroundings import Surroundings, Venue
 
 T = TypeVar("T")
@@ -55,6 +56,18 @@ def configured_accounts(config: Config, around: Surroundings, plugins: Plugins) 
     if len(set(accounts.values())) < 2 and len(accounts) < 2:
         raise ConfigError("a hedge needs accounts on two exchanges; configure another one under accounts")
     return accounts
+
+
+def sinks_take_secrets(config: Config, plugins: Plugins) -> bool:
+    """Whether an alert sink takes secrets of the vault: its settings say so, or the configuration names a vault.
+
+    Raises ``ConfigError`` for settings that do not fit.
+    """
+    named = [(plugins.alert_sinks.get(name), section) for name, section in config.alerts.items()]
+    settings = [validate_settings(found, section) for found, section in named if found is not None]
+    return config.vault is not None or any(
+        each.vault_secrets() for each in settings if isinstance(each, PluginSettings)
+    )
 
 
 class Opener:

@@ -22,3 +22,8 @@ class PluginSettings(BaseModel):
 
     credentials: ClassVar[Sequence[str]] = ("api_key", "api_secret")
     optional_credentials: ClassVar[Sequence[str]] = ()
+
+    def vault_secrets(self) -> Sequence[str]:
+        """Names of the vault's secrets that a component with these settings asks its context for: of an alert sink
+        that names one, ``fundingarb watch`` opens the vault, and its service is given the master password."""
+        return ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
@@ -94,6 +95,9 @@ class TelegramSettings(PluginSettings):
         pattern=r"^(https://|http://(127\.0\.0\.1|localhost|\[::1\])[:/])",
     )
 
+    def vault_secrets(self) -> Sequence[str]:
+        return () if self.token_file else ("telegram-token",)
+
 
 MailAddress = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+$", max_length=254)
@@ -115,6 +119,9 @@ class MailSettings(PluginSettings):
     sender: MailAddress
     to: tuple[MailAddress, ...] = Field(min_length=1)
     least: Literal["INFO", "WARNING", "CRITICAL"] = "CRITICAL"
+
+    def vault_secrets(self) -> Sequence[str]:
+        return ("mail-password",) if self.user else ()
 
     @model_validator(mode="after")
     def _not_in_the_clear(self) -> MailSettings:

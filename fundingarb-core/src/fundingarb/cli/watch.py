@@ -24,8 +24,8 @@ def watch_command(config_file: Path | None, password_fd: int | None, url: str | 
 
     Asks its dashboard every 5 seconds. 60 seconds without a good answer are a CRITICAL alert through the alert sinks
     of the configuration, and so is every further hour; its return is told with how long it was away. Needs no exchange
-    key, and is best run on another machine. Sinks that take their secrets from a vault need --password-fd or a
-    prompt; give them a vault without accounts.
+    key, and is best run on another machine. Sinks that take their secrets from the vault (the configured one, or the
+    usual one) need --password-fd or a prompt; a vault without accounts is best.
     """
     import anyio
 
@@ -47,12 +47,14 @@ async def _watch(config: Config, password_fd: int | None, url: str | None) -> No
     from fundingarb.cli.password import opener
     from fundingarb.engine.clock import SystemClock
     from fundingarb.notify import Notifier
+    from fundingarb.opening import sinks_take_secrets
     from fundingarb.plugins import load_plugins
     from fundingarb.watching import asking, watch
 
     plugins, notifier = load_plugins(config.plugins.allow), Notifier()
     where = url or _health_of(config)
-    unlock = opener(config, password_fd) if password_fd is not None or config.vault is not None else None
+    takes = password_fd is not None or sinks_take_secrets(config, plugins)
+    unlock = opener(config, password_fd) if takes else None
     async with (
         open_alert_sinks(config, plugins, unlock) as sinks,
         aiohttp.ClientSession() as session,
@@ -63,8 +65,8 @@ async def _watch(config: Config, password_fd: int | None, url: str | None) -> No
                 "warning: no alert sink is configured (section alerts): silence is only logged", err=True
             )
         tasks.start_soon(watch, asking(session, where), where, sinks, SystemClock(), notifier.alive)
-        notifier.ready(f"watching {where}")
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            notifier.ready(f"watching {where}")
             async for _ in signals:
                 break
         notifier.stopping("stopping")
