@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,6 +17,9 @@ import pytest
 from tests.conftest import MakePlugin
 from tests.system.programs import Program, program, wait_for
 from tests.system.test_control import Town, busy_town
+
+from fundingarb.ports import Secret
+from fundingarb.vault import LEAST_COSTS, Vault
 
 __all__ = ["busy_town"]
 
@@ -147,21 +150,66 @@ def test_killed_it_comes_back_and_the_watch_tells_of_the_gap(town: Town, with_si
         service.close()
 
 
+PASSWORD = "correct horse battery"
+
+
+def start_command(kind: str, config: Path, home: Path) -> tuple[list[str], dict[str, str]]:
+    """What systemd executes for the printed unit, and the environment in which the credential is there."""
+    env = {**os.environ, "HOME": str(home), "CREDENTIALS_DIRECTORY": str(home)}
+    (home / "fundingarb-master-password").write_text(PASSWORD)
+    unit = subprocess.run(
+        [sys.executable, "-m", "fundingarb", "unit", kind, "--config", str(config)],
+        env=env, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    line = next(line for line in unit.stdout.splitlines() if line.startswith("ExecStart="))
+    words = shlex.split(line.removeprefix("ExecStart="))
+    return [each.replace("%%", "%").replace("$$", "$") for each in words], env
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["usual vault", "vault of the configuration"])
+def test_the_watch_is_started_with_a_token_of_the_vault(tmp_path: Path, named: bool) -> None:
+    """The unit as it is printed, with nobody at a terminal: it opens the vault, and says that it watches."""
+    usual = tmp_path / ".fundingarb"
+    usual.mkdir(mode=0o700)
+    vault = Vault.create(usual / "credentials.vault", PASSWORD, LEAST_COSTS)
+    vault.put_secret("telegram-token", Secret("123456:canary"))
+    vault.save()
+    folder = tmp_path / "a b $x 100%"
+    folder.mkdir()
+    config = folder / "watch.yaml"
+    config.write_text(
+        "alerts: {telegram: {chat_id: 1, commands: false, base_url: 'http://127.0.0.1:9/bot'}}\n"
+        + (f"vault: {vault.path}\n" if named else "")
+    )
+    command, env = start_command("watch", config, tmp_path)
+    heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with closing(heard), (tmp_path / "output").open("w") as output:
+        heard.bind(str(tmp_path / "notify"))
+        heard.settimeout(30)
+        watch = subprocess.Popen(
+            command, env={**env, "NOTIFY_SOCKET": str(tmp_path / "notify")}, stdin=subprocess.DEVNULL,
+            stdout=output, stderr=output,
+        )  # fmt: skip
+        try:
+            assert "READY=1\nSTATUS=watching http" in heard.recv(4096).decode()
+        except TimeoutError:
+            pytest.fail((tmp_path / "output").read_text())
+        finally:
+            watch.send_signal(signal.SIGTERM)
+            assert watch.wait(20) == 0, (tmp_path / "output").read_text()
+    assert "canary" not in (tmp_path / "output").read_text()
+
+
 def test_the_start_command_of_a_vault_reads_the_password_from_its_credential(tmp_path: Path) -> None:
     """The unit's shell, fundingarb itself, and a password that is wrong: it got as far as the vault."""
-    config = tmp_path / "fundingarb.yaml"
+    folder = tmp_path / "a b $x 100%"
+    folder.mkdir()
+    config = folder / "fundingarb.yaml"
     config.write_text(
         f"network: testnet\ndatabase: {{url: 'sqlite:///{tmp_path}/bot.db'}}\nvault: {tmp_path}/credentials.vault\n"
         "accounts: {binance: {exchange: binance}, bybit: {exchange: bybit}}\n"
     )
-    run = [sys.executable, "-m", "fundingarb"]
-    env = {**os.environ, "CREDENTIALS_DIRECTORY": str(tmp_path)}
-    (tmp_path / "fundingarb-master-password").write_text("correct horse battery")
-    unit = subprocess.run(
-        [*run, "unit", "--config", str(config)], env=env, capture_output=True, text=True, check=True
-    )
-    line = next(line for line in unit.stdout.splitlines() if line.startswith("ExecStart="))
-    command = shlex.split(line.removeprefix("ExecStart=").replace("$$", "$"))
+    command, env = start_command("run", config, tmp_path)
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from fundingarb.deploy import KINDS
 
 if TYPE_CHECKING:
     from fundingarb.config import Config
+    from fundingarb.plugins import Plugins
 
 CREDENTIAL = "fundingarb-master-password"
 PLACE = "/etc/credstore.encrypted"
@@ -28,68 +30,82 @@ PLACE = "/etc/credstore.encrypted"
 def unit_command(kind: str, config_file: Path | None, user: str | None, credential: str) -> None:
     """Print a systemd unit or a container file.
 
-    run: the bot, started again after a crash, with the master password from a systemd encrypted credential. watch:
-    fundingarb watch, which alerts when the bot is silent. container: a container file.
+    run: the bot, started again after a crash. watch: fundingarb watch, which alerts when the bot is silent. Either has
+    the master password, where it opens the vault, from a systemd encrypted credential. container: a container file.
     """
     from fundingarb.app import load_config
+    from fundingarb.cli.sandbox import command, plain, sandbox, word
+    from fundingarb.deploy import filled
+    from fundingarb.plugins import load_plugins
 
     if kind == "container":
         click.echo(_container(), nl=False)
         return
     if config_file is None:
         raise click.UsageError("a unit needs --config FILE: what the service is to run")
+    _at_home_as(user)
     config, file = load_config(config_file), config_file.resolve()
-    vault = config.network != "localnet" and kind == "run"
-    from fundingarb.deploy import filled
-
+    os.chdir(file.parent)  # where the service runs: what is relative is there
+    plugins, user = load_plugins(config.plugins.allow), user or getpass.getuser()
+    vault = _takes_password(kind, config, plugins)
+    box = sandbox(kind, config, file, plugins, vault=vault)
     text = filled(
         kind,
-        user=user or getpass.getuser(),
-        folder=str(file.parent),
-        command=_command(kind, file, vault),
-        credential=f"LoadCredentialEncrypted={CREDENTIAL}:{credential}" if vault else "",
-        writable=" ".join(sorted({_escaped(path) for path in _writable(config, file)})),
-        home="read-only" if _at_home(file) else "true",
+        user=user,
+        folder=plain(file.parent),
+        command=command(_arguments(kind, file, vault)),
+        credential=f"LoadCredentialEncrypted={CREDENTIAL}:{plain(credential)}" if vault else "",
+        # a folder that is not there yet does not keep the service from starting
+        writable=" ".join(word(f"-{path}") for path in box.writable),
+        home=box.home,
+        temporary=box.temporary,
     )
     click.echo(text, nl=False)
+    for folder in box.missing:
+        click.echo(
+            f"warning: {folder} is not there, and the service cannot make it; before it starts:\n"
+            f"  sudo install -d -m 700 -o {shlex.quote(user)} {shlex.quote(str(folder))}",
+            err=True,
+        )
     if vault:
         click.echo(
             "Encrypt the master password once, on the machine where it runs:\n"
             "  systemd-ask-password -n 'Master password:' | "
-            f"sudo systemd-creds encrypt --name={CREDENTIAL} - {credential}",
+            f"sudo systemd-creds encrypt --name={CREDENTIAL} - {shlex.quote(credential)}",
             err=True,
         )
 
 
-def _command(kind: str, file: Path, vault: bool) -> str:
-    program = f"{sys.executable} -m fundingarb {kind} --config {shlex.quote(str(file))}"
+def _at_home_as(user: str | None) -> None:
+    """Have ~ mean what it does to the service: systemd has a user's home folder from the system."""
+    import pwd
+
+    if user is None or user == getpass.getuser():
+        return
+    try:
+        os.environ["HOME"] = pwd.getpwnam(user).pw_dir
+    except KeyError:
+        click.echo(
+            f"warning: there is no user {user} here; make it before the service starts, and print the unit then",
+            err=True,
+        )
+
+
+def _takes_password(kind: str, config: Config, plugins: Plugins) -> bool:
+    """Whether the program opens the vault, for which nobody is there to type the password."""
+    from fundingarb.opening import sinks_take_secrets
+
+    trades = config.network != "localnet" or config.database.password_in_vault
+    return (kind == "run" and trades) or sinks_take_secrets(config, plugins)
+
+
+def _arguments(kind: str, file: Path, vault: bool) -> list[str]:
+    program = [sys.executable, "-m", "fundingarb", kind, "--config", str(file)]
     if not vault:
         return program
     # a descriptor and nothing else: neither arguments nor environment hold the password
-    return f"/bin/sh -c 'exec {program} --password-fd 3 3<\"$${{CREDENTIALS_DIRECTORY}}/{CREDENTIAL}\"'"
-
-
-def _writable(config: Config, file: Path) -> list[Path]:
-    from fundingarb.app import backup_folder, beside_database, log_folder
-    from fundingarb.folders import USUAL_FOLDER
-
-    places = [file.parent, beside_database(config, ""), log_folder(config), backup_folder(config)]
-    # what alert sinks remember: in their own folder, or in the usual one
-    places += [
-        Path(str(s["state_folder"])).expanduser() for s in config.alerts.values() if "state_folder" in s
-    ]
-    return [*places, USUAL_FOLDER.expanduser()]
-
-
-def _escaped(path: Path) -> str:
-    """``path`` as systemd wants it; a folder that is not there yet does not keep the service from starting."""
-    return "-" + str(path.resolve()).replace("%", "%%").replace(" ", "\\x20")
-
-
-def _at_home(file: Path) -> bool:
-    """Whether the program or its files are where a service usually has no business."""
-    places = (file, Path(sys.executable), Path(sys.prefix))
-    return any(place.parts[1:2] and place.parts[1] in ("home", "root", "run") for place in places)
+    script = f'exec "$@" --password-fd 3 3<"${{CREDENTIALS_DIRECTORY}}/{CREDENTIAL}"'
+    return ["/bin/sh", "-c", script, "sh", *program]
 
 
 def _container() -> str:
