@@ -55,6 +55,8 @@ LAYERS: dict[str, set[str]] = {
     "surroundings": VALUES | {"engine", "vault"},
     "unlocking": VALUES | {"config", "store", "surroundings", "vault"},
     "opening": VALUES | {"config", "engine", "hosting", "plugins", "settings", "surroundings"},
+    # Where the bots of a file run, whatever the file says now.
+    "whereabouts": VALUES | {"config", "process", "store"},
     # The composition root, and the one place that wires store and configuration to the engine.
     "app": VALUES
     | {
@@ -72,6 +74,7 @@ LAYERS: dict[str, set[str]] = {
         "surroundings",
         "unlocking",
         "vault",
+        "whereabouts",
     },
     # The daily copy of a bot's database.
     "backups": VALUES | {"engine", "store"},
@@ -104,6 +107,7 @@ LAYERS: dict[str, set[str]] = {
         "unlocking",
         "vault",
         "watching",
+        "whereabouts",
     },
     "__main__": {"cli"},
 }

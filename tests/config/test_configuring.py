@@ -360,6 +360,34 @@ async def test_real_money_is_no_setting(desk: Desk) -> None:
         assert "mainnet" not in desk.file.read_text()
 
 
+async def test_what_the_bot_is_found_by_is_no_setting_while_it_runs(tmp_path: Path) -> None:
+    """Kill and status look into the database that the file names: it stays that of the bot that runs."""
+    more = "accounts: {a: {exchange: binance}, b: {exchange: bybit}}\n"
+    desk = Desk(tmp_path / "fundingarb.yaml", more=more)
+    async with desk.running():
+        before = desk.keeper.document()
+        first = before["accounts"]["a"]
+        for path, change in (
+            ("network", {"network": "testnet"}),
+            ("database.url", {"database": {**before["database"], "url": "sqlite:///other.db"}}),
+            ("accounts.b", {"accounts": {"a": first}}),
+            ("accounts.a.exchange", {"accounts": {**before["accounts"], "a": {**first, "exchange": "okx"}}}),
+        ):
+            errors = desk.keeper.check({**before, **change}).errors
+            assert list(errors) == [path]
+            assert "stop the bot first" in errors[path]
+            with pytest.raises(ConfigRefused, match="stop the bot first"):
+                await desk.keeper.apply({**before, **change}, ME, 0)
+        desk.file.write_text(f"{FILE}{more}database: {{url: sqlite:///other.db}}\n")
+        with pytest.raises(ConfigRefused, match="stop the bot first"):
+            await desk.keeper.reload(ME)
+        desk.file.write_text(FILE + more)
+        another = {**before["accounts"], "c": {**first, "exchange": "okx"}}
+        assert (await desk.keeper.apply({**before, "accounts": another}, ME, 0)).restart, (
+            "that one is not traded yet"
+        )
+
+
 # symbols that come
 
 

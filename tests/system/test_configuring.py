@@ -85,10 +85,12 @@ def test_a_running_bot_is_configured_from_the_command_line(town: Town) -> None:
         def config(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
             return town.run_cli("config", command, *where, *arguments, timeout=90)
 
-        said = fine(config("set", "trading.min_net_usd=7", "database.url=sqlite:///other.db"))
+        said = fine(config("set", "trading.min_net_usd=7", "backup.keep=3"))
         assert "trading.min_net_usd: 1 -> 7\n" in said
-        assert "-> sqlite:///other.db (from the next start on)" in said
-        fine(config("set", f"database.url=sqlite:///{town.folder / 'bot.db'}"))
+        assert "-> 3 (from the next start on)" in said
+        written = town.config.read_text()
+        assert "stop the bot first" in refused(config("set", "database.url=sqlite:///other.db"))
+        assert town.config.read_text() == written
         assert "min_net_usd: 7" in town.config.read_text()
         assert "lots" in refused(config("set", "trading.min_net_usd=lots"))
         town.config.write_text(town.config.read_text().replace("min_net_usd: 7", "min_net_usd: 9"))
@@ -98,3 +100,32 @@ def test_a_running_bot_is_configured_from_the_command_line(town: Town) -> None:
         first = history.splitlines()[-1].split()[0]
         assert "trading.min_net_usd: 9 -> 1" in fine(config("rollback", first))
     assert "min_net_usd: 1" in town.config.read_text() or town.config.read_text() == before
+
+
+@pytest.mark.slow
+def test_a_kill_reaches_the_bot_that_runs_whatever_its_file_says_now(town: Town) -> None:
+    """Somebody edits the file by hand while the bot runs: the commands look for it where it is, and say so."""
+    before = town.config.read_text()
+    with town.bot() as bot:
+        other = before.replace("bot.db", "other.db")
+        assert other != before
+        town.config.write_text(other)
+        said = town.cli("status")
+        assert f"bot: process {bot.process.pid}, " in said.stdout
+        assert "(database.url): this goes to that bot, which trades on network localnet" in said.stderr
+        paused = town.cli("pause")
+        assert paused.returncode == 0, paused.stderr
+        killed = town.cli("kill", "--yes")
+        assert killed.returncode == 0, killed.stderr
+        assert "no bot is running" not in killed.stdout
+        town.config.write_text(before)
+        said = town.cli("status")
+        assert "kill switch: LATCHED" in said.stdout
+        assert f"bot: process {bot.process.pid}, " in said.stdout
+        for broken in (other.replace("network: localnet", "network: moon"), "database: ["):
+            town.config.write_text(broken)
+            said = town.cli("status")
+            assert f"bot: process {bot.process.pid}, " in said.stdout, said.stderr
+        assert not (town.folder / "other.db").exists()
+        assert bot.end() == 0, bot.output
+    assert not list(town.folder.glob(".*.running"))

@@ -40,6 +40,7 @@ from fundingarb.store.database import parse_url
 from fundingarb.surroundings import Surroundings, Venue, read_ready_file, surroundings
 from fundingarb.unlocking import VaultOwner, refuse_unapproved, unlocked
 from fundingarb.vault import Vault
+from fundingarb.whereabouts import noted
 
 if TYPE_CHECKING:
     from fundingarb.logs.setup import LogPlan
@@ -79,6 +80,7 @@ async def open_bot(
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(config.database.url, around.clock))
         lease = await stack.enter_async_context(hold_lease(config.database.url, list(accounts)))
+        stack.enter_context(noted(config))
         run = around.run if config.network == "localnet" else config.network
         if run and await store.localnet_run(run, around.clock.now()) != run:
             if config.network != "localnet":

@@ -19,6 +19,7 @@ from fundingarb.config.document import (
     differences,
     document_of,
     in_force,
+    moved,
     parsed,
     schema_of,
 )
@@ -194,6 +195,10 @@ class ConfigKeeper:
         if HIDDEN in url and url == hide_password(url) and url != self._config.database.url:
             text = "its password is hidden in what is stored and is not known; write it out"
             return None, {"database.url": text}
+        found = () if config is None else moved(self._started, config)
+        if found:
+            text = "kill and status find the bot that runs by it; stop the bot first, then change it"
+            return None, dict.fromkeys(found, text)
         return config, errors
 
     def _with_secrets(self, document: Mapping[str, Any]) -> dict[str, Any]:

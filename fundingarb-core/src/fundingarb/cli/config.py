@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fundingarb.cli.password import database_password
-from fundingarb.cli.run import CONFIG, READY_FILE, load_surroundings, read_setting
+from fundingarb.cli.run import CONFIG, READY_FILE, load_surroundings, read_setting, where_it_runs
 from fundingarb.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -96,15 +96,16 @@ async def _changed(config_file: Path | None, ready_file: Path | None, wanted: Ma
     from fundingarb.plugins import load_plugins
     from fundingarb.store import revision_of
 
-    config = load_config(config_file)
+    of_file = load_config(config_file)
+    config = where_it_runs(of_file, config_file) or of_file
     database_password(config)
     if revision_of(config.database.url) is None:
-        _in_file(config, [], wanted)
+        _in_file(of_file, [], wanted)
         return
     plugins = load_plugins(config.plugins.allow)
     async with open_panel(config, _around(config, ready_file), plugins) as panel:
         if await panel.holder() is None:
-            changes = _in_file(config, await _documents(panel), wanted)
+            changes = _in_file(of_file, await _documents(panel), wanted)
             if changes:
                 told = {one.path: [one.before, one.after] for one in changes}
                 await panel.note("CONFIG", "in the file; no bot was running", changes=told)
@@ -189,6 +190,7 @@ async def _history(config_file: Path | None, ready_file: Path | None, limit: int
     from fundingarb.plugins import load_plugins
 
     config = load_config(config_file)
+    config = where_it_runs(config, config_file) or config
     plugins = load_plugins(config.plugins.allow)
     async with open_panel(config, _around(config, ready_file), plugins) as panel:
         found = await panel.store.config_revisions(limit=limit + 1)

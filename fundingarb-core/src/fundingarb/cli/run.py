@@ -104,13 +104,24 @@ def load_surroundings(
 def load_for_emergencies(config_file: Path | None) -> Config:
     """The configuration of a command that has to work whatever is wrong with it, and the log where it says.
 
-    Only what accounts and database need has to be right; whatever else is left out is a line on stderr each.
+    Only what accounts and database need has to be right; whatever else is left out is a line on stderr each. While a
+    bot runs that was started with the file, accounts and database are the bot's, whatever the file says now.
     """
     from fundingarb.cli.logs import log_to_file_only
     from fundingarb.config import load_essentials
     from fundingarb.errors import ConfigError
 
-    config, left_out = load_essentials(config_file, overrides=given())
+    left_out: list[str] = []
+    try:
+        config, left_out = load_essentials(config_file, overrides=given())
+    except ConfigError as error:
+        broken = where_it_runs(None, config_file)
+        if broken is None:
+            raise
+        config = broken
+        click.echo(f"warning: {error}", err=True)
+    else:
+        config = where_it_runs(config, config_file) or config
     try:
         log_to_file_only(config.logging.level, config.logging.file)
     except ConfigError as error:
@@ -119,6 +130,19 @@ def load_for_emergencies(config_file: Path | None) -> Config:
     for problem in left_out:
         _left_out(problem)
     return config
+
+
+def where_it_runs(config: Config | None, config_file: Path | None) -> Config | None:
+    """``config`` as the bot has it that was started with the file and runs; what is to be known of that is a line on
+    stderr each. A database that the command line names is meant."""
+    from fundingarb.whereabouts import there
+
+    if config_file is None or any(path.split(".")[0].lower() == "database" for path in given()):
+        return config
+    found, told = there(config, config_file)
+    for line in told:
+        click.echo(f"warning: {line}", err=True)
+    return found
 
 
 def plugins_for_emergencies(config: Config) -> Plugins:

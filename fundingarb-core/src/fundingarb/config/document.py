@@ -158,6 +158,22 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         yield ".".join(path), value
 
 
+def moved(running: Config, new: Config) -> tuple[str, ...]:
+    """Settings by which a bot and what it trades on are found from outside, and that ``new`` has otherwise.
+
+    Accounts that are added are none of them.
+    """
+    found = [] if new.network == running.network else ["network"]
+    if new.database.url != running.database.url:
+        found.append("database.url")
+    for name, section in running.accounts.items():
+        if name not in new.accounts:
+            found.append(f"accounts.{name}")
+        elif new.accounts[name].exchange != section.exchange:
+            found.append(f"accounts.{name}.exchange")
+    return tuple(found)
+
+
 def in_force(new: Config, started: Config) -> Config:
     """``new`` with what needs a restart as it was when the bot ``started``: alert sinks that come or go, too."""
     sections = {key: getattr(started, key) for key in RESTART}
