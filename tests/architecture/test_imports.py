@@ -34,7 +34,7 @@ LAYERS: dict[str, set[str]] = {
     "builtin": VALUES | PLUGIN | {"folders", "privatefiles"},
     "config": VALUES | {"folders", "plugins", "settings"},
     "vault": VALUES | {"folders"},
-    "golive": VALUES | {"config", "vault"},
+    "golive": VALUES | {"config", "store", "vault"},
     "localnet": {"errors", "plugins", "ports"},
     # The conformance suite opens installed plugins, on the clock that the engine shares with a localnet.
     "testing": VALUES | PLUGIN | {"engine", "exchanges", "localnet", "plugins"},
@@ -53,7 +53,7 @@ LAYERS: dict[str, set[str]] = {
     "hosting": {"errors", "ports"},
     # What the composition root is made of: the clock and the exchanges around a bot, its vault, its components.
     "surroundings": VALUES | {"engine", "vault"},
-    "unlocking": VALUES | {"config", "store", "surroundings", "vault"},
+    "unlocking": VALUES | {"config", "golive", "store", "surroundings", "vault"},
     "opening": VALUES | {"config", "engine", "hosting", "plugins", "settings", "surroundings"},
     # Where the bots of a file run, whatever the file says now.
     "whereabouts": VALUES | {"config", "process", "store"},

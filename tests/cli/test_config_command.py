@@ -99,6 +99,7 @@ def test_what_is_wrong_changes_nothing(shop: Shop) -> None:
     assert "fundingarb run reads the file when it starts" in shop.refused("reload")
     assert "there is no revision 3" in shop.refused("rollback", "3")
     assert "there is no database yet" in shop.refused("history")
+    assert "going live takes a review and the master password" in shop.refused("set", "network=mainnet")
     assert shop.file.read_text() == before
     done = shop.run_cli("config", "set", "trading.min_net_usd=3")
     assert "no bot runs and no file is named" in done.stderr

@@ -25,7 +25,7 @@ from fundingarb.ports import Secret
 from fundingarb.store import SqlStore, open_store
 from fundingarb.testing import FakeClock
 from fundingarb.testing.clock import START
-from fundingarb.unlocking import VaultOwner, refuse_unapproved, unlocked
+from fundingarb.unlocking import VaultOwner, bind_approval, end_approvals, refuse_unapproved, unlocked
 from fundingarb.vault import LEAST_COSTS, StoredAccount, Vault, VaultError
 from fundingarb.vault.journal import LONGEST, Stretch, simulated
 
@@ -263,6 +263,93 @@ async def test_an_approval_is_of_accounts_strategy_and_plugins(stage: Stage) -> 
         stage.file.write_text(stage.file.read_text().replace(old, new))
         assert (setup_digest(load_config(stage.file, env={})) == digest) is same
         stage.file.write_text(stage.file.read_text().replace(new, old))
+
+
+async def test_an_approval_is_good_for_one_database_wherever_that_is(stage: Stage, tmp_path: Path) -> None:
+    await stage.simulate(24)
+    await stage.go()
+    live = load_config(stage.file, env={})
+
+    async def start(url: str) -> None:
+        async with open_store(url, stage.clock) as store:
+            await bind_approval(live, Vault.open(stage.vault.path, PASSWORD), store, stage.clock)
+
+    for _ in range(2):
+        await start(f"sqlite:///{tmp_path}/live.db")
+    (approval,) = Vault.open(stage.vault.path, PASSWORD).approvals()
+    assert approval.used
+    with pytest.raises(ConfigError, match="with another database; name that one"):
+        await start(f"sqlite:///{tmp_path}/other.db")
+    os.rename(tmp_path / "live.db", tmp_path / "moved.db")
+    await start(f"sqlite:///{tmp_path}/moved.db")
+    other = "".join(reversed(approval.mark(stage.vault.journal_key)))
+    async with open_store(f"sqlite:///{tmp_path}/other.db", stage.clock) as store:
+        await store.set_live_mark(other, stage.clock.now())  # whoever writes the database cannot make one
+    with pytest.raises(ConfigError, match="with another database"):
+        await start(f"sqlite:///{tmp_path}/other.db")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "env", "ends"),
+    [
+        ("[BTC-USDT]", "[ETH-USDT]", {}, True),
+        ("/bot.db", "/another.db", {}, True),  # the same file
+        (", testnet: false", "", {"FUNDINGARB__NETWORK": "testnet"}, False),
+    ],
+)
+async def test_a_simulation_that_starts_again_ends_its_approval(
+    stage: Stage, old: str, new: str, env: dict[str, str], ends: bool
+) -> None:
+    """Not that of a live bot which it is only beside: that has to come up again after a crash."""
+    await stage.simulate(24)
+    await stage.go()
+    text = stage.file.read_text() if env else TEXT.format(folder=stage.file.parent)
+    stage.file.write_text(text.replace(old, new))
+    config = load_config(stage.file, env=env)
+    assert config.network == "testnet"
+    ended = await end_approvals(config, Vault.open(stage.vault.path, PASSWORD))
+    assert bool(ended) is ends
+    assert bool(Vault.open(stage.vault.path, PASSWORD).approvals()) is not ends
+
+
+async def test_another_simulation_with_the_same_set_up_ends_nothing(stage: Stage, tmp_path: Path) -> None:
+    await stage.simulate(24)
+    await stage.go()
+    (tmp_path / "beside.yaml").write_text(TEXT.format(folder=tmp_path).replace("/bot.db", "/beside.db"))
+    config = load_config(tmp_path / "beside.yaml", env={})
+    assert setup_digest(config) == setup_digest(stage.config)
+    assert await end_approvals(config, Vault.open(stage.vault.path, PASSWORD)) == []
+
+
+async def test_neither_the_command_line_nor_the_environment_goes_live(stage: Stage) -> None:
+    await stage.simulate(24)
+    await stage.go()
+    approval = Vault.open(stage.vault.path, PASSWORD).approval(setup_digest(stage.config))
+    refuse_unapproved(load_config(stage.file, env={}), approval)
+    stage.file.write_text(TEXT.format(folder=stage.file.parent).replace(", testnet: true", ""))
+    for over, env in (({"network": "mainnet"}, {}), ({}, {"FUNDINGARB__NETWORK": "mainnet"})):
+        for text in (stage.file.read_text(), stage.file.read_text().replace("network: testnet", "#")):
+            stage.file.write_text(text)
+            with pytest.raises(ConfigError, match="neither --set nor the environment goes live"):
+                refuse_unapproved(load_config(stage.file, over, env), approval)
+
+
+async def test_a_file_that_cannot_be_replaced_leaves_no_approval(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.simulate(24)
+    really = os.replace
+
+    def full(source: Any, target: Any, **named: Any) -> None:
+        if Path(target).name == stage.file.name:
+            raise OSError(30, "Read-only file system")
+        really(source, target, **named)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(ConfigError, match=r"cannot be written: .* nothing was changed"):
+        await stage.go()
+    assert "network: testnet" in stage.file.read_text()
+    assert not Vault.open(stage.vault.path, PASSWORD).approvals()
 
 
 # the hours

@@ -154,6 +154,15 @@ async def test_a_bot_is_sent_live_at_its_dashboard_and_trades_so_from_its_next_s
             assert bot.live is None
         assert {exchange_of[each.host] for each in made.signed} == set(EXCHANGES)
         assert [each for each in made.signed if not permitted(exchange_of[each.host], "mainnet", each)] == []
+        approved = file.read_text()
+        file.write_text(FILE.format(folder=tmp_path))
+        async with running(load_config(file, env={}), around) as bot:
+            (ended, *_) = [each.result for each in await bot.store.audited() if each.actor == "program"]
+            assert "has ended: it is simulated again" in ended
+        file.write_text(approved)
+        with pytest.raises(ConfigError, match="never sent live"):
+            async with open_bot(load_config(file, env={}), around):
+                pass
 
 
 FILE = """\

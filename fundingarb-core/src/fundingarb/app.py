@@ -21,6 +21,7 @@ from fundingarb.config.digest import configuration_digest
 from fundingarb.config.document import document_of
 from fundingarb.config.places import vault_file
 from fundingarb.configuring import ConfigKeeper
+from fundingarb.domain.control import AuditEntry
 from fundingarb.domain.opportunity import DecayToMedian
 from fundingarb.engine.bot import Bot, BotParts
 from fundingarb.engine.caretaker import Idle
@@ -33,12 +34,12 @@ from fundingarb.golive import LiveSwitch, SimulatedHours
 from fundingarb.hosting import ServiceHost, service_host
 from fundingarb.opening import Opener, configured_accounts
 from fundingarb.plugins import Plugins, load_plugins
-from fundingarb.ports import AlertSink, ExchangeAdapter, RiskRule, Secret, Strategy
+from fundingarb.ports import AlertSink, Clock, ExchangeAdapter, RiskRule, Secret, Strategy
 from fundingarb.redaction import hide
-from fundingarb.store import hold_lease, open_store
+from fundingarb.store import SqlStore, hold_lease, open_store
 from fundingarb.store.database import parse_url
 from fundingarb.surroundings import Surroundings, Venue, read_ready_file, surroundings
-from fundingarb.unlocking import VaultOwner, refuse_unapproved, unlocked
+from fundingarb.unlocking import VaultOwner, bind_approval, end_approvals, refuse_unapproved, unlocked
 from fundingarb.vault import Vault
 from fundingarb.whereabouts import noted
 
@@ -91,6 +92,8 @@ async def open_bot(
                 "database.url: this database has the hedges of another run of the localnet; choose another one, "
                 "or the ready file of that localnet while it is running"
             )
+        if extras.caretaker is None and open_vault.vault is not None:
+            await _approved(config, open_vault.vault, store, around.clock)
         host: ServiceHost | None = None
         revision = await store.save_config(document_of(config), around.clock.now())
         opener = Opener(config, around, plugins, stack, secrets)
@@ -135,6 +138,17 @@ async def open_bot(
         if isinstance(parts.config, ConfigKeeper):
             parts.config.attach(bot.adopt, bot.ready.is_set, bot.unlisted)
         yield bot
+
+
+async def _approved(config: Config, vault: Vault, store: SqlStore, clock: Clock) -> None:
+    """Real money takes an approval that is good for this database; a simulation that starts again ends what it had."""
+    if config.network == "mainnet":
+        await bind_approval(config, vault, store, clock)
+        return
+    for one in await end_approvals(config, vault):
+        text = f"the approval for live of {one.at:%Y-%m-%d %H:%M} UTC has ended: it is simulated again"
+        log.warning("%s", text)
+        await store.audit(AuditEntry(clock.now(), "program", "GO_LIVE", {}, True, text))
 
 
 async def _count_hours(

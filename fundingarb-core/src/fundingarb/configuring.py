@@ -14,6 +14,7 @@ import anyio.lowlevel
 
 from fundingarb.config import Config
 from fundingarb.config.document import (
+    GOING_LIVE,
     HIDDEN,
     RESTART,
     differences,
@@ -187,10 +188,7 @@ class ConfigKeeper:
     def _parsed(self, document: Mapping[str, Any]) -> tuple[Config | None, dict[str, str]]:
         config, errors = parsed(self._with_secrets(document), self._plugins)
         if config is not None and config.network == "mainnet" != self._started.network:
-            return None, {
-                "network": "going live takes a review and the master password; use fundingarb go-live "
-                "or the dashboard's panel Simulation"
-            }
+            return None, {"network": GOING_LIVE.removeprefix("network: ")}
         url = "" if config is None else config.database.url
         if HIDDEN in url and url == hide_password(url) and url != self._config.database.url:
             text = "its password is hidden in what is stored and is not known; write it out"

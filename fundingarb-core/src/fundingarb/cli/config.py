@@ -133,7 +133,7 @@ def _in_file(
     config: Config, revisions: Sequence[tuple[int, Mapping[str, Any]]], wanted: Mapping[str, Any]
 ) -> Sequence[ConfigChange]:
     """What is wanted, written into the file: no bot runs that could be told."""
-    from fundingarb.config.document import differences, document_of, parsed
+    from fundingarb.config.document import GOING_LIVE, differences, document_of, parsed
     from fundingarb.config.edit import edited, replacement
     from fundingarb.plugins import load_plugins
     from fundingarb.ports.configuring import with_setting
@@ -154,7 +154,9 @@ def _in_file(
         after = dict(known[wanted["rollback"]])
     for path, value in wanted.get("set", {}).items():
         after = with_setting(after, path.split("."), value)
-    _, errors = parsed(_with_url(after, config), load_plugins(config.plugins.allow))
+    found, errors = parsed(_with_url(after, config), load_plugins(config.plugins.allow))
+    if found is not None and found.network == "mainnet" != config.network:
+        raise ConfigError(GOING_LIVE)
     if errors:
         path, text = next(iter(errors.items()))
         raise ConfigError(f"{path}: {text}")

@@ -30,6 +30,12 @@ RESTART = (
 
 HIDDEN = "***"
 
+GOING_LIVE = (
+    "network: going live takes a review and the master password; use fundingarb go-live or the dashboard's panel "
+    "Simulation"
+)
+"""What whoever changes the network to mainnet is told."""
+
 
 def needs_restart(path: str) -> bool:
     """Whether the setting at ``path`` is in force only from the next start on."""

@@ -19,7 +19,7 @@ from pydantic_settings import PydanticBaseSettingsSource
 
 from fundingarb.config.leverage import DEFAULT
 from fundingarb.config.reader import Path_, Source, dotted, printable, read_file, read_text, scalar
-from fundingarb.config.schema import SOURCES, Config, Origin
+from fundingarb.config.schema import SOURCES, Config, Origin, network_of
 from fundingarb.errors import ConfigError
 
 PREFIX = "FUNDINGARB__"
@@ -51,11 +51,12 @@ def load_config(
     ``overrides`` are nested mappings or dotted keys (``{"trading.min_net_usd": 5}``). Raises ConfigError.
     """
     over, around = _overrides(overrides or {}), _environment(os.environ if env is None else env)
-    config = _load([over, around, Source("") if path is None else read_file(Path(path))])
     if path is None:
-        return config
-    return config.came_from(
-        Origin(Path(path), lambda text: _load([over, around, read_text(text, str(path))]))
+        return _load([over, around, Source("")])
+    file = read_file(Path(path))
+    network = network_of(file.data)
+    return _load([over, around, file]).came_from(
+        Origin(Path(path), lambda text: _load([over, around, read_text(text, str(path))]), network)
     )
 
 

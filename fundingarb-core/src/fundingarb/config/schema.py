@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +16,7 @@ from pydantic import (
     PrivateAttr,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fundingarb.config.kinds import (
@@ -50,10 +51,14 @@ SOURCES: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("SOURCE
 
 @dataclass(frozen=True)
 class Origin:
-    """The file a configuration came from. ``read`` is what it would be with another text in that file."""
+    """The file a configuration came from. ``read`` is what it would be with another text in that file.
+
+    ``network`` is what the file itself says, whatever environment and command line do; None when it says nothing.
+    """
 
     path: Path
     read: Callable[[str], Config]
+    network: str | None = None
 
 
 class Config(BaseSettings):
@@ -205,6 +210,15 @@ def hide_password(url: str) -> str:
 
 def _time(*, hours: Decimal = Decimal(0), minutes: Decimal = Decimal(0)) -> timedelta:
     return timedelta(seconds=float(hours * 3600 + minutes * 60))
+
+
+def network_of(data: Mapping[str, Any]) -> str | None:
+    """The network that the sections ``data`` say by themselves; None when they say none, or contradict each other."""
+    try:
+        found = _with_network({str(key).lower(): item for key, item in data.items()}).get("network")
+    except PydanticCustomError:
+        return None
+    return None if found is None else str(found)
 
 
 def _with_network(values: dict[str, Any]) -> dict[str, Any]:

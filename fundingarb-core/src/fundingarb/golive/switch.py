@@ -21,6 +21,7 @@ from fundingarb.domain.events import Severity
 from fundingarb.domain.pnl import HedgePnl, hedge_pnl
 from fundingarb.errors import ConfigError, FundingArbError, StoreError
 from fundingarb.ports import Clock, HedgeBooks, LiveReview, Secret, Store
+from fundingarb.store.database import parse_url
 from fundingarb.vault import LiveApproval, Vault, VaultError
 from fundingarb.vault.journal import simulated
 
@@ -148,16 +149,29 @@ class LiveSwitch:
         if review.obstacles or missing:
             raise ConfigError((*review.obstacles, *missing)[0])
         text = None if config.origin is None else live_text(config)
-        vault.approve(
-            LiveApproval(setup_digest(config), self._clock.now(), float(review.hours), plain(actor))
+        origin = config.origin
+        approval = LiveApproval(
+            setup_digest(config),
+            self._clock.now(),
+            float(review.hours),
+            plain(actor),
+            simulation_database(config),
+            "" if origin is None else str(origin.path.resolve()),
         )
-        await anyio.to_thread.run_sync(vault.save)
-        if text is None or config.origin is None:
+        vault.approve(approval)
+        if text is None or origin is None:
+            await anyio.to_thread.run_sync(vault.save)
             return "approved; set network: mainnet and start the bot again"
-        with replacement(config.origin.path, text) as put:
-            put()
+        with replacement(origin.path, text) as put:
+            await anyio.to_thread.run_sync(vault.save)
+            try:
+                put()
+            except OSError as error:
+                vault.withdraw(approval)
+                await anyio.to_thread.run_sync(vault.save)
+                raise ConfigError(f"{origin.path}: cannot be written: {error}; nothing was changed") from None
         where = "" if live_url(config) else ", after you have named an empty database in database.url"
-        return f"{config.origin.path} says network: mainnet now; start the bot again to trade with real money{where}"
+        return f"{origin.path} says network: mainnet now; start the bot again to trade with real money{where}"
 
     async def _audit(self, actor: str, ok: bool, result: str) -> None:
         entry = AuditEntry(self._clock.now(), plain(actor), "GO_LIVE", {}, ok, plain(result, 500))
@@ -171,6 +185,11 @@ class LiveSwitch:
 def _added_up(part: Sequence[HedgeBooks]) -> list[HedgePnl]:
     """Not in the bot's loop, which has to trade meanwhile."""
     return [hedge_pnl(each.hedge, each.fills, each.payments, each.settlements) for each in part]
+
+
+def simulation_database(config: Config) -> str:
+    """The database of ``config`` by a name that is the same wherever the program starts."""
+    return str(parse_url(config.database.url))
 
 
 def live_url(config: Config) -> str | None:

@@ -60,6 +60,7 @@ UNPAID = (SettlementStatus.EXPECTED.value, SettlementStatus.MISSING.value)
 AROUND = timedelta(minutes=2)
 """How long before and after a settlement a hedge may begin or end and still be asked whether it is its."""
 LOCALNET_RUN = "localnet_run"
+LIVE_MARK = "live_mark"
 
 PART = 500
 """Most ids in one query: SQLite limits its parameters."""

@@ -179,6 +179,15 @@ class Session:
         self._set(reading.LOCALNET_RUN, run, "start", at)
         return run
 
+    def live_mark(self) -> str | None:
+        """The mark of the approval that this database is traded on with; None when there is none."""
+        return self.read(
+            lambda connection: reading.control_value(connection, self.instance, reading.LIVE_MARK)
+        )
+
+    def set_live_mark(self, mark: str, at: datetime) -> None:
+        self._set(reading.LIVE_MARK, mark, "start", at)
+
     def _set(self, name: str, value: str, actor: str, at: datetime) -> None:
         link = self._connect()
         row = {"instance": self.instance or "", "name": name, "value": value, "actor": actor, "at": at}

@@ -103,6 +103,13 @@ class SqlStore:
         """The localnet run that this database belongs to: ``run`` from now on, unless it has hedges of another."""
         return await self._writer.run(lambda session: session.localnet_run(run, at))
 
+    async def live_mark(self) -> str | None:
+        """The mark of the approval for live trading that this database is used with; None when there is none."""
+        return await self._writer.run(lambda session: session.live_mark())
+
+    async def set_live_mark(self, mark: str, at: datetime) -> None:
+        await self._writer.run(lambda session: session.set_live_mark(mark, at))
+
     async def hedges(self, *, limit: int = 1000) -> Sequence[Hedge]:
         return await self._reporter.read(partial(reading.hedges, instance=self.instance, limit=limit))
 

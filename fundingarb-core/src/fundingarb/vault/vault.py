@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -41,12 +43,24 @@ class StoredAccount:
 
 @dataclass(frozen=True, slots=True)
 class LiveApproval:
-    """That somebody with the master password sent the set-up ``setup`` (a digest) live, after so many hours."""
+    """That somebody with the master password sent the set-up ``setup`` (a digest) live, after so many hours.
+
+    ``simulation`` and ``file`` are the database and the configuration's file that were simulated with (empty: none);
+    ``used`` whether a database has been traded on with it: it is good for that one from then on.
+    """
 
     setup: str
     at: datetime
     hours: float
     actor: str
+    simulation: str = ""
+    file: str = ""
+    used: bool = False
+
+    def mark(self, key: Secret) -> str:
+        """What the database that it is used for has of it; only who has the vault's ``key`` can make one."""
+        text = json.dumps(["fundingarb live", self.setup, self.at.isoformat()]).encode()
+        return hmac.new(bytes.fromhex(key.reveal()), text, hashlib.sha256).hexdigest()
 
 
 class Vault:
@@ -67,7 +81,7 @@ class Vault:
         }
         self._secrets = {name: Secret(value) for name, value in content["secrets"].items()}
         self._approvals = [
-            LiveApproval(one["setup"], datetime.fromisoformat(one["at"]), float(one["hours"]), one["actor"])
+            LiveApproval(**{**one, "at": datetime.fromisoformat(one["at"]), "hours": float(one["hours"])})
             for one in content["approvals"]
         ]
         self.journal_key = Secret(content["journal_key"])
@@ -108,10 +122,7 @@ class Vault:
                 for one in self.accounts()
             ],
             "secrets": {name: value.reveal() for name, value in self._secrets.items()},
-            "approvals": [
-                {"setup": one.setup, "at": one.at.isoformat(), "hours": one.hours, "actor": one.actor}
-                for one in self._approvals
-            ],
+            "approvals": [{**asdict(one), "at": one.at.isoformat()} for one in self._approvals],
         }
         blob = self._lock.seal(json.dumps(content).encode())
         write_private(self.path, blob, expected=self._blob)
@@ -172,6 +183,18 @@ class Vault:
     def approval(self, setup: str) -> LiveApproval | None:
         """The last approval of this set-up; None when it was never sent live."""
         return next((one for one in reversed(self._approvals) if one.setup == setup), None)
+
+    def approvals(self) -> Sequence[LiveApproval]:
+        """Every approval, the newest first."""
+        return self._approvals[::-1]
+
+    def withdraw(self, approval: LiveApproval) -> None:
+        """It has never been given, from here on."""
+        self._approvals = [one for one in self._approvals if one != approval]
+
+    def use(self, approval: LiveApproval) -> None:
+        """A database is traded on with it."""
+        self._approvals = [replace(one, used=True) if one == approval else one for one in self._approvals]
 
     def approve(self, approval: LiveApproval) -> None:
         self._approvals = [*self._approvals[-19:], approval]
