@@ -18,7 +18,7 @@ from tests.conftest import RunCli
 from fundingarb.app import Surroundings
 from fundingarb.builtin.settings import TelegramSettings
 from fundingarb.cli import run, telegram
-from fundingarb.cli.init import Answers, check_and_start, document, init_command, pair, write_vault
+from fundingarb.cli.init import Answers, check_and_start, document, init_command, pair, used, write_vault
 from fundingarb.cli.questions import Questions
 from fundingarb.config import Config, example_config, parse_config
 from fundingarb.errors import ConfigError
@@ -77,6 +77,16 @@ def test_secrets_are_in_the_vault_only(answers: Answers, tmp_path: Path) -> None
     assert found is not None
     assert found.values["api_secret"].reveal() == "canary-secret-bybit"
     assert b"canary" not in path.read_bytes()
+
+
+def test_the_plugins_that_are_used_are_named_as_real_money_wants_it(answers: Answers) -> None:
+    """Naming them after the simulation would be another configuration, whose hours begin with nothing."""
+    answers.allow = used(load_plugins(), answers.exchanges)
+    config = parse_config(example_config(document(answers)))
+    assert config.plugins.allow == ("fundingarb-binance", "fundingarb-bybit", "fundingarb-dashboard")
+    assert set(load_plugins(config.plugins.allow).exchanges) == {"binance", "bybit"}
+    answers.allow = None
+    assert parse_config(example_config(document(answers))).plugins.allow is None
 
 
 def test_a_vault_that_is_there_keeps_what_it_has(
@@ -209,6 +219,7 @@ def test_a_simulation_on_testnet_from_questions_to_the_start(
     assert around.unlock is not None
     vault = around.unlock()
     assert vault.secrets["telegram-token"].reveal() == "654321:canary-token"
+    assert config.plugins.allow == ("fundingarb-binance", "fundingarb-bybit", "fundingarb-dashboard")
     account = vault.account("binance", "testnet")
     assert account is not None
     assert account.values["api_secret"].reveal() == "canary-binance-secret"

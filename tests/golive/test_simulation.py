@@ -78,6 +78,18 @@ def configuration(folder: Path, network: str = "testnet") -> Config:
     )
 
 
+async def test_a_simulation_without_a_list_of_plugins_says_at_once_that_it_is_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = configuration(tmp_path)
+    unnamed = config.model_copy(update={"plugins": config.plugins.model_copy(update={"allow": None})})
+    async with exchanges(tmp_path, monkeypatch) as (_, vault):
+        around = Surroundings(unlock=lambda: Vault.open(vault.path, PASSWORD))
+        for each, said in ((config, False), (unnamed, True)):
+            async with open_bot(each, around, extras=Extras(services=False)):
+                assert ("plugins.allow is not set" in caplog.text) is said
+
+
 async def test_a_bot_simulates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fundingarb.golive.hours, "LOOK", 0.1)
     config = configuration(tmp_path)

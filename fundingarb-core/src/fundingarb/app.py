@@ -145,6 +145,11 @@ async def _approved(config: Config, vault: Vault, store: SqlStore, clock: Clock)
     if config.network == "mainnet":
         await bind_approval(config, vault, store, clock)
         return
+    if config.network == "testnet" and config.plugins.allow is None:
+        log.warning(
+            "plugins.allow is not set: real money wants it, and hours that are simulated without it do not count then; "
+            "list the plugins that may load now"
+        )
     for one in await end_approvals(config, vault):
         text = f"the approval for live of {one.at:%Y-%m-%d %H:%M} UTC has ended: it is simulated again"
         log.warning("%s", text)

@@ -33,7 +33,8 @@ SIZE, TOTAL, LOSS = Decimal(5000), Decimal(50_000), Decimal(500)
 
 @dataclass
 class Answers:
-    """What the set-up is to be. ``keys``: secrets by account; an account is called like its exchange."""
+    """What the set-up is to be. ``keys``: secrets by account; an account is called like its exchange. ``allow``: the
+    distributions whose plugins may load; None allows all."""
 
     network: str
     exchanges: Sequence[str]
@@ -43,6 +44,7 @@ class Answers:
     loss: Decimal
     telegram_token: Secret | None = None
     keys: Mapping[str, Mapping[str, Secret]] = field(default_factory=dict)
+    allow: Sequence[str] | None = None
 
 
 @click.command("init")
@@ -126,6 +128,7 @@ def init_command(
     answers = _answers(ask, plugins, network, exchanges, symbols, size, total, daily_loss)
     if answers.network == "testnet":
         answers.keys = _keys(ask, answers.exchanges, values_fd)
+        answers.allow = used(plugins, answers.exchanges)
     answers.telegram_token = _telegram_token(ask, telegram_token_fd)
 
     text = example_config(document(answers))
@@ -321,6 +324,8 @@ def document(answers: Answers) -> dict[str, Any]:
             "daily_loss": {"max_usd": str(answers.loss)},
         },
     }
+    if answers.allow is not None:
+        chosen["plugins"] = {"allow": list(answers.allow)}
     if answers.network == "localnet":
         # a localnet that is started again is another market, with no memory of what was held on the one before
         now = datetime.now(timezone.utc)
@@ -330,6 +335,19 @@ def document(answers: Answers) -> dict[str, Any]:
         settings = {} if answers.keys else {"token_file": str(_token_file())}
         chosen["alerts"] = {"telegram": settings}
     return chosen
+
+
+def used(plugins: Plugins, exchanges: Sequence[str]) -> list[str]:
+    """The distributions that a bot on ``exchanges`` uses, besides the core.
+
+    Real money wants them named, and hours count for the list that was simulated with, so it is there from the
+    beginning. Risk rules and services are used when they are installed.
+    """
+    from fundingarb.discovery import CORE, canonical
+
+    found = [plugins.exchanges[name] for name in exchanges if name in plugins.exchanges]
+    names = {each.distribution for each in (*found, *plugins.risk_rules.values(), *plugins.services.values())}
+    return sorted(name for name in names if canonical(name) != CORE)
 
 
 # -- the start ---------------------------------------------------------------------------------------------------
