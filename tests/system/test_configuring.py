@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from decimal import Decimal
 from functools import partial
@@ -15,6 +16,7 @@ from tests.system.test_services import until
 from fundingarb.app import Extras, open_bot
 from fundingarb.config import load_config
 from fundingarb.demo.runner import DemoOptions, localnet_process, starting
+from fundingarb.domain.order import OrderSide
 from fundingarb.errors import ConfigError
 from fundingarb.plugins import load_plugins
 
@@ -129,3 +131,18 @@ def test_a_kill_reaches_the_bot_that_runs_whatever_its_file_says_now(town: Town)
         assert not (town.folder / "other.db").exists()
         assert bot.end() == 0, bot.output
     assert not list(town.folder.glob(".*.running"))
+
+
+@pytest.mark.slow
+def test_a_kill_ends_the_bot_that_hangs_whatever_its_file_says_now(town: Town) -> None:
+    with town.bot() as bot:
+        town.trade("bybit", OrderSide.BUY, "1000")
+        before = town.config.read_text()
+        town.config.write_text(before.replace("bot.db", "other.db").replace("localnet", "testnet"))
+        bot.process.send_signal(signal.SIGSTOP)
+        killed = town.cli("kill", "--yes")
+        assert killed.returncode == 0, killed.stderr
+        assert f"the bot (process {bot.process.pid}) does not answer; ending it" in killed.stdout
+        assert "(network, database.url): this goes to that bot" in killed.stderr
+        assert town.flat()
+    assert not (town.folder / "other.db").exists()
