@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import signal
 import sqlite3
 import urllib.error
@@ -223,7 +224,7 @@ def test_no_key_is_in_anything_that_leaves_the_program(
             if path.is_file() and path != ready and "site" not in path.parts
         ]
         written = [path for path in written if path.name != "localnet.log"]
-        names = {path.name.split("-20")[0] for path in written}
+        names = {re.sub(r"-[0-9a-f]{8}(?=-)|-20.*", "", path.name) for path in written}
         assert {
             "bot.log",
             "bot.db",
