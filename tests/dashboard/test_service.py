@@ -20,6 +20,7 @@ from fundingarb.engine.clock import SystemClock
 from fundingarb.errors import ConfigError
 from fundingarb.hosting import service_host
 from fundingarb.ports import BotHandle, OpenContext, Service
+from fundingarb_dashboard.place import place_of
 from fundingarb_dashboard.settings import DashboardSettings
 
 pytestmark = pytest.mark.anyio
@@ -82,8 +83,21 @@ async def test_only_loopback_names_are_answered() -> None:
         port = port_of(service)
         assert (await get(port, "/api/health", host=f"localhost:{port}"))[0] == 200
         for evil in ("evil.example", f"evil.example:{port}", f"127.0.0.1.evil.example:{port}"):
-            status, _, body = await get(port, "/api/health", host=evil)
-            assert (status, body) == (421, b"")
+            status, headers, body = await get(port, "/api/health", host=evil)
+            assert (status, headers["content-type"]) == (421, "application/json")
+            error = json.loads(body)["error"]
+            assert error["code"] == "unknown_host"
+            assert "add the name to dashboard.names" in error["message"]
+            assert b"evil" not in body
+
+
+async def test_names_are_the_same_in_capitals() -> None:
+    async with serving() as service:
+        port = port_of(service)
+        assert (await get(port, "/api/health", host=f"LOCALHOST:{port}"))[0] == 200
+    place = place_of(DashboardSettings(port=8455, password_file=NOWHERE, names=("Bot.Example.org",)))
+    assert "bot.example.org:8455" in place.hosts(8455)
+    assert "http://bot.example.org:8455" in place.origins(8455)  # as a browser writes it
 
 
 async def test_a_bot_whose_loop_stands_still_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,14 +22,14 @@ from fundingarb.errors import (
     VersionConflict,
 )
 
-__all__ = ["Json", "Problem", "answer", "failure", "install_errors", "problem_of"]
+__all__ = ["Json", "Problem", "answer", "error_of", "failure", "install_errors", "problem_of"]
 
 logger = logging.getLogger("fundingarb_dashboard")
 
 CODES = {
     400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
-    408: "timeout", 409: "conflict", 413: "too_large", 415: "unsupported_media_type", 429: "too_many_requests",
-    500: "internal", 503: "unavailable",
+    408: "timeout", 409: "conflict", 413: "too_large", 415: "unsupported_media_type", 421: "unknown_host",
+    429: "too_many_requests", 500: "internal", 503: "unavailable",
 }  # fmt: skip
 SAID = {
     400: "the request cannot be read; see /api/docs",
@@ -86,11 +86,16 @@ def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = No
 
 
 def failure(problem: Problem) -> Response:
+    """The answer that tells of it."""
+    return answer(error_of(problem), problem.status, problem.headers)
+
+
+def error_of(problem: Problem) -> dict[str, Any]:
     """The one form of an error."""
     error: dict[str, Any] = {"code": problem.code, "message": " ".join(problem.message.split())}
     if problem.fields:
         error["fields"] = dict(problem.fields)
-    return answer({"error": error}, problem.status, problem.headers)
+    return {"error": error}
 
 
 def problem_of(error: BaseException) -> Problem:

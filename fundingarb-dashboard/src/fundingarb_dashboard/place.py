@@ -37,10 +37,11 @@ class Place:
         return self.certificate is not None
 
     def hosts(self, port: int) -> tuple[str, ...]:
-        """Every Host header that is answered when it listens on ``port``."""
+        """Every Host header that is answered when it listens on ``port``, in small letters, as browsers send it."""
         usual = 443 if self.tls else 80
+        names = [name.lower() for name in self.names]
         return tuple(
-            name for each in self.names for name in ((f"{each}:{port}",) + ((each,) if port == usual else ()))
+            name for each in names for name in ((f"{each}:{port}",) + ((each,) if port == usual else ()))
         )
 
     def origins(self, port: int) -> frozenset[str]:
