@@ -11,7 +11,7 @@ from typing import Any, cast
 import aiohttp
 
 from fundingarb.engine.clock import SystemClock
-from fundingarb.ports import BotHandle
+from fundingarb.ports import BotHandle, Clock
 from fundingarb_dashboard.place import place_of
 from fundingarb_dashboard.service import Dashboard
 from fundingarb_dashboard.settings import DashboardSettings
@@ -72,10 +72,12 @@ def settings(**changes: Any) -> DashboardSettings:
 
 
 @asynccontextmanager
-async def browsing(bot: object = None, **changes: Any) -> AsyncIterator[Browser]:
+async def browsing(
+    bot: object = None, *, clock: Clock | None = None, **changes: Any
+) -> AsyncIterator[Browser]:
     """A running dashboard beside ``bot``, and a browser that is not logged in."""
     said: list[str] = []
-    dashboard = Dashboard(place_of(settings(**changes)), SystemClock(), said.append)
+    dashboard = Dashboard(place_of(settings(**changes)), clock or SystemClock(), said.append)
     try:
         await dashboard.start(cast(BotHandle, bot))
         assert dashboard.url is not None

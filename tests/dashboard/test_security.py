@@ -8,11 +8,14 @@ import hashlib
 import io
 import logging
 import re
+import time
+from datetime import datetime, timedelta, timezone
 
 import aiohttp
 import pytest
 from tests.dashboard.serving import Browser, browsing, settings
 
+from fundingarb.engine.clock import ScaledClock
 from fundingarb.errors import ConfigError
 from fundingarb.privatefiles import write_private
 from fundingarb_dashboard import app as web
@@ -333,3 +336,13 @@ async def test_the_page_and_its_charts_come_from_here() -> None:
         for text in ("", style):
             digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
             assert f"'sha256-{digest}'" in policy
+
+
+async def test_the_end_of_a_session_is_told_in_real_time_however_fast_the_bot_runs() -> None:
+    fast = ScaledClock(epoch=0.0, at_monotonic=time.monotonic(), speed=1000)
+    async with browsing(clock=fast) as browser:
+        begun = datetime.now(timezone.utc)
+        await browser.login()
+        told = (await browser.get("/api/session"))["expires_at"]
+        ends = datetime.fromisoformat(told.replace("Z", "+00:00"))
+        assert timedelta(hours=8) <= ends - begun < timedelta(hours=8, minutes=1)

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,8 @@ class Dashboard:
         listening = listen(self._place)
         port: int = listening.getsockname()[1]
         url = self._url = self._place.url(port)
-        sessions = Sessions(time.monotonic, self._clock.now)
+        # A session is about a person, whose hours are not the bot's: its clock may run faster.
+        sessions = Sessions(time.monotonic, lambda: datetime.now(timezone.utc))
         site = Site(
             line=BotLine(bot, loop),
             alive=Heartbeat(loop),

@@ -18,7 +18,8 @@ MOST = 100
 
 @dataclass(eq=False)
 class Session:
-    """One login. ``started`` and ``seen`` are monotonic seconds; ``opened_at`` is when it began (UTC)."""
+    """One login. ``started`` and ``seen`` are monotonic seconds; ``opened_at`` is when it began (UTC), in real
+    time, as the two are, and not in the bot's."""
 
     key: bytes
     csrf: str
