@@ -75,6 +75,20 @@ async def test_rates_and_books_are_believed_for_ten_seconds() -> None:
     assert desk.markets.prices() == {"BTC-USDT": D(100)}
 
 
+async def test_about_what_a_unit_costs_is_the_last_mark_or_the_middle_of_the_book() -> None:
+    desk = Desk()
+    await desk.feed.load()
+    assert desk.markets.about("alpha", "BTC-USDT") is None
+    desk.markets.update(book("alpha", "BTC-USDT", "99", "103", START))
+    assert desk.markets.about("alpha", "BTC-USDT") == 101
+    desk.announce()
+    desk.feed.take(desk.alpha.rates["BTC-USDT"])
+    desk.markets.flush("alpha")
+    await anyio.sleep(3600)  # an old price is better than none, where it is only to be shown
+    assert desk.markets.about("alpha", "BTC-USDT") == 100
+    assert desk.markets.about("alpha", "ETH-USDT") is None
+
+
 async def test_a_rate_whose_settlement_has_passed_is_not_believed() -> None:
     desk = Desk()
     await desk.feed.load()

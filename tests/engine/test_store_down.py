@@ -233,9 +233,32 @@ async def test_a_leg_without_its_partner_is_an_alert_within_five_seconds_and_eve
         assert titles(sink).count("Unhedged Position") == 1
         (alert,) = [alert for alert in sink.alerts if alert.title == "Unhedged Position"]
         assert alert.severity is Severity.CRITICAL
-        assert "Too much: 10 LONG on alpha" in alert.lines
+        assert "Too much: 10 LONG on alpha, about $1,000.00" in alert.lines
         await anyio.sleep(30)
         assert titles(sink).count("Unhedged Position") == 2
+
+
+@pytest.mark.parametrize(("silent", "worth"), [(("alpha",), ", about $1,000.00"), (("alpha", "beta"), "")])
+async def test_without_a_price_the_alert_comes_in_time_all_the_same(
+    silent: tuple[str, ...], worth: str
+) -> None:
+    """What it is worth is taken from the other exchange where the heavier one's price is not known, or left out."""
+    sink = RecordingAlertSink()
+    made = floor(sinks={"memory": sink})
+    made.beta.script(Script.lost_reply("10"))
+    made.beta.fail("find_order", ExchangeUnavailable("no answer"), times=10_000)
+    async with made.running() as bot:
+        deafen(made.beta)
+        await made.until(lambda: made.sent(made.alpha))
+        known = bot.loop.naked.price
+        bot.loop.naked.price = lambda exchange, symbol: (
+            None if exchange in silent else known(exchange, symbol)
+        )
+        made.alpha.fill_order(made.sent(made.alpha)[0].client_id)
+        await made.until(lambda: made.held(made.alpha) == 10)
+        await made.until(lambda: "Unhedged Position" in titles(sink), within=3.5)
+        (alert,) = [alert for alert in sink.alerts if alert.title == "Unhedged Position"]
+        assert f"Too much: 10 LONG on alpha{worth}" in alert.lines
 
 
 async def test_a_failing_store_is_one_line_and_no_traceback(caplog: pytest.LogCaptureFixture) -> None:

@@ -199,11 +199,14 @@ class Announcer:
         )
         self._say(Severity.CRITICAL, "Order Sent While The Database Is Down", lines, now, hedge)
 
-    def unhedged(self, hedge: Hedge, seconds: float, now: datetime) -> None:
+    def unhedged(self, hedge: Hedge, seconds: float, now: datetime, usd: Decimal | None = None) -> None:
+        """A leg holds more than the other; ``usd`` is about what the difference is worth, None when unknown."""
         heavier = Side.LONG if hedge.unhedged > 0 else Side.SHORT
+        worth = "" if usd is None else f", about {money(usd)}"
+        quantity = f"{abs(hedge.unhedged).normalize():f}"
         lines = (
             f"Pair: {hedge.symbol}",
-            f"Too much: {abs(hedge.unhedged)} {heavier.value} on {hedge.intent.leg(heavier).account}",
+            f"Too much: {quantity} {heavier.value} on {hedge.intent.leg(heavier).account}{worth}",
             f"For: {seconds:.0f} s",
             "Action: reducing it; see fundingarb reconcile",
         )

@@ -162,6 +162,15 @@ class Markets:
         """The mark price while the exchange is being heard."""
         return self.mark(exchange, symbol) if self.age(exchange) <= self.stale_after else None
 
+    def about(self, exchange: str, symbol: str) -> Decimal | None:
+        """About what one unit costs, however long ago that was heard: the mark price, else the middle of the book;
+        None while neither is known."""
+        entry = self._books.get((exchange, symbol))
+        for price in (self.mark(exchange, symbol), None if entry is None else entry[0].mid):
+            if price is not None and price.is_finite() and price > 0:
+                return price
+        return None
+
     def prices(self) -> Mapping[str, Decimal]:
         """Symbol -> the highest of its mark prices, where one is known."""
         known: dict[str, Decimal] = {}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import TypeAlias
 from uuid import UUID
 
@@ -31,10 +32,14 @@ AGAIN = 30.0
 
 @dataclass
 class NakedWatch:
-    """Remembers since when each hedge has been unhedged by a lot or more; time is the clock's monotonic, real time."""
+    """Remembers since when each hedge has been unhedged by a lot or more; time is the clock's monotonic, real time.
+
+    ``price`` says about what one unit of a symbol costs on an exchange, None where it is not known; never waits.
+    """
 
     clock: Clock
     announcer: Announcer
+    price: Callable[[str, str], Decimal | None]
     _since: dict[Topic, float] = field(default_factory=dict)
     _told: dict[Topic, float] = field(default_factory=dict)
 
@@ -77,7 +82,7 @@ class NakedWatch:
         for hedge_id, hedge in naked.items():
             self._since.setdefault(hedge_id, moved.get(hedge_id, moment))
             if (seconds := self._due(hedge_id, GRACE)) is not None:
-                self.announcer.unhedged(hedge, seconds, now)
+                self.announcer.unhedged(hedge, seconds, now, self._usd(hedge))
         for name, (order, hedge) in doubtful.items():
             if (seconds := self._due(name, IN_DOUBT)) is not None:
                 self.announcer.in_doubt(order, hedge, seconds, now)
@@ -92,6 +97,16 @@ class NakedWatch:
         """Real seconds for which the hedge has been unhedged by a lot or more; 0 while it is not."""
         since = self._since.get(hedge_id)
         return 0.0 if since is None else self.clock.monotonic() - since
+
+    def _usd(self, hedge: Hedge) -> Decimal | None:
+        """About what is unhedged in USD, at the price of the exchange that holds it, else of the other; None where
+        no price is known."""
+        heavier = Side.LONG if hedge.unhedged > 0 else Side.SHORT
+        for side in (heavier, heavier.opposite):
+            price = self.price(hedge.intent.leg(side).instrument.exchange, hedge.symbol)
+            if price is not None:
+                return abs(hedge.unhedged) * price
+        return None
 
     def _due(self, what: Topic, grace: float) -> float | None:
         """For how many seconds this has been so, when that is to be told now; else None."""

@@ -75,7 +75,7 @@ class TradingLoop:
 
     def __post_init__(self) -> None:
         self._patience = Patience(self.clock)
-        self.naked = NakedWatch(self.clock, self.announcer)
+        self.naked = NakedWatch(self.clock, self.announcer, self.markets.about)
 
     def wake(self) -> None:
         self._wake.set()
