@@ -18,6 +18,8 @@ from fundingarb.simulation.virtual import START
 
 pytestmark = pytest.mark.anyio
 RULES = EntryRules(target_size_usd=D(1000))
+LOT = r"BTC-USDT at 0\.01 USD is less than one lot of 0\.001, which is about \$0\.10; write more"
+BOOK = r"BTC-USDT at 100000000 USD is more than the order book of alpha holds, about \$10,000\.00; write less"
 
 
 def floor(strategy: Any = None, minutes: int = 60, **settings: Any) -> Floor:
@@ -85,13 +87,19 @@ async def test_what_cannot_be_calculated_says_why() -> None:
         await ready(made)
         for names, size, text in (
             (("gamma", "beta"), "1000", "gamma is not configured; there are alpha, beta"),
-            (("alpha", "beta"), "0.01", "less than one lot"),
-            (("alpha", "beta"), "100000000", "more than the order book holds"),
+            (("alpha", "alpha"), "1000", "long and short must be different accounts; both are alpha"),
+            (("alpha", "beta"), "0.01", LOT),
+            (("alpha", "beta"), "100000000", BOOK),
         ):
             with pytest.raises(ConfigError, match=text):
                 bot.calculate("BTC-USDT", *names, D(size))
-        with pytest.raises(ConfigError, match="no fresh rate for ETH-USDT"):
+        with pytest.raises(
+            ConfigError, match=r"ETH-USDT is not traded here; write one of BTC-USDT, or add it"
+        ):
             bot.calculate("ETH-USDT", "alpha", "beta", D(1000))
+        bot.markets.unlist("beta", "BTC-USDT")
+        with pytest.raises(ConfigError, match="beta does not list BTC-USDT any more; choose among alpha"):
+            bot.calculate("BTC-USDT", "alpha", "beta", D(1000))
 
 
 async def test_the_candidates_of_the_last_scan_best_first_with_what_refuses_them() -> None:

@@ -11,6 +11,7 @@ import anyio
 import pytest
 from tests.domain.make import D, plan
 from tests.engine.rig import Floor, Proposing
+from tests.engine.test_calculator import BOOK, LOT
 
 from fundingarb.domain.control import Command, plain
 from fundingarb.domain.hedge import CloseReason, Mode
@@ -91,6 +92,46 @@ async def test_what_is_not_known_for_the_moment_is_waited_for() -> None:
         with pytest.raises(ConfigError, match="beta has no fresh rate, order book, fee tier or balance"):
             await bot.open_hedge("BTC-USDT", "beta", "alpha", D(1000), ME, "in vain")
         assert 4 < anyio.current_time() - begun < 6
+
+
+async def test_what_cannot_be_opened_says_what_to_do_at_once() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await ready(made)
+        for names, size, text in (
+            (
+                ("BTC-USDT", "alpha", "alpha"),
+                1000,
+                "long and short must be different accounts; both are alpha",
+            ),
+            (
+                ("FOO-USDT", "alpha", "beta"),
+                1000,
+                "FOO-USDT is not traded here; write one of BTC-USDT, or add it",
+            ),
+            (("BTC-USDT", "alpha", "beta"), D("0.01"), LOT),
+            (("BTC-USDT", "alpha", "beta"), 100000000, BOOK),
+        ):
+            begun = anyio.current_time()
+            with pytest.raises(ConfigError, match=text):
+                await bot.open_hedge(*names, D(size), ME, f"in vain {text}")
+            assert anyio.current_time() - begun < 1, "nothing of it will be there in five seconds"
+        bot.markets.unlist("beta", "BTC-USDT")
+        with pytest.raises(ConfigError, match="beta does not list BTC-USDT any more; choose among alpha"):
+            await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, "gone")
+
+
+async def test_what_was_added_to_the_configuration_just_now_is_waited_for() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await ready(made)
+        known = bot.markets.instruments.pop(("beta", "BTC-USDT"))
+        begun = anyio.current_time()
+        with pytest.raises(ConfigError, match="beta does not list BTC-USDT; choose among alpha"):
+            await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, "early")
+        assert 4 < anyio.current_time() - begun < 6
+        bot.markets.list_instrument(known)
+        await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, "in time")
 
 
 async def test_a_crash_in_the_middle_of_a_command_is_answered_by_what_is_stored() -> None:

@@ -21,6 +21,7 @@ from fundingarb.domain.opportunity import (
 from fundingarb.domain.order import ZERO
 from fundingarb.domain.risk import refuse
 from fundingarb.engine.account import Account
+from fundingarb.engine.asked import check_accounts, check_listed, unpriced
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.state import BotState
 from fundingarb.engine.trading import TradingLoop
@@ -41,9 +42,13 @@ class Calculator:
     def calculate(self, symbol: str, long: str, short: str, size_usd: Decimal, now: datetime) -> Calculation:
         """A hedge of ``size_usd`` between two accounts (or the first accounts of two exchanges) in numbers.
 
-        Raises ``ConfigError`` with what is not known yet.
+        Raises ``ConfigError`` with what is not known yet, or cannot be.
         """
-        quotes = self._quote(symbol, long), self._quote(symbol, short)
+        accounts = self._account(long), self._account(short)
+        names = [account.name for account in accounts]
+        check_accounts(self.state, *names)
+        check_listed(self.state, self.markets, self.settings, symbol, *names)
+        quotes = self._quote(symbol, accounts[0]), self._quote(symbol, accounts[1])
         mids = [quote.book.mid for quote in quotes]
         if mids[0] is None or mids[1] is None:
             raise ConfigError(f"an order book of {symbol} is empty or crossed; try again")
@@ -52,9 +57,7 @@ class Calculator:
         quantity = floor_to(size_usd / mid, common_lot(quotes[0].instrument, quotes[1].instrument))
         valuation = value(*quotes, quantity, rules, DepthSlippage(), self.settings.forecast, now)
         if valuation is None:
-            raise ConfigError(
-                f"{symbol} at {size_usd} USD: less than one lot, or more than the order book holds"
-            )
+            raise ConfigError(unpriced(*quotes, size_usd, quantity, mid))
         return Calculation(valuation, fee_lines(valuation, rules), tuple(self._refusals(valuation, now)))
 
     def _refusals(self, valuation: Valuation, now: datetime) -> list[Refusal]:
@@ -69,8 +72,7 @@ class Calculator:
         judged = self.loop.entries.judge(plan, now)
         return judged if isinstance(judged, Refusal) else None
 
-    def _quote(self, symbol: str, name: str) -> Quote:
-        account = self._account(name)
+    def _quote(self, symbol: str, account: Account) -> Quote:
         exchange = account.exchange
         rate, book = self.markets.fresh_rate(exchange, symbol), self.markets.fresh_book(exchange, symbol)
         fee = account.fees.get(symbol)

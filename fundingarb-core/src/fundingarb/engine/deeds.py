@@ -13,8 +13,9 @@ from fundingarb.domain.events import HedgeChanged
 from fundingarb.domain.hedge import CloseReason, Hedge
 from fundingarb.domain.opportunity import PRESETS, HedgePlan, Refusal
 from fundingarb.engine.accounts import AccountReader
+from fundingarb.engine.asked import NotReady, check_accounts, check_listed
 from fundingarb.engine.bus import Bus, Subscription
-from fundingarb.engine.manual import NotReady, manual_plan
+from fundingarb.engine.manual import manual_plan
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.state import BotState
 from fundingarb.engine.trading import TradingLoop
@@ -67,12 +68,14 @@ class Deeds:
         return made
 
     async def _planned(self, symbol: str, long: str, short: str, size_usd: Decimal) -> HedgePlan:
+        check_accounts(self.state, long, short)
         give_up = anyio.current_time() + READY_SECONDS
         while True:
             settings = self.settings()
             view = View(self.state, self.markets, settings)
             rules, forecast = settings.rules, settings.forecast
             try:
+                check_listed(self.state, self.markets, settings, symbol, long, short)
                 return manual_plan(
                     view, self.state, symbol, long, short, size_usd, rules, forecast, self.clock.now()
                 )

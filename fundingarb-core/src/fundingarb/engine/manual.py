@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
+from fundingarb.domain.figures import money
 from fundingarb.domain.instrument import common_lot, floor_to
 from fundingarb.domain.opportunity import (
     DepthSlippage,
@@ -16,13 +17,10 @@ from fundingarb.domain.opportunity import (
     plan_of,
     value,
 )
+from fundingarb.engine.asked import NotReady, unpriced
 from fundingarb.engine.state import BotState
 from fundingarb.errors import ConfigError
 from fundingarb.ports import MarketView
-
-
-class NotReady(ConfigError):
-    """Something that a plan is made from is not there at the moment; it may be shortly."""
 
 
 def manual_plan(
@@ -36,14 +34,16 @@ def manual_plan(
     forecast: RateForecast,
     now: datetime,
 ) -> HedgePlan:
-    """The plan for ``size_usd`` of ``symbol`` between two accounts; raises ``ConfigError`` with what is in the way.
+    """The plan for ``size_usd`` of ``symbol`` between two accounts of this bot.
 
-    What is in the way for now only is ``NotReady``: a book that was just lost, a balance that is read anew.
+    Raises ``ConfigError`` with what is in the way; what is in the way for now only is ``NotReady``: a book that was
+    just lost, a balance that is read anew.
     """
     long_quote, short_quote = _quote(view, state, symbol, long), _quote(view, state, symbol, short)
-    mid = long_quote.book.mid
-    if mid is None:
-        raise NotReady(f"the order book of {symbol} on {long} is empty or crossed; try again")
+    mid, other = long_quote.book.mid, short_quote.book.mid
+    if mid is None or other is None:
+        thin = long if mid is None else short
+        raise NotReady(f"the order book of {symbol} on {thin} is empty or crossed; try again")
     deviation = index_deviation(long_quote.rate, short_quote.rate)
     if deviation is None or deviation > rules.max_index_deviation:
         apart = "unknown" if deviation is None else f"{deviation:.2%} apart".replace("%", " %")
@@ -54,21 +54,19 @@ def manual_plan(
     quantity = floor_to(size_usd / mid, common_lot(long_quote.instrument, short_quote.instrument))
     valuation = value(long_quote, short_quote, quantity, rules, DepthSlippage(), forecast, now)
     if valuation is None:
-        raise ConfigError(f"{symbol} at {size_usd} USD: less than one lot, or more than the order book holds")
+        raise ConfigError(unpriced(long_quote, short_quote, size_usd, quantity, mid))
     plan = plan_of(valuation, view.tolerance(symbol), origin="manual")
     for leg in (plan.long, plan.short):
         if not leg.instrument.tradable(plan.quantity, mid):
+            least = max(leg.instrument.min_notional, leg.instrument.min_quantity * mid)
             raise ConfigError(
-                f"{size_usd} USD is below the minimum of {leg.instrument.exchange} for {symbol}"
+                f"{size_usd} USD is below the minimum of {leg.instrument.exchange} for {symbol}, "
+                f"about {money(least)}; write more"
             )
     return plan
 
 
 def _quote(view: MarketView, state: BotState, symbol: str, account: str) -> Quote:
-    if account not in state.accounts:
-        raise ConfigError(
-            f"account {account} is not configured; there are {', '.join(sorted(state.accounts))}"
-        )
     for quote in view.quotes(state.accounts[account].exchange, symbol):
         if quote.account == account:
             return quote
