@@ -185,6 +185,59 @@ async def test_what_is_wrong_is_named_by_field(body: dict[str, object], field: s
         assert "\n" not in document["error"]["message"]
 
 
+SIZE = "write 1 to 999999999 USD, at most 8 decimals"
+FRACTION = "write 0 or a fraction below 0.1 either way, e.g. -0.0001, at most 10 decimals"
+EITHER = 'write either preset or value, such as {"preset": "moderate"}'
+
+
+async def test_what_is_wrong_is_told_in_words() -> None:
+    """No pattern, and no name of a class in here."""
+    async with trading() as desk:
+        for size in ("0.5", "5000.123456789123", "1000000000", "5,000", "5000\n", ""):
+            status, document = await desk.command("/api/positions/open", {**OPEN, "size_usd": size})
+            assert (status, document["error"]["fields"]) == (400, {"size_usd": SIZE}), size
+            assert document["error"]["message"] == f"correct what is named (size_usd: {SIZE})"
+        _, document = await desk.command("/api/positions/open", {**OPEN, "size_usd": 5000})
+        assert document["error"]["fields"] == {"size_usd": f"{SIZE}; as text, in quotes"}
+        _, document = await desk.command("/api/positions/open", {**OPEN, "pair": "btc"})
+        assert document["error"]["fields"] == {"pair": "write a pair in capitals, such as BTC-USDT"}
+        asked = "/api/calculator?pair=BTC-USDT&long=alpha&short=beta&size_usd=0.5"
+        status, document, _ = await desk.browser.ask("GET", asked)
+        assert (status, document["error"]["fields"]) == (400, {"size_usd": SIZE})
+        path = f"/api/positions/{UUID(int=1)}/tolerance"
+        for body, fields in (
+            ({"value": "0.5"}, {"value": FRACTION}),
+            ({"value": 0.5}, {"value": f"{FRACTION}; as text, in quotes"}),
+            ({"preset": "bold"}, {"preset": "Input should be 'conservative', 'moderate' or 'aggressive'"}),
+            ({}, {"body": EITHER}),
+            ({"preset": "moderate", "value": "0"}, {"body": EITHER}),
+        ):
+            status, document = await desk.command(path, body)
+            assert (status, document["error"]["fields"]) == (400, fields), body
+
+
+async def test_the_document_describes_what_is_written_as_text() -> None:
+    async with trading() as desk:
+        paths = (await desk.browser.get("/api/openapi.json"))["paths"]
+        opening, tolerance = (
+            next(
+                operations["post"]["requestBody"]["content"]["application/json"]["schema"]
+                for path, operations in paths.items()
+                if path.endswith(name)
+            )
+            for name in ("/open", "/tolerance")
+        )
+        size = opening["properties"]["size_usd"]
+        assert (size["type"], size["pattern"]) == ("string", r"^[1-9][0-9]{0,8}(\.[0-9]{1,8})?$")
+        assert tolerance["oneOf"] == [{"required": ["preset"]}, {"required": ["value"]}]
+        (size,) = [
+            each["schema"]
+            for each in paths["/api/calculator"]["get"]["parameters"]
+            if each["name"] == "size_usd" and each["required"]
+        ]
+        assert "pattern" in size
+
+
 async def test_every_command_needs_a_key_and_the_document_says_so() -> None:
     async with trading() as desk:
         paths = (await desk.browser.get("/api/openapi.json"))["paths"]

@@ -16,10 +16,11 @@ from quart_schema import document_response, validate_querystring
 from fundingarb.domain.funding import SettledRate
 from fundingarb.ports import BotHandle, HedgeBooks, MarketRow, MarketRows
 from fundingarb_dashboard.answers import answer
+from fundingarb_dashboard.numbers import Pair
 from fundingarb_dashboard.rows import Rate, Spread, rate_row
 from fundingarb_dashboard.site import Site
 
-__all__ = ["Pair", "install"]
+__all__ = ["Name", "install"]
 
 PATIENCE = 15.0
 """Seconds for an answer that an exchange may have to be asked for."""
@@ -29,9 +30,6 @@ TABLE_KEPT, HISTORY_KEPT = 0.5, 10.0
 PERIODS = 1095
 """Of eight hours in a year."""
 
-Pair = Annotated[
-    str, Field(min_length=1, max_length=40, pattern=r"^[A-Z0-9]+-[A-Z0-9]+$", examples=["BTC-USDT"])
-]
 Settled: TypeAlias = Mapping[str, Sequence[SettledRate]]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 

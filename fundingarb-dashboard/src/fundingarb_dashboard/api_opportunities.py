@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from quart import Quart, Response
@@ -14,8 +13,8 @@ from quart_schema import document_response, validate_querystring
 from fundingarb.domain.instrument import Side
 from fundingarb.ports import BotHandle, Calculation, Opportunities
 from fundingarb_dashboard.answers import answer
-from fundingarb_dashboard.api_market import Name, Pair
-from fundingarb_dashboard.api_positions import USD
+from fundingarb_dashboard.api_market import Name
+from fundingarb_dashboard.numbers import Pair, Usd
 from fundingarb_dashboard.site import Site
 
 __all__ = ["install"]
@@ -28,7 +27,7 @@ class Hedge(BaseModel):
     pair: Pair = Field(json_schema_extra={"required": True})
     long: Name = Field(json_schema_extra={"required": True})
     short: Name = Field(json_schema_extra={"required": True})
-    size_usd: Annotated[str, Field(pattern=USD, examples=["10000"], json_schema_extra={"required": True})]
+    size_usd: Usd = Field(json_schema_extra={"required": True})
 
 
 @dataclass(frozen=True, slots=True)

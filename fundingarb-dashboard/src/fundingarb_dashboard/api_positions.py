@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 from quart import Quart, Response
 from quart_schema import document_response, validate_request
 
@@ -16,21 +17,19 @@ from fundingarb.domain.hedge import Hedge
 from fundingarb.ports import BotHandle, HedgeAccount, HedgeView
 from fundingarb_dashboard.accounts import PaymentRow, SettlementRow, account_named, records_of
 from fundingarb_dashboard.answers import Problem, answer
-from fundingarb_dashboard.api_market import Name, Pair
-from fundingarb_dashboard.numbers import Whole
+from fundingarb_dashboard.api_market import Name
+from fundingarb_dashboard.numbers import Fraction, Pair, Usd, Whole
 from fundingarb_dashboard.replies import key_of_request
 from fundingarb_dashboard.rows import Order, Position, Trade, position_row
 from fundingarb_dashboard.security import session_of
 from fundingarb_dashboard.site import Site
 
-__all__ = ["USD", "install"]
+__all__ = ["install"]
 
 PATIENCE = 15.0
 T = TypeVar("T")
-USD = r"^[1-9][0-9]{0,8}(\.[0-9]{1,8})?$"
-"""US dollars as text: one at least, less than a thousand million."""
-Usd = Annotated[str, Field(pattern=USD, examples=["10000", "2500.50"])]
 Version = Whole | None
+Preset = Literal["conservative", "moderate", "aggressive"]
 
 
 class Open(BaseModel):
@@ -50,24 +49,31 @@ class Close(BaseModel):
     version: Version = None
 
 
-class Preset(BaseModel):
-    """A tolerance by its name: close at once, at -0.0001, or at -0.0005."""
+class Tolerance(BaseModel):
+    """The lowest 8-hour spread a hedge is kept at: a preset's name (close at once, at -0.0001, or at -0.0005), or a
+    fraction. Exactly one of the two."""
 
-    model_config = ConfigDict(extra="forbid")
-    preset: Literal["conservative", "moderate", "aggressive"]
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"oneOf": [{"required": ["preset"]}, {"required": ["value"]}]}
+    )
+    preset: Annotated[Preset | None, WithJsonSchema({"type": "string", "enum": list(get_args(Preset))})] = (
+        None
+    )
+    value: Fraction | None = None
     version: Version = None
 
+    @model_validator(mode="after")
+    def _one(self) -> Tolerance:
+        if (self.preset is None) == (self.value is None):
+            raise PydanticCustomError(
+                "either", 'write either preset or value, such as {"preset": "moderate"}'
+            )
+        return self
 
-class Value(BaseModel):
-    """A tolerance as a fraction per 8 hours, as text; less than a tenth in either direction."""
-
-    model_config = ConfigDict(extra="forbid")
-    value: Annotated[str, Field(pattern=r"^(0|-?0\.0[0-9]{1,9})$", examples=["-0.0001"])]
-    version: Version = None
-
-
-class Tolerance(RootModel[Preset | Value]):
-    """The lowest 8-hour spread a hedge is kept at: a preset's name, or a fraction."""
+    @property
+    def wanted(self) -> str | Decimal:
+        """The name of a preset, or the fraction."""
+        return self.preset or Decimal(self.value or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +174,10 @@ def install(app: Quart, site: Site) -> None:
     @validate_request(Tolerance)
     async def tolerance(data: Tolerance, position_id: UUID) -> Response:
         """Keep a hedge down to another 8-hour spread."""
-        asked = data.root
-        wanted = Decimal(asked.value) if isinstance(asked, Value) else asked.preset
 
         async def command(bot: BotHandle, actor: str, key: str) -> int:
             live(bot, position_id)
-            return await bot.set_tolerance(position_id, wanted, asked.version, actor, key)
+            return await bot.set_tolerance(position_id, data.wanted, data.version, actor, key)
 
         return answer(Tolerated(position_id, await _once(site, command)))
 
