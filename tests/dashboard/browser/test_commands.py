@@ -41,6 +41,29 @@ def test_a_refusal_is_shown_where_it_was_asked_and_may_be_called_off(
         expect(page.locator(".position")).to_have_count(3)
 
 
+def test_a_size_is_sent_as_it_was_shown_and_never_when_the_bot_would_refuse_it(
+    desk: OpenDesk, server: BrowserServer
+) -> None:
+    with desk() as page:
+        command(page, "OPEN DOGE okx dydx 0.5")
+        expect(page.locator("#command-message")).to_contain_text(
+            "0.5: Write a size in USD from 1 to 999999999"
+        )
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        form = page.get_by_role("form", name="Open a position")
+        form.get_by_label("Size").fill("0.5")
+        form.get_by_role("button", name="Open position").click()
+        expect(form).to_contain_text("Write a size in USD from 1 to 999999999")
+        command(page, "OPEN DOGE okx dydx 5000.123456789123")
+        dialog = page.get_by_role("dialog", name="Open DOGE-USDT")
+        expect(dialog).to_contain_text("5,000.12 USD")
+        dialog.get_by_role("button", name="Open position").click()
+        expect(dialog).to_have_count(0)
+        command(page, "TOL 1 0.5")
+        expect(page.locator("#command-message")).to_contain_text("a fraction below 0.1 either way")
+        assert [(path, body["size_usd"]) for path, body in server.requests] == [("positions/open", "5000.12")]
+
+
 def test_an_outcome_nobody_knows_is_called_neither_done_nor_failed(
     desk: OpenDesk, server: BrowserServer
 ) -> None:

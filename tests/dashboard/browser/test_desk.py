@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import expect
+from pydantic import TypeAdapter
 from tests.dashboard.browser.conftest import OpenDesk, command, hear_rates, log_in, settled
 from tests.dashboard.browser.server import PASSWORD, BrowserServer
 from tests.dashboard.browser.world import World
+
+from fundingarb_dashboard.numbers import Fraction, Usd
 
 
 def test_a_wrong_password_is_said_at_the_field_and_the_right_one_opens_the_desk(
@@ -195,7 +200,9 @@ def test_a_hedge_is_opened_and_closed_by_the_keyboard_alone(desk: OpenDesk, serv
         expect(page.get_by_role("dialog")).to_contain_text("Size per leg10,000.00 USD")
 
 
-LINES = [
+SIZE = "Write a size in USD from 1 to 999999999, such as 10000, 7,500 or 2.5k."
+TOLERANCE = "TOL 3 conservative|moderate|aggressive or a fraction below 0.1 either way, e.g. -0.0001"
+LINES: list[tuple[str, dict[str, Any]]] = [
     ("btc", {"act": "pair", "pair": "BTC-USDT"}),
     ("BTC <GO>", {"act": "pair", "pair": "BTC-USDT"}),
     ("btc chart", {"act": "panel", "panel": "charts", "args": {"pair": "BTC-USDT"}}),
@@ -203,11 +210,25 @@ LINES = [
         "open btc okx bybit 5k",
         {"act": "open", "pair": "BTC-USDT", "long": "okx", "short": "bybit", "size_usd": "5000"},
     ),
+    (
+        "open btc okx bybit 2.5k",
+        {"act": "open", "pair": "BTC-USDT", "long": "okx", "short": "bybit", "size_usd": "2500"},
+    ),
+    *(
+        (f"open btc okx bybit {size}", {"error": f"{size}: {SIZE}"})
+        for size in ("0.5", "1,5", "1e5", "1000m")
+    ),
     ("OPEN BTC okx", {"act": "panel", "panel": "entry", "args": {"pair": "BTC-USDT", "long": "okx"}}),
     ("open btc okx okx 5000", {"error": "Long and short must be different exchanges."}),
     ("open btc mars okx 5000", {"error": "mars is not an exchange here; there are okx, bybit."}),
     ("close 3", {"act": "close", "number": 3}),
     ("tol 3 -0.0002", {"act": "tolerance", "number": 3, "wanted": "-0.0002"}),
+    ("tol 3 -.0002", {"act": "tolerance", "number": 3, "wanted": "-0.0002"}),
+    ("tol 3 moderate", {"act": "tolerance", "number": 3, "wanted": "moderate"}),
+    *(
+        (f"tol 3 {value}", {"error": TOLERANCE})
+        for value in ("0.5", "-1", "0.1", "0.00000000001", "bold", "")
+    ),
     ("kill", {"act": "kill"}),
     (
         "CONF trading.min_net_usd",
@@ -229,6 +250,34 @@ def test_what_command_lines_mean(server: BrowserServer, visit: OpenDesk) -> None
                 line,
             )
             assert found == meaning, line
+
+
+WRITTEN = [
+    ("sizeOf", "5,000.50", "5000.5"),
+    ("sizeOf", "5000.123456789123", "5000.12"),
+    ("sizeOf", "0.995", "1"),
+    ("sizeOf", "999999999", "999999999"),
+    ("sizeOf", "1.", "1"),
+    ("sizeOf", "12.345k", "12345"),
+    *(("sizeOf", text, None) for text in ("0.99", "999999999.01", "1000000k", "-5", "", "NaN", "5 000", "k")),
+    ("fractionOf", "-0.00010", "-0.0001"),
+    ("fractionOf", ".05", "0.05"),
+    *(("fractionOf", text, "0") for text in ("0", "-0", "0.000", "00.0")),
+    *(("fractionOf", text, None) for text in ("0.1", "1", "-.5", "1e-4", ".", "-", "", "0.01%")),
+]
+
+
+def test_what_is_written_is_what_the_bot_takes(server: BrowserServer, visit: OpenDesk) -> None:
+    with visit(server.url) as page:
+        for name, text, taken in WRITTEN:
+            found = page.evaluate(
+                """async ([name, text]) => (await import("/static/js/amounts.js"))[name](text)""",
+                [name, text],
+            )
+            assert found == taken, (name, text)
+            wanted = {"sizeOf": Usd, "fractionOf": Fraction}[name]
+            if taken is not None:
+                TypeAdapter(wanted).validate_python(taken)
 
 
 FIGURES = [

@@ -1,5 +1,7 @@
 // The command language: what a line means, and how it may go on. Pure: it knows nothing of the page.
 
+import { fractionOf, SIZE_WANTED, sizeOf, TOLERANCE_WANTED } from "./amounts.js";
+
 /** Words that open a panel, in the order help lists them. */
 export const PANELS = {
   RATES: ["rates", "live funding rates"],
@@ -87,9 +89,9 @@ function actCommand(verb, rest, known) {
       return wrong(known.numbers.length ? `${verb} which? Open are ${known.numbers.join(", ")}.` : "No position is open.");
     }
     if (verb === "CLOSE") return { act: "close", number };
-    const wanted = (rest[1] ?? "").toLowerCase();
-    const isNumber = /^-?\d*\.?\d+$/.test(wanted);
-    return PRESETS.includes(wanted) || isNumber ? { act: "tolerance", number, wanted } : wrong(`TOL ${number} ${PRESETS.join("|")} or a fraction such as -0.0002`);
+    const word = (rest[1] ?? "").toLowerCase();
+    const wanted = PRESETS.includes(word) ? word : fractionOf(word);
+    return wanted === null ? wrong(`TOL ${number} ${PRESETS.join("|")} or ${TOLERANCE_WANTED}`) : { act: "tolerance", number, wanted };
   }
   return { act: verb.toLowerCase() };
 }
@@ -101,12 +103,12 @@ function openCommand([base, long, short, size], known) {
   const sides = [long, short].map((word) => word?.toLowerCase());
   const stranger = sides.find((side) => side && !known.exchanges.includes(side));
   if (stranger) return wrong(`${stranger} is not an exchange here; there are ${known.exchanges.join(", ")}.`);
-  const amount = Number((size ?? "").replace(/k$/i, "000"));
   const args = { pair, ...(sides[0] && { long: sides[0] }), ...(sides[1] && { short: sides[1] }) };
   if (!sides[1] || !size) return { act: "panel", panel: "entry", args };
-  if (!(amount > 0)) return wrong(`${size} is not a size in USD.`);
+  const size_usd = sizeOf(size);
+  if (size_usd === null) return wrong(`${size}: ${SIZE_WANTED}`);
   if (sides[0] === sides[1]) return wrong("Long and short must be different exchanges.");
-  return { act: "open", ...args, size_usd: String(amount) };
+  return { act: "open", ...args, size_usd };
 }
 
 /** How a line may go on: [{text, hint}], best first, at most `most`. */

@@ -1,7 +1,7 @@
 // The fields that name a hedge (symbol, two exchanges, size): shared by the entry form and the calculator.
 
+import { SIZE_WANTED, sizeOf } from "../amounts.js";
 import { choices, field, h } from "../dom.js";
-import { num } from "../format.js";
 import { on, state } from "../store.js";
 
 /** Fields that keep their choices up to date. `changed()` is called when a person changed one. */
@@ -70,7 +70,7 @@ export function hedgeFields(changed) {
     /** The hedge that is named, or null after saying at the field what is missing. */
     read() {
       Object.values(all).forEach((one) => one.fail(null));
-      const amount = num(size.input.value.replaceAll(",", "").replace(/k$/i, "000"));
+      const size_usd = sizeOf(size.input.value);
       let good = true;
       const fail = (one, text) => {
         one.fail(text);
@@ -79,10 +79,10 @@ export function hedgeFields(changed) {
       if (!pair.input.value) fail(pair, "No symbol is known yet; wait for rates.");
       else if (!state.pairs.has(pair.input.value)) fail(pair, `${pair.input.value} is not listed any more; choose another.`);
       else for (const one of [long, short]) if (!listed().includes(one.input.value)) fail(one, `${pair.input.value} is not listed on ${one.input.value} any more.`);
-      if (!(amount > 0)) fail(size, "Write a size in USD, such as 10000.");
+      if (size_usd === null) fail(size, SIZE_WANTED);
       if (long.input.value === short.input.value) fail(short, "Long and short must be on different exchanges.");
       if (!good) return null;
-      return { pair: pair.input.value, long: long.input.value, short: short.input.value, size_usd: String(amount) };
+      return { pair: pair.input.value, long: long.input.value, short: short.input.value, size_usd };
     },
     /** Shows errors the bot returned for fields; true when there was one. */
     failures(error) {
