@@ -154,11 +154,6 @@ def test_what_was_delisted_leaves_the_table(desk: OpenDesk, server: BrowserServe
         expect(rows).to_have_attribute("aria-rowcount", str(listed))
 
 
-CUT = """() => [
-    ...document.querySelectorAll('.position .label, .position .value, .exits, .panel-rates .vt-titles .vt-cell'),
-].filter((e) => e.scrollWidth > e.clientWidth && e.clientWidth > 1).map((e) => e.textContent)"""
-
-
 def everything_is_drawn(page: Page) -> None:
     """On the desk, as far as it is always there."""
     expect(page.locator(".panel-rates .vt-body .vt-row").first).to_be_visible()
@@ -166,15 +161,6 @@ def everything_is_drawn(page: Page) -> None:
     expect(page.locator(".panel-engine")).to_contain_text("RUNNING")
     expect(page.locator(".tape-item").first).to_be_attached()
     settled(page)
-
-
-def test_nothing_of_a_position_and_no_head_is_cut_off(desk: OpenDesk) -> None:
-    with desk() as page:
-        expect(page.locator(".exits").first).to_contain_text(
-            "spread: 8-hour spread below -0.0100% (now +0.0274%)"
-        )
-        everything_is_drawn(page)
-        assert page.evaluate(CUT) == []
 
 
 @pytest.mark.parametrize(

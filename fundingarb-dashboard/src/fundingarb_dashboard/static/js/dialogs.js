@@ -26,12 +26,14 @@ export function modal(title, build, { kind = "" } = {}) {
   });
 }
 
-/** A list of facts: [[name, value, tone?]]. */
+const FIGURE = /^[+−]?\d[\d.,:]*( ?\S{1,4})?$/; // with its unit
+
+/** A list of facts: [[name, value, tone?]]. A figure is kept on one line. */
 export const facts = (rows) =>
   h(
     "dl",
     { class: "facts" },
-    rows.map(([name, value, tone]) => h("div", {}, h("dt", {}, name), h("dd", { class: tone ?? null }, value))),
+    rows.map(([name, value, tone]) => h("div", {}, h("dt", {}, name), h("dd", { class: [FIGURE.test(value) ? "num" : null, tone].filter(Boolean).join(" ") || null }, value))),
   );
 
 /**

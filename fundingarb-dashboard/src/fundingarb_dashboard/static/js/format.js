@@ -163,7 +163,7 @@ export function tone(value) {
 /** What a gate needed or found, which is text of the bot: bare fractions and amounts as people write them. */
 export function judged(gate, text) {
   if (num(text) !== null) return ["spread", "identity"].includes(gate) ? pct(text) : gate === "net" ? `${gain(text)} USD` : text;
-  return String(text ?? "").replace(/\d{4}-(\d\d-\d\d \d\d:)/g, "$1");
+  return String(text ?? "").replace(/\d{4}-(\d\d-\d\d \d\d:)/g, "$1").replace(/( days?), 0:00:00/g, "$1");
 }
 
 /** SOME_WORDS as "some words". */

@@ -1,6 +1,6 @@
 // What every panel is built of: a titled region, updates only while it is seen, and loading with a said failure.
 
-import { empty, fill, h, setText, uid } from "./dom.js";
+import { empty, fill, h, setAttr, setText, uid } from "./dom.js";
 import { on } from "./store.js";
 
 /**
@@ -94,19 +94,36 @@ export function loader(box, fetcher, draw) {
 export const tool = (label, about, click, attributes = {}) =>
   h("button", { type: "button", class: "tool", title: about, ...attributes, on: { click } }, label);
 
-/** A plain table: columns [[title, class?]] and a body to fill. Returns {element, body}. */
+/** A plain table: columns [[title, class?, title of the second line?]] and a body to fill. Returns {element, body}. */
 export function plainTable(label, columns) {
   const body = h("tbody");
   const element = h(
     "table",
     { class: "table", "aria-label": label },
-    h("thead", {}, h("tr", {}, columns.map(([title, kind]) => h("th", { scope: "col", class: kind ?? null }, title)))),
+    h("thead", {}, h("tr", {}, columns.map(([title, kind, under]) => h("th", { scope: "col", class: kind ?? null }, under ? [h("span", { class: "line" }, title), " ", h("span", { class: "line" }, under)] : title)))),
     body,
   );
   return { element, body };
 }
 
-/** A row of a table whose cells are kept: cells(row) -> [[text, class?]...]. For dom.keyed. */
+/** Puts into a cell what it says: [text, class?], or [text, class?, [text, class?]] with a second line. */
+export function putCell(cell, [text, kind, under]) {
+  const wanted = kind ?? "";
+  if (!under) {
+    setText(cell, text);
+    if (cell.className !== wanted) cell.className = wanted;
+    return;
+  }
+  if (cell.children.length !== 2) fill(cell, h("span"), h("span"));
+  [[text, kind], under].forEach(([said, own], at) => {
+    setText(cell.children[at], said);
+    setAttr(cell.children[at], "class", `line ${own ?? ""}`.trim());
+  });
+  const side = wanted.split(" ").includes("num") ? "num" : "";
+  if (cell.className !== side) cell.className = side;
+}
+
+/** A row of a table whose cells are kept: cells(row) as `putCell` takes them. For dom.keyed. */
 export function rowOf(cells, { click = null, label = null } = {}) {
   return (first) => {
     const shape = cells(first);
@@ -124,11 +141,7 @@ export function rowOf(cells, { click = null, label = null } = {}) {
     }
     item.update = (row) => {
       item.row = row;
-      cells(row).forEach(([text, kind], at) => {
-        setText(tds[at], text);
-        const wanted = kind ?? "";
-        if (tds[at].className !== wanted) tds[at].className = wanted;
-      });
+      cells(row).forEach((said, at) => putCell(tds[at], said));
     };
     return item;
   };

@@ -4,11 +4,16 @@
 import { facts, modal } from "../dialogs.js";
 import { empty, fill, h } from "../dom.js";
 import { clock, gain, paid, price, quantity, span, stamp, tone, usd, words } from "../format.js";
-import { loader, plainTable } from "../panel.js";
+import { loader, plainTable, putCell } from "../panel.js";
 import { get } from "../api.js";
 import { ORDER_COLUMNS, orderCells } from "./orders.js";
 
-const cellsRow = (cells) => h("tr", {}, cells.map(([text, kind]) => h("td", { class: kind ?? null }, text ?? "")));
+const cellsRow = (cells) =>
+  h("tr", {}, cells.map((said) => {
+    const cell = h("td");
+    putCell(cell, said);
+    return cell;
+  }));
 
 function section(title, columns, rows, cells) {
   const table = plainTable(title, columns);

@@ -31,7 +31,7 @@ export const makeAudit = () =>
       const nothing = h("div");
       const table = plainTable("Commands, newest first", [["When"], ["Who"], ["Command"], ["Arguments"], ["Result"]]);
       panel.body.append(nothing, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Audit of commands" }, table.element));
-      const row = rowOf((entry) => [[stamp(entry.at)], [entry.actor], [words(entry.command), "strong"], [said(entry.arguments), "hint wrap"], [`${entry.ok === false ? "✕ " : ""}${said(entry.result)}`, entry.ok === false ? "wrap bad" : "wrap"]]);
+      const row = rowOf((entry) => [[stamp(entry.at)], [entry.actor], [words(entry.command), "strong wrap code"], [said(entry.arguments), "hint wrap code"], [`${entry.ok === false ? "✕ " : ""}${said(entry.result)}`, entry.ok === false ? "wrap code bad" : "wrap code"]]);
       const load = loader(nothing, () => get("/api/audit", { limit: 200 }), (answer) => {
         nothing.replaceChildren();
         keyed(table.body, named(answer.rows), (entry) => entry.name, row);

@@ -47,6 +47,7 @@ export const makeCalculator = (run) =>
           ? h("p", { class: "calc-verdict bad" }, "✕ Would be refused: ", answer.refusals.map((refusal) => (typeof refusal === "string" ? refusal : `${refusal.gate}: needs ${judged(refusal.gate, refusal.needed)}, is ${judged(refusal.gate, refusal.actual)}`)).join("; "))
           : h("p", { class: "calc-verdict good" }, "✓ Passes every gate now.");
         const rows = [
+          ["Net", `${gain(net)} USD`, `${tone(net)} total`],
           ["Spread, 8 h", pct(answer.spread_8h), tone(answer.spread_8h)],
           ["Threshold at this size", pct(answer.threshold)],
           ["Expected funding, USD", gain(answer.funding ?? sum(answer.payments)), tone(answer.funding ?? sum(answer.payments))],
@@ -54,7 +55,6 @@ export const makeCalculator = (run) =>
           ["Depth slippage, USD", paid(answer.slippage), "down"],
           ["Adverse basis, USD", paid(answer.basis), "down"],
           ["Break-even", answer.break_even_h === null || answer.break_even_h === undefined ? "never at this spread" : `${num(answer.break_even_h).toFixed(1)} h`],
-          ["Net", `${gain(net)} USD`, `${tone(net)} total`],
         ];
         fill(result, about, verdict, h("div", { class: "calc-columns" }, facts(rows), payments(answer.payments ?? [])));
       }

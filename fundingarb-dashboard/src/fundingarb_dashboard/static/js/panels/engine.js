@@ -7,7 +7,7 @@ import { databaseTrouble, exchangeState } from "../header.js";
 import { makePanel } from "../panel.js";
 import { state } from "../store.js";
 
-const FACTS = ["state", "waits for", "last scan", "pending orders", "loop lag", "database", "running for"];
+const FACTS = ["state", "waits for", "last scan", "pending orders", "database"];
 
 export const makeEngine = () =>
   makePanel({
@@ -17,9 +17,10 @@ export const makeEngine = () =>
       const values = {};
       const list = h("dl", { class: "facts compact" }, FACTS.map((name) => h("div", {}, h("dt", {}, name), (values[name] = h("dd")))));
       const exchanges = h("ul", { class: "venues", "aria-label": "Connected exchanges" });
+      const heads = h("div", { class: "venue account account-head" }, h("span", {}, "account"), ["equity", "free", "MR"].map((name) => h("span", { class: "num" }, name)));
       const accounts = h("ul", { class: "venues accounts", "aria-label": "Accounts" });
       const nothing = empty("No engine data.", "The engine has said nothing yet: wait for its start, or read the bot's log.");
-      panel.body.append(nothing, list, exchanges, accounts);
+      panel.body.append(nothing, list, exchanges, heads, accounts);
 
       panel.live(["status", "heartbeat", "health"], () => {
         const { status, health } = state;
@@ -27,16 +28,17 @@ export const makeEngine = () =>
         const known = Boolean(engine?.state);
         nothing.hidden = known;
         list.hidden = !known;
+        heads.hidden = !known;
         if (!known) return;
-        setText(values.state, engine.error ? `${engine.state}: ${engine.error}` : engine.state);
+        const up = engine.started_at ? `, up for ${span(-until(engine.started_at))}` : "";
+        setText(values.state, engine.error ? `${engine.state}: ${engine.error}` : `${engine.state}${up}`);
         setAttr(values.state, "data-tone", { RUNNING: "up", PAUSED: "warn", STARTING: "warn" }[engine.state] ?? "bad");
         setText(values["waits for"], engine.waiting_for || "–");
         const since = until(engine.last_scan);
         setText(values["last scan"], engine.last_scan ? `${clock(engine.last_scan)}, ${age(-since)} ago` : "none yet");
         setText(values["pending orders"], count(engine.pending_orders));
-        setText(values["loop lag"], millis(health?.loop_lag_ms));
-        setText(values.database, health ? (databaseTrouble(health) ?? "ok") : "–");
-        setText(values["running for"], engine.started_at ? span(-until(engine.started_at)) : "–");
+        const lag = health ? ` · loop lag ${millis(health.loop_lag_ms)}` : "";
+        setText(values.database, health ? `${databaseTrouble(health) ?? "ok"}${lag}` : "–");
         keyed(exchanges, status.exchanges ?? [], (row) => row.name, venue);
         keyed(accounts, status.accounts ?? [], (row) => row.account, account);
       });
@@ -73,8 +75,8 @@ function account() {
       setAttr(element, "title", row.halted ?? `${row.account} on ${row.exchange}`);
       setText(name, row.halted ? `! ${row.account}` : row.account);
       setText(equity, `${usd(row.equity, 0)} ${row.currency ?? "USD"}`);
-      setText(free, `free ${usd(row.free, 0)}`);
-      setText(margin, `MR ${share(row.margin_ratio, 0)}`);
+      setText(free, usd(row.free, 0));
+      setText(margin, share(row.margin_ratio, 0));
     },
   };
 }

@@ -15,7 +15,7 @@ export const makeHistory = () =>
     key: "F7",
     build(panel) {
       const said = h("div");
-      const table = plainTable("Closed positions, newest first", [["Closed"], ["Pair"], ["Long ▸ short"], ["Size", "num"], ["Held", "num"], ["Why"], ["Net", "num"], ["Funding", "num"], ["Price", "num"], ["Fees", "num"], ["Basis", "num"], ["Slippage", "num"]]);
+      const table = plainTable("Closed positions, newest first", [["Closed", null, "Held for"], ["Pair", null, "Long ▸ short"], ["Size", "num"], ["Why"], ["Net", "num"], ["Funding", "num", "Fees"], ["Price", "num"], ["Basis", "num", "Slippage"]]);
       const more = h("button", { type: "button", class: "button small", hidden: true, on: { click: () => older() } }, "Older…");
       const scroll = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Closed positions" }, table.element, more);
       panel.body.append(said, scroll);
@@ -24,18 +24,14 @@ export const makeHistory = () =>
       const signed = (value) => [gain(value), `num ${tone(value)}`];
       const row = rowOf(
         (closed) => [
-          [stamp(closed.closed_at)],
-          [closed.pair, "strong"],
-          [`${closed.long} ▸ ${closed.short}`],
+          [stamp(closed.closed_at), null, [span(closed.duration_s)]],
+          [closed.pair, "strong", [`${closed.long} ▸ ${closed.short}`]],
           [usd(closed.size_usd, 0), "num"],
-          [span(closed.duration_s), "num"],
-          [words(closed.close_reason)],
+          [words(closed.close_reason), "wrap"],
           [gain(closed.net), `num strong ${tone(closed.net)}`],
-          signed(closed.funding),
+          [...signed(closed.funding), [paid(closed.fees), `num ${tone(-closed.fees)}`]],
           signed(closed.price),
-          [paid(closed.fees), `num ${tone(-closed.fees)}`],
-          signed(closed.basis),
-          signed(closed.slippage),
+          [...signed(closed.basis), signed(closed.slippage)],
         ],
         { click: showAccount, label: (closed) => `${closed.pair}, closed ${stamp(closed.closed_at)}: full account` },
       );

@@ -16,20 +16,19 @@ export const makeOpportunities = (run) =>
     title: "Opportunities",
     key: "F3",
     build(panel) {
-      const table = plainTable("Opportunities, best first", [["Pair"], ["Long ▸ short"], ["Spread 8h", "num"], ["Net USD", "num"], ["Size USD", "num"], ["Verdict"], ["Needed"], ["Actual"]]);
+      const table = plainTable("Opportunities, best first", [["Pair", null, "Long ▸ short"], ["Spread 8h", "num"], ["Net USD", "num"], ["Size USD", "num"], ["Verdict"], ["Needed"], ["Actual"]]);
       const said = h("div");
       const scroll = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Opportunities and why others were not taken" }, table.element);
       panel.body.append(said, scroll);
       const row = rowOf(
         (entry) => [
-          [entry.pair, "strong"],
-          [`${entry.long} ▸ ${entry.short}`],
+          [entry.pair, "strong", [`${entry.long} ▸ ${entry.short}`]],
           [pct(entry.spread_8h), `num ${tone(entry.spread_8h)}`],
           [gain(entry.net), `num ${tone(entry.net)}`],
           [usd(entry.size_usd, 0), "num"],
           entry.gate ? [`✕ ${entry.gate}`, "bad"] : ["✓ takeable", "up strong"],
-          [judged(entry.gate, entry.needed), "hint"],
-          [judged(entry.gate, entry.actual), "hint"],
+          [judged(entry.gate, entry.needed), "hint wrap"],
+          [judged(entry.gate, entry.actual), "hint wrap"],
         ],
         {
           click: (entry) => run({ act: "panel", panel: "calculator", args: { pair: entry.pair, long: entry.long, short: entry.short, ...(entry.size_usd ? { size_usd: String(Math.round(Number(entry.size_usd))) } : {}) } }),

@@ -21,21 +21,16 @@ export const orderCells = (order) => {
   const took = latency(order);
   return [
     [clock(order.intended_at ?? order.sent_at ?? order.at)],
-    [order.pair ?? order.symbol, "strong"],
-    [order.account && order.account !== order.exchange ? `${order.exchange} (${order.account})` : order.exchange],
-    [`${order.side === "BUY" ? "▲" : "▼"} ${order.side}${order.action ? ` ${order.action.toLowerCase()}` : ""}`, order.side === "BUY" ? "up" : "down"],
+    [order.pair ?? order.symbol, "strong", [order.account && order.account !== order.exchange ? `${order.exchange} (${order.account})` : order.exchange]],
+    [`${order.side === "BUY" ? "▲" : "▼"} ${order.side}${order.action ? ` ${order.action.toLowerCase()}` : ""}`, order.side === "BUY" ? "up" : "down", [words(order.type)]],
     [millis(took), took !== null && took >= SLOW ? "num bad" : "num"],
-    [order.status, BAD.includes(order.status) ? "bad" : ""],
-    [words(order.type)],
-    [price(order.price), "num"],
-    [quantity(order.quantity), "num"],
-    [quantity(order.filled), "num"],
-    [price(order.average), "num"],
-    [order.reason ?? "", "hint"],
+    [price(order.price), "num", [price(order.average), "num"]],
+    [quantity(order.quantity), "num", [quantity(order.filled), "num"]],
+    [order.status, BAD.includes(order.status) ? "wrap bad" : "wrap", [order.reason ?? "", "hint wrap"]],
   ];
 };
 
-export const ORDER_COLUMNS = [["Time"], ["Pair"], ["Exchange"], ["Side"], ["Latency", "num"], ["Status"], ["Type"], ["Price", "num"], ["Quantity", "num"], ["Filled", "num"], ["Average", "num"], ["Reason"]];
+export const ORDER_COLUMNS = [["Time"], ["Pair", null, "Exchange"], ["Side", null, "Type"], ["Latency", "num"], ["Price", "num", "Average"], ["Quantity", "num", "Filled"], ["Status", null, "Reason"]];
 
 export const makeOrders = () =>
   makePanel({

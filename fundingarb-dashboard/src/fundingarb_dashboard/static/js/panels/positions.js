@@ -96,7 +96,7 @@ function makePosition() {
     put(figs.size, usd(row.size_usd, 0));
     put(figs.spread, `${pct(row.spread_8h_entry, 3)} → ${pct(row.spread_8h, 3)}`, tone(row.spread_8h));
     const naked = num(row.unhedged) ?? 0;
-    const worth = num(row.unhedged_usd) === null ? quantity(naked) : usd(row.unhedged_usd);
+    const worth = num(row.unhedged_usd) === null ? quantity(naked) : usd(row.unhedged_usd, Math.abs(num(row.unhedged_usd)) < 1000 ? 2 : 0);
     put(figs.unhedged, naked === 0 ? "0.00" : `! ${worth} ${span(row.unhedged_s)}`, naked === 0 ? "dim" : "bad");
     for (const [name, key] of [["funding", "funding"], ["P&L", "unrealized"], ["net", "net"]]) {
       put(figs[name], gain(row[key]), tone(row[key]));
@@ -125,10 +125,10 @@ function makePosition() {
   return { element, update };
 }
 
-const LEG = ["side", "exchange", "quantity", "entry", "mark", "P&L", "funding", "next payment", "liq. at", "to liq.", "margin", "ADL"];
+const LEG = ["side", "exch", "quantity", "entry", "mark", "P&L", "funding", "next payment", "liq. at", "to liq.", "margin", "ADL"];
 
 function makeLeg() {
-  const figs = Object.fromEntries(LEG.map((name) => [name, figure(name, name === "side" || name === "exchange" ? "" : "num")]));
+  const figs = Object.fromEntries(LEG.map((name) => [name, figure(name, name === "side" || name === "exch" ? "" : "num")]));
   const bar = h("meter", { min: "0", "aria-label": "Distance to liquidation" });
   figs["to liq."].element.append(bar);
   const element = h("div", { class: "leg" }, LEG.map((name) => figs[name].element));
@@ -136,7 +136,7 @@ function makeLeg() {
   function update(leg) {
     setAttr(element, "data-side", leg.side);
     put(figs.side, leg.side === "LONG" ? "▲ LONG" : "▼ SHORT");
-    put(figs.exchange, leg.account && leg.account !== leg.exchange ? `${leg.exchange} (${leg.account})` : leg.exchange);
+    put(figs.exch, leg.account && leg.account !== leg.exchange ? `${leg.exchange} (${leg.account})` : leg.exchange);
     put(figs.quantity, quantity(leg.quantity));
     put(figs.entry, shortPrice(leg.entry));
     // What is reckoned at a mark that is not heard any more is marked as well.
@@ -146,7 +146,7 @@ function makeLeg() {
     setAttr(element, "title", old ? `${leg.exchange} is not heard: mark and P&L are the last known ones` : null);
     put(figs.funding, tight(leg.funding), tone(leg.funding));
     const next = leg.next_payments?.[0];
-    put(figs["next payment"], next ? `${tight(next.amount)} in ${shortSpan(until(next.at))}` : "–", next ? tone(next.amount) : null);
+    put(figs["next payment"], next ? `${tight(next.amount)} ${shortSpan(until(next.at))}` : "–", next ? tone(next.amount) : null);
     put(figs["liq. at"], shortPrice(leg.liquidation_price));
     const distance = num(leg.liquidation_distance);
     const { warn, act, rank } = marks();

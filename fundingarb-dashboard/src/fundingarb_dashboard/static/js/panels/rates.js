@@ -2,7 +2,7 @@
 
 import { until } from "../clock.js";
 import { empty, h } from "../dom.js";
-import { age, clock, pct, price, span, tone, yearly } from "../format.js";
+import { age, clock, pct, shortPrice, shortSpan, tone, yearly } from "../format.js";
 import { makePanel, tool } from "../panel.js";
 import { state } from "../store.js";
 import { virtualTable } from "../vtable.js";
@@ -12,38 +12,42 @@ const ageOf = (row) => (performance.now() - (state.heard.get(row.exchange) ?? ro
 const spreadOf = (row) => state.pairs.get(row.pair)?.best ?? null;
 const untilText = (at) => {
   const left = until(at);
-  return left === null ? "–" : left < 0 ? "due" : span(left);
+  return left === null ? "–" : left < 0 ? "due" : shortSpan(left);
 };
 
+/** Room for so many figures, with the paddings of a cell. */
+const room = (figures, share = 1, paddings = 6) => `minmax(calc(${figures}ch + ${paddings}px), ${share}fr)`;
+const bare = (text) => text.replace("%", ""); // the column's head says what it is
+
 const LIST = [
-  { id: "pair", title: "PAIR", width: "minmax(74px,1.4fr)", sort: (row) => row.pair, text: (row) => row.pair },
-  { id: "exchange", title: "EXCH", width: "minmax(55px,.7fr)", sort: (row) => row.exchange, text: (row) => row.exchange },
-  { id: "rate", title: "RATE", about: "Paid per interval by longs to shorts", width: "minmax(62px,1fr)", num: true, sort: (row) => Number(row.rate), text: (row) => pct(row.rate), tone: (row) => tone(row.rate) },
-  { id: "r8", title: "8H EQ", about: "The same per 8 hours", width: "minmax(62px,1fr)", num: true, sort: (row) => row.r8 ?? -9, text: (row) => pct(row.r8), tone: (row) => tone(row.r8) },
-  { id: "apr", title: "APR", about: "The same per year, without compounding", width: "minmax(48px,.8fr)", num: true, sort: (row) => Number(row.apr ?? 0), text: (row) => yearly(row.apr), tone: (row) => tone(row.apr) },
-  { id: "predicted", title: "PRED", about: "What is predicted for the settlement after", width: "minmax(62px,1fr)", num: true, sort: (row) => Number(row.predicted ?? -9), text: (row) => pct(row.predicted), tone: (row) => tone(row.predicted) },
-  { id: "interval", title: "INT", about: "Hours between settlements", width: "27px", num: true, sort: (row) => Number(row.interval_h), text: (row) => `${Number(row.interval_h)}h` },
-  { id: "next", title: "NEXT", about: "Time to the next settlement", width: "55px", num: true, sort: (row) => row.next ?? Infinity, text: (row) => untilText(row.next) },
-  { id: "best", title: "SPREAD", about: "Widest 8-hour spread of this symbol", width: "minmax(70px,1fr)", num: true, sort: (row) => spreadOf(row)?.spread ?? -9, text: (row) => pct(spreadOf(row)?.spread), tone: (row) => tone(spreadOf(row)?.spread) },
-  { id: "mark", title: "MARK", width: "minmax(75px,1fr)", num: true, sort: (row) => Number(row.mark ?? 0), text: (row) => price(row.mark) },
-  { id: "age", title: "AGE", about: "Since this exchange's rates were last heard", width: "40px", num: true, sort: (row) => ageOf(row), text: (row) => (row.stale ? `! ${age(ageOf(row))}` : age(ageOf(row))), tone: (row) => (row.stale ? "bad" : "dim") },
+  { id: "pair", title: "PAIR", width: room(9.2, 1.4, 9), sort: (row) => row.pair, text: (row) => row.pair },
+  { id: "exchange", title: "EXCH", width: room(7, 0.7), sort: (row) => row.exchange, text: (row) => row.exchange },
+  { id: "rate", title: "RATE %", about: "Paid per interval by longs to shorts", width: room(7), num: true, sort: (row) => Number(row.rate), text: (row) => bare(pct(row.rate)), tone: (row) => tone(row.rate) },
+  { id: "r8", title: "8H %", about: "The same per 8 hours", width: room(7), num: true, sort: (row) => row.r8 ?? -9, text: (row) => bare(pct(row.r8)), tone: (row) => tone(row.r8) },
+  { id: "apr", title: "APR %", about: "The same per year, without compounding", width: room(6, 0.8), num: true, sort: (row) => Number(row.apr ?? 0), text: (row) => bare(yearly(row.apr)), tone: (row) => tone(row.apr) },
+  { id: "predicted", title: "PRED %", about: "What is predicted for the settlement after", width: room(7), num: true, sort: (row) => Number(row.predicted ?? -9), text: (row) => bare(pct(row.predicted)), tone: (row) => tone(row.predicted) },
+  { id: "interval", title: "INT", about: "Hours between settlements", width: "26px", num: true, sort: (row) => Number(row.interval_h), text: (row) => `${Number(row.interval_h)}h` },
+  { id: "next", title: "NEXT", about: "Time to the next settlement", width: room(6, 0.7), num: true, sort: (row) => row.next ?? Infinity, text: (row) => untilText(row.next) },
+  { id: "best", title: "SPREAD", about: "Widest 8-hour spread of this symbol", width: room(9), num: true, sort: (row) => spreadOf(row)?.spread ?? -9, text: (row) => pct(spreadOf(row)?.spread), tone: (row) => tone(spreadOf(row)?.spread) },
+  { id: "mark", title: "MARK", width: room(8), num: true, sort: (row) => Number(row.mark ?? 0), text: (row) => shortPrice(row.mark) },
+  { id: "age", title: "AGE", about: "Since this exchange's rates were last heard", width: room(5, 0.5, 9), num: true, sort: (row) => ageOf(row), text: (row) => (row.stale ? `! ${age(ageOf(row))}` : age(ageOf(row))), tone: (row) => (row.stale ? "bad" : "dim") },
 ];
 
 const matrix = (exchanges) => [
-  { id: "pair", title: "PAIR", width: "minmax(92px,1.2fr)", sort: (row) => row.pair, text: (row) => row.pair },
+  { id: "pair", title: "PAIR", width: room(9.2, 1.2, 9), sort: (row) => row.pair, text: (row) => row.pair },
   ...exchanges.map((name) => ({
     id: `at-${name}`,
     title: name.toUpperCase(),
     about: `8-hour rate on ${name}`,
-    width: "minmax(72px,1fr)",
+    width: room(9),
     num: true,
     sort: (row) => row.rows.get(name)?.r8 ?? -9,
     text: (row) => (row.rows.get(name)?.stale ? `! ${pct(row.rows.get(name).r8)}` : pct(row.rows.get(name)?.r8)),
     tone: (row) => (row.rows.get(name)?.stale ? "bad" : tone(row.rows.get(name)?.r8)),
   })),
-  { id: "best", title: "SPREAD", about: "Widest 8-hour spread", width: "minmax(72px,1fr)", num: true, sort: (row) => row.best?.spread ?? -9, text: (row) => pct(row.best?.spread), tone: (row) => tone(row.best?.spread) },
-  { id: "apr", title: "APR", about: "The spread per year", width: "minmax(56px,.8fr)", num: true, sort: (row) => row.best?.spread ?? -9, text: (row) => yearly(row.best ? row.best.spread * 1095 : null), tone: (row) => tone(row.best?.spread) },
-  { id: "sides", title: "LONG▸SHORT", width: "minmax(112px,1.4fr)", sort: (row) => row.best?.long ?? "", text: (row) => (row.best ? `${row.best.long}▸${row.best.short}` : "–") },
+  { id: "best", title: "SPREAD", about: "Widest 8-hour spread", width: room(9), num: true, sort: (row) => row.best?.spread ?? -9, text: (row) => pct(row.best?.spread), tone: (row) => tone(row.best?.spread) },
+  { id: "apr", title: "APR", about: "The spread per year", width: room(6, 0.8), num: true, sort: (row) => row.best?.spread ?? -9, text: (row) => yearly(row.best ? row.best.spread * 1095 : null), tone: (row) => tone(row.best?.spread) },
+  { id: "sides", title: "LONG▸SHORT", width: room(15, 1.4, 9), sort: (row) => row.best?.long ?? "", text: (row) => (row.best ? `${row.best.long}▸${row.best.short}` : "–") },
 ];
 
 export const makeRates = (run) =>
