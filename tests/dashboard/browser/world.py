@@ -329,7 +329,7 @@ class World:
         ]
         engine = {
             "state": "KILLED" if self.killed else self.state,
-            "waiting_for": "the entry window of ETH-USDT at 15:40",
+            "waiting_for": f"the entry window of DOGE-USDT: {now():%Y-%m-%d} 15:40:00 to 15:45:00 UTC",
             "error": self.error,
             "last_scan": iso(now() - timedelta(seconds=2)),
             "pending_orders": len(self.not_flat),

@@ -4,7 +4,7 @@ import { now } from "./clock.js";
 import { h, keyed, setAttr, setText } from "./dom.js";
 import { words } from "./format.js";
 import { retry } from "./socket.js";
-import { on, state } from "./store.js";
+import { on, state, touch } from "./store.js";
 
 const LINK = {
   CONNECTING: ["◌", "CONNECTING"],
@@ -14,6 +14,9 @@ const LINK = {
 };
 
 const ENGINE = { RUNNING: "▶", PAUSED: "‖", KILLED: "■", STARTING: "…", ERROR: "!" };
+
+/** The topics with which the clock is drawn anew. */
+export const CLOCKED = ["clock", "status", "heartbeat", "health"];
 
 /** The header; `kill()` opens the kill switch, `leave()` logs out. */
 export function makeHeader({ kill, leave }) {
@@ -80,7 +83,9 @@ export function makeHeader({ kill, leave }) {
     nameKill();
   });
   const tick = () => setText(time, `${new Date(now()).toISOString().slice(0, 19).replace("T", " ")} UTC`);
-  setInterval(tick, 1000);
+  // With everything that says how long ago something was: what is drawn in one frame is drawn for one moment.
+  on(CLOCKED, tick);
+  setInterval(() => touch("clock"), 1000);
   tick();
   return element;
 }

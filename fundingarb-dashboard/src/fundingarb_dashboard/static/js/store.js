@@ -1,6 +1,6 @@
 // What the browser knows, fed by snapshots and events; listeners hear of changes once per frame.
 
-import { beat } from "./clock.js";
+import { beat, happened } from "./clock.js";
 import { num } from "./format.js";
 
 const KEEP = { alerts: 200, orders: 400, trades: 200 };
@@ -66,6 +66,7 @@ const events = {
     state.alerts = numberedAgain(list(data.alerts).slice(0, KEEP.alerts));
     state.status = data.status ?? null;
     hear(state.status?.exchanges);
+    happened(state.status?.engine?.last_scan);
     state.summary = data.summary ?? null;
     forgetNumbers();
     touch("status", "summary", "rates", "positions", "alerts", "snapshot");
@@ -95,6 +96,7 @@ const events = {
     for (const name of ["error", "last_scan"]) if (name in document) engine[name] = document[name];
     state.status = { ...state.status, ...document, engine };
     hear(document.exchanges);
+    happened(engine.last_scan);
     touch("status");
   },
   ALERT(data) {

@@ -1,9 +1,9 @@
 // The engine: what it does, what it waits for, and how everything it depends on stands.
 
-import { until } from "../clock.js";
+import { now, until } from "../clock.js";
 import { empty, h, keyed, setAttr, setText } from "../dom.js";
 import { age, clock, count, gain, millis, share, span, usd } from "../format.js";
-import { databaseTrouble, exchangeState } from "../header.js";
+import { CLOCKED, databaseTrouble, exchangeState } from "../header.js";
 import { makePanel } from "../panel.js";
 import { state } from "../store.js";
 
@@ -22,7 +22,7 @@ export const makeEngine = () =>
       const nothing = empty("No engine data.", "The engine has said nothing yet: wait for its start, or read the bot's log.");
       panel.body.append(nothing, list, exchanges, heads, accounts);
 
-      panel.live(["status", "heartbeat", "health"], () => {
+      panel.live(CLOCKED, () => {
         const { status, health } = state;
         const engine = status?.engine;
         const known = Boolean(engine?.state);
@@ -33,9 +33,10 @@ export const makeEngine = () =>
         const up = engine.started_at ? `, up for ${span(-until(engine.started_at))}` : "";
         setText(values.state, engine.error ? `${engine.state}: ${engine.error}` : `${engine.state}${up}`);
         setAttr(values.state, "data-tone", { RUNNING: "up", PAUSED: "warn", STARTING: "warn" }[engine.state] ?? "bad");
-        setText(values["waits for"], engine.waiting_for || "–");
+        // The day is said by the clock, but for another one.
+        setText(values["waits for"], (engine.waiting_for || "–").replaceAll(`${new Date(now()).toISOString().slice(0, 10)} `, ""));
         const since = until(engine.last_scan);
-        setText(values["last scan"], engine.last_scan ? `${clock(engine.last_scan)}, ${age(-since)} ago` : "none yet");
+        setText(values["last scan"], engine.last_scan ? `${clock(engine.last_scan)}, ${age(Math.max(0, -since))} ago` : "none yet");
         setText(values["pending orders"], count(engine.pending_orders));
         const lag = health ? ` · loop lag ${millis(health.loop_lag_ms)}` : "";
         setText(values.database, health ? `${databaseTrouble(health) ?? "ok"}${lag}` : "–");
@@ -52,11 +53,11 @@ function venue() {
   return {
     element,
     update(row) {
-      const now = exchangeState(row);
-      setAttr(element, "data-state", now.state);
-      setText(dot, now.mark);
+      const stands = exchangeState(row);
+      setAttr(element, "data-state", stands.state);
+      setText(dot, stands.mark);
       setText(name, row.name);
-      setText(said, now.text);
+      setText(said, stands.text);
       const streams = row.streams?.length ? `${row.streams.length} ${row.streams.length === 1 ? "stream" : "streams"}` : "";
       const offset = row.clock_offset_ms !== null && row.clock_offset_ms !== undefined ? `clock ${gain(row.clock_offset_ms, 0)} ms` : "";
       setText(extra, [streams, offset].filter(Boolean).join(" · "));

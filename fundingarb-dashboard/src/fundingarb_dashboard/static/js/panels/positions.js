@@ -26,6 +26,9 @@ function put(fig, text, toneOf) {
   setAttr(fig.value, "data-tone", toneOf ?? null);
 }
 
+/** An amount in full up to a thousand dollars, in whole dollars beyond. */
+const roomy = (write, value) => write(value, Math.abs(num(value) ?? 0) < 1000 ? 2 : 0);
+
 const HEAD = ["number", "pair", "status", "size", "spread", "unhedged", "funding", "P&L", "fees", "net"];
 
 export const makePositions = () =>
@@ -37,7 +40,7 @@ export const makePositions = () =>
       const list = h("ul", { class: "positions", tabindex: "0", "aria-label": "Open positions" });
       const nothing = empty("No open positions.", "The bot opens one when an opportunity passes every gate; F3 says what is missing, and the entry form opens one by hand.");
       panel.body.append(list, nothing);
-      panel.live(["positions", "heartbeat"], () => {
+      panel.live(["positions", "heartbeat", "clock"], () => {
         const rows = openPositions();
         keyed(list, rows, (row) => row.position_id, makePosition);
         list.hidden = rows.length === 0;
@@ -99,9 +102,9 @@ function makePosition() {
     const worth = num(row.unhedged_usd) === null ? quantity(naked) : usd(row.unhedged_usd, Math.abs(num(row.unhedged_usd)) < 1000 ? 2 : 0);
     put(figs.unhedged, naked === 0 ? "0.00" : `! ${worth} ${span(row.unhedged_s)}`, naked === 0 ? "dim" : "bad");
     for (const [name, key] of [["funding", "funding"], ["P&L", "unrealized"], ["net", "net"]]) {
-      put(figs[name], gain(row[key]), tone(row[key]));
+      put(figs[name], roomy(gain, row[key]), tone(row[key]));
     }
-    put(figs.fees, paid(row.fees), tone(-row.fees));
+    put(figs.fees, roomy(paid, row.fees), tone(-row.fees));
     setText(exits, (row.exits ?? []).map((exit) => `${words(exit.reason)}: ${exit.needed} (now ${exit.actual})`).join(" · "));
     showTolerance(row);
     setAttr(close, "disabled", row.status === "CLOSING");
