@@ -109,6 +109,26 @@ def test_every_result_splits_on_demand_by_the_keyboard(
         expect(split).to_be_hidden()
 
 
+def test_every_next_payment_is_shown_on_opening(desk: OpenDesk, world: World) -> None:
+    position = next(iter(world.positions.values()))
+    with desk() as page:
+        shown = page.locator(".position").first
+        more = shown.get_by_role("button", name="Next payments of position 1, BTC-USDT")
+        coming = shown.get_by_role("region", name="Next payments, USD")
+        expect(coming).to_be_hidden()
+        more.focus()
+        page.keyboard.press("Enter")
+        expect(more).to_have_attribute("aria-expanded", "true")
+        expect(coming.locator("li")).to_have_count(6)
+        for leg, box in zip(position["legs"], coming.locator(".coming-leg").all(), strict=True):
+            expect(box).to_contain_text(f"{leg['side'].lower()} {leg['account']}")
+            for payment, row in zip(leg["next_payments"], box.locator("li").all(), strict=True):
+                assert number(row.locator(".num").inner_text()) == round(float(payment["amount"]), 2)
+                expect(row).to_contain_text(f"at {payment['at'][5:16].replace('T', ' ')}, in ")
+        page.keyboard.press("Enter")
+        expect(coming).to_be_hidden()
+
+
 def number(shown: str) -> float:
     """A figure as a person reads it."""
     return float(shown.replace("−", "-").replace(",", "").replace("+", ""))

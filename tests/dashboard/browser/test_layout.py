@@ -84,6 +84,7 @@ def test_what_is_always_on_the_desk_is_in_sight(desk: OpenDesk, world: World) ->
             "spread: 8-hour spread below -0.0100% (now +0.0274%)"
         )
         everything_is_drawn(page)
+        page.get_by_role("button", name="Next payments of position 1").click()
         fits(page, ".panel-rates, .panel-positions, .panel-engine, .panel-pnl, .panel-actions, .panel-entry")
         fits(page, ".dock")
         titles = page.locator(".panel-rates .vt-titles .vt-cell").all_inner_texts()

@@ -3,8 +3,8 @@
 import { closePosition, setTolerance } from "../actions.js";
 import { until } from "../clock.js";
 import { PRESETS } from "../commands.js";
-import { empty, h, keyed, setAttr, setText } from "../dom.js";
-import { gain, num, paid, pct, quantity, share, shortPrice, shortSpan, span, tight, tone, usd, words } from "../format.js";
+import { empty, h, keyed, setAttr, setText, uid } from "../dom.js";
+import { gain, num, paid, pct, quantity, share, shortPrice, shortSpan, span, stamp, tight, tone, usd, words } from "../format.js";
 import { makePanel } from "../panel.js";
 import { openPositions, state } from "../store.js";
 
@@ -79,6 +79,16 @@ function makePosition() {
   );
   const own = h("option", { value: "" });
   const close = h("button", { type: "button", class: "button danger small", on: { click: () => closePosition(position) } }, "Close");
+  const coming = h("div", { class: "coming", id: uid("coming"), role: "region", "aria-label": "Next payments, USD", hidden: true });
+  const more = h("button", { type: "button", class: "tool", "aria-expanded": "false", "aria-controls": coming.id, on: { click: () => unfold(coming.hidden) } }, "Payments");
+  const unfold = (open) => {
+    coming.hidden = !open;
+    setAttr(more, "aria-expanded", String(open));
+    showPayments();
+  };
+  const showPayments = () => {
+    if (!coming.hidden) keyed(coming, position.legs, (leg) => leg.side, makeComing);
+  };
   const exits = h("p", { class: "exits hint" });
   const legs = h("div", { class: "legs" });
   const element = h(
@@ -86,7 +96,8 @@ function makePosition() {
     { class: "position" },
     h("div", { class: "position-head" }, HEAD.map((name) => figs[name].element)),
     legs,
-    h("div", { class: "position-foot" }, exits, h("span", { class: "label" }, "keep down to"), tolerance, close),
+    coming,
+    h("div", { class: "position-foot" }, exits, more, h("span", { class: "label" }, "keep down to"), tolerance, close),
   );
 
   function update(row) {
@@ -109,6 +120,8 @@ function makePosition() {
     showTolerance(row);
     setAttr(close, "disabled", row.status === "CLOSING");
     setAttr(close, "aria-label", `Close position ${number}, ${row.pair}`);
+    setAttr(more, "aria-label", `Next payments of position ${number}, ${row.pair}`);
+    showPayments();
     keyed(legs, row.legs.map((leg) => ({ ...leg, old: Boolean(state.rates.get(`${leg.exchange}|${row.pair}`)?.stale) })), (leg) => leg.side, makeLeg);
   }
 
@@ -126,6 +139,32 @@ function makePosition() {
   }
 
   return { element, update };
+}
+
+/** Every payment of a leg that is expected next, in dollars: {element, update}. */
+function makeComing() {
+  const name = h("span", { class: "label" });
+  const list = h("ul", { class: "coming-payments" });
+  const payment = () => {
+    const when = h("span", { class: "hint" });
+    const amount = h("span", { class: "num" });
+    return {
+      element: h("li", {}, amount, " ", when),
+      update(next) {
+        setText(amount, gain(next.amount));
+        setAttr(amount, "data-tone", tone(next.amount));
+        setText(when, `at ${stamp(next.at)}, in ${shortSpan(until(next.at))}`);
+      },
+    };
+  };
+  return {
+    element: h("div", { class: "coming-leg" }, name, list),
+    update(leg) {
+      const rows = leg.next_payments ?? [];
+      setText(name, `${leg.side.toLowerCase()} ${leg.account ?? leg.exchange}${rows.length ? "" : ": none is expected"}`);
+      keyed(list, rows, (next) => next.at, payment);
+    },
+  };
 }
 
 const LEG = ["side", "exch", "quantity", "entry", "mark", "P&L", "funding", "next payment", "liq. at", "to liq.", "margin", "ADL"];
