@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -100,6 +101,19 @@ async def test_what_cannot_be_calculated_says_why() -> None:
         bot.markets.unlist("beta", "BTC-USDT")
         with pytest.raises(ConfigError, match="beta does not list BTC-USDT any more; choose among alpha"):
             bot.calculate("BTC-USDT", "alpha", "beta", D(1000))
+
+
+async def test_an_exchange_of_several_accounts_does_not_name_one() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await ready(made)
+        accounts: Any = bot.state.accounts
+        for name in ("gamma-b", "gamma-a"):
+            accounts[name] = SimpleNamespace(name=name, exchange="gamma")
+        with pytest.raises(ConfigError, match="gamma has several accounts; name one of gamma-a, gamma-b"):
+            bot.calculate("BTC-USDT", "gamma", "beta", D(1000))
+        for name in ("gamma-b", "gamma-a"):
+            del accounts[name]
 
 
 async def test_the_candidates_of_the_last_scan_best_first_with_what_refuses_them() -> None:

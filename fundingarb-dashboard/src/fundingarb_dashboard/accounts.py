@@ -75,7 +75,10 @@ def account_named(bot: BotHandle, name: str, field: str) -> str:
     found = [each.account for each in accounts if each.exchange == name]
     if len(found) == 1:
         return found[0]
-    known = ", ".join(sorted(each.account for each in accounts))
-    raise Problem(
-        409, f"there is no account {name!r}; there are: {known}", code="refused", fields={field: "unknown"}
-    )
+    if found:
+        several = ", ".join(sorted(found))
+        said, what = f"{name} has several accounts; name one of {several}", "names several accounts"
+    else:
+        known = ", ".join(sorted(each.account for each in accounts))
+        said, what = f"there is no account {name!r}; there are: {known}", "unknown"
+    raise Problem(409, said, code="refused", fields={field: what})

@@ -261,7 +261,8 @@ class BrowserServer:
                 raise Refused(
                     409, "refused", "Refused by pair_limit: at most 50000 USD per pair; choose less."
                 )
-            position = world.open(body["pair"], body["long"], body["short"], float(body["size_usd"]))
+            long, short = (world.accounts[body[side]] for side in ("long", "short"))
+            position = world.open(body["pair"], long, short, float(body["size_usd"]))
             self.push("POSITION_UPDATE", position)
             return {"position_id": position["position_id"]}
         if path.startswith("positions/"):

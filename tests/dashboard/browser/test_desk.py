@@ -220,6 +220,36 @@ def test_a_hedge_is_opened_and_closed_by_the_keyboard_alone(desk: OpenDesk, serv
         expect(page.get_by_role("dialog")).to_contain_text("Size per leg10,000.00 USD")
 
 
+def test_where_an_exchange_has_several_accounts_one_of_them_is_named(
+    desk: OpenDesk, server: BrowserServer, world: World
+) -> None:
+    world.accounts = {"binance": "binance", "bybit": "bybit", "okx-a": "okx", "okx-b": "okx", "dydx": "dydx"}
+    with desk() as page:
+        form = page.get_by_role("form", name="Open a position")
+        expect(form.get_by_label("Long").locator("option")).to_have_text(
+            ["binance", "bybit", "dydx", "okx-a", "okx-b"]
+        )
+        command(page, "OPEN BTC okx binance 5000")
+        expect(page.locator(".command-message")).to_contain_text("okx has several accounts; name one of")
+        form.get_by_label("Symbol").select_option("ETH-USDT")
+        form.get_by_label("Long").select_option("okx-a")
+        form.get_by_label("Short").select_option("okx-b")
+        form.get_by_role("button", name="Open position").click()
+        expect(form).to_contain_text("Long and short must be on different exchanges.")
+        form.get_by_label("Short").select_option("bybit")
+        expect(form.locator(".spread-now")).to_contain_text("%")
+        form.get_by_role("button", name="Open position").click()
+        page.get_by_role("dialog").get_by_role("button", name="Open position").click()
+        expect(page.locator(".position")).to_have_count(4)
+        command(page, "OPEN BTC okx-b binance 5000")
+        page.get_by_role("dialog").get_by_role("button", name="Open position").click()
+        expect(page.locator(".position")).to_have_count(5)
+        opened = [(body["long"], body["short"]) for path, body in server.requests if path == "positions/open"]
+        assert opened == [("okx-a", "bybit"), ("okx-b", "binance")]
+        command(page, "CALC BTC okx binance 5000")  # as a row of the opportunities asks
+        expect(page.locator("#panel-calculator")).to_contain_text("BTC-USDT: long okx-a, short binance")
+
+
 SIZE = "Write a size in USD from 1 to 999999999, such as 10000, 7,500 or 2.5k."
 TOLERANCE = "TOL 3 conservative|moderate|aggressive or a fraction below 0.1 either way, e.g. -0.0001"
 LINES: list[tuple[str, dict[str, Any]]] = [

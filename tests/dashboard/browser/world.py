@@ -70,6 +70,7 @@ class World:
     killed: bool = False
     needs_password: bool = False
     foreign: list[Row] = field(default_factory=list)
+    accounts: dict[str, str] = field(default_factory=lambda: {name: name for name in EXCHANGES})
     warn: str = "0.06"
     act: str = "0.04"
     failed_services: dict[str, str] = field(default_factory=dict)
@@ -318,14 +319,14 @@ class World:
         accounts = [
             {
                 "account": name,
-                "exchange": name,
+                "exchange": exchange,
                 "currency": "USDT",
                 "equity": "100214.55",
                 "free": "61230.10",
                 "margin_ratio": "0.1320",
                 "halted": None,
             }
-            for name in EXCHANGES
+            for name, exchange in self.accounts.items()
         ]
         engine = {
             "state": "KILLED" if self.killed else self.state,
@@ -464,7 +465,7 @@ class World:
 
     def calculator(self, asked: Mapping[str, str]) -> Row:
         size = float(asked["size_usd"])
-        long, short = (self.rates[asked[side], asked["pair"]] for side in ("long", "short"))
+        long, short = (self.rates[self.accounts[asked[side]], asked["pair"]] for side in ("long", "short"))
         payments: list[Row] = []
         for leg, row, sign in (("LONG", long, -1), ("SHORT", short, 1)):
             due = datetime.fromisoformat(row["next_funding_time"].replace("Z", "+00:00"))

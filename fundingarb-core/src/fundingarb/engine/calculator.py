@@ -40,9 +40,9 @@ class Calculator:
     settings: TradingSettings
 
     def calculate(self, symbol: str, long: str, short: str, size_usd: Decimal, now: datetime) -> Calculation:
-        """A hedge of ``size_usd`` between two accounts (or the first accounts of two exchanges) in numbers.
+        """A hedge of ``size_usd`` between two accounts (or the only accounts of two exchanges) in numbers.
 
-        Raises ``ConfigError`` with what is not known yet, or cannot be.
+        Raises ``ConfigError`` with what is not known yet or cannot be, or which accounts a name may mean.
         """
         accounts = self._account(long), self._account(short)
         names = [account.name for account in accounts]
@@ -92,9 +92,12 @@ class Calculator:
     def _account(self, name: str) -> Account:
         if name in self.state.accounts:
             return self.state.accounts[name]
-        for account in self.state.accounts.values():
-            if account.exchange == name:
-                return account
+        found = [each for each in self.state.accounts.values() if each.exchange == name]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            several = ", ".join(sorted(each.name for each in found))
+            raise ConfigError(f"{name} has several accounts; name one of {several}")
         known = ", ".join(sorted(self.state.accounts))
         raise ConfigError(f"account {name} is not configured; there are {known}")
 

@@ -2,7 +2,7 @@
 
 import { complete, parse } from "./commands.js";
 import { fill, h, setAttr, setText } from "./dom.js";
-import { openPositions, state } from "./store.js";
+import { openPositions, places, state } from "./store.js";
 
 const MOST_REMEMBERED = 50;
 
@@ -12,7 +12,8 @@ export function known() {
   const configured = state.status?.exchanges?.map((exchange) => exchange.name) ?? [];
   return {
     pairs: [...state.pairs.keys()].sort(),
-    exchanges: configured.length ? configured : state.exchanges,
+    exchanges: places(configured.length ? configured : state.exchanges),
+    several: configured.filter((name) => !places([name]).includes(name)),
     numbers: positions.map((position) => state.numbers.get(position.position_id)),
     names: Object.fromEntries(positions.map((position) => [state.numbers.get(position.position_id), position.pair])),
   };

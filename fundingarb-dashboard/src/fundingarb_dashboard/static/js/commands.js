@@ -54,7 +54,8 @@ export function pairOf(word, pairs) {
 
 const wrong = (message) => ({ error: message });
 
-/** What a line asks for: {act, ...} or {error}. `known` is {pairs, exchanges, numbers}. */
+/** What a line asks for: {act, ...} or {error}. `known` is {pairs, exchanges, numbers}; where an exchange has several
+ * accounts, `exchanges` has their names instead of its own. */
 export function parse(line, known) {
   const [first, ...rest] = wordsOf(line);
   if (!first) return wrong("Type a command; HELP lists them.");
@@ -100,8 +101,10 @@ function openCommand([base, long, short, size], known) {
   if (!base) return { act: "panel", panel: "entry", args: {} };
   const pair = pairOf(base, known.pairs);
   if (!pair) return wrong(`${base} is not a symbol here; the rates panel lists them.`);
-  const sides = [long, short].map((word) => word?.toLowerCase());
+  const named = (word) => known.exchanges.find((name) => name.toLowerCase() === word.toLowerCase()) ?? word.toLowerCase();
+  const sides = [long, short].map((word) => word && named(word));
   const stranger = sides.find((side) => side && !known.exchanges.includes(side));
+  if (known.several?.includes(stranger)) return wrong(`${stranger} has several accounts; name one of ${known.exchanges.join(", ")}.`);
   if (stranger) return wrong(`${stranger} is not an exchange here; there are ${known.exchanges.join(", ")}.`);
   const args = { pair, ...(sides[0] && { long: sides[0] }), ...(sides[1] && { short: sides[1] }) };
   if (!sides[1] || !size) return { act: "panel", panel: "entry", args };

@@ -236,6 +236,23 @@ export function positionByNumber(number) {
   return null;
 }
 
+/**
+ * The names by which commands call where a leg may be: an exchange, or its accounts where it has several of them; of the
+ * exchanges that are given.
+ */
+export function places(exchanges) {
+  const accounts = state.status?.accounts ?? [];
+  return exchanges.flatMap((name) => {
+    const own = accounts.filter((row) => row.exchange === name).map((row) => row.account);
+    return own.length > 1 ? own.sort() : [name];
+  });
+}
+
+/** The exchange of a place. */
+export function exchangeOf(place) {
+  return state.status?.accounts?.find((row) => row.account === place)?.exchange ?? place;
+}
+
 /** Open positions in the order of their numbers. */
 export const openPositions = () =>
   [...state.positions.values()].sort(

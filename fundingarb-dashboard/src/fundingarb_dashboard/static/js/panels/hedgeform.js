@@ -2,7 +2,7 @@
 
 import { SIZE_WANTED, sizeOf } from "../amounts.js";
 import { choices, field, h } from "../dom.js";
-import { on, state } from "../store.js";
+import { exchangeOf, on, places, state } from "../store.js";
 
 /** Fields that keep their choices up to date. `changed()` is called when a person changed one. */
 export function hedgeFields(changed) {
@@ -29,24 +29,27 @@ export function hedgeFields(changed) {
 
   function listed() {
     const rows = state.pairs.get(pair.input.value)?.rows;
-    return rows ? [...rows.keys()].sort() : state.exchanges;
+    return places(rows ? [...rows.keys()].sort() : state.exchanges);
   }
 
   function sides() {
     for (const one of [long, short]) choices(one.input, listed());
   }
 
+  /** What is listed for a name: itself, or the first account of the exchange of that name. */
+  const place = (name) => (listed().includes(name) ? name : (listed().find((one) => exchangeOf(one) === name) ?? name));
+
   /** Chooses the exchanges of the widest spread. */
   function best() {
     sides();
     const found = state.pairs.get(pair.input.value)?.best;
     const [first, second] = listed();
-    [long.input.value, short.input.value] = found ? [found.long, found.short] : [first ?? "", second ?? first ?? ""];
+    [long.input.value, short.input.value] = found ? [place(found.long), place(found.short)] : [first ?? "", second ?? first ?? ""];
     sides();
   }
   pair.input.addEventListener("change", best, { capture: true });
   let known = "";
-  on(["rates"], () => {
+  on(["rates", "status"], () => {
     const signature = `${[...state.pairs.keys()].join()} ${listed().join()}`;
     if (signature !== known) {
       known = signature;
@@ -65,7 +68,8 @@ export function hedgeFields(changed) {
         pair.input.value = args.pair;
         best();
       }
-      for (const name of ["long", "short", "size_usd"]) if (args[name]) all[name].input.value = args[name];
+      for (const name of ["long", "short"]) if (args[name]) all[name].input.value = place(args[name]);
+      if (args.size_usd) size.input.value = args.size_usd;
     },
     /** The hedge that is named, or null after saying at the field what is missing. */
     read() {
@@ -80,7 +84,7 @@ export function hedgeFields(changed) {
       else if (!state.pairs.has(pair.input.value)) fail(pair, `${pair.input.value} is not listed any more; choose another.`);
       else for (const one of [long, short]) if (!listed().includes(one.input.value)) fail(one, `${pair.input.value} is not listed on ${one.input.value} any more.`);
       if (size_usd === null) fail(size, SIZE_WANTED);
-      if (long.input.value === short.input.value) fail(short, "Long and short must be on different exchanges.");
+      if (exchangeOf(long.input.value) === exchangeOf(short.input.value)) fail(short, "Long and short must be on different exchanges.");
       if (!good) return null;
       return { pair: pair.input.value, long: long.input.value, short: short.input.value, size_usd };
     },
@@ -93,9 +97,9 @@ export function hedgeFields(changed) {
   };
 }
 
-/** The 8-hour spread between two exchanges as the rates stand; null when one is unknown. */
+/** The 8-hour spread between two places as the rates stand; null when one is unknown. */
 export function spreadNow({ pair, long, short }) {
   const rows = state.pairs.get(pair)?.rows;
-  const [low, high] = [rows?.get(long)?.r8, rows?.get(short)?.r8];
+  const [low, high] = [rows?.get(exchangeOf(long))?.r8, rows?.get(exchangeOf(short))?.r8];
   return low === null || low === undefined || high === null || high === undefined ? null : high - low;
 }
