@@ -128,7 +128,7 @@ UNKNOWN = "does not tell what the key may do"
     [
         (True, False, None, None),
         (False, False, "the key may not trade", "the key may not trade"),
-        (True, True, None, "the key may withdraw"),
+        (True, True, None, "the key may withdraw; make one that may only trade"),
         (None, False, None, UNKNOWN),
         (True, None, None, UNKNOWN),
     ],

@@ -334,6 +334,7 @@ class DydxAdapter(RestAdapter):
             ip_restricted=False,
             transfer=True,
             accepted=self.settings.accept_key_that_can_withdraw,
+            accept_with="exchanges.dydx.accept_key_that_can_withdraw",
         )
 
     # streams

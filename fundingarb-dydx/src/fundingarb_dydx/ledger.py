@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.order import ZERO, Fill
+from fundingarb.errors import BadMessage
 from fundingarb.exchanges.parse import number, positive
 from fundingarb_dydx import messages, schema
 from fundingarb_dydx.messages import side_of, time_of
@@ -36,16 +37,28 @@ async def rows_since(
     key: Callable[[Row], object],
 ) -> list[Row]:
     """Every row from ``since`` on, oldest first, of a list that comes newest first. ``before`` is the parameter that
-    asks for rows up to a time; pages overlap by the rows of one moment, which ``key`` tells apart."""
+    asks for rows up to a time; pages overlap by the rows of one moment, which ``key`` tells apart. Where these fill
+    more than a page, ``page`` asks for the next one. Raises ``BadMessage`` when there is none."""
     found: dict[object, Row] = {}
-    params: dict[str, Any] = {"limit": PAGE}
+    bound, number_of_page = "", 1
     while True:
+        params: dict[str, Any] = {"limit": PAGE}
+        params |= {before: bound} if bound else {}
+        params |= {"page": number_of_page} if number_of_page > 1 else {}
         page = await read(params)
         fresh = {key(row): row for row in page if key(row) not in found}
         found.update(fresh)
-        if len(page) < PAGE or not fresh or time_of(stamp(page[-1]), before) < since:
+        if len(page) < PAGE or time_of(stamp(page[-1]), before) < since:
             break
-        params = {"limit": PAGE, before: stamp(page[-1])}
+        last = stamp(page[-1])
+        if last != bound:
+            bound, number_of_page = last, 1
+        elif fresh or number_of_page == 1:
+            number_of_page += 1
+        else:
+            raise BadMessage(
+                f"dydx: the indexer gives no more than {PAGE} rows of {bound}, and there are more"
+            )
     # The newest comes first: turned around, rows of one moment keep the order in which they happened.
     oldest_first = [row for row in reversed(list(found.values())) if time_of(stamp(row), before) >= since]
     return sorted(oldest_first, key=lambda row: time_of(stamp(row), before))

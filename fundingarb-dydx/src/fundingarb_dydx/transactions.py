@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -115,14 +116,24 @@ def cancel(
     return {"typeUrl": CANCEL, "value": body}
 
 
+def private_key_of(text: str) -> str:
+    """A private key as 64 hexadecimal digits, whatever is around them. ``AuthenticationFailed`` for what is none."""
+    digits = text.strip().removeprefix("0x")
+    if re.fullmatch("[0-9A-Fa-f]{64}", digits, re.ASCII):
+        try:
+            coincurve.PrivateKey(bytes.fromhex(digits))
+        except ValueError:  # zero, or beyond the curve's order
+            pass
+        else:
+            return digits.lower()
+    raise AuthenticationFailed(
+        "dydx: api_secret is not a secp256k1 key of 64 hexadecimal digits (the chain's key, no seed phrase)"
+    )
+
+
 def public_key_of(private_key: str) -> bytes:
     """The public key (compressed) of a private one in hexadecimal. ``AuthenticationFailed`` for what is none."""
-    try:
-        key = coincurve.PrivateKey(bytes.fromhex(private_key.removeprefix("0x")))
-    except ValueError as error:
-        raise AuthenticationFailed(
-            "dydx: api_secret is not a secp256k1 key of 64 hexadecimal digits (the chain's key, no seed phrase)"
-        ) from error
+    key = coincurve.PrivateKey(bytes.fromhex(private_key_of(private_key)))
     return key.public_key.format(compressed=True)
 
 
@@ -138,7 +149,7 @@ class Signer:
         self.address = address
         self._exchange = exchange
         self._chain_id = chain_id
-        self._key = private_key.removeprefix("0x")
+        self._key = private_key_of(private_key)
         self.public_key = base64.b64encode(public_key_of(private_key)).decode()
         clock: Callable[[], int] = exchange.milliseconds
         last = 0
@@ -168,6 +179,9 @@ class Signer:
             account_number=account_number,
         )
         digest = hashlib.sha256(document.SerializeToString()).hexdigest()
-        signature = self._exchange.sign_hash(digest, self._key)
-        signed: str = self._exchange.encode_dydx_tx_raw(document, signature["r"] + signature["s"])
+        try:
+            signature = self._exchange.sign_hash(digest, self._key)
+            signed: str = self._exchange.encode_dydx_tx_raw(document, signature["r"] + signature["s"])
+        except Exception as error:
+            raise BadMessage("dydx: a transaction that cannot be signed") from error
         return signed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -334,27 +334,54 @@ def test_where_a_position_began() -> None:
     )
 
 
+class Listed:
+    """The indexer's fills of one subaccount, minutes past 22:00, newest first; ``paged``: it knows ``page``."""
+
+    def __init__(self, minutes: Sequence[int], *, paged: bool = True) -> None:
+        self.rows = [
+            {**samples.FILL, "id": str(number), "createdAt": f"2023-11-14T22:{minute:02d}:00.000Z"}
+            for number, minute in enumerate(minutes)
+        ]
+        self.paged = paged
+        self.asked: list[dict[str, Any]] = []
+
+    async def read(self, params: dict[str, Any]) -> list[schema.Fill]:
+        self.asked.append(params)
+        left = [row for row in self.rows if row["createdAt"] <= params.get("createdBeforeOrAt", "9999")]
+        begin = (params.get("page", 1) - 1) * params["limit"] if self.paged else 0
+        body = {"fills": left[begin : begin + params["limit"]]}
+        return decode(schema.Fills, json.dumps(body).encode(), "fills").fills
+
+    async def since(self, minute: int) -> list[str]:
+        since = m.time_of(f"2023-11-14T22:{minute:02d}:00.000Z", "t")
+        found = await ledger.rows_since(
+            self.read, since, "createdBeforeOrAt", lambda row: row.createdAt, lambda row: row.id
+        )
+        return [row.id for row in found]
+
+
 @pytest.mark.anyio
 async def test_lists_are_read_to_the_last_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages end in the middle of a moment; what two of them have is taken once."""
     monkeypatch.setattr(ledger, "PAGE", 3)
-    stamps = [40, 30, 30, 30, 30, 20, 10, 5]
-    rows = [
-        {**samples.FILL, "id": str(number), "createdAt": f"2023-11-14T22:{minute:02d}:00.000Z"}
-        for number, minute in enumerate(stamps)
-    ]
-    asked = []
+    fills = Listed([40, 30, 30, 20, 10, 5])
+    assert await fills.since(8) == ["4", "3", "2", "1", "0"]
+    assert len(fills.asked) > 1
 
-    async def read(params: dict[str, Any]) -> list[schema.Fill]:
-        asked.append(params)
-        upto = params.get("createdBeforeOrAt", "9999")
-        left = [row for row in rows if row["createdAt"] <= upto]
-        body = {"fills": left[: params["limit"] if params["limit"] > 3 else 5]}
-        return decode(schema.Fills, json.dumps(body).encode(), "fills").fills
 
-    since = m.time_of("2023-11-14T22:08:00.000Z", "t")
-    found = await ledger.rows_since(
-        read, since, "createdBeforeOrAt", lambda row: row.createdAt, lambda row: row.id
-    )
-    assert [row.id for row in found] == ["6", "5", "4", "3", "2", "1", "0"]
-    assert len(asked) > 1
+@pytest.mark.anyio
+@pytest.mark.parametrize("of_one_moment", [3, 4, 6, 7, 11])
+async def test_more_rows_of_one_moment_than_a_page_has_are_all_read(
+    monkeypatch: pytest.MonkeyPatch, of_one_moment: int
+) -> None:
+    """All fills of a block have its time."""
+    monkeypatch.setattr(ledger, "PAGE", 3)
+    fills = Listed([40, *[30] * of_one_moment, 20, 10])
+    assert sorted(map(int, await fills.since(8))) == list(range(of_one_moment + 3))
+
+
+@pytest.mark.anyio
+async def test_rows_that_an_indexer_keeps_to_itself_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "PAGE", 3)
+    with pytest.raises(BadMessage, match="no more than 3 rows of 2023-11-14T22:30"):
+        await Listed([40, *[30] * 4, 20, 10], paged=False).since(8)

@@ -394,9 +394,11 @@ async def test_every_key_can_withdraw(chain: Chain, accepted: bool) -> None:
 
     async with opened(accept_key_that_can_withdraw=accepted) as made:
         may = await made.get_key_permissions()
-    assert may == KeyPermissions(True, True, False, True, accepted)
+    setting = "exchanges.dydx.accept_key_that_can_withdraw"
+    assert may == KeyPermissions(True, True, False, True, accepted, setting)
     flaw = key_flaw(may, "dydx", live=True, rights_accepted=True)
     assert (flaw is None) is accepted
+    assert flaw is None or f"{setting}: true" in flaw
     assert key_flaw(may, "dydx", live=False, rights_accepted=False) is None
 
 

@@ -38,10 +38,10 @@ def order(**changes: Any) -> NewOrder:
     return NewOrder(**{**values, **changes})
 
 
-def signer(chain: str = "dydx-testnet-4") -> Signer:
+def signer(chain: str = "dydx-testnet-4", key: str = KEY) -> Signer:
     exchange = ccxt.dydx()
     exchange.milliseconds = lambda: 1_700_000_000_000
-    return Signer(exchange, samples.ADDRESS, KEY, chain)
+    return Signer(exchange, samples.ADDRESS, key, chain)
 
 
 def placed(new: NewOrder, expiry: Expiry, scale: Scale = BTC) -> dict[str, Any]:
@@ -142,7 +142,15 @@ def test_two_transactions_of_one_millisecond_have_two_sequences() -> None:
     assert sequences == [1_700_000_000_000, 1_700_000_000_001, 1_700_000_000_002]
 
 
-@pytest.mark.parametrize("key", ["", "xyz", "11" * 33, "00" * 32, "abandon ability able about"])
+@pytest.mark.parametrize(
+    "key", ["", "xyz", "11", "11" * 31, "11" * 33, "00" * 32, "1 " * 64, "abandon ability able about"]
+)
 def test_what_is_no_key_is_told(key: str) -> None:
     with pytest.raises(AuthenticationFailed, match="no seed phrase"):
         Signer(ccxt.dydx(), samples.ADDRESS, key, "dydx-testnet-4")
+
+
+def test_a_key_that_was_pasted_with_what_stands_around_it_signs_the_same() -> None:
+    message = placed(order(), Expiry(block=105))
+    pasted = signer(key=f"  0x{KEY.upper()}\n")
+    assert pasted.sign(message, 42, 105) == signer().sign(message, 42, 105)

@@ -118,7 +118,7 @@ class AccountChecks:
         if flaw is not None and before != flaw:
             self._alert(Severity.CRITICAL, f"Key Of {name} Is Refused", (flaw, "Entries are off."))
         if may.withdraw and flaw is None and not self._dangerous:
-            told = "The key may withdraw. With real money it would be refused; make one that may only trade."
+            told = f"The key may withdraw. With real money it would be refused; {may.remedy}."
             if may.accepted:
                 told = "The key may withdraw, as every key of this exchange; the configuration accepts it."
             self._alert(Severity.WARNING, f"Key Of {name} May Withdraw", (told,))
@@ -146,7 +146,7 @@ def key_flaw(may: KeyPermissions, account: str, *, live: bool, rights_accepted: 
     if may.trade is False:
         return "the key may not trade; give it that permission"
     if live and may.withdraw and not may.accepted:
-        return "the key may withdraw; make one that may only trade (or accept it in the section of an exchange without)"
+        return f"the key may withdraw; {may.remedy}"
     if live and _unknown(may) and not rights_accepted:
         return (
             "the exchange does not tell what the key may do; look there that it may trade and not withdraw, then set "

@@ -214,7 +214,7 @@ async def _key(subject: str, account: str, adapter: ExchangeAdapter, config: Con
             "key",
             Verdict.WARNING,
             detail,
-            "make a key that may only trade: live refuses this one unless its exchange has no other (see its settings)",
+            f"it may withdraw, which is refused with real money; {may.remedy}",
         )
     return Finding(subject, "key", Verdict.OK, detail)
 

@@ -82,7 +82,8 @@ class AccountModes:
 class KeyPermissions:
     """What the API key may do; None is unknown. ``transfer`` is between accounts of the same person.
 
-    ``accepted``: it may withdraw because no other keys exist there, and the owner has said to know that.
+    ``accepted``: it may withdraw because no other keys exist there, and the owner has said to know that, with the
+    setting ``accept_with`` (empty where there are keys that may only trade).
     """
 
     trade: bool | None
@@ -90,6 +91,14 @@ class KeyPermissions:
     ip_restricted: bool | None
     transfer: bool | None = None
     accepted: bool = False
+    accept_with: str = ""
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a key that may withdraw."""
+        if self.accept_with:
+            return f"every key of this exchange may: keep there only what trades, and set {self.accept_with}: true"
+        return "make one that may only trade"
 
 
 @runtime_checkable
