@@ -123,6 +123,7 @@ def _hedge(hedge: Hedge, pnl: HedgePnl) -> dict[str, Any]:
         "long": intent.long.account,
         "short": intent.short.account,
         "status": hedge.status.value,
+        "qty": text(intent.quantity),
         "size_usd": text((pnl.long.quantity or pnl.short.quantity) * entry, 2),
         "entry_spread": text(intent.entry_spread),
         "opened_at": moment(intent.opened_at),
