@@ -25,6 +25,14 @@ EXAMPLES = (
     "fundingarb-jsonl-alerts",
 )
 
+EVERY_MODULE = """
+import importlib, pkgutil, sys
+package = importlib.import_module(sys.argv[1])
+for module in pkgutil.walk_packages(package.__path__, sys.argv[1] + "."):
+    print(importlib.import_module(module.name).__name__)
+"""
+"""Prints the names of a package's modules, each loaded: whatever one needs has to be installed with it."""
+
 
 @pytest.fixture
 def core(fresh: Fresh, wheels: dict[str, Path]) -> Fresh:
@@ -59,13 +67,25 @@ def test_the_core_alone(core: Fresh) -> None:
     assert "ready file" in refused(core, "run")
 
 
-def test_the_core_and_one_exchange(core: Fresh, wheels: dict[str, Path]) -> None:
-    core.install(wheels["fundingarb-binance"])
-    assert names(core, "exchange") == {"binance"}
+@pytest.mark.parametrize(
+    ("exchange", "other"),
+    [
+        ("binance", "bybit"),
+        ("bybit", "binance"),
+        ("okx", "binance"),
+        ("dydx", "binance"),
+    ],  # most dependencies last
+)
+def test_the_core_and_one_exchange(core: Fresh, wheels: dict[str, Path], exchange: str, other: str) -> None:
+    core.install(wheels[f"fundingarb-{exchange}"])
+    assert names(core, "exchange") == {exchange}
+    loaded = core.run(str(core.python), "-c", EVERY_MODULE, f"fundingarb_{exchange}")
+    assert loaded.returncode == 0, loaded.stderr
+    assert f"fundingarb_{exchange}.localnet.dialect" in loaded.stdout.split()
     assert "two exchange plugins" in refused(core, "demo", "--headless", "--cycles", "1")
-    missing = refused(core, "localnet", "--exchange", "bybit", "--ready-file", "ready.json")
-    assert "bybit" in missing
-    assert "pip install fundingarb-bybit" in missing
+    missing = refused(core, "localnet", "--exchange", other, "--ready-file", "ready.json")
+    assert other in missing
+    assert f"pip install fundingarb-{other}" in missing
 
 
 def test_the_dashboards_wheel_has_everything_a_browser_loads(wheels: dict[str, Path], root: Path) -> None:
