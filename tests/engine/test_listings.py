@@ -13,6 +13,7 @@ from tests.engine.rig import Floor, Proposing
 
 from fundingarb.domain.events import Severity
 from fundingarb.domain.hedge import CloseReason, Mode
+from fundingarb.domain.instrument import Instrument
 from fundingarb.domain.order import NewOrder, OrderReport, OrderSide, TimeInForce
 from fundingarb.engine import markets
 from fundingarb.engine.bot import Bot
@@ -119,13 +120,83 @@ async def test_an_instrument_that_is_gone_is_told_and_traded_no_more_and_nothing
         made.beta.books.clear()
         await anyio.sleep(READ * 2)
         assert ("beta", "BTC-USDT") in bot.markets.gone
-        assert titles(sink).count("Instrument Gone") == 1
+        assert titles(sink).count("Instrument Not Traded") == 1
         assert bot.markets.fresh_rate("beta", "BTC-USDT") is None
         assert bot.rates.best("BTC-USDT") is None
         assert made.position == (10, -10)
         made.beta.instruments["BTC-USDT"] = kept
         await anyio.sleep(READ * 2)
         assert not bot.markets.gone
+
+
+def halt(made: Floor) -> Instrument:
+    """Beta trades BTC-USDT no more, without notice; ETH-USDT goes on."""
+    kept = made.beta.instruments.pop("BTC-USDT")
+    del made.beta.rates["BTC-USDT"], made.beta.books["BTC-USDT"]
+    return kept
+
+
+def two(sink: RecordingAlertSink) -> Floor:
+    """Both exchanges trade BTC-USDT and ETH-USDT."""
+    made = floor(sink, symbols=("BTC-USDT", "ETH-USDT"))
+    made.prices(symbol="ETH-USDT")
+    made.rates("0.0001", "0.0001", START + timedelta(days=9), symbol="ETH-USDT")
+    return made
+
+
+async def test_a_silent_book_of_what_is_held_has_a_halt_found_within_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(markets, "RELIST", 3600.0)
+    sink = RecordingAlertSink()
+    made = two(sink)
+    async with made.running() as bot:
+        await opened(made)
+        await anyio.sleep(120)
+        kept = halt(made)
+        await made.until(lambda: ("beta", "BTC-USDT") in bot.markets.gone, within=150)
+        assert made.beta.heard("BTC-USDT") == 0  # nobody listens to what is not traded
+        assert made.beta.heard("ETH-USDT") == 2
+        made.beta.instruments["BTC-USDT"] = kept
+        made.prices()
+        await made.until(lambda: not bot.markets.gone, within=70)
+        await made.until(lambda: made.beta.heard("BTC-USDT") == 2, within=5)
+        await made.until(lambda: "Instrument Traded Again" in titles(sink), within=5)
+        assert made.position == (10, -10)
+
+
+async def test_neither_leg_is_closed_while_one_is_halted() -> None:
+    sink = RecordingAlertSink()
+    made = two(sink)
+    async with made.running() as bot:
+        await opened(made)
+        made.strategy.plans.clear()  # type: ignore[attr-defined]
+        kept = halt(made)
+        await made.until(lambda: bot.markets.gone, within=READ * 3)
+        await bot.close_hedge(made.hedge.id)
+        await anyio.sleep(300)
+        assert made.position == (10, -10)
+        assert made.mode() is Mode.CLOSING
+        made.beta.instruments["BTC-USDT"] = kept
+        made.prices()
+        made.rates("-0.001", "0.004", START + timedelta(days=9))
+        await made.until(lambda: made.mode() is Mode.DONE, within=120)
+        assert made.position == (0, 0)
+
+
+async def test_what_was_halted_while_the_bot_was_down_is_told_and_held() -> None:
+    sink = RecordingAlertSink()
+    made = two(sink)
+    async with made.running():
+        await opened(made)
+    halt(made)
+    async with made.running() as bot:
+        await made.until(lambda: "Instrument Not Traded" in titles(sink), within=READ)
+        assert ("beta", "BTC-USDT") in bot.markets.gone
+        await anyio.sleep(300)
+        assert titles(sink).count("Instrument Not Traded") == 1
+        assert made.mode() is Mode.HOLDING
+        assert made.position == (10, -10)
 
 
 async def test_one_reading_without_an_instrument_means_nothing() -> None:
@@ -226,7 +297,8 @@ async def test_a_refused_reduction_has_the_list_read_again_at_once(
         await (bot.kill("somebody") if killed else bot.close_hedge(made.hedge.id))
         await made.until(lambda: made.mode() is Mode.DONE, within=8)
         assert made.position == (0, 0)
-        assert names(made).count("get_instruments") == 2
+        # by the market feed, and by the account's adapter because something changed
+        assert names(made).count("get_instruments") == 3
 
 
 async def test_it_is_read_once_a_minute_at_most_however_much_is_refused() -> None:

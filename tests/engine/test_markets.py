@@ -181,6 +181,24 @@ async def test_who_was_never_heard_is_named() -> None:
     await desk.markets.heard_all(["alpha"], 5)
 
 
+async def test_what_is_quarantined_again_and_again_is_one_line_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    desk = Desk()
+    for _ in range(600):
+        desk.markets.quarantined("alpha.books", b"{}", "an empty book")
+        await anyio.sleep(0.25)
+    desk.markets.quarantined("alpha.books", b"{", "no JSON")
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        "alpha.books: message quarantined: an empty book",
+        "alpha.books: message quarantined: an empty book (239 more of these before)",
+        "alpha.books: message quarantined: an empty book (239 more of these before)",
+        "alpha.books: message quarantined: no JSON",
+    ]
+    assert len(desk.markets.quarantine) == 200
+
+
 async def test_events_of_streams_and_intervals() -> None:
     desk = Desk()
     desk.markets.instruments[("alpha", "BTC-USDT")] = instrument("alpha")

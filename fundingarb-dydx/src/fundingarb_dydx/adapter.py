@@ -190,7 +190,8 @@ class DydxAdapter(RestAdapter):
 
     async def get_instruments(self) -> Sequence[Instrument]:
         self._instruments.load(messages.instruments((await self.read_markets()).values()))
-        self.orders.names.trade_on(self.clob_pair_id(each.exchange_id) for each in self._instruments)
+        known = [each.exchange_id for each in self._instruments.known() if each.exchange_id in self._markets]
+        self.orders.names.trade_on(map(self.clob_pair_id, known))
         return list(self._instruments)
 
     def scale(self, instrument: Instrument) -> Scale:

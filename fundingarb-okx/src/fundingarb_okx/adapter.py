@@ -139,7 +139,8 @@ class OkxAdapter(RestAdapter):
     async def get_instruments(self) -> Sequence[Instrument]:
         rows = await self._rows("publicGetPublicInstruments", msgspec.Raw, _SWAPS)
         rates = await self._rows("publicGetPublicFundingRate", msgspec.Raw, {"instId": "ANY"})
-        self.contracts.take(messages.contracts(rows, messages.intervals(rates)))
+        intervals = messages.intervals(rates)
+        self.contracts.take(messages.contracts(rows, intervals), messages.halted(rows, intervals))
         return list(self.contracts)
 
     async def get_funding_rate(self, symbol: str) -> FundingRate:

@@ -31,10 +31,16 @@ class Contracts(InstrumentMap):
         self._listed: dict[str, Listed] = {}
         self.take(listed)
 
-    def take(self, listed: Iterable[Listed]) -> None:
-        """Take these instead of what was known."""
-        self._listed = {each.instrument.exchange_id: each for each in listed}
-        self.load(each.instrument for each in self._listed.values())
+    def take(self, listed: Iterable[Listed], halted: Iterable[Listed] = ()) -> None:
+        """These are traded now, instead of what was; of those ``halted`` is only known what a contract of them is."""
+        traded, waiting = list(listed), list(halted)
+        self._listed |= {each.instrument.exchange_id: each for each in (*waiting, *traded)}
+        self.load(each.instrument for each in traded)
+        self.remember(each.instrument for each in waiting)
+
+    def remember(self, instruments: Iterable[Instrument]) -> None:
+        """Only those of which the exchange has said what one contract is: without that their sizes mean nothing."""
+        super().remember(each for each in instruments if each.exchange_id in self._listed)
 
     def listed(self, instrument: Instrument) -> Listed:
         return self._listed[instrument.exchange_id]

@@ -235,7 +235,12 @@ class HyperliquidDialect(LocalnetDialect):
     def info_metaAndAssetCtxs(self, body: Mapping[str, Any]) -> object:  # noqa: N802
         truth = self.venue.truth
         universe = [
-            {"name": one.id, "szDecimals": decimals(one.lot), "maxLeverage": one.max_leverage}
+            {
+                "name": one.id,
+                "szDecimals": decimals(one.lot),
+                "maxLeverage": one.max_leverage,
+                "isDelisted": not truth.trading(one.id),
+            }
             for one in truth.instruments.values()
         ]
         contexts = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from fundingarb.localnet.truth.exchange import Exchange
 from fundingarb.localnet.truth.rules import VenueRules
 from fundingarb_binance.localnet.contracts import Listing
 from fundingarb_binance.localnet.numbers import fixed
@@ -19,8 +20,9 @@ RATE_LIMITS: list[dict[str, Any]] = [
 PERPETUAL_DELIVERY_MS = 4_133_404_800_000
 
 
-def exchange_info(listings: list[Listing], rules: VenueRules, now_ms: int) -> dict[str, Any]:
+def exchange_info(listings: list[Listing], truth: Exchange, now_ms: int) -> dict[str, Any]:
     """The whole answer."""
+    rules = truth.rules
     return {
         "timezone": "UTC",
         "serverTime": now_ms,
@@ -28,11 +30,11 @@ def exchange_info(listings: list[Listing], rules: VenueRules, now_ms: int) -> di
         "rateLimits": RATE_LIMITS,
         "exchangeFilters": [],
         "assets": [{"asset": rules.settle, "marginAvailable": True, "autoAssetExchange": "-10000"}],
-        "symbols": [_symbol(listing, rules) for listing in listings],
+        "symbols": [_symbol(listing, rules, trading=truth.trading(listing.id)) for listing in listings],
     }
 
 
-def _symbol(listing: Listing, rules: VenueRules) -> dict[str, Any]:
+def _symbol(listing: Listing, rules: VenueRules, *, trading: bool) -> dict[str, Any]:
     instrument = listing.instrument
     first = instrument.tiers[0]
     return {
@@ -41,7 +43,7 @@ def _symbol(listing: Listing, rules: VenueRules) -> dict[str, Any]:
         "contractType": "PERPETUAL",
         "deliveryDate": PERPETUAL_DELIVERY_MS,
         "onboardDate": instrument.listed_ms,
-        "status": "TRADING" if instrument.trading else "SETTLING",
+        "status": "TRADING" if trading else "SETTLING",
         "maintMarginPercent": fixed(first.maintenance_rate * 100, 4),
         "requiredMarginPercent": fixed(Decimal(100) / rules.default_leverage, 4),
         "baseAsset": instrument.base,

@@ -103,7 +103,7 @@ class Market:
 
     def exchange_info(self, call: Call) -> dict[str, Any]:
         context = self.context
-        return exchange_info(list(context.listings.values()), context.truth.rules, context.venue.server_ms())
+        return exchange_info(list(context.listings.values()), context.truth, context.venue.server_ms())
 
     def adl_risk(self, call: Call) -> Any:
         """How likely the exchange is to deleverage somebody: never, but on demand."""

@@ -65,7 +65,7 @@ def _instrument_row(desk: Desk, instrument: Instrument) -> dict[str, Any]:
         "symbol": instrument.id,
         "symbolId": symbol_number(instrument),
         "contractType": "LinearPerpetual",
-        "status": "Trading" if instrument.trading else "Closed",
+        "status": "Trading" if desk.truth.trading(instrument.id) else "Closed",
         "baseCoin": instrument.base,
         "quoteCoin": instrument.quote,
         "launchTime": str(instrument.listed_ms),
@@ -118,7 +118,7 @@ def instruments_info(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
     found = [
         instrument
         for instrument in desk.truth.instruments.values()
-        if instrument.trading
+        if desk.truth.trading(instrument.id)
         and (not symbol or instrument.id == symbol)
         and (not base or instrument.base == base)
     ]

@@ -220,6 +220,10 @@ class AccountReader:
         tier = await self._read("get_fee_tier", lambda: self.account.adapter.get_fee_tier(symbol))
         self.account.fees[symbol] = tier
 
+    async def read_instruments(self) -> None:
+        """Have the account's adapter learn what is listed now, and how."""
+        await self._read("get_instruments", self.account.adapter.get_instruments)
+
     def _found(self, fill: Fill) -> None:
         """The ledger has this one."""
         self._wanted.found(fill)

@@ -25,7 +25,8 @@ class ListingWatch:
     """Puts the newest instruments into intents, and closes hedges ``before`` an instrument of theirs is delisted.
 
     An instrument that is gone from the list without notice is an alert and no reason to close: its exchange may only
-    have stopped trading it, and closing the other leg alone would leave this one naked.
+    have stopped trading it, and closing the other leg alone would leave this one naked. One that is held and whose
+    order book is silent while its exchange is heard has the list read again: that is how a halt begins.
     """
 
     state: BotState
@@ -48,10 +49,13 @@ class ListingWatch:
                 leg = self.state.hedges[hedge.id].intent.leg(side)
                 key = (leg.instrument.exchange, hedge.symbol)
                 listed = self.markets.instruments.get(key)
+                if key in self.markets.gone:
+                    self._gone(hedge, leg, now)
                 if listed is None:
-                    if key in self.markets.gone:
-                        self._gone(hedge, leg, now)
                     continue
+                self._back(hedge, leg, now)
+                if self.markets.silent(*key):
+                    self.markets.doubt(key[0])
                 if listed != leg.instrument:
                     self._change(self.state.hedges[hedge.id], leg, listed, now)
                 if listed.delists_at is not None:
@@ -87,10 +91,17 @@ class ListingWatch:
     def _gone(self, hedge: Hedge, leg: LegPlan, now: datetime) -> None:
         if self._first(hedge.id, leg.account, "gone"):
             lines = (
-                "The exchange does not list it any more.",
-                "Entries are off; look at the position there.",
+                "The exchange has halted or delisted it.",
+                "Action: entries are off, and neither leg is closed while the other cannot be",
+                "Look at the position there; a kill closes what can be closed",
             )
-            self._say(Severity.CRITICAL, "Instrument Gone", hedge, leg, lines, now)
+            self._say(Severity.CRITICAL, "Instrument Not Traded", hedge, leg, lines, now)
+
+    def _back(self, hedge: Hedge, leg: LegPlan, now: datetime) -> None:
+        told = (hedge.id, leg.account, "gone")
+        if told in self._told:
+            self._told.remove(told)
+            self._say(Severity.INFO, "Instrument Traded Again", hedge, leg, (), now)
 
     def _first(self, *what: object) -> bool:
         if what in self._told:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import statistics
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -33,14 +33,16 @@ HISTORY_REST = 60.0
 RELIST, RELIST_REST = 3600.0, 60.0
 #: An instrument that was missing in so many readings in a row is gone.
 MISSES = 2
+#: Messages in quarantine that are kept, and real seconds for which another one of the same reason is not logged.
+QUARANTINE, HUSH = 200, 60.0
 
 
 @dataclass
 class Markets:
     """Rates, order books, instruments and settled-rate medians of every exchange; the sink of every public stream.
 
-    ``gone`` are instruments that were listed and are not any more. ``stale_after`` is real seconds: what is older is
-    not traded on and is polled by REST instead.
+    ``gone`` are instruments that were listed, or are held, and are not traded any more: halted, or delisted.
+    ``stale_after`` is real seconds: what is older is not traded on and is polled by REST instead.
     """
 
     clock: Clock
@@ -51,13 +53,14 @@ class Markets:
     instruments: dict[tuple[str, str], Instrument] = field(default_factory=dict)
     gone: set[tuple[str, str]] = field(default_factory=set)
     streams: dict[str, bool] = field(default_factory=dict)
-    quarantine: deque[tuple[str, bytes, str]] = field(default_factory=lambda: deque(maxlen=200))
+    quarantine: deque[tuple[str, bytes, str]] = field(default_factory=lambda: deque(maxlen=QUARANTINE))
     _books: dict[tuple[str, str], tuple[OrderBook, float]] = field(default_factory=dict)
     _heard: dict[str, float] = field(default_factory=dict)
     _settled: dict[tuple[str, str], dict[datetime, Decimal]] = field(default_factory=dict)
     _new_settled: set[tuple[str, str]] = field(default_factory=set)
     _medians: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     _doubted: dict[str, anyio.Event] = field(default_factory=dict)
+    _hushed: dict[tuple[str, str], tuple[float, int]] = field(default_factory=dict)
 
     # the sink of public streams
 
@@ -84,20 +87,32 @@ class Markets:
         self.publish(StreamChanged(stream.split(".", 1)[0], stream, False, reason, self.clock.now()))
 
     def quarantined(self, stream: str, raw: bytes, reason: str) -> None:
-        log.warning("%s: message quarantined: %s", stream, reason)
+        """Kept with its reason; one line of log a minute for what repeats itself."""
         self.quarantine.append((stream, raw, reason))
+        now, (until, more) = self.clock.monotonic(), self._hushed.get((stream, reason), (float("-inf"), 0))
+        if now < until:
+            self._hushed[stream, reason] = until, more + 1
+            return
+        if len(self._hushed) >= QUARANTINE:
+            self._hushed.clear()
+        self._hushed[stream, reason] = now + HUSH, 0
+        log.warning(
+            "%s: message quarantined: %s%s", stream, reason, f" ({more} more of these before)" * bool(more)
+        )
 
-    def list_instrument(self, instrument: Instrument) -> None:
-        """The exchange lists it like this now."""
+    def list_instrument(self, instrument: Instrument) -> bool:
+        """The exchange lists it like this now; whether that is news."""
         key = (instrument.exchange, instrument.symbol)
         self.gone.discard(key)
-        if self.instruments.get(key) != instrument:
-            self.instruments[key] = instrument
-            self.book.add(instrument)
+        if self.instruments.get(key) == instrument:
+            return False
+        self.instruments[key] = instrument
+        self.book.add(instrument)
+        return True
 
     def unlist(self, exchange: str, symbol: str) -> None:
-        """The exchange does not list it any more: it has no rate that could be acted on."""
-        del self.instruments[(exchange, symbol)]
+        """The exchange does not trade it any more: it has no rate that could be acted on."""
+        self.instruments.pop((exchange, symbol), None)
         self.gone.add((exchange, symbol))
         self.book.forget(exchange, symbol)
 
@@ -143,6 +158,11 @@ class Markets:
         if entry is None or self.clock.monotonic() - entry[1] > self.stale_after:
             return None
         return entry[0]
+
+    def silent(self, exchange: str, symbol: str) -> bool:
+        """Whether its order book was heard once and is not fresh, while the exchange itself is heard."""
+        known = (exchange, symbol) in self._books
+        return known and self.age(exchange) <= self.stale_after and self.fresh_book(exchange, symbol) is None
 
     def mark(self, exchange: str, symbol: str) -> Decimal | None:
         row = self.book.row(exchange, symbol)
@@ -255,8 +275,9 @@ async def load_feeds(feeds: Sequence[MarketFeed], symbols: Sequence[str]) -> Non
 class MarketFeed:
     """The tasks of one exchange: rate stream, book stream, REST fallback, settled-rate history.
 
-    They run for those of ``symbols`` that the exchange lists, and begin anew when there is one more: it was added
-    (``want``), or has been listed since.
+    They run for those of ``symbols`` that the exchange lists, and begin anew when those change: one was added
+    (``want``), has been listed since, or is gone. ``held`` are the symbols of what is open there.
+    ``version`` counts the changes of what is listed of them, and ``news`` is set with each.
     """
 
     adapter: ExchangeAdapter
@@ -265,7 +286,10 @@ class MarketFeed:
     symbols: Sequence[str]
     clock: Clock
     on_failure: Callable[[str, Exception], None]
+    held: Callable[[], Collection[str]] = tuple
     history_pause: float = 600.0
+    version: int = 0
+    news: anyio.Event = field(default_factory=anyio.Event)
     _missing: dict[str, int] = field(default_factory=dict)
     _asked: anyio.Event = field(default_factory=anyio.Event)
     _begun: set[str] = field(default_factory=set)
@@ -281,18 +305,19 @@ class MarketFeed:
         listed = await self._read("get_instruments", self.adapter.get_instruments)
         wanted = set(self.symbols)
         found = {instrument.symbol for instrument in listed if instrument.symbol in wanted}
-        for instrument in listed:
-            if instrument.symbol in wanted:
-                self.markets.list_instrument(instrument)
-        for exchange, symbol in list(self.markets.instruments):
-            if exchange == self.exchange and symbol not in found:
-                self._missing.setdefault(symbol, 0)
-                self._missing[symbol] += 1
-                if self._missing[symbol] >= MISSES:
-                    self.markets.unlist(exchange, symbol)
+        changed = [self.markets.list_instrument(each) for each in listed if each.symbol in wanted]
+        known = {symbol for exchange, symbol in self.markets.instruments if exchange == self.exchange}
+        for symbol in known.union(self.held()) - found:
+            self._missing[symbol] = self._missing.get(symbol, 0) + 1
+            if self._missing[symbol] >= MISSES:
+                self.markets.unlist(self.exchange, symbol)
         self._missing = {s: count for s, count in self._missing.items() if s not in found and count < MISSES}
+        if any(changed):
+            self.version += 1
+            self.news.set()
+            self.news = anyio.Event()
         ours = self.listed()
-        if not self._begun.issuperset(ours):
+        if self._begun != set(ours):
             for scope in list(self._running):
                 scope.cancel()
         return ours
@@ -313,7 +338,7 @@ class MarketFeed:
             self._asked.set()
 
     async def with_listed(self, job: Callable[[Sequence[str]], Awaitable[None]]) -> None:
-        """Run ``job`` for ``listed``; it is cancelled and run again when there are more."""
+        """Run ``job`` for ``listed``; it is cancelled and run again when those change."""
         while True:
             symbols = self.listed()
             self._begun = set(symbols)
@@ -352,10 +377,13 @@ class MarketFeed:
                 raise
 
     async def _relist(self) -> None:
-        """Read the instruments again every hour; sooner while one of ours is missing, or when one is in doubt."""
+        """Read the instruments again every hour; sooner while one of ours is missing or what is held is not traded, or
+        when one is in doubt."""
         while True:
             await anyio.sleep(RELIST_REST)
-            if not self._missing:
+            if not self._missing and not any(
+                (self.exchange, each) in self.markets.gone for each in self.held()
+            ):
                 with anyio.move_on_after(max(RELIST / self.clock.speed - RELIST_REST, 0.0)):
                     await self.markets.doubted(self.exchange).wait()
             self.markets.believe(self.exchange)

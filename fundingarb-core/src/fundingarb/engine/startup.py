@@ -52,9 +52,19 @@ class Startup:
                 [*self.settings.symbols, *held],
                 self.clock,
                 self.failed,
+                partial(self._held, exchange),
             )
             for exchange, adapter in self.market_data.items()
         ]
+
+    def _held(self, exchange: str) -> set[str]:
+        """The symbols of the hedges that are not over and have a leg on ``exchange``."""
+        return {
+            hedge.symbol
+            for hedge in self.state.unfinished()
+            for leg in (hedge.intent.long, hedge.intent.short)
+            if leg.instrument.exchange == exchange
+        }
 
     def adopt(self, settings: TradingSettings) -> None:
         """Symbols that are new are looked for, streamed and set up from now on."""
@@ -98,7 +108,7 @@ class Startup:
                 self._start_account(account, feed, tasks)
 
     def _start_account(self, account: Account, feed: MarketFeed, tasks: TaskGroup) -> None:
-        reader, name = self.readers[account.name], account.name
+        reader, name, seen = self.readers[account.name], account.name, feed.version
         read: set[str] = set()
         set_up: set[str] = set()
 
@@ -124,6 +134,17 @@ class Startup:
                 await anyio.lowlevel.checkpoint()
             await anyio.sleep_forever()
 
+        async def instruments() -> None:
+            nonlocal seen
+            while True:
+                while seen == feed.version:
+                    await feed.news.wait()
+                reading = feed.version
+                await reader.read_instruments()
+                seen = reading
+
+        task = f"{name}.instruments"
+        tasks.start_soon(keep_running, task, instruments, self.clock, self.failed)
         for label, job in (("fees", fees), ("modes", modes)):
             listed = partial(feed.with_listed, job)
             tasks.start_soon(keep_running, f"{name}.{label}", listed, self.clock, self.failed)

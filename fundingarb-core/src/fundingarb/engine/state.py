@@ -13,7 +13,7 @@ import anyio
 
 from fundingarb.domain.control import Accepted, FlattenOrder, Subject, instance_of
 from fundingarb.domain.hedge import Hedge, Intent, LegState, OrderRecord, lost_row
-from fundingarb.domain.instrument import Side
+from fundingarb.domain.instrument import Instrument, Side
 from fundingarb.domain.order import (
     ZERO,
     Fill,
@@ -106,6 +106,11 @@ class BotState:
         orders = (order for hedge in self.hedges.values() for order in hedge.orders)
         named = [order.client_id for order in orders if order.account == account]
         return named + [order.client_id for order in self.flatten_orders.values() if order.account == account]
+
+    def instruments_of(self, account: str) -> list[Instrument]:
+        """What every remembered hedge with a leg on ``account`` trades there."""
+        legs = (leg for hedge in self.hedges.values() for leg in (hedge.intent.long, hedge.intent.short))
+        return [leg.instrument for leg in legs if leg.account == account]
 
     def cool_down(self, symbol: str, until: datetime) -> None:
         """No entry on ``symbol`` before ``until``, nor before what was said earlier."""

@@ -10,7 +10,7 @@ from fundingarb.engine.clock import elapsed
 from fundingarb.engine.state import BotState
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import ConfigError
-from fundingarb.ports import Checkpoint, Clock, ExchangeAdapter, RemembersOrders
+from fundingarb.ports import Checkpoint, Clock, ExchangeAdapter, RemembersInstruments, RemembersOrders
 
 
 def take_up(
@@ -40,6 +40,8 @@ def take_up(
         state.accounts[name] = account
         if isinstance(adapter, RemembersOrders):
             adapter.remember_orders(state.order_ids(name))
+        if isinstance(adapter, RemembersInstruments):
+            adapter.remember_instruments(state.instruments_of(name))
     _refuse_without_account(state)
 
 

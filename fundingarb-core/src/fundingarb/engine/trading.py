@@ -204,7 +204,7 @@ class TradingLoop:
             bid=book.bid if book else None,
             ask=book.ask if book else None,
             mark=self.markets.fresh_mark(exchange, symbol),
-            reachable=exchange not in self.state.down,
+            reachable=exchange not in self.state.down and (exchange, symbol) not in self.markets.gone,
             unread_for=None if account is None else account.unread_for(self.clock.monotonic()),
             shared=odd and self.state.shared(hedge, state),
         )

@@ -36,7 +36,7 @@ class _Unusable:
         return {}
 
     def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
-        if method.startswith("_") or method == "remember_orders":
+        if method.startswith("_") or method in ("remember_orders", "remember_instruments"):
             raise AttributeError(method)
 
         async def refuse(*_: object, **__: object) -> None:

@@ -189,6 +189,10 @@ class RestAdapter(ABC):
             raise ExchangeError(f"{self.name} lists no USDT perpetual {symbol}", code="unknown-symbol")
         return found
 
+    def remember_instruments(self, instruments: Iterable[Instrument]) -> None:
+        """See ``ports.RemembersInstruments``."""
+        self._instruments.remember(instruments)
+
     def told(self, rows: list[Told]) -> list[Told]:
         """``rows`` as the exchange told them. What is there of contracts that are not traded here can be closed and
         cancelled from now on: that takes no more than their names."""

@@ -49,29 +49,44 @@ class InstrumentMap:
     """The instruments of one exchange by our symbol and by the exchange's own id.
 
     Of two instruments with one symbol (``PEPE`` beside ``1000PEPE``) the one with the smaller multiplier is kept.
+    Iterating yields those that are traded now. What was traded once stays known by its names: positions in it, and
+    what the ledger says of them, are not something else because the exchange has halted or delisted it.
     """
 
-    __slots__ = ("_by_id", "_by_symbol")
+    __slots__ = ("_by_id", "_by_symbol", "_traded")
 
     def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
+        self._traded: dict[str, Instrument] = {}
         self._by_symbol: dict[str, Instrument] = {}
         self._by_id: dict[str, Instrument] = {}
         self.load(instruments)
 
     def load(self, instruments: Iterable[Instrument]) -> None:
-        """Take these instead of what was known; whoever holds this map sees them."""
-        self._by_symbol = {}
+        """These are traded now, instead of what was; whoever holds this map sees them."""
+        traded: dict[str, Instrument] = {}
         for instrument in instruments:
-            known = self._by_symbol.get(instrument.symbol)
+            known = traded.get(instrument.symbol)
             if known is None or instrument.multiplier < known.multiplier:
-                self._by_symbol[instrument.symbol] = instrument
-        self._by_id = {instrument.exchange_id: instrument for instrument in self._by_symbol.values()}
+                traded[instrument.symbol] = instrument
+        self._traded = traded
+        self._by_symbol = {**self._by_symbol, **traded}
+        self._by_id |= {instrument.exchange_id: instrument for instrument in traded.values()}
+
+    def remember(self, instruments: Iterable[Instrument]) -> None:
+        """These were traded once; they are known by their names unless something else bears them by now."""
+        for instrument in instruments:
+            self._by_symbol.setdefault(instrument.symbol, instrument)
+            self._by_id.setdefault(instrument.exchange_id, instrument)
 
     def __iter__(self) -> Iterator[Instrument]:
-        return iter(self._by_symbol.values())
+        return iter(self._traded.values())
+
+    def known(self) -> Iterator[Instrument]:
+        """Those that are traded now, and those that were."""
+        return iter(self._by_id.values())
 
     def __len__(self) -> int:
-        return len(self._by_symbol)
+        return len(self._traded)
 
     def get(self, symbol: str) -> Instrument | None:
         return self._by_symbol.get(symbol)
@@ -81,5 +96,6 @@ class InstrumentMap:
 
     def replace(self, instrument: Instrument) -> None:
         """Put a changed instrument (its interval, mostly) in place of the one of the same symbol and id."""
-        self._by_symbol[instrument.symbol] = instrument
-        self._by_id[instrument.exchange_id] = instrument
+        self._by_symbol[instrument.symbol] = self._by_id[instrument.exchange_id] = instrument
+        if instrument.symbol in self._traded:
+            self._traded[instrument.symbol] = instrument

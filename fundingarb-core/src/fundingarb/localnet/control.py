@@ -148,8 +148,21 @@ class Control:
 
     def market(self, body: Mapping[str, Any]) -> None:
         """``POST /market``."""
-        known = {"symbol", "exchange", "price", "factor", "spread_bps", "depth", "bids", "asks", "clear"}
+        known = {
+            "symbol",
+            "exchange",
+            "price",
+            "factor",
+            "spread_bps",
+            "depth",
+            "bids",
+            "asks",
+            "halted",
+            "clear",
+        }
         venues, symbol = self._target(body, known)
+        if not isinstance(body.get("halted", False), bool):
+            raise LocalnetError(f"halted must be true or false, not {body['halted']!r}")
 
         def change(truth: Exchange, key: str) -> None:
             if body.get("clear"):
@@ -165,6 +178,8 @@ class Control:
                 )
             if "bids" in body or "asks" in body:
                 truth.set_book(key, _levels(body, "bids"), _levels(body, "asks"))
+            if "halted" in body:
+                truth.halt(key, body["halted"])
 
         self._each(venues, symbol, change)
 

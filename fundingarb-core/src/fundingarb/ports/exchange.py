@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -229,6 +229,16 @@ class RemembersOrders(Protocol):
 
     def remember_orders(self, client_ids: Collection[str]) -> None:
         """Orders of these ids were sent before the start, or may have been. Called before anything is read."""
+        ...
+
+
+@runtime_checkable
+class RemembersInstruments(Protocol):
+    """An adapter that reads positions and ledger rows of a contract in base units and under our symbol also when the
+    exchange has halted or delisted it since."""
+
+    def remember_instruments(self, instruments: Iterable[Instrument]) -> None:
+        """Hedges of the account were made in these. Called before anything is read."""
         ...
 
 

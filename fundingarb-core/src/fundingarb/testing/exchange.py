@@ -280,6 +280,10 @@ class FakeExchange:
         finally:
             self._book_sinks.remove(heard)
 
+    def heard(self, symbol: str) -> int:
+        """How many streams of rates and books listen to ``symbol``."""
+        return sum(symbol in symbols for _, symbols in (*self._rate_sinks, *self._book_sinks))
+
     async def place_order(self, order: NewOrder) -> OrderReport:
         script = await self._write("place_order", order)
         existing = self.ledger.orders.get(order.client_id)

@@ -38,7 +38,7 @@ def market_row(desk: Desk, perpetual: Perpetual) -> dict[str, Any]:
     return {
         "clobPairId": str(perpetual.clob_pair),
         "ticker": ticker,
-        "status": "ACTIVE" if instrument.trading else "PAUSED",
+        "status": "ACTIVE" if truth.trading(ticker) else "PAUSED",
         "oraclePrice": plain(desk.oracle(ticker)),
         "priceChange24H": plain(view.last - view.open_24h),
         "volume24H": rounded(view.turnover_24h, 4),

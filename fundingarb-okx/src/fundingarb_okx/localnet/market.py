@@ -93,7 +93,7 @@ def instrument_row(desk: Desk, instrument: Instrument) -> dict[str, Any]:
         "quoteCcy": "",
         "ruleType": "normal",
         "settleCcy": instrument.settle,
-        "state": "live" if instrument.trading else "suspend",
+        "state": "live" if desk.truth.trading(instrument.id) else "suspend",
         "stk": "",
         "tickSz": plain(instrument.tick),
         "tradeQuoteCcyList": [],

@@ -27,7 +27,7 @@ __all__ = ["check_amounts", "check_margin", "client_id_free", "normalise"]
 def normalise(core: Core, account: Account, request: OrderRequest) -> OrderRequest:
     """Check the request and settle what it leaves open: position side, reduce-only, quantity of a closing order."""
     market = core.market(request.instrument)
-    if not market.instrument.trading:
+    if not market.trading:
         raise Refused(Reason.NOT_TRADING)
     _check_side(account, request)
     client_id_free(core, account, request.client_id)

@@ -110,6 +110,10 @@ class Exchange(Interventions):
         """By native id or by model symbol."""
         return self._core.named(name).instrument
 
+    def trading(self, instrument: str) -> bool:
+        """Whether orders are taken in it: it is listed as trading, and not halted."""
+        return self._core.named(instrument).trading
+
     def book(self, instrument: str, depth: int = 50) -> BookView:
         """The book, resting orders of the accounts included. ``depth`` levels per side (fewer where it ends)."""
         return self._core.market(instrument).book(self.now, depth)

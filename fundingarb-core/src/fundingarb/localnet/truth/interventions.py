@@ -11,7 +11,7 @@ from fundingarb.localnet.truth.core import Account, Core, Holding
 from fundingarb.localnet.truth.funding import FundingTrack, tell_interval
 from fundingarb.localnet.truth.money import ceil_to, exact
 from fundingarb.localnet.truth.timeline import Timeline
-from fundingarb.localnet.truth.types import PositionSide, Reason, Refused, Side
+from fundingarb.localnet.truth.types import OrderStatus, PositionSide, Reason, Refused, Side
 
 __all__ = ["Interventions"]
 
@@ -56,6 +56,16 @@ class Interventions:
         market = self._core.market(instrument)
         market.fix_side(Side.BUY, bids)
         market.fix_side(Side.SELL, asks)
+
+    def halt(self, instrument: str, halted: bool = True) -> None:
+        """Trade nothing in it until it is taken back: resting orders end, positions stay and go on being funded."""
+        core = self._core
+        market = core.market(instrument)
+        market.halted = halted
+        market.changed()
+        if halted:
+            for order in list(market.resting.values()):
+                core.end_order(core.account(order.account), order, OrderStatus.CANCELED, Reason.NOT_TRADING)
 
     def set_funding(
         self,

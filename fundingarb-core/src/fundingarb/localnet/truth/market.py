@@ -72,6 +72,8 @@ class Market:
         self.spread: float | None = None
         self.depth = 1.0
         self.fixed: dict[Side, list[MarketLevel]] = {}
+        self.halted = False
+        """Nothing is traded for now: no book, no flow, no orders taken."""
         self._symbol = instrument.symbol
         self._tick = float(instrument.tick)
         self._lot = float(instrument.lot)
@@ -149,7 +151,12 @@ class Market:
         self._taken = {key: value for key, value in self._taken.items() if key[0] is not side}
         self.changed()
 
+    @property
+    def trading(self) -> bool:
+        return self.instrument.trading and not self.halted
+
     def clear(self) -> None:
+        self.halted = False
         self.factor, self.spread, self.depth = 1.0, None, 1.0
         self.fixed.clear()
         self._taken.clear()
@@ -181,6 +188,8 @@ class Market:
         return self._levels[1][side]
 
     def _compute(self, at: float) -> dict[Side, list[MarketLevel]]:
+        if self.halted:
+            return {side: [] for side in Side}
         shape = self.model.liquidity(self.exchange, self._symbol, at)
         mid = self.prices(at).mid
         best_bid, best_ask = self._touch(mid, shape)
@@ -245,7 +254,7 @@ class Market:
     def best(self, side: Side, time: float) -> int | None:
         """Ticks of the best level of the market itself."""
         self._refill(time)
-        if not self._taken and not self.fixed:
+        if not self._taken and not self.fixed and not self.halted:
             # the common case needs no book
             at = self.grid_time(time)
             shape = self.model.liquidity(self.exchange, self._symbol, at)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 
-from fundingarb.domain.order import FeeTier, FillKind, OrderSide
-from fundingarb.errors import AuthenticationFailed, OrderRefused
+from fundingarb.domain.order import FeeTier, FillKind, NewOrder, OrderSide
+from fundingarb.errors import AuthenticationFailed, OrderRefused, OutcomeUnknown
 from fundingarb.localnet.faults import FaultKind
+from fundingarb.ports import ExchangeAdapter, RemembersInstruments, RemembersOrders
 from fundingarb.testing.conformance.desk import BTC, PEPE, PRICES, SETTLEMENT, Desk, ours
 from fundingarb.testing.conformance.registry import case
 from fundingarb.testing.conformance.subject import Capability
@@ -202,3 +204,43 @@ async def since(desk: Desk) -> None:
     same(
         "fills when read twice", [replace(fill) for fill in await desk.adapter.get_fills(between)], list(late)
     )
+
+
+async def nothing_open(adapter: ExchangeAdapter, order: NewOrder) -> bool | None:
+    """True once the exchange knows no such order, or one that is over."""
+    report = await adapter.find_order(order.symbol, order.client_id)
+    return True if report is None or report.state.terminal else None
+
+
+@case("C69", "A contract that is halted while it is held")
+async def halted(desk: Desk) -> None:
+    """It is not traded, and what is held in it is still read as what it is."""
+    instrument = next(each for each in await desk.adapter.get_instruments() if each.symbol == BTC)
+    opening = desk.order()
+    await desk.done(opening)
+    (held,), fills = await desk.adapter.get_positions(), list(await desk.adapter.get_fills(desk.started))
+    desk.move(halted=True)
+    listed = {each.symbol for each in await desk.adapter.get_instruments()}
+    same("symbols that are traded", listed, {PEPE})
+    async with desk.another(desk.credentials) as later:
+        if isinstance(later, RemembersInstruments):
+            later.remember_instruments([instrument])
+        if isinstance(later, RemembersOrders):
+            later.remember_orders([opening.client_id])
+        for adapter, who in ((desk.adapter, "the adapter"), (later, "one opened later")):
+            found = [(each.symbol, each.quantity) for each in await adapter.get_positions()]
+            same(f"position as {who} reads it", found, [(BTC, held.quantity)])
+            same(f"fills as {who} reads them", list(await adapter.get_fills(desk.started)), fills)
+            for order in (desk.order(), desk.order(SELL, abs(held.quantity), reduce=True)):
+                try:
+                    await adapter.place_order(order)
+                except (OrderRefused, OutcomeUnknown):
+                    continue
+                await until("an order in it is over, or never was", partial(nothing_open, adapter, order))
+    same("what is held at the exchange", desk.held(), held.quantity)
+    desk.move(halted=False)
+    same(
+        "symbols that are traded", {each.symbol for each in await desk.adapter.get_instruments()}, {BTC, PEPE}
+    )
+    await desk.done(desk.order(SELL, abs(held.quantity), reduce=True))
+    same("what is left", desk.held(), ZERO)
