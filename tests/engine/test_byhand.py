@@ -14,7 +14,7 @@ from tests.engine.stage import T, booked, floor, opened, proposing, titles
 from fundingarb.domain.hedge import LegPlan, Mode
 from fundingarb.domain.instrument import Side
 from fundingarb.domain.order import Fill, FillKind, NewOrder, OrderSide, OrderState, Purpose, TimeInForce
-from fundingarb.engine.byhand import explains, trades_by_hand
+from fundingarb.engine.byhand import Seen, explains, trades_by_hand
 from fundingarb.errors import ExchangeError
 from fundingarb.simulation.virtual import START
 from fundingarb.testing import FakeExchange, RecordingAlertSink, Script
@@ -66,7 +66,16 @@ def test_only_what_the_ledger_proves_is_taken_over(position: str, trades: list[F
 def test_the_ledger_explains_what_was_seen_when_it_came_to_that(
     difference: str, trades: list[Fill], explained: bool
 ) -> None:
-    assert explains(trades, LONG, D(difference)) is explained
+    assert explains(Seen(D(7), D(difference)), LONG, [], trades) is explained
+
+
+def test_what_was_not_expected_then_explains_it_when_the_ledger_has_it_by_now() -> None:
+    """Ten were held, the exchange took five, and that was seen before the ledger told of it."""
+    opened, taken = trade("10", OrderSide.BUY), trade("5", kind=FillKind.ADL)
+    seen, closed = Seen(D(5), D(-5)), [trade("2")]
+    assert explains(seen, LONG, [opened, taken], closed)
+    assert not explains(seen, LONG, [opened], closed)
+    assert not explains(Seen(D(5), D(3)), LONG, [opened, taken], closed)
 
 
 def test_of_the_short_leg_a_buy_reduces() -> None:
@@ -166,6 +175,29 @@ async def test_while_positions_cannot_be_read_the_ledger_tells_what_a_person_clo
         await anyio.sleep(60)
         assert made.position == (4, -4)
         assert made.bot.state.accounts["alpha"].halted is None
+
+
+@pytest.mark.anyio
+async def test_what_differed_because_the_exchange_had_taken_it_does_not_hide_what_a_person_closes() -> None:
+    """The position was seen smaller before the ledger told of an ADL; from then on it cannot be read."""
+    made = floor()
+    read, lags = made.alpha.get_fills, True
+
+    async def late(since: datetime, symbol: str | None = None) -> Sequence[Fill]:
+        return [fill for fill in await read(since, symbol) if not lags or fill.kind is FillKind.TRADE]
+
+    async with made.running():
+        await opened(made)
+        await booked(made)
+        made.alpha.get_fills = late  # type: ignore[method-assign]
+        made.alpha._account_sinks.clear()
+        made.alpha.liquidate("BTC-USDT", "100", "5", FillKind.ADL)
+        await made.until(lambda: made.bot.readers["alpha"].comparison.differences, within=20)
+        blind(made.alpha)
+        lags = False
+        await made.until(lambda: made.position == (5, -5), within=10)
+        await by_hand(made.alpha, OrderSide.SELL, "2")
+        await made.until(lambda: made.position == (3, -3), within=10)
 
 
 @pytest.mark.anyio

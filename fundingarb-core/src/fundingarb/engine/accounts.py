@@ -14,6 +14,7 @@ from fundingarb.domain.control import Subject
 from fundingarb.domain.order import ZERO, Fill
 from fundingarb.engine.account import NOT_READ_SINCE, Account
 from fundingarb.engine.bus import Bus
+from fundingarb.engine.byhand import Seen
 from fundingarb.engine.comparison import Comparison
 from fundingarb.engine.gate import Priority, RequestGate
 from fundingarb.engine.ledger import LedgerBooks
@@ -189,10 +190,14 @@ class AccountReader:
 
     async def _take_over_unseen(self) -> None:
         """What a person closed meanwhile, in symbols that differed in no more than that when they were last read."""
-        symbols = {leg.plan.instrument.symbol: ZERO for leg in self.comparison.legs()}
+        symbols: dict[str, Seen] = {}
+        for leg in self.comparison.legs():
+            position = self.account.positions.get(leg.plan.instrument.symbol)
+            symbols[leg.plan.instrument.symbol] = Seen(ZERO if position is None else position.quantity)
         for difference in self.comparison.differences:
             if difference.about is Subject.POSITION and difference.symbol in symbols:
-                symbols[difference.symbol] = difference.quantity
+                position_then = symbols[difference.symbol].position
+                symbols[difference.symbol] = Seen(position_then, difference.quantity)
             else:
                 symbols.pop(difference.symbol, None)
         taken = await self._ledger.take_over_unseen(symbols)

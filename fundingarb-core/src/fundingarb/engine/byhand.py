@@ -8,6 +8,7 @@ ordinary loop evens out the other leg. A position that grew, or that the ledger 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import accumulate
 
@@ -30,13 +31,32 @@ def trades_by_hand(hedge: Hedge, side: Side, position: Decimal, unbooked: Iterab
     return trades if net == gap else ()
 
 
-def explains(unbooked: Iterable[Fill], side: Side, difference: Decimal) -> bool:
-    """Whether the ledger accounts for a leg's position that was seen to differ by ``difference`` (signed base units).
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A position when it was last read, and by how much it differed from what was expected there (signed base units).
 
-    It does when nothing differed, or when the position was smaller than the leg by what the trades so far had come to
-    at some moment. A position that was larger is somebody else's beside ours.
+    What was expected may have been wrong: the ledger tells later what the exchange had taken already.
     """
-    if side.sign * difference > 0:
+
+    position: Decimal
+    difference: Decimal = ZERO
+
+
+def explains(seen: Seen, side: Side, booked: Iterable[Fill], unbooked: Iterable[Fill]) -> bool:
+    """Whether the ledger accounts for what was seen of a leg's position.
+
+    It does when nothing differed, or when the position was smaller than the leg by what the trades of somebody else so
+    far had come to at some moment, or was what the whole ledger, with what is in the hedge by now, had come to at some
+    moment. A position that was larger is somebody else's beside ours.
+    """
+    if side.sign * seen.difference > 0:
         return False
-    trades = sorted((fill for fill in unbooked if fill.kind is FillKind.TRADE), key=lambda fill: fill.at)
-    return difference in accumulate((fill.side.sign * fill.quantity for fill in trades), initial=ZERO)
+    unbooked = list(unbooked)
+    trades = _course(fill for fill in unbooked if fill.kind is FillKind.TRADE)
+    return seen.difference in trades or seen.position in _course([*booked, *unbooked])
+
+
+def _course(fills: Iterable[Fill]) -> list[Decimal]:
+    """What a position that was flat came to with each of ``fills``, in the order of their time."""
+    ordered = sorted(fills, key=lambda fill: fill.at)
+    return list(accumulate((fill.side.sign * fill.quantity for fill in ordered), initial=ZERO))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -23,7 +22,7 @@ from fundingarb.domain.reconcile import expected_positions
 from fundingarb.domain.shares import row_of
 from fundingarb.engine.account import Account
 from fundingarb.engine.bus import Bus
-from fundingarb.engine.byhand import explains, trades_by_hand
+from fundingarb.engine.byhand import Seen, explains, trades_by_hand
 from fundingarb.engine.durable import Patience, commit, in_time
 from fundingarb.engine.gate import Priority
 from fundingarb.engine.sharing import Row, is_divisible, shares_of, shares_of_payment
@@ -256,12 +255,12 @@ class LedgerBooks:
                 await self._take_over(trades, hedge, side)
         return taken_over
 
-    async def take_over_unseen(self, symbols: Mapping[str, Decimal]) -> set[str]:
+    async def take_over_unseen(self, symbols: Mapping[str, Seen]) -> set[str]:
         """``take_over_trades_by_hand`` while positions cannot be read: what the ledger says twice in a row is taken.
 
-        ``symbols`` with what the position there differed by (signed) when it was last read: the ledger has to explain
-        that too. Where several hedges, or others, hold something it would have to be guessed whose it was: that is left
-        alone. Returns the symbols in which something was taken over.
+        ``symbols`` with what the position there was when it was last read: the ledger has to explain that too. Where
+        several hedges, or others, hold something it would have to be guessed whose it was: that is left alone. Returns
+        the symbols in which something was taken over.
         """
         unfinished, taken = self._state.unfinished(), set()
         for symbol in sorted(self._others.intersection(symbols)):
@@ -270,9 +269,11 @@ class LedgerBooks:
                 continue
             hedge = hedges[0]
             side = next(s for s in Side if hedge.intent.leg(s).account == self.account.name)
-            unbooked = await self._unbooked(hedge)
+            fills = await self._fills(hedge)
+            unbooked = [fill for fill in fills if self._state.hedge_of_fill(fill) is None]
+            booked = [fill for fill in fills if self._state.hedge_of_fill(fill) == hedge.id]
             hedge = self._state.hedges[hedge.id]
-            if not explains(unbooked, side, symbols[symbol]):
+            if not explains(symbols[symbol], side, booked, unbooked):
                 continue
             change = sum((f.side.sign * f.quantity for f in unbooked if f.kind is FillKind.TRADE), ZERO)
             position = side.sign * hedge.leg(side).filled + change
@@ -284,10 +285,13 @@ class LedgerBooks:
         return taken
 
     async def _unbooked(self, hedge: Hedge) -> list[Fill]:
-        """The ledger's fills of this account in the symbol of ``hedge``, since it was made, that are no hedge's."""
+        """Of ``_fills`` those that are no hedge's."""
+        return [fill for fill in await self._fills(hedge) if self._state.hedge_of_fill(fill) is None]
+
+    async def _fills(self, hedge: Hedge) -> Sequence[Fill]:
+        """The ledger's fills of this account in the symbol of ``hedge``, since it was made."""
         get_fills = partial(self.account.adapter.get_fills, hedge.intent.created_at, hedge.symbol)
-        fills = await self._read("get_symbol_fills", get_fills)
-        return [fill for fill in fills if self._state.hedge_of_fill(fill) is None]
+        return await self._read("get_symbol_fills", get_fills)
 
     async def _take_over(self, trades: Sequence[Fill], hedge: Hedge, side: Side) -> None:
         try:
