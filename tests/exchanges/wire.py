@@ -6,8 +6,9 @@ import copy
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,28 +26,73 @@ ABSENT = pytest.mark.skip(
 )
 
 
+@dataclass
+class Taken:
+    """What a stream decoder passed on."""
+
+    values: list[object]
+
+
 @dataclass(frozen=True)
 class Subject:
     """The parsers of one exchange, each by endpoint or stream with a documented message, and how to find in a recorded
-    file what they have to understand: ``answers`` gives (endpoint, answer), ``frames`` what streams sent. Parsers of
-    streams may raise ``refusals``."""
+    file what they have to understand: ``answers`` gives (endpoint, answer), ``frames`` what streams sent, ``pushes``
+    (stream, frame) of what ``streams`` must understand. Parsers of streams may raise ``refusals``.
+
+    ``documented`` names the endpoints and streams of which nobody recorded a message: they rest on documentation only.
+    ``unread`` are the adapter's calls, as ccxt names them, whose answers hold nothing that is used; ``aliases`` gives
+    the endpoint of those whose name does not spell it.
+    """
 
     exchange: str
     rest: dict[str, tuple[Parser, Any]]
     streams: dict[str, tuple[Parser, Any]]
     answers: Callable[[Path], Iterable[tuple[str, Any]]]
     frames: Callable[[Path], Iterable[bytes]]
+    pushes: Callable[[Path], Iterable[tuple[str, bytes]]]
     refusals: tuple[type[Exception], ...]
+    documented: frozenset[str]
+    unread: frozenset[str] = frozenset()
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
-    def understood(self, path: Path) -> int:
-        """How many answers in a file are of endpoints read here; every one of them must be understood."""
-        count = 0
+    def understood(self, path: Path) -> set[str]:
+        """The endpoints and streams of which the file has messages that are understood: every answer must be, and of a
+        stream one that brings something (others are of markets or of a form that is not asked for)."""
+        found: set[str] = set()
         for endpoint, answer in self.answers(path):
             if endpoint in self.rest:
                 parse, _ = self.rest[endpoint]
                 assert outcome(parse, json.dumps(answer).encode()) is None, endpoint
-                count += 1
-        return count
+                found.add(endpoint)
+        for stream, frame in self.pushes(path):
+            parse, _ = self.streams[stream]
+            if outcome(parse, frame, self.refusals) is None:
+                taken = parse(frame)
+                assert isinstance(taken, Taken)
+                if any(value is not None for value in taken.values):
+                    found.add(stream)
+        return found
+
+    def unread_calls(self, sources: Iterable[Path]) -> set[str]:
+        """The calls in the adapter's ``sources``, as ccxt names them, whose endpoint is not in ``rest``."""
+        known = {_plain(endpoint) for endpoint in self.rest}
+        named = (call for path in sources for call in _CALL.findall(path.read_text()))
+        calls = {next(filter(None, groups)) for groups in named}
+        return {call for call in calls if _plain(self.aliases.get(call, call)) not in known}
+
+
+_CALL = re.compile(
+    r'"((?:public|private|fapi|sapi|indexer|node)\w*(?:Get|Post|Put|Delete)\w+)"|signers\["(\w+)"\]'
+)
+
+
+def _plain(endpoint: str) -> str:
+    """``GET /api/v5/trade/order`` and ccxt's ``privateGetTradeOrder`` are one."""
+    if " " in endpoint:
+        endpoint = re.sub(r"/(api/v5|[fs]api/v\d|v4)/", "/", endpoint)
+    else:
+        endpoint = re.sub(r"^[a-z]+(Public|Private)?(V\d)?(?=Get|Post|Put|Delete)", "", endpoint)
+    return re.sub(r"\W", "", endpoint).lower()
 
 
 def files(exchange: str) -> list[Path]:

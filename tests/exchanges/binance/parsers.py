@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from tests.exchanges import wire
 from tests.exchanges.binance import samples
-from tests.exchanges.wire import Parser
+from tests.exchanges.wire import Parser, Taken
 
 from fundingarb.domain.market import RateBook
 from fundingarb.exchanges import values
@@ -85,13 +85,6 @@ REST: dict[str, tuple[Parser, Any]] = {
 }
 
 
-@dataclass
-class Taken:
-    """What a stream decoder passed on."""
-
-    values: list[object]
-
-
 def mark_prices(body: bytes) -> object:
     book = RateBook(KNOWN)
     rows = {each.exchange_id: number for number, each in enumerate(KNOWN)}
@@ -113,7 +106,7 @@ def account(body: bytes) -> object:
         AccountDecoder("x", KNOWN, sink).decode(body)
     except StreamEnded:
         return Taken([])
-    return Taken([*sink.orders, *sink.fills])
+    return Taken([*sink.orders, *sink.fills, *sink.payments, *sink.positions])
 
 
 STREAMS: dict[str, tuple[Parser, Any]] = {
@@ -134,4 +127,33 @@ def _answers(path: Path) -> Iterator[tuple[str, Any]]:
             yield endpoint, answer
 
 
-SUBJECT = wire.Subject("binance", REST, STREAMS, _answers, wire.frames, wire.FRAME)
+EVENTS = {
+    "markPriceUpdate": "mark prices",
+    "depthUpdate": "books",
+    "ORDER_TRADE_UPDATE": "orders",
+    "ACCOUNT_UPDATE": "account",
+}
+
+
+def _pushes(path: Path) -> Iterator[tuple[str, bytes]]:
+    for frame in wire.frames(path):
+        content = json.loads(frame)
+        data = content.get("data", content) if isinstance(content, dict) else content
+        event = data[0] if isinstance(data, list) and data else data
+        if isinstance(event, dict) and event.get("e") in EVENTS:
+            yield EVENTS[event["e"]], frame
+
+
+DOCUMENTED = frozenset({"GET /sapi/v1/account/apiRestrictions", "account", "mark prices"})
+UNREAD = frozenset(
+    {
+        "fapiPrivatePostCountdownCancelAll",
+        "fapiPrivatePostLeverage",
+        "fapiPrivatePostMarginType",
+        "fapiPrivatePostPositionSideDual",
+        "fapiPrivatePutListenKey",
+    }
+)
+SUBJECT = wire.Subject(
+    "binance", REST, STREAMS, _answers, wire.frames, _pushes, wire.FRAME, DOCUMENTED, UNREAD
+)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from tests.exchanges import wire
 from tests.exchanges.bybit import samples
-from tests.exchanges.wire import Parser
+from tests.exchanges.wire import Parser, Taken
 
 from fundingarb.domain.market import OrderBook, RateBook
 from fundingarb.domain.order import NewOrder, OrderSide, TimeInForce
@@ -68,15 +68,12 @@ REST: dict[str, tuple[Parser, Any]] = {
     "GET /v5/account/transaction-log": (rows(s.LedgerRow, ledger_row), samples.LEDGER),
     "GET /v5/account/fee-rate": (rows(s.FeeRate, m.fee_tier), samples.FEES),
     "GET /v5/account/info": (of(s.AccountInfo, lambda a: a.marginMode), samples.ACCOUNT),
+    "GET /v5/account/query-dcp-info": (
+        of(s.Protections, lambda a: [(row.product, row.dcpStatus, row.timeWindow) for row in a.dcpInfos]),
+        samples.PROTECTION,
+    ),
     "GET /v5/user/query-api": (of(s.ApiKey, m.permissions), samples.answer(samples.KEY)),
 }  # fmt: skip
-
-
-@dataclass
-class Taken:
-    """What a stream decoder passed on."""
-
-    values: list[object]
 
 
 def tickers(body: bytes) -> object:
@@ -95,7 +92,7 @@ def books(body: bytes) -> object:
 def account(body: bytes) -> object:
     sink = RecordingAccountSink()
     AccountDecoder("x", KNOWN, sink).decode(body)
-    return Taken([*sink.orders, *sink.fills])
+    return Taken([*sink.orders, *sink.fills, *sink.payments, *sink.positions])
 
 
 STREAMS: dict[str, tuple[Parser, Any]] = {
@@ -113,4 +110,31 @@ def _answers(path: Path) -> Iterator[tuple[str, Any]]:
             yield endpoint, answer
 
 
-SUBJECT = wire.Subject("bybit", REST, STREAMS, _answers, wire.frames, wire.FRAME)
+TOPICS = {
+    "tickers": "tickers",
+    "orderbook": "books",
+    "order": "orders",
+    "execution": "executions",
+    "position": "positions",
+}
+
+
+def _pushes(path: Path) -> Iterator[tuple[str, bytes]]:
+    for frame in wire.frames(path):
+        topic = json.loads(frame).get("topic", "")
+        if topic.split(".")[0] in TOPICS:
+            yield TOPICS[topic.split(".")[0]], frame
+
+
+DOCUMENTED = frozenset(
+    {"GET /v5/account/query-dcp-info", "GET /v5/user/query-api", "books", "executions", "orders"}
+)
+UNREAD = frozenset(
+    {
+        "privatePostV5AccountSetMarginMode",
+        "privatePostV5OrderDisconnectedCancelAll",
+        "privatePostV5PositionSetLeverage",
+        "privatePostV5PositionSwitchMode",
+    }
+)
+SUBJECT = wire.Subject("bybit", REST, STREAMS, _answers, wire.frames, _pushes, wire.FRAME, DOCUMENTED, UNREAD)

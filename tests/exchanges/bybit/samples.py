@@ -96,6 +96,7 @@ LEDGER = page(FUNDING_ROW, TRADE_ROW)
 TIME = answer({"timeSecond": "1700000000", "timeNano": "1700000000123456789"})
 FEES = page({"symbol": "BTCUSDT", "takerFeeRate": "0.00055", "makerFeeRate": "0.0002"})
 ACCOUNT = answer({"marginMode": "REGULAR_MARGIN", "updatedTime": "1697078946000", "unifiedMarginStatus": 6})
+PROTECTION = answer({"dcpInfos": [{"product": "DERIVATIVES", "dcpStatus": "ON", "timeWindow": "10"}]})
 KEY: Json = {
     "id": "13770661", "note": "bot", "apiKey": "XXXXXX", "readOnly": 0, "secret": "",
     "permissions": {"ContractTrade": ["Order", "Position"], "Spot": [], "Wallet": [], "Options": [], "Derivatives": [],

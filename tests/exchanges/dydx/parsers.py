@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from tests.exchanges import wire
 from tests.exchanges.dydx import samples
-from tests.exchanges.wire import Parser
+from tests.exchanges.wire import Parser, Taken
 
 from fundingarb.domain.market import OrderBook, RateBook
 from fundingarb.exchanges.parse import decode
@@ -81,18 +80,16 @@ REST: dict[str, tuple[Parser, Any]] = {
 }  # fmt: skip
 
 
-@dataclass
-class Taken:
-    """What a stream decoder passed on."""
-
-    values: list[object]
-
-
 def rates(body: bytes) -> object:
     book = RateBook(KNOWN)
     rows = {each.exchange_id: number for number, each in enumerate(KNOWN)}
-    MarketsDecoder(book, rows, now=AT.timestamp).decode(body)
-    return Taken([book.value(row) for row in range(len(rows))])
+    decoder = MarketsDecoder(book, rows, now=AT.timestamp)
+    decoder.decode(json.dumps(samples.ALL_MARKETS).encode())
+    before = [book.value(row) for row in range(len(rows))]
+    decoder.decode(body)
+    return Taken(
+        [value for row, value in enumerate(map(book.value, range(len(rows)))) if value != before[row]]
+    )
 
 
 def books(body: bytes) -> object:
@@ -104,7 +101,7 @@ def books(body: bytes) -> object:
 def account(body: bytes) -> object:
     sink, heights = RecordingAccountSink(), list[int]()
     AccountDecoder("x", KNOWN, NAMES, sink, heights.append).decode(body)
-    return Taken([*sink.orders, *sink.fills, *heights])
+    return Taken([*sink.orders, *sink.fills, *sink.payments, *sink.positions, *heights])
 
 
 STREAMS: dict[str, tuple[Parser, Any]] = {
@@ -166,5 +163,57 @@ def _frames(path: Path) -> Iterator[bytes]:
             yield json.dumps(frame).encode()
 
 
-SUBJECT = wire.Subject("dydx", REST, STREAMS, _answers, _frames, (*wire.FRAME, StreamEnded))
+def _stream(frame: dict[str, Any]) -> str | None:
+    """Which stream a frame is of; None when of none that is read here."""
+    channel, whole = frame.get("channel"), frame.get("type") == "subscribed"
+    if channel == "v4_markets" and not whole:
+        return "trading" if "trading" in frame["contents"] else "oracle prices"
+    found = {
+        "v4_markets": "markets",
+        "v4_orderbook": "books",
+        "v4_subaccounts": "subaccount" if whole else "updates",
+        "v4_block_height": "blocks",
+    }
+    return found.get(str(channel))
+
+
+_CHANGES = {"trading": "trading", "oracle prices": "oraclePrices"}
+
+
+def _pushes(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Frames whose connection is called ``conn-...`` were written by hand. One market stands for another."""
+    for frame in _frames(path):
+        content = json.loads(frame)
+        stream = _stream(content)
+        if stream is not None and not content["connection_id"].startswith("conn-"):
+            if stream in _CHANGES:
+                _, change = next(iter(content["contents"][_CHANGES[stream]].items()))
+                content["contents"][_CHANGES[stream]] = {BTC.exchange_id: change}
+            yield stream, json.dumps(content).encode()
+
+
+DOCUMENTED = frozenset(
+    {"GET /v4/fundingPayments", "GET user_fee_tier", "GET account_info", "GET status", "markets"}
+)
+CALLS = {
+    "indexerGetHistoricalFundingMarket": "GET /v4/historicalFunding",
+    "indexerGetOrderbooksPerpetualMarketMarket": "GET /v4/orderbooks",
+    "indexerGetOrdersOrderId": "GET /v4/orders/{id}",
+    "indexerGetAddressesAddressSubaccountNumberSubaccountNumber": "GET /v4/addresses",
+    "nodeRestGetCosmosAuthV1beta1AccountInfoDydxAddress": "GET account_info",
+    "feeTier": "GET user_fee_tier",
+    "nodeStatus": "GET status",
+    "broadcast": "GET broadcast_tx_sync",
+}
+SUBJECT = wire.Subject(
+    "dydx",
+    REST,
+    STREAMS,
+    _answers,
+    _frames,
+    _pushes,
+    (*wire.FRAME, StreamEnded),
+    DOCUMENTED,
+    aliases=CALLS,
+)
 """A frame may also end its connection, with a reason: the next one starts with fresh snapshots."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from tests.exchanges import wire
 from tests.exchanges.okx import samples
-from tests.exchanges.wire import Parser
+from tests.exchanges.wire import Parser, Taken
 
 from fundingarb.domain.market import OrderBook, RateBook
 from fundingarb.domain.order import NewOrder, OrderSide, TimeInForce
@@ -85,19 +85,17 @@ REST: dict[str, tuple[Parser, Any]] = {
 }  # fmt: skip
 
 
-@dataclass
-class Taken:
-    """What a stream decoder passed on."""
-
-    values: list[object]
-
-
 def rates(body: bytes) -> object:
     book = RateBook(KNOWN)
     named = {each.exchange_id: number for number, each in enumerate(KNOWN)}
     indexes = {KNOWN.listed(each).index: number for number, each in enumerate(KNOWN)}
-    RateDecoder(book, named, indexes, now=AT.timestamp).decode(body)
-    return Taken([book.value(row) for row in range(len(named))])
+    decoder = RateDecoder(book, named, indexes, now=AT.timestamp)
+    decoder.decode(json.dumps(samples.push("funding-rate", samples.funding(fundingRate="0.00001"))).encode())
+    before = [book.value(row) for row in range(len(named))]
+    decoder.decode(body)
+    return Taken(
+        [value for row, value in enumerate(map(book.value, range(len(named)))) if value != before[row]]
+    )
 
 
 def books(body: bytes) -> object:
@@ -109,7 +107,7 @@ def books(body: bytes) -> object:
 def account(body: bytes) -> object:
     sink = RecordingAccountSink()
     AccountDecoder("x", KNOWN, sink).decode(body)
-    return Taken([*sink.orders, *sink.fills])
+    return Taken([*sink.orders, *sink.fills, *sink.payments, *sink.positions])
 
 
 STREAMS: dict[str, tuple[Parser, Any]] = {
@@ -127,10 +125,50 @@ def _swap(row: object) -> bool:
     return not isinstance(row, dict) or row.get("instType", "SWAP") == "SWAP"
 
 
+SAMPLES = {"parse_position": "GET /api/v5/account/positions"}
+"""Of the samples in ccxt's comments, those of a swap that show an endpoint of which nobody else has one."""
+
+
 def _answers(path: Path) -> Iterator[tuple[str, Any]]:
-    for endpoint, answer in wire.answers(path):
+    found = wire.answers(path)
+    if path.stem == "ccxt-docsamples-rest":
+        found = (
+            (SAMPLES[entry["method"]], samples.answer(entry["sample"]))
+            for entry in json.loads(path.read_text())
+            if entry["method"] in SAMPLES and "pos" in entry["sample"]
+        )
+    for endpoint, answer in found:
         if endpoint in REST and all(map(_swap, answer["data"])):
             yield endpoint, answer
 
 
-SUBJECT = wire.Subject("okx", REST, STREAMS, _answers, wire.frames, wire.FRAME)
+def _pushes(path: Path) -> Iterator[tuple[str, bytes]]:
+    """An inverse swap's rates have the same form as those of a linear one, so that it may stand for one."""
+    for frame in wire.frames(path):
+        content = json.loads(frame)
+        channel, rows = content.get("arg", {}).get("channel"), content.get("data")
+        if channel in STREAMS and rows and all(map(_swap, rows)):
+            if channel == "funding-rate":
+                for row in rows:
+                    row["instId"] = BTC.exchange_id
+            yield channel, json.dumps(content).encode()
+
+
+DOCUMENTED = frozenset(
+    {
+        "GET /api/v5/public/instruments",
+        "GET /api/v5/trade/order",
+        "GET /api/v5/trade/orders-pending",
+        "GET /api/v5/account/bills",
+        "GET /api/v5/account/bills-archive",
+        "GET /api/v5/account/trade-fee",
+        "books",
+        "mark-price",
+        "orders",
+        "balance_and_position",
+    }
+)
+UNREAD = frozenset(
+    {"privatePostAccountSetLeverage", "privatePostAccountSetPositionMode", "privatePostTradeCancelAllAfter"}
+)
+SUBJECT = wire.Subject("okx", REST, STREAMS, _answers, wire.frames, _pushes, wire.FRAME, DOCUMENTED, UNREAD)

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.exchanges import wire
 from tests.exchanges.okx import samples
 from tests.exchanges.okx.parsers import AT, BTC, KNOWN, LISTED, SENT
 
@@ -36,6 +37,19 @@ def instrument(symbol: str) -> Any:
 
 
 class TestContracts:
+    @pytest.mark.skipif(not wire.files("okx"), reason=wire.ABSENT.kwargs["reason"])
+    def test_a_recorded_position_is_in_base_units(self) -> None:
+        """The exchange's own value in USD, recorded beside the contracts, says how much it was."""
+        (path,) = (each for each in wire.files("okx") if each.stem == "ccxt-docsamples-rest")
+        recorded = [
+            each["sample"] for each in json.loads(path.read_text()) if each["method"] == "parse_position"
+        ]
+        (row,) = (each for each in recorded if "pos" in each)
+        found = m.position(one(s.Position, row), "x", KNOWN)
+        assert found.quantity * Decimal(row["last"]) == pytest.approx(
+            Decimal(row["notionalUsd"]), rel=Decimal("0.01")
+        )
+
     def test_sizes_are_base_units(self) -> None:
         assert (BTC.lot, BTC.min_quantity, BTC.tick) == (Decimal("0.001"), Decimal("0.001"), Decimal("0.1"))
         assert BTC.max_quantity == 120, "market orders may be smaller than limit orders: 12,000 contracts"
