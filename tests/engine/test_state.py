@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from tests.domain.make import NOW, D, fill, filled, hedge
 
+from fundingarb.domain.control import FlattenOrder
 from fundingarb.domain.funding import FundingPayment
 from fundingarb.domain.hedge import Hedge, Mode, OrderRecord
 from fundingarb.domain.instrument import Side
@@ -42,6 +43,17 @@ def test_reports_find_their_order_and_say_whether_they_are_news() -> None:
     assert state.observe(report, NOW) is None
     assert state.observe(replace(report, client_id="web_1"), NOW) is None
     assert state.observe(replace(report, client_id=None), NOW) is None
+
+
+def test_the_orders_of_an_account_are_remembered_with_their_symbols() -> None:
+    made = hedge(
+        (LONG, ENTRY, "10", {"state": OrderState.OPEN}), (SHORT, ENTRY, "10", {"state": OrderState.OPEN})
+    )
+    state, (long, short) = state_with(made), made.orders
+    closing = FlattenOrder("flatten", "alpha", "ETH-USDT", 1, OrderSide.SELL, D(1), NOW)
+    state.flatten_orders = {"flatten": closing, "other": replace(closing, client_id="other", account="beta")}
+    assert state.orders_on("alpha") == {long.client_id: "BTC-USDT", "flatten": "ETH-USDT"}
+    assert state.orders_on("beta") == {short.client_id: "BTC-USDT", "other": "ETH-USDT"}
 
 
 def test_a_fill_is_booked_on_its_order() -> None:

@@ -112,7 +112,10 @@ class AccountDecoder:
         """What the message itself says: its fills may still be on their way, whatever the chain's height."""
         order = self._order.decode(raw)
         name = name_of(order, self._names)
-        self._sink.order(order_report(order, self._account, name, self._known, None))
+        report = order_report(order, self._account, name, self._known, None)
+        if name is not None and report.state.terminal:
+            self._names.finish(name)
+        self._sink.order(report)
 
     def _take_fill(self, raw: msgspec.Raw) -> None:
         row = self._fill.decode(raw)

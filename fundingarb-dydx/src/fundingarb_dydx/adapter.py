@@ -141,9 +141,9 @@ class DydxAdapter(RestAdapter):
     def cost(self, operation: str) -> Mapping[str, float]:
         return self.costs.get(operation, {"indexer": 1})
 
-    def remember_orders(self, client_ids: Collection[str]) -> None:
+    def remember_orders(self, orders: Mapping[str, str]) -> None:
         """See ``ports.RemembersOrders``: the chain keeps numbers, and only known names stand behind them."""
-        self.orders.names.remember(client_ids)
+        self.orders.names.remember(orders)
 
     # the chain
     @property
@@ -190,8 +190,10 @@ class DydxAdapter(RestAdapter):
 
     async def get_instruments(self) -> Sequence[Instrument]:
         self._instruments.load(messages.instruments((await self.read_markets()).values()))
-        known = [each.exchange_id for each in self._instruments.known() if each.exchange_id in self._markets]
-        self.orders.names.trade_on(map(self.clob_pair_id, known))
+        known = (*self._instruments.known(), *self._instruments)
+        self.orders.names.trade_on(
+            {each.symbol: self.clob_pair_id(each.exchange_id) for each in known if each.exchange_id in self._markets}
+        )
         return list(self._instruments)
 
     def scale(self, instrument: Instrument) -> Scale:

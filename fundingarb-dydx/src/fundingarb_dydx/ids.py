@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import uuid
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fundingarb.domain.control import instance_of
@@ -65,30 +65,85 @@ def order_id(subaccount: str, client_id: int, clob_pair_id: int, flags: int) -> 
     return str(uuid.uuid5(_NAMESPACE, f"{subaccount}-{client_id}-{clob_pair_id}-{flags}"))
 
 
+KEPT = 10_000
+"""So many names of finished orders are kept: fills may be read long after an order's end."""
+
+
 class OrderNames:
-    """The names that stand behind numbers on one subaccount, and what kind of order each is."""
+    """The names that stand behind numbers on one subaccount, and what kind of order each is.
+
+    A name is hashed when it becomes known, for its own market and both kinds of order, so that reading looks up and
+    hashes nothing. It is forgotten only once its order is known to be over and ``KEPT`` others have ended since.
+    """
 
     def __init__(self, subaccount: str) -> None:
         self.subaccount = subaccount
+        self._markets: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self._flags: dict[str, int] = {}
+        self._symbols: dict[str, str] = {}
+        self._unlisted: set[str] = set()
+        self._ids: dict[str, tuple[str, ...]] = {}
         self._by_id: dict[str, str] = {}
-        self._indexed: dict[int, int] = {}
+        self._finished: dict[str, None] = {}
 
-    def trade_on(self, clob_pair_ids: Iterable[int]) -> None:
-        """Orders of the known names may be on these order books."""
-        for clob_pair_id in clob_pair_ids:
-            self._indexed.setdefault(clob_pair_id, 0)
+    def __len__(self) -> int:
+        return len(self._symbols)
 
-    def remember(self, names: Iterable[str]) -> None:
-        """Orders of these names were sent, or may have been. The first of two with one number is kept."""
-        for name in names:
-            self._names.setdefault(number_of(name).client_id, name)
+    def trade_on(self, clob_pair_ids: Mapping[str, int]) -> None:
+        """The numbers of the order books, by symbol: where the orders of names are."""
+        self._markets.update(clob_pair_ids)
+        for name in [each for each in self._unlisted if self._symbols[each] in self._markets]:
+            self._index(name)
 
-    def claim(self, name: str) -> OrderNumber | None:
+    def remember(self, orders: Mapping[str, str]) -> None:
+        """Orders of these names (with their symbols) were sent, or may have been. The first of two with one number is
+        kept."""
+        for name, symbol in orders.items():
+            if self._names.setdefault(number_of(name).client_id, name) == name:
+                self._take(name, symbol)
+
+    def claim(self, name: str, symbol: str) -> OrderNumber | None:
         """The numbers to send ``name`` with; None when its number stands for another name."""
         number = number_of(name)
-        return number if self._names.setdefault(number.client_id, name) == name else None
+        if self._names.setdefault(number.client_id, name) != name:
+            return None
+        self._take(name, symbol)
+        self._finished.pop(name, None)
+        return number
+
+    def finish(self, name: str) -> None:
+        """Nothing more becomes of the order of ``name``."""
+        if name not in self._symbols:
+            return
+        self._finished.pop(name, None)
+        self._finished[name] = None
+        if len(self._finished) > KEPT:
+            self._forget(next(iter(self._finished)))
+
+    def _take(self, name: str, symbol: str) -> None:
+        if name in self._finished:
+            self._finished[name] = self._finished.pop(name)  # somebody asks for it: it is the last to go
+        elif name not in self._symbols:
+            self._symbols[name] = symbol
+            self._index(name)
+
+    def _index(self, name: str) -> None:
+        clob_pair_id = self._markets.get(self._symbols[name])
+        if clob_pair_id is None:
+            self._unlisted.add(name)
+            return
+        self._unlisted.discard(name)
+        self._ids[name] = tuple(self.order_id(name, clob_pair_id, flags) for flags in (SHORT_TERM, LONG_TERM))
+        for one in self._ids[name]:
+            self._by_id.setdefault(one, name)
+
+    def _forget(self, name: str) -> None:
+        del self._finished[name], self._symbols[name], self._names[number_of(name).client_id]
+        self._flags.pop(name, None)
+        self._unlisted.discard(name)
+        for one in self._ids.pop(name, ()):
+            self._by_id.pop(one, None)
 
     def note_flags(self, name: str, flags: int) -> None:
         """``name`` was sent as an order of this kind."""
@@ -124,11 +179,5 @@ class OrderNames:
         return None if instance is None else f"fa{instance}n{exchange_order_id.replace('-', '')[:14]}"
 
     def name_of_id(self, exchange_order_id: str) -> str | None:
-        """The known name whose order has this UUID, whatever the market and the kind of order."""
-        for clob_pair_id, indexed in self._indexed.items():
-            if indexed < len(self._names):
-                for name in list(self._names.values())[indexed:]:
-                    for flags in (SHORT_TERM, LONG_TERM):
-                        self._by_id[self.order_id(name, clob_pair_id, flags)] = name
-                self._indexed[clob_pair_id] = len(self._names)
+        """The known name whose order has this UUID, whatever the kind of order."""
         return self._by_id.get(exchange_order_id)

@@ -134,7 +134,7 @@ class OrderDesk:
             await self._broadcast(signed)
         except CallFailed as failure:
             if not failure.sent or self._adapter.codes.placed(failure) in _CERTAINLY_NOT:
-                self._sent.pop(order.client_id, None)
+                self._over(order.client_id)
             raise
         return self._taken_up(sent, instrument)
 
@@ -151,7 +151,7 @@ class OrderDesk:
             raise ExchangeError(
                 "dydx: only an immediate-or-cancel order can be reduce-only", code="clob:9003"
             )
-        number = self.names.claim(order.client_id)
+        number = self.names.claim(order.client_id, order.symbol)
         if number is None:
             raise ExchangeError(f"dydx: the number of {order.client_id} is another order's", code="number")
         price = order.price if order.price is not None else await self._worst_price(order, instrument)
@@ -186,7 +186,7 @@ class OrderDesk:
                 number_of(client_id).client_id, sent.flags, sent.expiry, instrument.exchange_id
             )
             return
-        self.names.remember([client_id])
+        self.names.remember({client_id: instrument.symbol})
         order = await self._ours(client_id, instrument)
         if order is None:
             raise CallFailed(f"dydx knows no order {client_id}", sent=False, meaning=Meaning.MISSING)
@@ -249,7 +249,7 @@ class OrderDesk:
         it was missed often enough while the chain is past its last block: the indexer keeps nothing of an immediate
         order that took nothing, so that this is how most of them are found out."""
         adapter = self._adapter
-        self.names.remember([client_id])
+        self.names.remember({client_id: instrument.symbol})
         order, asked = await self._ours(client_id, instrument), adapter.clock.monotonic()
         if order is None:
             sent, _ = self._sent.get(client_id), await adapter.read_height()
@@ -278,7 +278,7 @@ class OrderDesk:
         report = replace(report, filled=filled, average_price=average)
         if not self._proved(sent.order.client_id, filled, asked):
             return report if filled else None
-        self._sent.pop(sent.order.client_id, None)
+        self._over(sent.order.client_id)
         return replace(
             report,
             state=OrderState.CANCELLED if filled or sent.flags == SHORT_TERM else OrderState.REFUSED,
@@ -298,10 +298,15 @@ class OrderDesk:
         del self._looks[client_id]
         return True
 
+    def _over(self, client_id: str) -> Sent | None:
+        """Nothing more becomes of the order: how it was sent, if this process sent it."""
+        self._looks.pop(client_id, None)
+        self.names.finish(client_id)
+        return self._sent.pop(client_id, None)
+
     async def _priced(self, report: OrderReport, instrument: Instrument) -> OrderReport:
         """A finished order with its average price, which the indexer does not tell: from its fills."""
-        sent = self._sent.pop(report.client_id or "", None)
-        self._looks.pop(report.client_id or "", None)
+        sent = self._over(report.client_id or "")
         if not report.filled:
             return report
         since = sent.at if sent is not None else report.at or self._adapter.clock.now()

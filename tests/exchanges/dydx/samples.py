@@ -171,6 +171,6 @@ def known() -> InstrumentMap:
 def names() -> OrderNames:
     """The names of an account whose order is ``NAME``."""
     found = OrderNames(subaccount_id(ADDRESS, 0))
-    found.trade_on([0, 1])
-    found.remember([NAME])
+    found.trade_on({"BTC-USDT": 0, "ETH-USDT": 1})
+    found.remember({NAME: "BTC-USDT"})
     return found

@@ -21,8 +21,8 @@ NAME = client_order_id("ab2z", UUID(int=7), Side.SHORT, Purpose.HEDGE, 3)
 
 def names(*known: str) -> OrderNames:
     found = OrderNames(SUBACCOUNT)
-    found.trade_on([0, 1])
-    found.remember(known)
+    found.trade_on({"BTC-USDT": 0, "ETH-USDT": 1})
+    found.remember(dict.fromkeys(known, "BTC-USDT"))
     return found
 
 
@@ -85,13 +85,13 @@ def test_an_order_of_a_bot_that_nobody_here_knows_says_which_bot_it_was() -> Non
 def test_what_was_sent_before_the_restart_is_found_by_number_and_by_uuid() -> None:
     number = number_of(NAME)
     before, after = names(), names(NAME)
-    assert before.claim(NAME) == number
+    assert before.claim(NAME, "BTC-USDT") == number
     for flags in (SHORT_TERM, LONG_TERM):
-        for clob in (0, 1):
-            order = before.order_id(NAME, clob, flags)
-            assert after.name_of_id(order) == NAME
-            assert after.name_of_fill(order, number.metadata) == NAME
-            assert after.name_of_fill(order, 0) is None, "somebody else's under our number"
+        order = before.order_id(NAME, 0, flags)
+        for known in (before, after):
+            assert known.name_of_id(order) == NAME
+            assert known.name_of_fill(order, number.metadata) == NAME
+            assert known.name_of_fill(order, 0) is None, "somebody else's under our number"
     assert after.name_of_id("0f0981cb-152e-57d3-bea9-4d8e0dd5ed35") is None
 
 
@@ -99,19 +99,65 @@ def test_names_learned_later_are_found_too() -> None:
     known = names(NAME)
     order = known.order_id("another", 1, LONG_TERM)
     assert known.name_of_id(order) is None
-    known.remember(["another"])
+    known.remember({"another": "ETH-USDT"})
     assert known.name_of_id(order) == "another"
-    known.trade_on([2])
-    assert known.name_of_id(known.order_id(NAME, 2, SHORT_TERM)) == NAME
+    known.remember({"third": "SOL-USDT"})
+    listed_later = known.order_id("third", 2, SHORT_TERM)
+    assert known.name_of_id(listed_later) is None
+    known.trade_on({"SOL-USDT": 2})
+    assert known.name_of_id(listed_later) == "third"
+
+
+def test_a_name_is_hashed_once_whatever_the_markets_and_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, real = list[str](), ids.order_id
+
+    def counted(subaccount: str, client_id: int, clob_pair_id: int, flags: int) -> str:
+        made.append(real(subaccount, client_id, clob_pair_id, flags))
+        return made[-1]
+
+    monkeypatch.setattr(ids, "order_id", counted)
+    markets = {f"S{number}-USDT": number for number in range(300)}
+    known = OrderNames(SUBACCOUNT)
+    known.remember({f"name{number}": f"S{number % 300}-USDT" for number in range(1000)})
+    known.trade_on(markets)
+    known.trade_on(markets)
+    assert len(made) == 2 * 1000, "one for either kind of order"
+    assert [known.name_of_id(each) for each in made[:2]] == [known.name_of_id(made[0])] * 2
+    for number in range(1000):
+        known.name_of_id(f"somebody else's {number}")
+        known.remember({f"name{number}": f"S{number % 300}-USDT"})
+    assert len(made) == 2 * 1000, "neither reading nor asking again hashes anything"
+
+
+def test_only_names_of_orders_long_over_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ids, "KEPT", 3)
+    known = names("open", "sent again", "asked again")
+    known.finish("sent again")
+    assert known.claim("sent again", "BTC-USDT") is not None
+    known.finish("asked again")
+    for each in range(100):
+        assert known.claim(f"done{each}", "BTC-USDT") is not None
+        known.note_flags(f"done{each}", SHORT_TERM)
+        known.finish(f"done{each}")
+        known.remember({"asked again": "BTC-USDT"})
+    known.finish("never known")
+    kept = {"open", "sent again", "asked again", "done98", "done99"}
+    assert len(known) == len(kept)
+    for name in sorted(kept | {"done0", "done97"}):
+        expected = name if name in kept else None
+        number = number_of(name)
+        assert known.name_of(number.client_id, number.metadata) == expected
+        assert known.name_of_id(known.order_id(name, 0, LONG_TERM)) == expected
+    assert set(known.flags("done0")) == {SHORT_TERM, LONG_TERM}
 
 
 def test_a_number_that_is_taken_is_not_used_for_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ids, "number_of", lambda name: ids.OrderNumber(7, 0))
     known = names()
-    assert known.claim("one") is not None
-    assert known.claim("one") is not None, "the same order may be sent again"
-    assert known.claim("other") is None
-    known.remember(["third"])
+    assert known.claim("one", "BTC-USDT") is not None
+    assert known.claim("one", "BTC-USDT") is not None, "the same order may be sent again"
+    assert known.claim("other", "BTC-USDT") is None
+    known.remember({"third": "BTC-USDT"})
     assert known.name_of(7, 0) == "one"
 
 

@@ -26,6 +26,7 @@ from fundingarb.errors import (
 from fundingarb.exchanges.rest import CallFailed, RestClient
 from fundingarb.ports import AccountCredentials, KeyPermissions, OpenContext, RemembersOrders, Secret
 from fundingarb.testing import FakeClock
+from fundingarb_dydx import ids
 from fundingarb_dydx.adapter import DydxAdapter
 from fundingarb_dydx.errors import CODES
 from fundingarb_dydx.ids import LONG_TERM, SHORT_TERM
@@ -170,6 +171,23 @@ async def test_an_order_that_no_block_took_is_proved_by_the_height(
     assert await found(adapter) is None, "it was said once; afterwards the indexer knows none"
 
 
+async def test_the_name_of_an_order_is_needed_until_its_end(
+    adapter: DydxAdapter, chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ids, "KEPT", 0)
+    names = adapter.orders.names
+    await adapter.place_order(order())
+    assert await found(adapter) is None
+    chain.height = 1007
+    assert len(names) == 1
+    assert await looked(adapter, 3) is not None
+    assert len(names) == 0
+    chain.reply = lambda: samples.refused("clob", 2003)
+    with pytest.raises(OrderRefused):
+        await adapter.place_order(order())
+    assert len(names) == 0
+
+
 async def test_looks_at_the_same_moment_are_one(adapter: DydxAdapter, chain: Chain) -> None:
     await adapter.place_order(order())
     chain.height = 1010
@@ -312,7 +330,7 @@ async def test_after_a_restart_orders_have_their_names(chain: Chain) -> None:
         (unknown,) = await after.get_open_orders()
         assert unknown.client_id is not None
         assert unknown.client_id.startswith("fatestn"), "a bot's, whose order nobody here knows"
-        after.remember_orders([samples.NAME])
+        after.remember_orders({samples.NAME: "BTC-USDT"})
         (known,) = await after.get_open_orders()
         assert known.client_id == samples.NAME
         fill = {**samples.FILL, "orderId": known.exchange_order_id}
@@ -341,7 +359,7 @@ async def test_somebody_elses_order_under_our_number_is_not_ours(adapter: DydxAd
 async def test_a_number_that_is_taken_is_not_sent(
     adapter: DydxAdapter, chain: Chain, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(adapter.orders.names, "claim", lambda name: None)
+    monkeypatch.setattr(adapter.orders.names, "claim", lambda name, symbol: None)
     with pytest.raises(OrderRefused, match="another order's"):
         await adapter.place_order(order())
     assert chain.sent == []

@@ -17,6 +17,7 @@ from fundingarb.domain.order import OrderState
 from fundingarb.errors import BadMessage
 from fundingarb.exchanges.stream import StreamEnded
 from fundingarb.testing import RecordingAccountSink
+from fundingarb_dydx import ids
 from fundingarb_dydx.account_stream import AccountDecoder
 from fundingarb_dydx.stream import BookDecoder, MarketsDecoder
 
@@ -205,7 +206,8 @@ class Account:
     def __init__(self) -> None:
         self.sink = RecordingAccountSink()
         self.heights: list[int] = []
-        self.decoder = AccountDecoder("main", KNOWN, samples.names(), self.sink, self.heights.append)
+        self.names = samples.names()
+        self.decoder = AccountDecoder("main", KNOWN, self.names, self.sink, self.heights.append)
 
     def take(self, frame: Any) -> None:
         self.decoder.decode(body({**frame, "message_id": -1}))
@@ -227,6 +229,13 @@ def test_orders_with_their_names(account: Account) -> None:
     assert second.state is OrderState.OPEN, (
         "its last block, 1000, has passed, and its fills may still be told of"
     )
+
+
+def test_the_name_of_an_order_that_is_over_may_go(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ids, "KEPT", 0)
+    for status, known in (("BEST_EFFORT_CANCELED", 1), ("FILLED", 0)):
+        account.take({**samples.UPDATE, "contents": {"orders": [{**samples.SHORT_TERM, "status": status}]}})
+        assert len(account.names) == known, status
 
 
 def test_an_order_without_a_number_is_named_by_its_uuid(account: Account) -> None:

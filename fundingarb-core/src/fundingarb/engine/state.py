@@ -101,11 +101,16 @@ class BotState:
         if record.exchange_order_id:
             self._named[(record.account, record.exchange_order_id)] = record.client_id
 
-    def order_ids(self, account: str) -> list[str]:
-        """The client order ids of every order on ``account`` that is remembered, flatten orders included."""
-        orders = (order for hedge in self.hedges.values() for order in hedge.orders)
-        named = [order.client_id for order in orders if order.account == account]
-        return named + [order.client_id for order in self.flatten_orders.values() if order.account == account]
+    def orders_on(self, account: str) -> dict[str, str]:
+        """Client order id -> symbol of every order on ``account`` that is remembered, flatten orders included."""
+        found = {
+            order.client_id: hedge.symbol
+            for hedge in self.hedges.values()
+            for order in hedge.orders
+            if order.account == account
+        }
+        closing = (order for order in self.flatten_orders.values() if order.account == account)
+        return found | {order.client_id: order.symbol for order in closing}
 
     def instruments_of(self, account: str) -> list[Instrument]:
         """What every remembered hedge with a leg on ``account`` trades there."""

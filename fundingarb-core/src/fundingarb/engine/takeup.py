@@ -39,7 +39,7 @@ def take_up(
         account.payments_since = checkpoint.payments_since.get(name)
         state.accounts[name] = account
         if isinstance(adapter, RemembersOrders):
-            adapter.remember_orders(state.order_ids(name))
+            adapter.remember_orders(state.orders_on(name))
         if isinstance(adapter, RemembersInstruments):
             adapter.remember_instruments(state.instruments_of(name))
     _refuse_without_account(state)

@@ -227,8 +227,9 @@ class RemembersOrders(Protocol):
     sent, and these.
     """
 
-    def remember_orders(self, client_ids: Collection[str]) -> None:
-        """Orders of these ids were sent before the start, or may have been. Called before anything is read."""
+    def remember_orders(self, orders: Mapping[str, str]) -> None:
+        """Orders of these ids, each with its symbol, were sent before the start, or may have been. Called before
+        anything is read."""
         ...
 
 

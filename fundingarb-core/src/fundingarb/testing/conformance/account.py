@@ -226,7 +226,7 @@ async def halted(desk: Desk) -> None:
         if isinstance(later, RemembersInstruments):
             later.remember_instruments([instrument])
         if isinstance(later, RemembersOrders):
-            later.remember_orders([opening.client_id])
+            later.remember_orders({opening.client_id: BTC})
         for adapter, who in ((desk.adapter, "the adapter"), (later, "one opened later")):
             found = [(each.symbol, each.quantity) for each in await adapter.get_positions()]
             same(f"position as {who} reads it", found, [(BTC, held.quantity)])
