@@ -19,7 +19,7 @@ from fundingarb.domain.order import (
     NewOrder,
     OrderReport,
 )
-from fundingarb.errors import BadMessage, ConfigError, ExchangeError
+from fundingarb.errors import AuthenticationFailed, BadMessage, ConfigError, ExchangeError
 from fundingarb.exchanges import values
 from fundingarb.exchanges.base import RestAdapter
 from fundingarb.exchanges.rest import CallFailed
@@ -39,7 +39,7 @@ from fundingarb_dydx.ledger import Books
 from fundingarb_dydx.networks import HOSTS, network_of
 from fundingarb_dydx.orders import OrderDesk
 from fundingarb_dydx.settings import DydxSettings
-from fundingarb_dydx.transactions import Scale, public_key_of
+from fundingarb_dydx.transactions import Scale, address_of, public_key_of
 
 T = TypeVar("T")
 
@@ -72,7 +72,13 @@ def subaccount_of(context: OpenContext) -> tuple[str, int]:
     address = values["api_key"].reveal()
     if not address.startswith("dydx1"):
         raise ConfigError(f"accounts.{name}: api_key of dydx is the chain's address, dydx1...")
-    public_key_of(values["api_secret"].reveal())
+    own = address_of(public_key_of(values["api_secret"].reveal()))
+    if own != address:
+        raise AuthenticationFailed(
+            f"accounts.{name}: api_secret is the key of {own}, not of the address in api_key; give an address and "
+            "its own key (one that another account permitted cannot be used)",
+            code="key",
+        )
     number = values["subaccount"].reveal() if "subaccount" in values else "0"
     if not number.isascii() or not number.isdigit() or int(number) > LAST_SUBACCOUNT:
         raise ConfigError(f"accounts.{name}: subaccount of dydx is a number from 0 to {LAST_SUBACCOUNT}")

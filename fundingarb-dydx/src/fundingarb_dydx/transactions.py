@@ -16,10 +16,12 @@ from decimal import Decimal
 from typing import Any
 
 import coincurve
+from bech32 import bech32_encode, convertbits
 from ccxt.static_dependencies.dydx_v4_client.cosmos.tx.v1beta1.tx_pb2 import (  # type: ignore[import-untyped]
     SignDoc,
     TxBody,
 )
+from Crypto.Hash import RIPEMD160
 
 from fundingarb.domain.order import NewOrder, OrderSide, TimeInForce
 from fundingarb.errors import AuthenticationFailed, BadMessage, ExchangeError
@@ -135,6 +137,13 @@ def public_key_of(private_key: str) -> bytes:
     """The public key (compressed) of a private one in hexadecimal. ``AuthenticationFailed`` for what is none."""
     key = coincurve.PrivateKey(bytes.fromhex(private_key_of(private_key)))
     return key.public_key.format(compressed=True)
+
+
+def address_of(public_key: bytes) -> str:
+    """The chain's address of a public key: RIPEMD-160 of its SHA-256, in bech32. No other key ever signs for it, except
+    those that its owner permitted on the chain (authenticators), which transactions made here do not name."""
+    digest = RIPEMD160.new(hashlib.sha256(public_key).digest()).digest()
+    return str(bech32_encode("dydx", convertbits(digest, 8, 5) or ()))
 
 
 class Signer:

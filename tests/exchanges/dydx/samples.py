@@ -12,7 +12,8 @@ from fundingarb_dydx.ids import OrderNames, number_of, subaccount_id
 
 Json = dict[str, Any]
 
-ADDRESS = "dydx1v88c3xv9hyv30g7n6g0vtq8ysm5jkjsq4kl7fk"
+ADDRESS = "dydx1l3e9pgs3mmwuwrh95fecme0s0qtn2880qnulfw"
+"""Of the key that the tests sign with, 32 times 0x11."""
 NAME = "fatestabcdefghijle001"
 NUMBER = number_of(NAME)
 

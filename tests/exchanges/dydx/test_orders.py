@@ -435,6 +435,11 @@ async def test_orders_are_not_sent_without_a_height(adapter: DydxAdapter, chain:
     [
         ({"api_key": "0xabc"}, "dydx1"),
         ({"api_secret": "abandon ability able"}, "no seed phrase"),
+        (
+            {"api_secret": "22" * 32},
+            "^accounts.main: api_secret is the key of dydx1.*, not of the address in api_key; give .* its own key",
+        ),
+        ({"api_key": samples.ADDRESS[:-1] + "q"}, f"is the key of {samples.ADDRESS}, not of"),
         ({"subaccount": "one"}, "from 0 to 127"),
         ({"subaccount": "128"}, "from 0 to 127"),
     ],

@@ -10,6 +10,8 @@ from typing import Any
 import ccxt.async_support as ccxt  # type: ignore[import-untyped]
 import coincurve
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.exchanges.dydx import samples
 
 from fundingarb.domain.order import NewOrder, OrderSide, TimeInForce
@@ -17,6 +19,7 @@ from fundingarb.errors import AuthenticationFailed, BadMessage, ExchangeError
 from fundingarb.exchanges.parse import decode
 from fundingarb_dydx import messages, schema, transactions
 from fundingarb_dydx.ids import LONG_TERM, SHORT_TERM, number_of
+from fundingarb_dydx.localnet import keys
 from fundingarb_dydx.localnet.transactions import PlaceOrder, clob_messages, decode_transaction
 from fundingarb_dydx.transactions import Expiry, Scale, Signer
 
@@ -55,6 +58,20 @@ def sent(message: dict[str, Any], timeout: int = 105) -> tuple[Any, Any]:
     transaction = decode_transaction(bytes.fromhex(text.removeprefix("0x")))
     (body,) = clob_messages(transaction)
     return transaction, body
+
+
+@given(st.integers(1, 2**255))
+def test_the_address_of_a_key_is_the_localnets(number: int) -> None:
+    """Two ways to the same address: the localnet's was written from the documentation, with another library's curve."""
+    public = transactions.public_key_of(f"{number:064x}")
+    assert public == keys.public_key_of(number)
+    assert transactions.address_of(public) == keys.address_of(public)
+
+
+def test_the_address_of_a_known_key() -> None:
+    """The first key of Cosmos chains of the words "abandon ... about", as others publish it (with this prefix)."""
+    known = transactions.public_key_of("c4a48e2fce1481cd3294b4490f6678090ea98d3d0e5cd984558ab0968741b104")
+    assert transactions.address_of(known) == "dydx19rl4cm2hmr8afy4kldpxz3fka4jguq0a4erelz"
 
 
 def test_sizes_and_prices_are_exact_integers() -> None:
