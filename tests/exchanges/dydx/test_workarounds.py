@@ -107,6 +107,32 @@ def test_two_transactions_of_one_millisecond_have_one_sequence() -> None:
     assert one == two
 
 
+def test_a_transaction_is_broadcast_by_a_get() -> None:
+    """Repaired (there is a POST): ``DydxAdapter`` need not make the request itself."""
+    ways = ccxt.dydx().api["nodeRpc"]
+    assert [way for way in ways if "broadcast_tx_sync" in ways[way]] == ["get"]
+
+
+@pytest.mark.parametrize("body", [{"errors": [{"msg": "Order not found"}]}, {}])
+def test_what_the_indexer_does_not_have_is_taken_for_an_outage(body: dict[str, Any]) -> None:
+    """Repaired: ``DydxAdapter.read_known`` may ask for ccxt's error instead of HTTP 404."""
+    made, text = ccxt.dydx(), json.dumps(body)
+    url = "https://indexer.dydx.trade/v4/orders/1"
+    assert made.handle_errors(404, "Not Found", url, "GET", {}, text, body, {}, "") is None
+    with pytest.raises(ccxt.ExchangeNotAvailable):
+        made.handle_http_status_code(404, "Not Found", url, "GET", text)
+
+
+def test_an_account_that_never_sent_anything_cannot_sign() -> None:
+    """Repaired: ``Signer.sign`` need not put the public key in, which the chain does not know yet."""
+    message = transactions.cancel(samples.ADDRESS, 0, 7, 64, 0, Expiry(time=1_700_000_000))
+    account = {**samples.ACCOUNT["info"], "pub_key": None}
+    with pytest.raises((TypeError, AttributeError)):
+        exchange(repaired=True).encode_dydx_tx_for_signing(message, "", "dydx-testnet-4", account, None)
+    account["pub_key"] = {"key": samples.ACCOUNT["info"]["pub_key"]["key"]}
+    assert exchange(repaired=True).encode_dydx_tx_for_signing(message, "", "dydx-testnet-4", account, None)
+
+
 def test_leaving_the_sandbox_leads_to_the_testnet() -> None:
     """Repaired: nothing changes, ``set_sandbox_mode`` is not used."""
     made = ccxt.dydx()
