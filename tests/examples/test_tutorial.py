@@ -1,4 +1,4 @@
-"""The tutorial shows the files as they are: every snippet is a stretch of its file, two files are shown entirely."""
+"""The tutorial shows the files as they are: every snippet is a stretch of its file, three files are shown entirely."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 PLUGIN = Path("examples/fundingarb-hyperliquid")
 SOURCES = PLUGIN / "src" / "fundingarb_hyperliquid"
-WHOLE = ("plugin.py", "adapter.py")
+WHOLE = ("plugin.py", "adapter.py", "localnet.py")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_every_snippet_is_a_stretch_of_its_file(root: Path, snippets: list[tuple
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_plugin_and_adapter_are_shown_line_by_line(
+def test_plugin_adapter_and_offline_exchange_are_shown_line_by_line(
     root: Path, snippets: list[tuple[str, str]], name: str
 ) -> None:
     shown = [line for file, code in snippets if file == name for line in lines(code)]
