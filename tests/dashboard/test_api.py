@@ -70,6 +70,7 @@ async def test_a_hedge_by_hand_from_open_to_history() -> None:
         opened = await desk.open()
         (row,) = (await desk.browser.get("/api/positions"))["rows"]
         assert (row["position_id"], row["pair"], row["status"]) == (opened, "BTC-USDT", "OPEN")
+        assert row["number"] == desk.floor.bot.live_hedges()[0].number == 1
         assert {leg["side"] for leg in row["legs"]} == {"LONG", "SHORT"}
         assert isinstance(row["quantity"], str)
         full = await desk.browser.get(f"/api/positions/{opened}")

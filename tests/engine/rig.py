@@ -143,6 +143,7 @@ class MemoryStore:
             liquidated={i.symbol: i.closed_at for i in over if i.closed_at},
             accepted=tuple(self.accepted.values()),
             flatten_orders=tuple(self.flatten_orders.values()),
+            last_number=max((intent.number for intent in self.intents.values()), default=0),
         )
 
     async def hedges(self, *, limit: int = 1000) -> Sequence[Hedge]:

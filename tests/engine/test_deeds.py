@@ -73,6 +73,25 @@ async def test_a_key_opens_one_hedge_however_often_it_is_used() -> None:
         assert len(bot.state.hedges) == 1
 
 
+async def test_a_number_means_one_hedge_for_ever_also_over_a_restart() -> None:
+    made = floor(symbols=("BTC-USDT", "ETH-USDT"))
+    made.prices(symbol="ETH-USDT")
+    made.rates("-0.001", "0.004", T, symbol="ETH-USDT")
+    async with made.running() as bot:
+        await ready(made)
+        first = await bot.open_hedge("BTC-USDT", "alpha", "beta", D(1000), ME, "one")
+        assert bot.state.hedges[first].number == 1
+        view = await bot.hedge_view(bot.state.hedges[first])
+        assert view.number == 1
+    async with made.running() as bot:
+        await ready(made)
+        assert bot.state.hedges[first].number == 1
+        await bot.close_hedge(first)
+        await made.until(lambda: not bot.state.hedges[first].live)
+        second = await bot.open_hedge("ETH-USDT", "alpha", "beta", D(1000), ME, "two")
+        assert bot.state.hedges[second].number == 2, "1 may be in a command that somebody is typing"
+
+
 async def test_what_is_not_known_for_the_moment_is_waited_for() -> None:
     """The balance of an account, say, which is read anew after a close."""
     made = floor()

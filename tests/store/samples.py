@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
+
+from alembic import command
+from alembic.config import Config
 
 from fundingarb.domain.events import Alert, Severity
 from fundingarb.domain.funding import FundingPayment
@@ -14,6 +18,8 @@ from fundingarb.domain.hedge import Hedge, Intent, LegPlan, Mode, OrderRecord, n
 from fundingarb.domain.instrument import Instrument, Side
 from fundingarb.domain.opportunity import Refusal
 from fundingarb.domain.order import Fill, FillKind, OrderSide, OrderState, Purpose, TimeInForce
+from fundingarb.store import schema
+from fundingarb.store.database import make_engine, parse_url
 
 NOW = datetime(2026, 3, 1, 7, 40, tzinfo=timezone.utc)
 
@@ -175,3 +181,14 @@ def refusal(gate: str = "net", seconds: int = 0, actual: str = "0.41", symbol: s
 
 def alert(title: str = "Position opened", hedge_id: UUID | None = None) -> Alert:
     return Alert(Severity.INFO, title, ("Pair: BTC-USDT", "Size: $25,000"), NOW, hedge_id)
+
+
+def go_back(url: str, revision: str) -> None:
+    """Have the database be one of an earlier version, with what it holds."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).with_name("migrations")))
+    engine = make_engine(parse_url(url))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+    engine.dispose()

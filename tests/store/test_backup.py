@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from sqlalchemy import select, text
 from tests.conftest import RunCli
 from tests.postgres import PostgresServer
-from tests.store.samples import NOW, StillClock, fill, filled, intent, order, payment
+from tests.store.samples import NOW, StillClock, fill, filled, go_back, intent, order, payment
 from tests.store.test_schema import on
 
 from fundingarb.backups import DailyBackups
@@ -574,13 +574,12 @@ async def test_a_copy_of_another_database_is_put_back_only_when_it_is_meant(
 
 
 async def test_copies_of_earlier_versions_are_known_by_what_they_hold(
-    url: str, another: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, another: NewDatabase, tmp_path: Path
 ) -> None:
     """Neither their name nor their schema says whose they are."""
-    with monkeypatch.context() as older:
-        older.setattr(schema, "REVISIONS", REVISIONS[:-1])
-        await begin(url, NOW, 1)
-        old = back_up(url, tmp_path).rename(tmp_path / f"fundingarb-daily-20260101T000000Z{Path(url).suffix}")
+    await begin(url, NOW, 1)
+    go_back(url, REVISIONS[-2])
+    old = back_up(url, tmp_path).rename(tmp_path / f"fundingarb-daily-20260101T000000Z{Path(url).suffix}")
     upgrade(url)
     assert restore(url, old, tmp_path).revision == REVISIONS[-2]
     upgrade(url)

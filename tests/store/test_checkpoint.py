@@ -35,6 +35,16 @@ async def test_an_empty_database_is_an_empty_checkpoint(store: SqlStore) -> None
     assert await store.load() == Checkpoint(hedges=(), killed=False, config_revision=0)
 
 
+async def test_the_highest_number_is_known_however_long_its_hedge_has_been_over(store: SqlStore) -> None:
+    live = replace(intent(1, "A-USDT"), number=3)
+    over = {"mode": Mode.DONE, "created_at": NOW - 90 * HOUR, "closed_at": NOW - 80 * HOUR}
+    old = replace(intent(2, "B-USDT", **over), number=4)
+    await store.commit(Batch(intents=(live, old)))
+    found = await store.load()
+    assert [hedge.number for hedge in found.hedges] == [3]
+    assert found.last_number == 4
+
+
 async def test_hedges_that_ended_within_a_day_are_tombstones(store: SqlStore, clock: StillClock) -> None:
     live = intent(1, "A-USDT", created_at=NOW - 400 * HOUR)
     recent = intent(2, "B-USDT", mode=Mode.DONE, created_at=NOW - 48 * HOUR, closed_at=NOW - 23 * HOUR)

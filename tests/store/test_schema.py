@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from functools import partial
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from tests.conftest import RunCli
-from tests.store.samples import StillClock
+from tests.store.samples import NOW, StillClock, go_back, intent
 
 from fundingarb.errors import SchemaError, StoreError
+from fundingarb.ports import Batch
 from fundingarb.store import open_store, revision_of, schema, tables, upgrade
 from fundingarb.store.database import make_engine, parse_url
 
@@ -147,18 +147,28 @@ def test_a_migration_that_fails_leaves_nothing_behind(url: str) -> None:
 def test_every_migration_has_a_way_back(url: str) -> None:
     upgrade(url)
 
-    def migrate(connection: Connection, to: str) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(Path(schema.__file__).with_name("migrations")))
-        config.attributes["connection"] = connection
-        (command.upgrade if to == "head" else command.downgrade)(config, to)
-
     for revision in reversed(("base", *schema.REVISIONS[:-1])):
-        on(url, partial(migrate, to=revision))
+        go_back(url, revision)
         assert revision_of(url) == (None if revision == "base" else revision)
     assert on(url, lambda connection: inspect(connection).get_table_names()) == ["alembic_version"]
-    on(url, partial(migrate, to="head"))
+    upgrade(url)
     assert revision_of(url) == schema.REVISIONS[-1]
+
+
+async def test_hedges_of_before_get_their_numbers_in_the_order_in_which_they_were_made(url: str) -> None:
+    made = [
+        intent(1, "A-USDT", created_at=NOW),
+        intent(2, "B-USDT", created_at=NOW - timedelta(hours=2)),
+        intent(3, "C-USDT", created_at=NOW - timedelta(hours=1)),
+    ]
+    async with open_store(url, StillClock()) as store:
+        await store.commit(Batch(intents=tuple(made)))
+
+    go_back(url, "0007")
+    upgrade(url)
+    async with open_store(url, StillClock()) as store:
+        found = {hedge.symbol: hedge.number for hedge in await store.hedges()}
+    assert found == {"B-USDT": 1, "C-USDT": 2, "A-USDT": 3}
 
 
 def test_upgrade_and_current_on_the_command_line(url: str, run_cli: RunCli, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ async def test_every_command_is_answered_and_noted(tmp_path: Path) -> None:
         assert "Streams: " in status
         (hedge,) = chat.floor.bot.live_hedges()
         view = await chat.floor.bot.hedge_view(hedge)
-        positions = await chat.ask("/positions", "BTC-USDT OPEN")
+        positions = await chat.ask("/positions", f"{hedge.number}: BTC-USDT OPEN")
         assert f"LONG {hedge.long.filled} on alpha @ " in positions
         assert f"SHORT {hedge.short.filled} on beta @ " in positions
         assert f"Fees {money(view.fees)} | Price {money(view.price)}" in positions

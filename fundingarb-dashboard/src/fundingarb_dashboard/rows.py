@@ -106,9 +106,10 @@ class Exit:
 class Position:
     """A hedge as it is now. Money is USD; ``unrealized_pnl`` is ``unrealized`` by its other name; ``unhedged`` base
     units, positive when the long leg is heavier, for ``unhedged_s`` real seconds; ``net`` = price + funding - fees +
-    unrealized. Commands name ``version``."""
+    unrealized. Commands name ``version``; people call it by ``number``, which no other hedge ever has."""
 
     position_id: UUID
+    number: int
     version: int
     pair: str
     status: str
@@ -201,6 +202,7 @@ def rate_row(row: MarketRow) -> Rate:
 def position_row(view: HedgeView) -> Position:
     return Position(
         position_id=view.hedge_id,
+        number=view.number,
         version=view.version,
         pair=view.symbol,
         status=view.status.value,

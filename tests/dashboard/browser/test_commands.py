@@ -120,7 +120,12 @@ def test_closing_names_the_version_it_saw(desk: OpenDesk, server: BrowserServer,
         second = list(world.positions.values())[1]
         expect(page.locator(".position")).to_have_count(3)
         command(page, "CLOSE 2")
-        page.get_by_role("dialog").get_by_role("button", name="Close position").click()
+        dialog = page.get_by_role("dialog", name=f"Close {second['pair']} (2)")
+        base = second["pair"].split("-")[0]
+        for leg in second["legs"]:
+            expect(dialog).to_contain_text(f"{base} on {leg['exchange']} ({leg['account']})")
+        expect(dialog).to_contain_text("Size per leg")
+        dialog.get_by_role("button", name="Close position").click()
         expect(page.locator(".position")).to_have_count(2)
         expect(page.get_by_role("dialog")).to_have_count(0)
         assert server.requests == [(f"positions/{second['position_id']}/close", {"version": 3})]

@@ -224,6 +224,8 @@ def test_who_is_at_a_position_stays_there_when_another_is_closed(
         server.change(lambda: server.push("POSITION_UPDATE", world.open("DOGE-USDT", "okx", "dydx", 5000)))
         numbers = page.locator(".position-head .fig:first-child .value")
         expect(numbers).to_have_text(["2", "3", "4"])  # 1 may be in a command that somebody is typing
+        page.reload()
+        expect(numbers).to_have_text(["2", "3", "4"])  # and so they are in every other browser
 
 
 # rates

@@ -70,6 +70,7 @@ class World:
     killed: bool = False
     needs_password: bool = False
     foreign: list[Row] = field(default_factory=list)
+    last_number: int = 0
     accounts: dict[str, str] = field(default_factory=lambda: {name: name for name in EXCHANGES})
     warn: str = "0.06"
     act: str = "0.04"
@@ -142,6 +143,7 @@ class World:
         mark = float(self.rates[long, pair]["mark"])
         quantity = size / mark
         position_id = str(uuid.UUID(int=self.random.getrandbits(128)))
+        self.last_number += 1
         funding = size * self.random.uniform(0.0002, 0.002)
         fees, unrealized = size * 0.0011, self.random.gauss(0, size * 0.0004)
         legs = [
@@ -150,6 +152,7 @@ class World:
         ]
         position: Row = {
             "position_id": position_id,
+            "number": self.last_number,
             "version": 3,
             "pair": pair,
             "status": "OPEN",

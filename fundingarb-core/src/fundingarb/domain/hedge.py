@@ -77,6 +77,7 @@ class Intent:
 
     ``quantity`` is the target of both legs in base units, ``first`` the side that is filled first (the less liquid
     one), ``deadline`` when an unfinished entry is given up, ``tolerance`` the lowest acceptable 8-hour spread.
+    ``number`` is what people call the hedge by: the bot's first is 1, and none is ever given to two; 0 is none.
     """
 
     id: UUID
@@ -98,6 +99,7 @@ class Intent:
     opened_at: datetime | None = None
     closed_at: datetime | None = None
     origin: str = "strategy"
+    number: int = 0
 
     def leg(self, side: Side) -> LegPlan:
         return self.long if side is Side.LONG else self.short
@@ -210,6 +212,10 @@ class Hedge:
     @property
     def symbol(self) -> str:
         return self.intent.symbol
+
+    @property
+    def number(self) -> int:
+        return self.intent.number
 
     def leg(self, side: Side) -> LegState:
         return self.long if side is Side.LONG else self.short

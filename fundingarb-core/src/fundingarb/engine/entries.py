@@ -206,6 +206,7 @@ class Entries:
             created_at=now,
             config_revision=self.settings.config_revision,
             origin=plan.origin,
+            number=self.state.next_number(),
         )
         self.count(-1)
         self.state.put_intent(intent)

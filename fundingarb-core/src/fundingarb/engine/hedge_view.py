@@ -43,6 +43,7 @@ class HedgeLook:
         open_result = unrealized(hedge, pnl, *marks)
         return HedgeView(
             hedge_id=hedge.id,
+            number=hedge.number,
             version=intent.version,
             symbol=hedge.symbol,
             status=hedge.status,

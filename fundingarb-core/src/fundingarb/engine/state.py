@@ -53,6 +53,7 @@ class BotState:
     ``released_at`` is when the kill switch was last released, ``thrown`` who threw it and when last.
     ``failed_services`` is service -> why it has ended by itself.
     ``pegs`` is settle currency -> what one unit is worth in USDT, where known.
+    ``last_number`` is the highest number that a hedge has been given.
     ``settlements`` are those of the last days by (account, symbol) and time, ``unsettled`` the hedges whose fills or
     payments changed since they were matched. ``late_since`` is when
     a hedge that was over got its first late fill. ``foreign_before`` is (account, symbol) -> what was accepted there as
@@ -80,6 +81,7 @@ class BotState:
     distances: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
     pegs: dict[str, Decimal] = field(default_factory=dict)
     instance: str = ""
+    last_number: int = 0
     flatten_orders: dict[str, FlattenOrder] = field(default_factory=dict)
     accepted: dict[tuple[str, Subject, str], Accepted] = field(default_factory=dict)
     taken_fills: dict[tuple[str, str, str], UUID] = field(default_factory=dict)
@@ -159,6 +161,11 @@ class BotState:
         for row in rows:
             self.put_order(row)
         return rows
+
+    def next_number(self) -> int:
+        """The number of a new hedge: none that another one has ever had, so that it means this one for ever."""
+        self.last_number += 1
+        return self.last_number
 
     def put_intent(self, intent: Intent) -> Hedge:
         hedge = self.hedges.get(intent.id)

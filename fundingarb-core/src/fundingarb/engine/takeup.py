@@ -22,6 +22,7 @@ def take_up(
 ) -> None:
     """Fill ``state``, which is new. Raises ``ConfigError`` when a hedge needs an account that is not there."""
     state.adopt(checkpoint.hedges)
+    state.last_number = checkpoint.last_number
     state.killed, state.released_at = checkpoint.killed, checkpoint.released_at
     state.thrown = dict(checkpoint.thrown)
     state.paused |= checkpoint.paused

@@ -104,7 +104,7 @@ class LegView:
 
 @dataclass(frozen=True, slots=True)
 class HedgeView:
-    """A live hedge, or one that is over, as it is now.
+    """A live hedge, or one that is over, as it is now. ``number`` is what people call it by, the same everywhere.
 
     ``size_usd`` is the hedged quantity (while opening: the wanted one) at the mean mark or entry price. ``unhedged`` is
     base units, positive when the long leg is heavier; ``unhedged_seconds`` real seconds since it is, 0 when it is not.
@@ -114,6 +114,7 @@ class HedgeView:
     """
 
     hedge_id: UUID
+    number: int
     version: int
     symbol: str
     status: Status

@@ -57,7 +57,7 @@ class Checkpoint:
 
     ``released_at`` is when the kill switch was last released, ``thrown`` who threw it lately and when last,
     ``liquidated`` when the last liquidated hedge of a
-    symbol was closed, however long ago.
+    symbol was closed, however long ago. ``last_number`` is the highest that a hedge has ever had.
     """
 
     hedges: tuple[Hedge, ...]
@@ -71,6 +71,7 @@ class Checkpoint:
     liquidated: Mapping[str, datetime] = field(default_factory=dict)
     accepted: tuple[Accepted, ...] = ()
     flatten_orders: tuple[FlattenOrder, ...] = ()
+    last_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,8 @@ def checkpoint(connection: Connection, instance: str | None, now: datetime) -> C
             **_newest(connection, funding.c.account, funding.c.settlement, PAYMENTS_OVERLAP),
         },
         liquidated=_last_liquidations(connection, instance),
+        last_number=connection.scalar(select(func.max(table.c.number)).where(of_instance(table, instance)))
+        or 0,
     )
 
 

@@ -124,6 +124,7 @@ def intent_row(intent: Intent) -> dict[str, Any]:
         "origin": intent.origin,
         "config_revision": intent.config_revision,
         "created_at": intent.created_at,
+        "number": intent.number,
     }
 
 
@@ -159,6 +160,7 @@ def intent(row: Row) -> Intent:
         opened_at=row["entry_timestamp"],
         closed_at=row["close_timestamp"],
         origin=row["origin"],
+        number=row["number"],
     )
 
 

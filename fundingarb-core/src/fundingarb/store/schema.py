@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 from fundingarb.errors import SchemaError
 from fundingarb.store.database import Database, connect, explained, make_engine, parse_url, prepare_file
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 """Every schema there has been, oldest first; the last is the one this version works with."""
 
 VERSION_TABLE = "alembic_version"

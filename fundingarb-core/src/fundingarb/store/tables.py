@@ -80,6 +80,7 @@ positions = Table(
     Column("origin", String(NAME), nullable=False),
     Column("config_revision", Integer, nullable=False),
     Column("created_at", Instant(), nullable=False),
+    Column("number", Integer, nullable=False, server_default=text("0")),
     # more that is computed from trades
     Column("long_exit_price", Money()),  # *
     Column("short_exit_price", Money()),  # *

@@ -67,7 +67,7 @@ def position_lines(views: Sequence[HedgeView]) -> list[str]:
     lines: list[str] = []
     for view in views[:MOST_HEDGES]:
         size = "" if view.size_usd is None else f" {money(view.size_usd)}"
-        lines.append(f"{view.symbol} {view.status.value}{size}")
+        lines.append(f"{view.number}: {view.symbol} {view.status.value}{size}")
         lines += [_leg(leg) for leg in view.legs]
         now = "unknown" if view.spread_8h is None else f"{view.spread_8h:.4%}"
         lines.append(f"Spread per 8 h: {now} (at entry {view.entry_spread_8h:.4%})")

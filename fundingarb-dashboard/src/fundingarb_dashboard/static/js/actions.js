@@ -52,9 +52,10 @@ export async function openPosition({ pair, long, short, size_usd, spread = null,
 /** Asks, then closes a position. */
 export async function closePosition(position) {
   const key = newKey();
-  const legs = position.legs.map((leg) => [leg.side.toLowerCase(), `${leg.exchange} (${leg.account})`]);
+  const base = position.pair.split("-")[0];
+  const legs = position.legs.map((leg) => [leg.side.toLowerCase(), `${quantity(leg.quantity)} ${base} on ${leg.exchange} (${leg.account})`]);
   const done = await confirm({
-    title: `Close ${position.pair} (${state.numbers.get(position.position_id) ?? "?"})`,
+    title: `Close ${position.pair} (${position.number})`,
     text: "Both legs are closed at once, at prices the market gives.",
     rows: [
       ...legs,
@@ -65,7 +66,7 @@ export async function closePosition(position) {
     danger: true,
     run: () => post(`/api/positions/${where(position.position_id)}/close`, { version: position.version }, key),
   });
-  if (done) toast(`Closing ${position.pair}.`, "good");
+  if (done) toast(`Closing ${position.pair} (${position.number}).`, "good");
   return done;
 }
 

@@ -14,8 +14,8 @@ export function known() {
     pairs: [...state.pairs.keys()].sort(),
     exchanges: places(configured.length ? configured : state.exchanges),
     several: configured.filter((name) => !places([name]).includes(name)),
-    numbers: positions.map((position) => state.numbers.get(position.position_id)),
-    names: Object.fromEntries(positions.map((position) => [state.numbers.get(position.position_id), position.pair])),
+    numbers: positions.map((position) => position.number),
+    names: Object.fromEntries(positions.map((position) => [position.number, position.pair])),
   };
 }
 

@@ -14,7 +14,6 @@ export const state = {
   pairs: new Map(), // pair -> {pair, rows: Map(exchange -> row), best: {long, short, spread} | null}
   exchanges: [],
   positions: new Map(),
-  numbers: new Map(), // position_id -> the number commands call it by
   alerts: [],
   orders: new Map(),
   trades: [],
@@ -68,7 +67,6 @@ const events = {
     hear(state.status?.exchanges);
     happened(state.status?.engine?.last_scan);
     state.summary = data.summary ?? null;
-    forgetNumbers();
     touch("status", "summary", "rates", "positions", "alerts", "snapshot");
   },
   FUNDING_RATE_UPDATE(data) {
@@ -79,7 +77,6 @@ const events = {
     if (data.legs) takePosition(data);
     else {
       state.positions.delete(data.position_id);
-      forgetNumbers();
       touch("closed");
     }
     touch("positions");
@@ -207,34 +204,10 @@ export function bestSpread(rows) {
 
 function takePosition(data) {
   state.positions.set(data.position_id, data);
-  if (state.numbers.has(data.position_id)) return;
-  const taken = new Set([...state.numbers.values(), ...resting()]);
-  let number = 1;
-  while (taken.has(number)) number += 1;
-  state.numbers.set(data.position_id, number);
 }
 
-const RESTS = 300_000; // ms for which a number means no other position: somebody may be typing a command about the old one
-const free = new Map(); // number -> since when, performance.now()
-
-function resting() {
-  for (const [number, since] of free) if (performance.now() - since > RESTS) free.delete(number);
-  return free.keys();
-}
-
-function forgetNumbers() {
-  for (const [id, number] of state.numbers) {
-    if (state.positions.has(id)) continue;
-    state.numbers.delete(id);
-    free.set(number, performance.now());
-  }
-}
-
-/** The open position that commands call by `number`. */
-export function positionByNumber(number) {
-  for (const [id, own] of state.numbers) if (own === number) return state.positions.get(id) ?? null;
-  return null;
-}
+/** The open position that commands call by `number`: the bot's own, the same in every browser and never another's. */
+export const positionByNumber = (number) => [...state.positions.values()].find((position) => position.number === number) ?? null;
 
 /**
  * The names by which commands call where a leg may be: an exchange, or its accounts where it has several of them; of the
@@ -254,7 +227,4 @@ export function exchangeOf(place) {
 }
 
 /** Open positions in the order of their numbers. */
-export const openPositions = () =>
-  [...state.positions.values()].sort(
-    (one, other) => state.numbers.get(one.position_id) - state.numbers.get(other.position_id),
-  );
+export const openPositions = () => [...state.positions.values()].sort((one, other) => one.number - other.number);

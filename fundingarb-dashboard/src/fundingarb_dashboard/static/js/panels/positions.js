@@ -102,7 +102,7 @@ function makePosition() {
 
   function update(row) {
     position = row;
-    const number = state.numbers.get(row.position_id);
+    const { number } = row;
     setAttr(element, "data-status", row.status);
     put(figs.number, `${number}`);
     put(figs.pair, row.pair);
