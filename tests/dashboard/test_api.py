@@ -308,8 +308,8 @@ async def test_an_account_that_is_not_there() -> None:
     async with trading() as desk:
         status, document = await desk.command("/api/positions/open", {**OPEN, "long": "gamma"})
         assert status == 409
-        assert document["error"]["fields"] == {"long": "unknown"}
-        assert "alpha, beta" in document["error"]["message"]
+        said = "account gamma is not configured; there are alpha, beta"
+        assert (document["error"]["message"], document["error"]["fields"]) == (said, {"long": said})
 
 
 async def test_releasing_takes_the_master_password_where_there_is_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from tests.engine.rig import Floor, Proposing
 
 from fundingarb.builtin.strategy import FundingSpread
 from fundingarb.domain.opportunity import EntryRules
+from fundingarb.engine.asked import lacking
 from fundingarb.errors import ConfigError
 from fundingarb.simulation.virtual import START
 
@@ -110,10 +112,69 @@ async def test_an_exchange_of_several_accounts_does_not_name_one() -> None:
         accounts: Any = bot.state.accounts
         for name in ("gamma-b", "gamma-a"):
             accounts[name] = SimpleNamespace(name=name, exchange="gamma")
-        with pytest.raises(ConfigError, match="gamma has several accounts; name one of gamma-a, gamma-b"):
+        several = "gamma has several accounts; name one of gamma-a, gamma-b"
+        with pytest.raises(ConfigError, match=several):
             bot.calculate("BTC-USDT", "gamma", "beta", D(1000))
+        with pytest.raises(ConfigError, match=several):
+            await bot.open_hedge("BTC-USDT", "gamma", "beta", D(1000))
         for name in ("gamma-b", "gamma-a"):
             del accounts[name]
+
+
+async def test_accounts_are_named_by_their_own_name_or_by_that_of_their_exchange() -> None:
+    made = floor()
+    async with made.running() as bot:
+        accounts: Any = bot.state.accounts
+        kept = dict(accounts)
+        accounts.clear()
+        for name, exchange in {"main": "okx", "second": "bybit", "third": "bybit", "bybit": "dydx"}.items():
+            accounts[name] = SimpleNamespace(name=name, exchange=exchange)
+        assert bot.account_named("okx") == "main"
+        assert bot.account_named("third") == "third"
+        assert bot.account_named("bybit") == "bybit", "the account of that name comes first"
+        with pytest.raises(ConfigError, match="mars is not configured; there are bybit, main, second, third"):
+            bot.account_named("mars")
+        accounts.clear()
+        accounts.update(kept)
+
+
+async def test_what_is_not_known_is_named_one_by_one_with_what_to_do() -> None:
+    made = floor()
+    async with made.running() as bot:
+        await ready(made)
+        beta = bot.state.accounts["beta"]
+        fees, beta.fees = beta.fees, {}
+        with pytest.raises(ConfigError) as caught:
+            bot.calculate("BTC-USDT", "alpha", "beta", D(1000))
+        assert str(caught.value) == (
+            "beta lacks the fee tier of BTC-USDT (not read yet); wait a moment and try again, and if it stays so look "
+            "whether beta can be reached (fundingarb doctor)"
+        )
+        beta.fees, balance, beta.balance = fees, beta.balance, None
+        markets = bot.markets
+
+        def said() -> str | None:
+            return lacking(bot.state, markets, beta, "BTC-USDT", to_open=True)
+
+        assert said() == str(caught.value).replace("the fee tier of BTC-USDT", "its balance")
+        beta.balance, beta.moves = balance, beta.moves + 1
+        assert "lacks its balance (being read anew);" in str(said())
+        beta.moves -= 1
+        assert said() is None
+        bot.state.down.add("beta")
+        assert "lacks an answer of beta (its requests fail and are held back);" in str(said())
+        bot.state.down.clear()
+        beta.halt("test", "the ledger does not match")
+        assert str(said()).startswith("beta takes no new hedge: the ledger does not match; try again when")
+        beta.halt("test", None)
+        book, rate = markets._books.pop(("beta", "BTC-USDT")), markets._heard.pop("beta")
+        assert str(said()).startswith(
+            "beta lacks a fresh funding rate of BTC-USDT (never heard yet), "
+            "a fresh order book of BTC-USDT (none told yet); wait"
+        )
+        markets._books["beta", "BTC-USDT"], markets._heard["beta"] = (book[0], book[1] - 99), rate - 99
+        assert re.search(r"\(beta not heard for \d\d+ s\), .*\(the last is \d\d+ s old\);", str(said()))
+        markets._books["beta", "BTC-USDT"], markets._heard["beta"] = book, rate
 
 
 async def test_the_candidates_of_the_last_scan_best_first_with_what_refuses_them() -> None:

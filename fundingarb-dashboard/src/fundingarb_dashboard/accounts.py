@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from fundingarb.errors import ConfigError
 from fundingarb.ports import BotHandle, HedgeAccount
 from fundingarb_dashboard.answers import Problem
 from fundingarb_dashboard.api_status import order_of
@@ -68,17 +69,8 @@ def records_of(account: HedgeAccount) -> HedgeRecords:
 
 
 def account_named(bot: BotHandle, name: str, field: str) -> str:
-    """The account of that name, or the only one on the exchange of that name. Raises `Problem` 409."""
-    accounts = bot.status().accounts
-    if any(each.account == name for each in accounts):
-        return name
-    found = [each.account for each in accounts if each.exchange == name]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        several = ", ".join(sorted(found))
-        said, what = f"{name} has several accounts; name one of {several}", "names several accounts"
-    else:
-        known = ", ".join(sorted(each.account for each in accounts))
-        said, what = f"there is no account {name!r}; there are: {known}", "unknown"
-    raise Problem(409, said, code="refused", fields={field: what})
+    """The account that ``name`` of ``field`` means to the bot. Raises `Problem` 409 that names the field."""
+    try:
+        return bot.account_named(name)
+    except ConfigError as error:
+        raise Problem(409, str(error), code="refused", fields={field: str(error)}) from error

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
+from math import isinf
 
 from fundingarb.domain.figures import money, price
 from fundingarb.domain.instrument import common_lot
 from fundingarb.domain.opportunity import Quote
+from fundingarb.engine.account import Account
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.state import BotState
 from fundingarb.engine.view import TradingSettings
@@ -20,15 +23,28 @@ class NotReady(ConfigError):
     """Something that a plan is made from is not there at the moment; it may be shortly."""
 
 
-def check_accounts(state: BotState, long: str, short: str) -> None:
-    """Raises ``ConfigError`` unless these are two different accounts of this bot."""
-    for account in (long, short):
-        if account not in state.accounts:
-            raise ConfigError(
-                f"account {account} is not configured; there are {', '.join(sorted(state.accounts))}"
-            )
-    if long == short:
-        raise ConfigError(f"long and short must be different accounts; both are {long}")
+def account_named(state: BotState, name: str) -> Account:
+    """The account of that name, or the only one on the exchange of that name.
+
+    Raises ``ConfigError`` with the names there are, or those that an exchange's name may mean.
+    """
+    if name in state.accounts:
+        return state.accounts[name]
+    found = [each for each in state.accounts.values() if each.exchange == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        several = ", ".join(sorted(each.name for each in found))
+        raise ConfigError(f"{name} has several accounts; name one of {several}")
+    raise ConfigError(f"account {name} is not configured; there are {', '.join(sorted(state.accounts))}")
+
+
+def accounts_named(state: BotState, long: str, short: str) -> tuple[Account, Account]:
+    """The two accounts of a hedge by their names (``account_named``). Raises ``ConfigError`` also when it is one."""
+    one, other = account_named(state, long), account_named(state, short)
+    if one is other:
+        raise ConfigError(f"long and short must be different accounts; both are {one.name}")
+    return one, other
 
 
 def check_listed(
@@ -48,6 +64,45 @@ def check_listed(
             raise ConfigError(f"{exchange} does not list {symbol} any more; {_elsewhere(listing)}")
         if exchange not in listing:
             raise NotReady(f"{exchange} does not list {symbol}; {_elsewhere(listing)}")
+
+
+def lacking(state: BotState, markets: Markets, account: Account, symbol: str, *, to_open: bool) -> str | None:
+    """What is not known at the moment of ``symbol`` on ``account``, one by one, and what to do; None when all is.
+
+    ``to_open``: with what a hedge needs to be opened, beyond being reckoned.
+    """
+    exchange = account.exchange
+    wants = list(_of_market(markets, exchange, symbol))
+    if symbol not in account.fees:
+        wants.append(f"the fee tier of {symbol} (not read yet)")
+    if to_open and account.free_balance is None:
+        wants.append(f"its balance ({'not read yet' if account.balance is None else 'being read anew'})")
+    if to_open and exchange in state.down:
+        wants.append(f"an answer of {exchange} (its requests fail and are held back)")
+    if wants:
+        where = account.name if account.name == exchange else f"{account.name} ({exchange})"
+        return (
+            f"{where} lacks {', '.join(wants)}; wait a moment and try again, and if it stays so look whether "
+            f"{exchange} can be reached (fundingarb doctor)"
+        )
+    if to_open and account.halted is not None:
+        return f"{account.name} takes no new hedge: {account.halted}; try again when that is over (fundingarb status)"
+    return None
+
+
+def _of_market(markets: Markets, exchange: str, symbol: str) -> Iterator[str]:
+    if markets.fresh_rate(exchange, symbol) is None:
+        age = markets.age(exchange)
+        if age > markets.stale_after:
+            since = "never heard yet" if isinf(age) else f"{exchange} not heard for {age:.0f} s"
+        elif markets.book.get(exchange, symbol) is None:
+            since = "none told yet"
+        else:
+            since = "the settlement it was for is over"
+        yield f"a fresh funding rate of {symbol} ({since})"
+    if markets.fresh_book(exchange, symbol) is None:
+        age = markets.book_age(exchange, symbol)
+        yield f"a fresh order book of {symbol} ({'none told yet' if isinf(age) else f'the last is {age:.0f} s old'})"
 
 
 def unpriced(long: Quote, short: Quote, size_usd: Decimal, quantity: Decimal, mid: Decimal) -> str:

@@ -21,7 +21,7 @@ from fundingarb.domain.opportunity import (
 from fundingarb.domain.order import ZERO
 from fundingarb.domain.risk import refuse
 from fundingarb.engine.account import Account
-from fundingarb.engine.asked import check_accounts, check_listed, unpriced
+from fundingarb.engine.asked import accounts_named, check_listed, lacking, unpriced
 from fundingarb.engine.markets import Markets
 from fundingarb.engine.state import BotState
 from fundingarb.engine.trading import TradingLoop
@@ -44,9 +44,8 @@ class Calculator:
 
         Raises ``ConfigError`` with what is not known yet or cannot be, or which accounts a name may mean.
         """
-        accounts = self._account(long), self._account(short)
+        accounts = accounts_named(self.state, long, short)
         names = [account.name for account in accounts]
-        check_accounts(self.state, *names)
         check_listed(self.state, self.markets, self.settings, symbol, *names)
         quotes = self._quote(symbol, accounts[0]), self._quote(symbol, accounts[1])
         mids = [quote.book.mid for quote in quotes]
@@ -77,8 +76,7 @@ class Calculator:
         rate, book = self.markets.fresh_rate(exchange, symbol), self.markets.fresh_book(exchange, symbol)
         fee = account.fees.get(symbol)
         if rate is None or book is None or fee is None:
-            what = "rate" if rate is None else "order book" if book is None else "fee tier"
-            raise ConfigError(f"{account.name} has no fresh {what} for {symbol} yet; try again")
+            raise ConfigError(lacking(self.state, self.markets, account, symbol, to_open=False))
         return Quote(
             account=account.name,
             rate=rate,
@@ -88,18 +86,6 @@ class Calculator:
             leverage=self.settings.leverage(account.name, symbol),
             median_hourly=self.markets.median_hourly(exchange, symbol),
         )
-
-    def _account(self, name: str) -> Account:
-        if name in self.state.accounts:
-            return self.state.accounts[name]
-        found = [each for each in self.state.accounts.values() if each.exchange == name]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            several = ", ".join(sorted(each.name for each in found))
-            raise ConfigError(f"{name} has several accounts; name one of {several}")
-        known = ", ".join(sorted(self.state.accounts))
-        raise ConfigError(f"account {name} is not configured; there are {known}")
 
     def opportunities(self, now: datetime) -> Opportunities:
         """The candidates of the last full scan, those that may be taken first, then by what they would bring."""

@@ -13,7 +13,7 @@ from fundingarb.domain.events import HedgeChanged
 from fundingarb.domain.hedge import CloseReason, Hedge
 from fundingarb.domain.opportunity import PRESETS, HedgePlan, Refusal
 from fundingarb.engine.accounts import AccountReader
-from fundingarb.engine.asked import NotReady, check_accounts, check_listed
+from fundingarb.engine.asked import NotReady, accounts_named, check_listed
 from fundingarb.engine.bus import Bus, Subscription
 from fundingarb.engine.manual import manual_plan
 from fundingarb.engine.markets import Markets
@@ -68,16 +68,25 @@ class Deeds:
         return made
 
     async def _planned(self, symbol: str, long: str, short: str, size_usd: Decimal) -> HedgePlan:
-        check_accounts(self.state, long, short)
+        accounts = accounts_named(self.state, long, short)
+        names = [account.name for account in accounts]
         give_up = anyio.current_time() + READY_SECONDS
         while True:
             settings = self.settings()
             view = View(self.state, self.markets, settings)
             rules, forecast = settings.rules, settings.forecast
             try:
-                check_listed(self.state, self.markets, settings, symbol, long, short)
+                check_listed(self.state, self.markets, settings, symbol, *names)
                 return manual_plan(
-                    view, self.state, symbol, long, short, size_usd, rules, forecast, self.clock.now()
+                    view,
+                    self.state,
+                    self.markets,
+                    symbol,
+                    accounts,
+                    size_usd,
+                    rules,
+                    forecast,
+                    self.clock.now(),
                 )
             except NotReady:
                 if anyio.current_time() >= give_up:

@@ -15,6 +15,7 @@ from fundingarb.domain.funding import SettledRate
 from fundingarb.domain.hedge import CloseReason, Hedge
 from fundingarb.domain.market import RateBook
 from fundingarb.domain.order import ZERO
+from fundingarb.engine.asked import account_named
 from fundingarb.engine.bus import Bus, Subscription
 from fundingarb.engine.calculator import Calculator
 from fundingarb.engine.commands import CommandDesk
@@ -183,6 +184,9 @@ class Handle:
 
     def opportunities(self) -> Opportunities:
         return self._calculator.opportunities(self.clock.now())
+
+    def account_named(self, name: str) -> str:
+        return account_named(self.state, name).name
 
     def calculate(self, symbol: str, long: str, short: str, size_usd: Decimal) -> Calculation:
         return self._calculator.calculate(symbol, long, short, size_usd, self.clock.now())

@@ -17,7 +17,9 @@ from fundingarb.domain.opportunity import (
     plan_of,
     value,
 )
-from fundingarb.engine.asked import NotReady, unpriced
+from fundingarb.engine.account import Account
+from fundingarb.engine.asked import NotReady, lacking, unpriced
+from fundingarb.engine.markets import Markets
 from fundingarb.engine.state import BotState
 from fundingarb.errors import ConfigError
 from fundingarb.ports import MarketView
@@ -26,9 +28,9 @@ from fundingarb.ports import MarketView
 def manual_plan(
     view: MarketView,
     state: BotState,
+    markets: Markets,
     symbol: str,
-    long: str,
-    short: str,
+    accounts: tuple[Account, Account],
     size_usd: Decimal,
     rules: EntryRules,
     forecast: RateForecast,
@@ -39,7 +41,8 @@ def manual_plan(
     Raises ``ConfigError`` with what is in the way; what is in the way for now only is ``NotReady``: a book that was
     just lost, a balance that is read anew.
     """
-    long_quote, short_quote = _quote(view, state, symbol, long), _quote(view, state, symbol, short)
+    long, short = (account.name for account in accounts)
+    long_quote, short_quote = (_quote(view, state, markets, symbol, account) for account in accounts)
     mid, other = long_quote.book.mid, short_quote.book.mid
     if mid is None or other is None:
         thin = long if mid is None else short
@@ -66,10 +69,8 @@ def manual_plan(
     return plan
 
 
-def _quote(view: MarketView, state: BotState, symbol: str, account: str) -> Quote:
-    for quote in view.quotes(state.accounts[account].exchange, symbol):
-        if quote.account == account:
+def _quote(view: MarketView, state: BotState, markets: Markets, symbol: str, account: Account) -> Quote:
+    for quote in view.quotes(account.exchange, symbol):
+        if quote.account == account.name:
             return quote
-    raise NotReady(
-        f"{account} has no fresh rate, order book, fee tier or balance for {symbol} yet; try again"
-    )
+    raise NotReady(lacking(state, markets, account, symbol, to_open=True))

@@ -159,10 +159,14 @@ class Markets:
             return None
         return entry[0]
 
+    def book_age(self, exchange: str, symbol: str) -> float:
+        """Real seconds since an order book of ``symbol`` was last told; infinite before."""
+        entry = self._books.get((exchange, symbol))
+        return float("inf") if entry is None else self.clock.monotonic() - entry[1]
+
     def silent(self, exchange: str, symbol: str) -> bool:
         """Whether its order book was heard once and is not fresh, while the exchange itself is heard."""
-        known = (exchange, symbol) in self._books
-        return known and self.age(exchange) <= self.stale_after and self.fresh_book(exchange, symbol) is None
+        return self.age(exchange) <= self.stale_after < self.book_age(exchange, symbol) < float("inf")
 
     def mark(self, exchange: str, symbol: str) -> Decimal | None:
         row = self.book.row(exchange, symbol)

@@ -134,10 +134,16 @@ class BotHandle(Protocol):
         """The candidates of the last full scan, best first, those that were refused with the reason."""
         ...
 
-    def calculate(self, symbol: str, long: str, short: str, size_usd: Decimal) -> Calculation:
-        """A hedge between two accounts, or the first accounts of two exchanges, in numbers and without any gate.
+    def account_named(self, name: str) -> str:
+        """The account that ``name`` means: the one of that name, or the only one on the exchange of that name.
 
-        Raises ``ConfigError`` with what is not known yet."""
+        Raises ``ConfigError`` with the names there are, or those that an exchange's name may mean."""
+        ...
+
+    def calculate(self, symbol: str, long: str, short: str, size_usd: Decimal) -> Calculation:
+        """A hedge between two accounts, each by a name as ``account_named`` takes it, in numbers and without any gate.
+
+        Raises ``ConfigError`` with what is not known yet, naming it."""
         ...
 
     async def summary(self) -> Summary:
@@ -174,7 +180,8 @@ class BotHandle(Protocol):
     async def open_hedge(
         self, symbol: str, long: str, short: str, size_usd: Decimal, actor: str = ..., key: str | None = None
     ) -> UUID:
-        """Open by hand between two accounts, unless a risk rule says no; the hedge's id once it is stored."""
+        """Open by hand between two accounts, each by a name as ``account_named`` takes it, unless a risk rule says no;
+        the hedge's id once it is stored."""
         ...
 
     async def close_hedge(
