@@ -8,15 +8,19 @@ import re
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.conftest import RunCli
 from tests.needs import need
 
 from fundingarb.cli.sandbox import TEMPORARY, Sandbox, sandbox
+from fundingarb.component import Component
 from fundingarb.config import parse_config
-from fundingarb.plugins import load_plugins
+from fundingarb.plugins import Plugins, load_plugins
+from fundingarb.settings import PluginSettings
 
 VAULT = "network: testnet\naccounts: {binance: {exchange: binance}, bybit: {exchange: bybit}}\n"
 
@@ -180,9 +184,50 @@ def test_what_is_in_a_temporary_folder_is_not_hidden(monkeypatch: pytest.MonkeyP
     assert TEMPORARY[0] in box.writable
 
 
-def boxed(text: str, file: Path) -> Sandbox:
+def boxed(text: str, file: Path, plugins: Plugins | None = None) -> Sandbox:
     config = parse_config(text)
-    return sandbox("run", config, file, load_plugins(), vault=config.network != "localnet")
+    return sandbox("run", config, file, plugins or load_plugins(), vault=config.network != "localnet")
+
+
+class Place(PluginSettings):
+    spool_folder: Path | None = None
+    note: str = ""
+
+
+class PostSettings(PluginSettings):
+    """Of a plugin whose author has kept paths as text, and of one who has not."""
+
+    spool: str = ""
+    route: str = "/api/v1"
+    places: tuple[Place, ...] = ()
+
+
+def test_a_path_that_a_plugin_keeps_as_text_is_said_where_the_service_may_not_write(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", "/var/lib/bot")
+    monkeypatch.setattr("fundingarb.cli.sandbox._program", lambda: iter([]))
+    loaded = load_plugins()
+    post: Component[Any] = Component("post", PostSettings, lambda *_: None)  # type: ignore[arg-type]
+    sinks = {**loaded.alert_sinks, "post": replace(loaded.alert_sinks["log"], component=post)}
+    plugins = replace(loaded, alert_sinks=sinks)
+    file = Path("/etc/fundingarb/fundingarb.yaml")
+
+    def told(section: str) -> list[str]:
+        return list(boxed(f"alerts: {{post: {section}}}\n", file, plugins).unknown)
+
+    assert told("{}") == told("{spool: /etc/fundingarb/spool}") == told("{spool: /9j4AAQ/secret}") == []
+    (line,) = told("{spool: /srv/spool}")
+    assert line == (
+        "alerts.post.spool is a path kept as text, of a place that the service may read and not write to: choose one "
+        "below /etc/fundingarb, or have the plugin's author declare it as pathlib.Path"
+    )
+    (line,) = told(f"{{places: [{{note: {Path('/root')}/spool}}]}}")
+    assert line.startswith(
+        "alerts.post.places.note is a path kept as text, of a place that the service may not see"
+    )
+    box = boxed("alerts: {post: {places: [{spool_folder: /srv/spool}]}}\n", file, plugins)
+    assert (Path("/srv/spool") in box.writable, list(box.unknown)) == (True, [])
 
 
 def test_a_folder_that_the_service_cannot_make_is_said(run_cli: RunCli, tmp_path: Path) -> None:

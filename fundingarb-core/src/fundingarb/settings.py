@@ -16,6 +16,9 @@ class PluginSettings(BaseModel):
     An unknown field is refused, so that a misspelt one is never a silent default; instances do not change. The
     validator is built when it is first used: listing what is installed does not pay for it. ``credentials`` are the
     keys that an account of an exchange has in the vault, ``optional_credentials`` those it may have besides.
+
+    A path is a ``pathlib.Path``, also within a list or a nested model: then the systemd unit of ``fundingarb unit``
+    lets the service see it. One whose name ends in ``folder`` it may write to. A path kept as text is not seen.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)

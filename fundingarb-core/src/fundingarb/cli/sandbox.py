@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
 
 from fundingarb.errors import ConfigError
 
@@ -22,12 +25,14 @@ TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - the places that ``P
 @dataclass(frozen=True, slots=True)
 class Sandbox:
     """``writable``: folders that the service may write to. ``missing``: those of them that are not there and that it
-    cannot make itself. ``home`` and ``temporary``: what ``ProtectHome`` and ``PrivateTmp`` have to be."""
+    cannot make itself. ``home`` and ``temporary``: what ``ProtectHome`` and ``PrivateTmp`` have to be. ``unknown``:
+    a line for every setting of a plugin that is a path kept as text, of a place that the service may not write to."""
 
     writable: Sequence[Path]
     missing: Sequence[Path]
     home: str
     temporary: str
+    unknown: Sequence[str] = ()
 
 
 def sandbox(kind: str, config: Config, file: Path, plugins: Plugins, *, vault: bool) -> Sandbox:
@@ -38,7 +43,8 @@ def sandbox(kind: str, config: Config, file: Path, plugins: Plugins, *, vault: b
     from fundingarb.config.places import vault_file
     from fundingarb.folders import USUAL_FOLDER
 
-    used = list(_settings_paths(kind, config, plugins))
+    settings = list(_settings(kind, config, plugins))
+    used = [(name, value) for name, value in settings if isinstance(value, Path)]
     wanted = [path for name, path in used if name.endswith("folder")]
     read = [path for _, path in used]
     if kind == "run":
@@ -56,13 +62,39 @@ def sandbox(kind: str, config: Config, file: Path, plugins: Plugins, *, vault: b
     # what is looked up is the name; what has to be visible is where links lead, too
     seen = {*(placed(path) for path in read), *(file.parent / path.expanduser() for path in read)}
     seen |= {file, *writable, *_program()}
-    temporary = _any_below(seen, TEMPORARY)
+    temporary, homes = _any_below(seen, TEMPORARY), _any_below(seen, HOMES)
+    writable += TEMPORARY if temporary else ()
+    hidden = [*(() if homes else HOMES), *(() if temporary else TEMPORARY)]
     return Sandbox(
-        [*writable, *(TEMPORARY if temporary else ())],
+        writable,
         [path for path in wanted if not any(each.is_dir() for each in (path, *_above(path, wanted)))],
-        "read-only" if _any_below(seen, HOMES) else "true",
+        "read-only" if homes else "true",
         "false" if temporary else "true",
+        list(_unknown(settings, writable, hidden)),
     )
+
+
+def _unknown(
+    settings: Iterable[tuple[str, object]], writable: Sequence[Path], hidden: Sequence[Path]
+) -> Iterator[str]:
+    """What is said of paths that a plugin keeps as text. Their values are not shown: text may be secret."""
+    for name, value in settings:
+        path = _path_in(value)
+        if path is None or _any_below([path], writable):
+            continue
+        may = "not see" if _any_below([path], hidden) else "read and not write to"
+        yield (
+            f"{name} is a path kept as text, of a place that the service may {may}: choose one below {writable[0]}, "
+            "or have the plugin's author declare it as pathlib.Path"
+        )
+
+
+def _path_in(value: object) -> Path | None:
+    """The absolute path that a text is, as far as can be seen: its first folder exists. None for any other text."""
+    if not isinstance(value, str) or not value.startswith(("/", "~/")) or "\0" in value:
+        return None
+    path = Path(os.path.normpath(Path(value).expanduser()))
+    return path if len(path.parts) > 1 and Path(*path.parts[:2]).is_dir() else None
 
 
 def _of_a_bot(config: Config, file: Path) -> Iterator[Path]:
@@ -77,27 +109,39 @@ def _of_a_bot(config: Config, file: Path) -> Iterator[Path]:
         yield config.logging.file.parent
 
 
-def _settings_paths(kind: str, config: Config, plugins: Plugins) -> Iterator[tuple[str, Path]]:
-    """Name and value of every path in the settings of the plugins that ``fundingarb KIND`` opens."""
+def _settings(kind: str, config: Config, plugins: Plugins) -> Iterator[tuple[str, object]]:
+    """Dotted name and value of every setting of the plugins that ``fundingarb KIND`` opens, those within others too."""
     from fundingarb.plugins import validate_settings
 
-    sections: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = [(config.alerts, plugins.alert_sinks)]
+    sections: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = [
+        ("alerts", config.alerts, plugins.alert_sinks)
+    ]
     if kind == "run":
         every = {**{name: {} for name in plugins.services}, **config.services}
         sections += [
-            (every, plugins.services),
-            (config.exchanges, plugins.exchanges),
-            (config.risk, plugins.risk_rules),
+            ("services", every, plugins.services),
+            ("exchanges", config.exchanges, plugins.exchanges),
+            ("risk", config.risk, plugins.risk_rules),
         ]
-    for given, installed in sections:
+    for title, given, installed in sections:
         for name, section in given.items():
             if name not in installed:
                 continue  # the program itself says so
-            settings = validate_settings(installed[name], section)
-            for field in type(settings).model_fields:
-                value = getattr(settings, field)
-                if isinstance(value, Path):
-                    yield field, value
+            yield from _within(f"{title}.{name}", validate_settings(installed[name], section))
+
+
+def _within(name: str, value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, BaseModel):
+        for field in type(value).model_fields:
+            yield from _within(f"{name}.{field}", getattr(value, field))
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _within(f"{name}.{key}", each)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for each in value:
+            yield from _within(name, each)
+    else:
+        yield name, value
 
 
 def _program() -> Iterator[Path]:

@@ -67,6 +67,8 @@ def unit_command(kind: str, config_file: Path | None, user: str | None, credenti
             f"  sudo install -d -m 700 -o {shlex.quote(user)} {shlex.quote(str(folder))}",
             err=True,
         )
+    for line in box.unknown:
+        click.echo(f"warning: {line}", err=True)
     if vault:
         click.echo(
             "Encrypt the master password once, on the machine where it runs:\n"
