@@ -81,7 +81,8 @@ LAYERS: dict[str, set[str]] = {
     # Runs the engine as app does, on virtual time, and looks at the localnet's truth.
     "simulation": VALUES | {"app", "builtin", "config", "engine", "localnet", "plugins", "store"},
     # What people command from outside a bot: the same store, and a bot of its own where none answers.
-    "panel": VALUES | {"app", "config", "engine", "golive", "logs", "plugins", "process", "store"},
+    "panel": VALUES
+    | {"app", "config", "engine", "golive", "logs", "plugins", "process", "store", "whereabouts"},
     "terminal": {"domain", "ports"},
     "demo": VALUES | {"app", "config", "engine", "localnet", "plugins", "store", "terminal"},
     "cli": VALUES

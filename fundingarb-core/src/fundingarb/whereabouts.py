@@ -26,7 +26,7 @@ from fundingarb.errors import ConfigError
 from fundingarb.process import Process, running, this_process
 from fundingarb.store.database import parse_url
 
-__all__ = ["Note", "noted", "notes", "there"]
+__all__ = ["Note", "database_of", "elsewhere", "noted", "notes", "there"]
 
 log = logging.getLogger("fundingarb.whereabouts")
 
@@ -51,6 +51,11 @@ class Note:
     def database(self) -> str:
         """The database in words, without a password."""
         return str(parse_url(self.settings["database"]["url"]))
+
+
+def database_of(config: Config) -> str:
+    """The database that ``config`` names, in words as those of ``Note.database``."""
+    return str(parse_url(config.database.url))
 
 
 @contextmanager
@@ -145,13 +150,13 @@ def there(config: Config | None, file: Path) -> tuple[Config | None, list[str]]:
     for note in notes(file):
         if note.process.here:
             here.append(note)
-        elif config is None or note.database != str(parse_url(config.database.url)):
+        elif config is None or note.database != database_of(config):
             told.append(
                 f"{note.process} was started with {file} and may still trade on {note.database}: look there"
             )
     if not here:
         return config, told
-    own = None if config is None else str(parse_url(config.database.url))
+    own = None if config is None else database_of(config)
     chosen = next((note for note in here if note.database == own), here[0])
     found = chosen.config
     if config is None:
@@ -175,6 +180,15 @@ def there(config: Config | None, file: Path) -> tuple[Config | None, list[str]]:
         if note is not chosen
     ]
     return found, told
+
+
+def elsewhere(config: Config) -> list[Note]:
+    """Notes of bots that were started with the file of ``config`` and have another database than it, newest first:
+    of those that run here, and of those on other hosts, which may have ended. For whoever means what the file says."""
+    if config.origin is None:
+        return []
+    own = database_of(config)
+    return [note for note in notes(config.origin.path) if note.database != own]
 
 
 def _plain(text: str) -> str:

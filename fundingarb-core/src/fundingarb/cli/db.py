@@ -74,9 +74,11 @@ def current_command(config_file: Path | None, url: str | None) -> None:
 def _database(config_file: Path | None, url: str | None) -> str:
     if url is not None:
         return url
+    from fundingarb.cli.run import say_what_runs_elsewhere
     from fundingarb.config import load_config
 
     config = load_config(config_file)
+    say_what_runs_elsewhere(config)
     database_password(config)
     return config.database.url
 

@@ -137,12 +137,48 @@ def where_it_runs(config: Config | None, config_file: Path | None) -> Config | N
     stderr each. A database that the command line names is meant."""
     from fundingarb.whereabouts import there
 
-    if config_file is None or any(path.split(".")[0].lower() == "database" for path in given()):
+    if config_file is None or names_a_database():
         return config
     found, told = there(config, config_file)
     for line in told:
         click.echo(f"warning: {line}", err=True)
     return found
+
+
+def say_what_runs_elsewhere(config: Config) -> None:
+    """A line on stderr for every bot that was started with the file of ``config`` and trades on another database."""
+    from fundingarb.whereabouts import database_of, elsewhere
+
+    for note in elsewhere(config):
+        may = "trades" if note.process.here else "may still trade"
+        click.echo(
+            f"warning: {note.process}, which was started with this file, {may} on {note.database}; this is about "
+            f"{database_of(config)}",
+            err=True,
+        )
+
+
+def refuse_a_second(config: Config) -> None:
+    """Raise ``ConfigError`` while a bot that was started with the file of ``config`` trades on another database: the
+    file was changed under it. One that may run on another host is a line on stderr."""
+    from fundingarb.errors import ConfigError
+    from fundingarb.whereabouts import database_of, elsewhere
+
+    if names_a_database():
+        return
+    for note in elsewhere(config):
+        if note.process.here:
+            raise ConfigError(
+                f"{note.process} was started with this file and trades on {note.database}, not on "
+                f"{database_of(config)}: end it first, or put database.url back (--set database.url=... "
+                "runs a second bot beside it)"
+            )
+    say_what_runs_elsewhere(config)
+
+
+def names_a_database() -> bool:
+    """Whether the command line does: then that one is meant, whatever runs elsewhere."""
+    return any(path.split(".")[0].lower() == "database" for path in given())
 
 
 def plugins_for_emergencies(config: Config) -> Plugins:
@@ -178,6 +214,7 @@ def run_command(config_file: Path | None, ready_file: Path | None, password_fd: 
     from fundingarb.cli.logs import logging_of
 
     config = load_config(config_file, given())
+    refuse_a_second(config)
     with logging_of(config):
         anyio.run(trade, config, load_surroundings(config, ready_file, password_fd, secrets=True))
 

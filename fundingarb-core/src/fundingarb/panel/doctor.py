@@ -26,6 +26,7 @@ from fundingarb.ports import CheckableSink, ExchangeAdapter
 from fundingarb.store import revision_of
 from fundingarb.store.database import parse_url
 from fundingarb.store.schema import REVISIONS
+from fundingarb.whereabouts import database_of, elsewhere
 
 __all__ = ["Finding", "Verdict", "examine"]
 
@@ -67,6 +68,8 @@ async def examine(
     for finding in _plugins(plugins):
         yield finding
     yield await anyio.to_thread.run_sync(_database, config.database.url)
+    for finding in await anyio.to_thread.run_sync(_bots, config):
+        yield finding
     for finding in await anyio.to_thread.run_sync(_disks, config):
         yield finding
     async for finding in _accounts(config, around, plugins):
@@ -113,6 +116,22 @@ def _database(url: str) -> Finding:
             "database", "schema", Verdict.FAILED, detail, "fundingarb backup, then fundingarb db upgrade"
         )
     return Finding("database", "schema", Verdict.OK, f"{name}: schema {revision}")
+
+
+def _bots(config: Config) -> Sequence[Finding]:
+    """Bots under whose feet the file was changed: it names another database than they trade on."""
+    remedy = "put database.url back, or end that bot and start it again once what it holds is closed"
+    return [
+        Finding(
+            "database",
+            "bot",
+            Verdict.WARNING,
+            f"{note.process}, which was started with this file, {'trades' if note.process.here else 'may still trade'} "
+            f"on {note.database}; the file names {database_of(config)}",
+            remedy,
+        )
+        for note in elsewhere(config)
+    ]
 
 
 def _disks(config: Config) -> Sequence[Finding]:
