@@ -198,7 +198,11 @@ class DydxAdapter(RestAdapter):
         self._instruments.load(messages.instruments((await self.read_markets()).values()))
         known = (*self._instruments.known(), *self._instruments)
         self.orders.names.trade_on(
-            {each.symbol: self.clob_pair_id(each.exchange_id) for each in known if each.exchange_id in self._markets}
+            {
+                each.symbol: self.clob_pair_id(each.exchange_id)
+                for each in known
+                if each.exchange_id in self._markets
+            }
         )
         return list(self._instruments)
 
