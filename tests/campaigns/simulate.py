@@ -1,7 +1,8 @@
 """The simulation campaign: many seeds, zero breaches, every feasible (stage, fault) pair met.
 
-    python -m tests.campaigns.simulate --seeds 1000 [--first 0] [--jobs 2]
+    python -m tests.campaigns.simulate --seeds 1000 [--first 0] [--jobs 2] [--like okx,dydx]
 
+``--like`` gives both exchanges the contracts, rules and fees of real ones.
 Prints the coverage table, what broke and how to replay it; the last line is one JSON object of figures.
 """
 
@@ -16,21 +17,27 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
+from fundingarb.localnet.installed import installed_dialects
+from fundingarb.plugins import Plugins, load_plugins
 from fundingarb.simulation.pairs import feasible, reason_against
-from fundingarb.simulation.runner import schedule_of, simulate
-from fundingarb.simulation.schedule import KINDS
+from fundingarb.simulation.runner import EXCHANGES, default_setup, schedule_of, simulate
+from fundingarb.simulation.schedule import KINDS, Schedule
 from fundingarb.simulation.stages import Stage
+from fundingarb.simulation.virtual import LoopClock
+from fundingarb.simulation.world import Setup
 
 LEAST = 30
 """How often every feasible pair has to be met, per thousand seeds."""
 CHUNK = 5
 ARCHIVE = Path(__file__).parent / "archive"
-ONE_SEED = "import sys; from tests.campaigns.simulate import digest_of; print(digest_of(int(sys.argv[1])))"
+ONE_SEED = "import sys; from tests.campaigns.simulate import digest_of; print(digest_of(*sys.argv[1:]))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +55,28 @@ class Seed:
     starts: int
 
 
-def run_seed(seed: int) -> Seed:
-    """Run one seed of the campaign."""
+@dataclass(frozen=True)
+class Like:
+    """The campaign's two exchanges, listing and ruling as ``names`` do."""
+
+    names: tuple[str, ...]
+
+    @asynccontextmanager
+    async def __call__(self, schedule: Schedule, clock: LoopClock) -> AsyncIterator[Setup]:
+        async with installed_dialects(self.names, plugins()) as dialects:
+            like = {ours: dialects[theirs]() for ours, theirs in zip(EXCHANGES, self.names, strict=True)}
+            yield default_setup(schedule, clock, like)
+
+
+@cache
+def plugins() -> Plugins:
+    return load_plugins()
+
+
+def run_seed(seed: int, names: tuple[str, ...] = ()) -> Seed:
+    """Run one seed of the campaign, on exchanges like ``names``."""
     logging.disable(logging.CRITICAL)
-    result = simulate(schedule_of(seed))
+    result = simulate(schedule_of(seed), Like(names) if names else default_setup)
     return Seed(
         seed,
         tuple(str(breach) for breach in result.breaches),
@@ -65,24 +90,25 @@ def run_seed(seed: int) -> Seed:
     )
 
 
-def digest_of(seed: int) -> str:
-    return run_seed(seed).digest
+def digest_of(seed: str, *names: str) -> str:
+    return run_seed(int(seed), names).digest
 
 
-def run_all(seeds: range, jobs: int) -> Iterator[Seed]:
+def run_all(seeds: range, jobs: int, names: tuple[str, ...]) -> Iterator[Seed]:
     """Every seed's outcome, in order."""
+    run = partial(run_seed, names=names)
     if jobs <= 1:
-        yield from map(run_seed, seeds)
+        yield from map(run, seeds)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(run_seed, seeds, chunksize=CHUNK)
+        yield from pool.map(run, seeds, chunksize=CHUNK)
 
 
-def again(seed: int) -> str:
+def again(seed: int, names: tuple[str, ...]) -> str:
     """The digest of a seed from a fresh process with another hash seed."""
     environment = {**os.environ, "PYTHONHASHSEED": str(1 + seed % 1000)}
     done = subprocess.run(
-        [sys.executable, "-c", ONE_SEED, str(seed)],
+        [sys.executable, "-c", ONE_SEED, str(seed), *names],
         env=environment,
         capture_output=True,
         text=True,
@@ -114,7 +140,9 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--like", default="", help="the names of two installed exchanges, with a comma")
     asked = parser.parse_args()
+    names = tuple(filter(None, asked.like.split(",")))
     seeds = range(asked.first, asked.first + asked.seeds)
     begun = time.monotonic()
     coverage: Counter[tuple[str, str]] = Counter()
@@ -123,7 +151,7 @@ def main() -> int:
     digests: dict[int, str] = {}
     hedges = starts = 0
     worst_usd = proof = 0.0
-    for done in run_all(seeds, asked.jobs):
+    for done in run_all(seeds, asked.jobs, names):
         coverage.update(done.coverage)
         digests[done.seed] = done.digest
         ages.extend(done.ages)
@@ -131,12 +159,13 @@ def main() -> int:
         worst_usd, proof = max(worst_usd, done.worst_usd), max(proof, done.proof)
         if done.breaches:
             broken.append(done)
-            print(f"seed {done.seed}: replay with `fundingarb drill --seed {done.seed}`", flush=True)
+            replay = f"--like {asked.like}" if names else f"replay with `fundingarb drill --seed {done.seed}`"
+            print(f"seed {done.seed}: {replay}", flush=True)
             for breach in done.breaches[:5]:
                 print(f"  {breach}", flush=True)
     elapsed = time.monotonic() - begun
     repeated = random.Random("repeat").sample(seeds, max(1, len(seeds) // 100))
-    differing = [seed for seed in repeated if again(seed) != digests[seed]]
+    differing = [seed for seed in repeated if again(seed, names) != digests[seed]]
     for seed in differing:
         print(f"seed {seed}: another run of it went another way")
     least = max(1, LEAST * asked.seeds // 1000)
@@ -146,6 +175,7 @@ def main() -> int:
         print(f"met too rarely: {stage} x {kind}: {coverage[stage, kind]} of {least}")
     figures = {
         "campaign": "simulate",
+        "like": list(names),
         "seeds": len(seeds),
         "hedges": hedges,
         "starts": starts,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.campaigns.simulate import run_seed
 
 from fundingarb.domain.hedge import LegState
 from fundingarb.simulation.pairs import feasible
@@ -28,6 +29,13 @@ def test_seed(seed: int) -> None:
     assert [str(breach) for breach in result.breaches] == []
     assert result.hedges
     assert result.struck
+
+
+def test_a_seed_on_exchanges_that_list_and_rule_as_real_ones_do() -> None:
+    done = run_seed(0, ("okx", "dydx"))
+    assert done.breaches == ()
+    assert done.hedges
+    assert done.digest not in (run_seed(0, ("dydx", "okx")).digest, run_seed(0).digest)
 
 
 def test_a_seed_is_one_run_whatever_the_hash_seed() -> None:

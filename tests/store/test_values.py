@@ -103,6 +103,7 @@ intents = every_field(
     opened_at=maybe | moments,
     closed_at=maybe | moments,
     origin=names,
+    number=st.integers(0, 2**31 - 1),
 )
 orders = every_field(
     OrderRecord,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -20,6 +20,7 @@ from fundingarb.domain.opportunity import EntryRules
 from fundingarb.domain.pnl import hedge_pnl
 from fundingarb.engine.view import TradingSettings
 from fundingarb.errors import ConfigError
+from fundingarb.localnet.dialect import LocalnetDialect
 from fundingarb.localnet.truth.exchange import Exchange
 from fundingarb.localnet.truth.rules import Instrument
 from fundingarb.localnet.truth.types import Credentials
@@ -104,8 +105,13 @@ def schedule_of(seed: int) -> Schedule:
     return random_schedule(seed, list(feasible()), EXCHANGES, SYMBOLS)
 
 
-def default_setup(schedule: Schedule, clock: LoopClock) -> Setup:
-    """Two exchanges with different habits, three symbols, and the schedule's openings."""
+def default_setup(
+    schedule: Schedule, clock: LoopClock, like: Mapping[str, LocalnetDialect] | None = None
+) -> Setup:
+    """Two exchanges with different habits, three symbols, and the schedule's openings.
+
+    ``like``: what an exchange lists, its rules and fees are those of this dialect.
+    """
     values = schedule.settings
     seed, start = schedule.seed, clock.start.timestamp()
     counted = bool(values.get("contracts"))
@@ -116,6 +122,8 @@ def default_setup(schedule: Schedule, clock: LoopClock) -> Setup:
         lots = LOTS if number and counted else None
         contracts = [market.contract(one, coarse=bool(number), lots=lots) for one in market.SYMBOLS]
         rules = market.rules(always_unique=bool(number), funding_delay=1.0 + 20.0 * number)
+        if like is not None:
+            contracts, rules = list(like[name].instruments(market.SYMBOLS)), like[name].rules
         truth = Exchange(name, rules, contracts, model, start=start, seed=seed, levels=LEVELS)
         balance = Decimal(str(values.get("balance", 100_000)))
         truth.add_account(name, Credentials(f"key-{name}", "secret"), balance)
