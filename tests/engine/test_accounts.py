@@ -304,6 +304,28 @@ async def test_what_was_given_up_and_is_in_the_ledger_was_taken() -> None:
         assert (found.state, found.filled, found.reason) == (state, D(filled), "found in the ledger")
 
 
+async def test_what_was_given_up_and_was_taken_counts_while_the_database_stores_nothing() -> None:
+    desk = Desk()
+    name = await desk.buy("6")
+    record = desk.state.hedges[HEDGE_ID].order(name)
+    assert record is not None
+    desk.state.put_order(replace(record, state=OrderState.REFUSED, filled=D(0)))
+    assert desk.state.hedges[HEDGE_ID].long.filled == 0
+    desk.store.failing = "the disk is full"
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await desk.reader.collect_fills()
+        found = desk.state.hedges[HEDGE_ID].order(name)
+        assert found is not None
+        assert (found.state, found.filled, found.booked) == (OrderState.FILLED, D(6), D(0))
+    assert desk.woken == 1
+    desk.store.failing = None
+    await desk.reader.collect_fills()
+    found = desk.state.hedges[HEDGE_ID].order(name)
+    assert found is not None
+    assert (found.filled, found.booked) == (D(6), D(6))
+
+
 async def test_a_fill_is_looked_for_from_before_its_order_was_made() -> None:
     """Two clocks: the exchange's may be behind ours."""
     desk = Desk()

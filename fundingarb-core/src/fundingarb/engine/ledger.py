@@ -186,7 +186,10 @@ class LedgerBooks:
             log.warning("not audited: %s (%s)", told, error)
 
     def _take_unstored(self, rows: tuple[Row, ...]) -> None:
-        """What somebody else took of a leg counts, whatever the database says."""
+        """What somebody else took of a leg counts, whatever the database says, and so does what an order of ours filled
+        that was thought to be over."""
+        if self._state.take_filled(fill for fill, _ in rows):
+            self._wake()
         for fill, hedge_id in rows:
             if hedge_id is not None and self._state.take_unstored(fill, hedge_id):
                 self._bus.publish(FillBooked(fill, hedge_id))

@@ -207,13 +207,33 @@ class BotState:
         if record is not None:
             self._note_late(hedge, fill)
             booked = record.booked + fill.quantity
-            self.found_out(record, booked)
-            if record.state is OrderState.REFUSED:  # given up as never taken, and it was
-                state = OrderState.FILLED if booked >= record.quantity else OrderState.CANCELLED
-                record = replace(record, state=state, reason="found in the ledger")
-            self.put_order(replace(record, booked=booked, filled=max(record.filled, booked)))
+            self.put_order(replace(self._found_in_ledger(record, booked), booked=booked))
         else:
             self._take(hedge, fill)
+
+    def _found_in_ledger(self, record: OrderRecord, filled: Decimal) -> OrderRecord:
+        """``record``, of which the ledger has at least ``filled``."""
+        self.found_out(record, filled)
+        if record.state is OrderState.REFUSED:  # given up as never taken, and it was
+            state = OrderState.FILLED if filled >= record.quantity else OrderState.CANCELLED
+            record = replace(record, state=state, reason="found in the ledger")
+        return replace(record, filled=max(record.filled, filled))
+
+    def take_filled(self, fills: Iterable[Fill]) -> bool:
+        """Orders of ours are filled by what the ledger says, although it could not be stored yet (``booked`` stays);
+        whether that was news. ``fills`` are all that one reading of the ledger told of."""
+        filled: dict[str, Decimal] = {}
+        for fill in fills:
+            name = self._name_of(fill) or ""
+            filled[name] = filled.get(name, ZERO) + fill.quantity
+        news = False
+        for name, quantity in filled.items():
+            hedge = self.owner(name)
+            record = None if hedge is None else hedge.order(name)
+            if record is not None and quantity > record.filled:
+                self.put_order(self._found_in_ledger(record, quantity))
+                news = True
+        return news
 
     def take_unstored(self, fill: Fill, hedge_id: UUID) -> bool:
         """Take what somebody else traded of a leg although it could not be stored yet; whether that was news."""
