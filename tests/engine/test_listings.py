@@ -177,6 +177,10 @@ async def test_neither_leg_is_closed_while_one_is_halted() -> None:
         await anyio.sleep(300)
         assert made.position == (10, -10)
         assert made.mode() is Mode.CLOSING
+        assert bot.status().waiting_for == "beta to trade BTC-USDT again"
+        view = await bot.hedge_view(made.hedge)
+        told = "beta does not trade it: halted or delisted"
+        assert told in [each.actual for each in view.exits if each.reason is CloseReason.DELISTING]
         made.beta.instruments["BTC-USDT"] = kept
         made.prices()
         made.rates("-0.001", "0.004", START + timedelta(days=9))

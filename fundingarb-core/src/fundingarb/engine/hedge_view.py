@@ -133,7 +133,12 @@ class HedgeLook:
             yield WatchedExit(
                 CloseReason.MARGIN, needed, "unknown" if distance is None else f"{distance:.1%}"
             )
-            listed = self.markets.instruments.get((leg.instrument.exchange, hedge.symbol), leg.instrument)
+            key = (leg.instrument.exchange, hedge.symbol)
+            if key in self.markets.gone:
+                told = f"{key[0]} does not trade it: halted or delisted"
+                yield WatchedExit(CloseReason.DELISTING, "traded again, or a kill", told)
+                continue
+            listed = self.markets.instruments.get(key, leg.instrument)
             if listed.delists_at is not None:
                 closes = listed.delists_at - self.settings.delisting_close
                 needed = f"{closes:%Y-%m-%d %H:%M} UTC"

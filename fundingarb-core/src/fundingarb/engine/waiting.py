@@ -12,8 +12,16 @@ from fundingarb.engine.trading import TradingLoop
 def waiting_for(state: BotState, loop: TradingLoop | None) -> str:
     """What has to happen next, as a person would say it; ``loop`` is None while the bot starts."""
     live = state.live()
-    if any(hedge.intent.mode is not Mode.HOLDING for hedge in live):
-        return "orders to fill"
+    busy = [hedge for hedge in live if hedge.intent.mode is not Mode.HOLDING]
+    if busy:
+        gone = set() if loop is None else loop.markets.gone
+        legs = (
+            (leg.instrument.exchange, each.symbol)
+            for each in busy
+            for leg in (each.intent.long, each.intent.short)
+        )
+        halted = next((key for key in legs if key in gone), None)
+        return "orders to fill" if halted is None else f"{halted[0]} to trade {halted[1]} again"
     if loop is None:
         return "the exchanges to answer"
     entries = loop.entries
