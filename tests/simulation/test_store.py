@@ -14,13 +14,19 @@ from fundingarb.domain.funding import FundingPayment
 from fundingarb.errors import StoreError
 from fundingarb.ports import Batch
 from fundingarb.simulation.store import SimStore, concerned
-from fundingarb.simulation.virtual import START, LoopClock
+from fundingarb.simulation.virtual import START, LoopClock, VirtualLoop
 
 pytestmark = pytest.mark.anyio
 
 HEDGE = UUID(int=9)
 PAYMENT = FundingPayment("alpha", "alpha", "BTC-USDT", START, D(1), "USDT", START, ledger_id="1")
 BATCH = Batch(payments=((PAYMENT, None),))
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    """Time is virtual: what hangs for ten seconds does so at once."""
+    return "asyncio", {"loop_factory": VirtualLoop}
 
 
 @pytest.fixture
