@@ -307,11 +307,12 @@ class MarketFeed:
     async def load(self) -> Sequence[str]:
         """Read the instruments; returns our symbols that this exchange lists."""
         listed = await self._read("get_instruments", self.adapter.get_instruments)
-        wanted = set(self.symbols)
+        held = self.held()
+        wanted = {*self.symbols, *held}
         found = {instrument.symbol for instrument in listed if instrument.symbol in wanted}
         changed = [self.markets.list_instrument(each) for each in listed if each.symbol in wanted]
         known = {symbol for exchange, symbol in self.markets.instruments if exchange == self.exchange}
-        for symbol in known.union(self.held()) - found:
+        for symbol in known.union(held) - found:
             self._missing[symbol] = self._missing.get(symbol, 0) + 1
             if self._missing[symbol] >= MISSES:
                 self.markets.unlist(self.exchange, symbol)
