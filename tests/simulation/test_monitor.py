@@ -475,6 +475,25 @@ def test_a_leg_of_an_exchange_that_is_gone_is_named_as_it_was_last_seen(table: T
     assert "I7" not in table.broken
 
 
+@pytest.mark.parametrize("seconds", [0, 2])
+def test_an_exchange_that_has_just_come_back_has_not_been_asked_yet(table: Table, seconds: int) -> None:
+    table.enter()
+    table.hedged()
+    table.wait(40)
+    table.cut.add("alpha")
+    table.enter("0.5")
+    table.hedged("0.5")
+    table.monitor.kill(BEGIN + timedelta(seconds=40))
+    table.wait(40)
+    table.cut.discard("alpha")
+    table.wait(seconds + 0.5)
+    at = BEGIN + timedelta(seconds=80.5 + seconds)
+    table.monitor.breaches.clear()
+    named("alpha (a) BTC-USDT 1: no answer", "beta (a) BTC-USDT -1.5: being closed", at=at, table=table)
+    table.wait(20)
+    assert ("I7" in table.broken) is (seconds > 0)
+
+
 def named(*lines: str, at: datetime, table: Table) -> None:
     table.monitor.alert(Alert(Severity.CRITICAL, "Kill Switch", lines, at))
 

@@ -16,7 +16,7 @@ ZERO = Decimal(0)
 REMEMBERED = 64
 """Changes of a position that are remembered."""
 MARGIN = 1.0
-"""Real seconds that an alert may be late."""
+"""Real seconds that an alert may be late, and that asking an exchange takes."""
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
 
@@ -31,6 +31,7 @@ class Naming:
         self._every = every + MARGIN
         self._speed = speed
         self._reachable = reachable
+        self._back: dict[str, datetime] = {}
         self._asked: dict[str, datetime] = {}
         self._had: dict[Leg, deque[tuple[datetime, Decimal]]] = {}
         self._unnamed: dict[Leg, float] = {}
@@ -52,9 +53,11 @@ class Naming:
         return {leg for leg, had in self._had.items() if had[-1][1]}
 
     def look(self, now: datetime) -> None:
-        """Note which exchanges can be asked now."""
+        """Note which exchanges can be asked now, and could for as long as that takes."""
         for exchange in {leg[0] for leg in self._had}:
-            if self._reachable(exchange):
+            if not self._reachable(exchange):
+                self._back.pop(exchange, None)
+            elif now - self._back.setdefault(exchange, now) >= timedelta(seconds=MARGIN * self._speed):
                 self._asked[exchange] = now
 
     def alert(self, lines: Sequence[str], at: datetime, now: datetime) -> None:
