@@ -490,7 +490,7 @@ def test_an_exchange_that_has_just_come_back_has_not_been_asked_yet(table: Table
     at = BEGIN + timedelta(seconds=80.5 + seconds)
     table.monitor.breaches.clear()
     named("alpha (a) BTC-USDT 1: no answer", "beta (a) BTC-USDT -1.5: being closed", at=at, table=table)
-    table.wait(20)
+    table.wait(25)
     assert ("I7" in table.broken) is (seconds > 0)
 
 
