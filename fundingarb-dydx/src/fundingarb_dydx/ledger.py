@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -104,9 +104,21 @@ class Results:
     def covers(self, market: str, fills: Iterable[schema.Fill], since: datetime) -> bool:
         """Whether the fills of ``market`` since then can be reckoned with without those before: what is new among them
         has to follow what is known."""
-        known, upto = self._known.get(market, {}), self._upto.get(market)
-        new = [time_of(row.createdAt, "fill createdAt") for row in fills if row.id not in known]
-        return not new or (upto is not None and since <= upto <= min(new))
+        new = self.new(market, fills)
+        end = self.end_before(market, new)
+        return not new or (end is not None and since <= end)
+
+    def new(self, market: str, fills: Iterable[schema.Fill]) -> list[schema.Fill]:
+        """Those of ``fills`` that were not reckoned with yet."""
+        known = self._known.get(market, {})
+        return [row for row in fills if row.id not in known]
+
+    def end_before(self, market: str, new: Iterable[schema.Fill]) -> datetime | None:
+        """The time of the last fill that was reckoned with; None when there is none, or one of ``new`` is older."""
+        upto = self._upto.get(market)
+        if upto is None or any(time_of(row.createdAt, "fill createdAt") < upto for row in new):
+            return None
+        return upto
 
     def restart(self, market: str) -> None:
         """The next fills of ``market`` start with the one that opened its position."""
@@ -126,15 +138,19 @@ class Results:
         return self._known.get(market, {}).get(fill_id, ZERO)
 
 
-def opened_at(positions: Iterable[schema.Position], market: str, at: datetime) -> datetime:
-    """When the position that a fill at ``at`` belongs to was opened; ``at`` when the fill opened it."""
-    begun = [at]
+BEHIND = 60.0
+"""Real seconds for which a list of the indexer may lack what another one has shown."""
+
+
+def opened_at(positions: Iterable[schema.Position], market: str, at: datetime) -> datetime | None:
+    """When the position that a fill at ``at`` belongs to was opened, which may be then; None when it is not listed."""
+    begun = []
     for row in positions:
         created = time_of(row.createdAt, "position createdAt")
         closed = time_of(row.closedAt, "position closedAt") if row.closedAt else None
         if row.market == market and created <= at and (closed is None or closed >= at):
             begun.append(created)
-    return min(begun)
+    return min(begun, default=None)
 
 
 def average_price(fills: Iterable[schema.Fill], order_id: str) -> tuple[Decimal, Decimal | None]:
@@ -185,17 +201,36 @@ class Books:
         return found
 
     async def _reckon(self, market: str, rows: Sequence[schema.Fill], since: datetime) -> None:
-        """Have the price results of ``rows``; from the opening of their position on where that is needed."""
-        if not self._results.covers(market, rows, since):
-            path, mine = "indexerGetPerpetualPositions", self._adapter.mine
-            answer = await self._adapter.read(path, schema.Positions, mine)
-            first = time_of(rows[0].createdAt, "fill createdAt")
-            opened = opened_at(answer.positions, market, first)
-            if opened < first:
-                rows = await self.fill_rows(opened, market)
-            # not before everything is read: half of a position's fills bring other results
-            self._results.restart(market)
-        self._results.take(market, rows)
+        """Have the price results of ``rows``: from what is known on, or from the opening of their position, where that
+        is needed. Raises ``BadMessage`` while the indexer's lists do not fit: what serves one may be behind another."""
+        results = self._results
+        if results.covers(market, rows, since):
+            results.take(market, rows)
+            return
+        new, first = results.new(market, rows), time_of(rows[0].createdAt, "fill createdAt")
+        end = results.end_before(market, new)
+        begin = await self._opened(market, first) if end is None else end
+        if begin < first:
+            rows = await self.fill_rows(begin, market)
+            shown = {row.id for row in rows}
+            if any(row.id not in shown for row in new):
+                raise BadMessage(
+                    f"dydx: the indexer showed fills of {market} and does not list them; it is behind"
+                )
+        if end is None:  # not before everything is read: half of a position's fills bring other results
+            results.restart(market)
+        results.take(market, rows)
+
+    async def _opened(self, market: str, at: datetime) -> datetime:
+        """When the position that a fill at ``at`` belongs to was opened."""
+        adapter = self._adapter
+        answer = await adapter.read("indexerGetPerpetualPositions", schema.Positions, adapter.mine)
+        opened = opened_at(answer.positions, market, at)
+        if opened is None and adapter.clock.now() - at < timedelta(seconds=BEHIND * adapter.clock.speed):
+            raise BadMessage(
+                f"dydx: the indexer showed fills of {market} and lists no position of them; it is behind"
+            )
+        return at if opened is None else opened
 
     async def payments(self, since: datetime) -> list[FundingPayment]:
         """See ``ports.ExchangeAdapter.get_funding_payments``."""

@@ -326,12 +326,14 @@ def test_where_a_position_began() -> None:
         position("2023-11-14T21:00:00.000Z", None),
     ]
     at = m.time_of("2023-11-14T22:00:00.000Z", "t")
-    assert ledger.opened_at(rows, "BTC-USD", at).hour == 21
-    assert ledger.opened_at(rows, "ETH-USD", at) == at
+    opened = ledger.opened_at(rows, "BTC-USD", at)
+    assert opened is not None
+    assert opened.hour == 21
+    assert ledger.opened_at(rows, "ETH-USD", at) is None
     turned = m.time_of("2023-11-14T21:00:00.000Z", "t")
-    assert ledger.opened_at(rows, "BTC-USD", turned).hour == 20, (
-        "the fill that turned it closed the older one"
-    )
+    older = ledger.opened_at(rows, "BTC-USD", turned)
+    assert older is not None
+    assert older.hour == 20, "the fill that turned it closed the older one"
 
 
 class Listed:

@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -18,6 +18,7 @@ from tests.exchanges.dydx.test_transactions import KEY, order, signer
 from fundingarb.domain.order import OrderReport, OrderState, TimeInForce
 from fundingarb.errors import (
     AuthenticationFailed,
+    BadMessage,
     ConfigError,
     ExchangeUnavailable,
     OrderRefused,
@@ -453,36 +454,82 @@ async def test_credentials_that_cannot_be_used_are_told_before_anything_is_opene
         DydxAdapter(DydxSettings.model_validate({}), OpenContext("dydx", FakeClock(), "testnet", account))
 
 
+def traded(minute: int, side: str, size: str, price: str) -> samples.Json:
+    at = f"2023-11-14T22:{minute:02d}:00.000Z"
+    return {**samples.FILL, "id": str(minute), "side": side, "size": size, "price": price, "createdAt": at}
+
+
+def moment(minute: int) -> datetime:
+    return datetime(2023, 11, 14, 22, minute, tzinfo=timezone.utc)
+
+
+OPENING, HALF, REST = (
+    traded(0, "BUY", "2", "100"),
+    traded(2, "SELL", "1", "110"),
+    traded(5, "SELL", "1", "120"),
+)
+HELD = {**samples.POSITION, "createdAt": OPENING["createdAt"], "closedAt": None}
+
+
+async def results(adapter: DydxAdapter, since: int) -> list[Decimal]:
+    return [fill.realized_pnl for fill in await adapter.get_fills(moment(since))]
+
+
 async def test_price_results_survive_a_reading_that_failed(
     chain: Chain, adapter: DydxAdapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half of the fills of a position are not reckoned with as if they were all."""
-
-    def row(minute: int, side: str, size: str, price: str) -> samples.Json:
-        at = f"2023-11-14T22:{minute:02d}:00.000Z"
-        return {
-            **samples.FILL, "id": str(minute), "side": side, "size": size, "price": price, "createdAt": at,
-        }  # fmt: skip
-
-    def at(minute: int) -> datetime:
-        return datetime(2023, 11, 14, 22, minute, tzinfo=timezone.utc)
-
-    opening, half, rest = (
-        row(0, "BUY", "2", "100"), row(2, "SELL", "1", "110"), row(5, "SELL", "1", "120")
-    )  # fmt: skip
-    chain.positions = [{**samples.POSITION, "createdAt": opening["createdAt"], "closedAt": None}]
-    chain.fills = [half, opening]
-    await adapter.get_fills(at(0))
-    chain.fills = [rest, half, opening]
+    chain.positions, chain.fills = [HELD], [HALF, OPENING]
+    await adapter.get_fills(moment(0))
+    chain.fills = [REST, HALF, OPENING]
     read = adapter.books.fill_rows
 
     async def fails(since: datetime, market: str | None = None) -> Any:
-        if since == at(0):
+        if since < moment(3):
             raise ExchangeUnavailable("no answer")
         return await read(since, market)
 
     monkeypatch.setattr(adapter.books, "fill_rows", fails)
     with pytest.raises(ExchangeUnavailable):
-        await adapter.get_fills(at(3))
+        await adapter.get_fills(moment(3))
     monkeypatch.setattr(adapter.books, "fill_rows", read)
-    assert [fill.realized_pnl for fill in await adapter.get_fills(at(1))] == [10, 20]
+    assert await results(adapter, 1) == [10, 20]
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_list_that_is_behind_another_one_makes_no_price_result_zero(
+    chain: Chain, adapter: DydxAdapter, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """What closes a position is shown, and not by the server that is asked for what came before it."""
+    chain.positions, chain.fills = [HELD], [HALF, OPENING]
+    if known:
+        await adapter.get_fills(moment(0))
+    chain.fills = [REST, HALF, OPENING]
+    read = adapter.books.fill_rows
+
+    async def behind(since: datetime, market: str | None = None) -> Any:
+        rows = await read(since, market)
+        return rows if since >= moment(3) else [row for row in rows if row.id != REST["id"]]
+
+    monkeypatch.setattr(adapter.books, "fill_rows", behind)
+    with pytest.raises(BadMessage, match="it is behind"):
+        await adapter.get_fills(moment(3))
+    monkeypatch.setattr(adapter.books, "fill_rows", read)
+    assert await results(adapter, 3) == [20]
+
+
+async def test_a_position_that_is_not_listed_yet_is_waited_for(chain: Chain, adapter: DydxAdapter) -> None:
+    adapter.clock = FakeClock(moment(5) + timedelta(seconds=30))
+    chain.fills = [REST, HALF, OPENING]
+    with pytest.raises(BadMessage, match="lists no position"):
+        await adapter.get_fills(moment(3))
+    chain.positions = [HELD]
+    assert await results(adapter, 3) == [20]
+
+
+async def test_what_is_older_than_the_listed_positions_is_read_without_one(
+    chain: Chain, adapter: DydxAdapter
+) -> None:
+    adapter.clock = FakeClock(moment(7))
+    chain.fills = [REST, HALF, OPENING]
+    assert await results(adapter, 0) == [0, 10, 20]
