@@ -72,7 +72,7 @@ def under(*recipes: str) -> Options:
 OUTCOMES = under("unknown_error", "lost_reply", "account_frames_lost")
 REFUSALS = replace(under("reject"), every=2.0, certain=True)
 """What is certainly refused is over at once: no proof is waited for."""
-DOUBTS = under("not_found_yet", "lost_reply", "account_frames_lost")
+DOUBTS = replace(under("not_found_yet", "lost_reply", "account_frames_lost"), hedges=20)
 
 
 OKX_LEGS, DYDX_LEGS = ("binance", "okx"), ("bybit", "dydx")
