@@ -497,6 +497,30 @@ async def test_a_kill_that_was_released_before_it_was_noted_does_not_come_back()
         assert not bot.killed
 
 
+async def test_a_bot_that_ends_while_a_kill_is_noted_leaves_it_to_the_next_start() -> None:
+    made = floor()
+    submit = made.store.submit_command
+
+    async def slow(command: Command) -> Command:
+        await anyio.sleep(1)
+        return await submit(command)
+
+    async with anyio.create_task_group() as tasks:
+        async with made.running() as bot:
+            await opened(made)
+            made.strategy.plans.clear()  # type: ignore[attr-defined]
+            made.store.submit_command = slow  # type: ignore[method-assign]
+            tasks.start_soon(bot.kill, "me")
+            await made.until(lambda: latched(made))
+        await anyio.sleep(2)
+        with pytest.raises(ConfigError, match="the bot is starting"):
+            await bot.pause("me")
+    made.store.submit_command = submit  # type: ignore[method-assign]
+    async with made.running():
+        await flat(made)
+    assert made.position == (0, 0)
+
+
 async def test_latching_twice_is_latching_once() -> None:
     sink = RecordingAlertSink()
     made = floor(sinks={"memory": sink})

@@ -75,18 +75,21 @@ class CommandDesk:
 
     async def run(self) -> None:
         """Poll until cancelled."""
-        async with anyio.create_task_group() as tasks:
-            self._tasks = tasks
-            while True:
-                try:
-                    await self.look(tasks)
-                    await self._catch_up()
-                    self.unreadable = None
-                except StoreError as error:
-                    if self.unreadable is None:
-                        log.warning("commands cannot be read: %s", error)
-                    self.unreadable = str(error)
-                await anyio.sleep(POLL)
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                while True:
+                    try:
+                        await self.look(tasks)
+                        await self._catch_up()
+                        self.unreadable = None
+                    except StoreError as error:
+                        if self.unreadable is None:
+                            log.warning("commands cannot be read: %s", error)
+                        self.unreadable = str(error)
+                    await anyio.sleep(POLL)
+        finally:
+            self._tasks = None
 
     async def _catch_up(self) -> None:
         """What was done while the database did not answer. Raises ``StoreError``."""
@@ -173,6 +176,8 @@ class CommandDesk:
             self._taken.discard(command.id)  # whoever asked has gone; it is taken when it is found there
             raise
         if stored.id == command.id:
+            if self._tasks is None:
+                raise ConfigError("the bot has stopped meanwhile; look at what it did when it runs again")
             return await self._have_done(replace(stored, taken_at=self.clock.now()), self._tasks)
         self._taken.discard(command.id)
         if (stored.kind, _plain(stored.arguments)) != (command.kind, _plain(command.arguments)):
