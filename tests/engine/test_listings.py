@@ -165,6 +165,23 @@ async def test_a_silent_book_of_what_is_held_has_a_halt_found_within_minutes(
         assert made.position == (10, -10)
 
 
+async def test_neither_leg_is_closed_while_it_is_not_known_why_a_book_is_silent() -> None:
+    made = two(RecordingAlertSink())
+    async with made.running() as bot:
+        await opened(made)
+        made.strategy.plans.clear()  # type: ignore[attr-defined]
+        await anyio.sleep(READ)
+        book = made.beta.books.pop("BTC-USDT")
+        await made.until(lambda: bot.markets.silent("beta", "BTC-USDT"), within=15)
+        await bot.close_hedge(made.hedge.id)
+        await anyio.sleep(5)
+        assert made.position == (10, -10)
+        made.beta.books["BTC-USDT"] = book  # what an order meets; nobody tells of it
+        made.beta.set_book = lambda *_: None  # type: ignore[method-assign]
+        await made.until(lambda: made.mode() is Mode.DONE, within=70)  # the list says that it is traded
+        assert made.position == (0, 0)
+
+
 async def test_neither_leg_is_closed_while_one_is_halted() -> None:
     sink = RecordingAlertSink()
     made = two(sink)

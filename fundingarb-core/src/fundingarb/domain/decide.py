@@ -32,6 +32,8 @@ UNPRICED_EVERY = 4
 class LegMarket:
     """What is known of a leg's market: best bid and ask while the book is fresh, the mark price, reachability.
 
+    ``traded`` is false while the exchange may have halted it: nothing is heard of its book, and it is not known why.
+
     ``unread_for`` is for how many real seconds the account's ledger has not been read since the bot started, since the
     exchange was unavailable, or since it was heard to have taken something there; None when it has been. Until then
     the leg may be smaller than it is believed to be. ``shared``, of a leg that no order can ask for exactly: the
@@ -42,6 +44,7 @@ class LegMarket:
     ask: Decimal | None = None
     mark: Decimal | None = None
     reachable: bool = True
+    traded: bool = True
     unread_for: float | None = None
     shared: bool = False
 
@@ -73,8 +76,10 @@ class HedgeMarket:
 
     @property
     def both_in_sight(self) -> bool:
-        """Whether what nothing presses may be sent: both legs can be reached, and are as large as they are believed."""
-        return all(leg.reachable and not leg.awaits_ledger(PATIENCE) for leg in (self.long, self.short))
+        """Whether what nothing presses may be sent: both legs can be reached and closed, and are as large as they are
+        believed."""
+        legs = (self.long, self.short)
+        return all(leg.reachable and leg.traded and not leg.awaits_ledger(PATIENCE) for leg in legs)
 
     def leg(self, side: Side) -> LegMarket:
         return self.long if side is Side.LONG else self.short
@@ -337,8 +342,9 @@ def _close(hedge: Hedge, market: HedgeMarket, policy: ExecutionPolicy, now: date
     """Drive each leg to flat on its own, reduce-only; finished when both are and every fill has been booked. What is
     less than a lot beside somebody else's position cannot be closed alone and is left.
 
-    Unless it is urgent, both legs are only evened out while one is out of sight: it cannot be reached, or may have
-    been reduced since it was seen (what is closed beyond that would be somebody else's).
+    Unless it is urgent, both legs are only evened out while one is out of sight: it cannot be reached, may be halted
+    (the other leg would be closed alone), or may have been reduced since it was seen (what is closed beyond that would
+    be somebody else's).
     """
     actions: list[Action] = []
     urgent = hedge.intent.close_reason in URGENT

@@ -42,6 +42,7 @@ class Markets:
     """Rates, order books, instruments and settled-rate medians of every exchange; the sink of every public stream.
 
     ``gone`` are instruments that were listed, or are held, and are not traded any more: halted, or delisted.
+    ``missing`` were in the lists before the last one, and ``listed_at`` is when that was asked for (monotonic).
     ``stale_after`` is real seconds: what is older is not traded on and is polled by REST instead.
     """
 
@@ -52,6 +53,8 @@ class Markets:
     book: RateBook = field(default_factory=RateBook)
     instruments: dict[tuple[str, str], Instrument] = field(default_factory=dict)
     gone: set[tuple[str, str]] = field(default_factory=set)
+    missing: set[tuple[str, str]] = field(default_factory=set)
+    listed_at: dict[str, float] = field(default_factory=dict)
     streams: dict[str, bool] = field(default_factory=dict)
     quarantine: deque[tuple[str, bytes, str]] = field(default_factory=lambda: deque(maxlen=QUARANTINE))
     _books: dict[tuple[str, str], tuple[OrderBook, float]] = field(default_factory=dict)
@@ -167,6 +170,13 @@ class Markets:
     def silent(self, exchange: str, symbol: str) -> bool:
         """Whether its order book was heard once and is not fresh, while the exchange itself is heard."""
         return self.age(exchange) <= self.stale_after < self.book_age(exchange, symbol) < float("inf")
+
+    def perhaps_halted(self, exchange: str, symbol: str) -> bool:
+        """Whether its order book is silent and the exchange's list has not said since then that it is traded."""
+        if not self.silent(exchange, symbol):
+            return False
+        silent_at = self.clock.monotonic() - self.book_age(exchange, symbol) + self.stale_after
+        return (exchange, symbol) in self.missing or self.listed_at.get(exchange, float("-inf")) < silent_at
 
     def mark(self, exchange: str, symbol: str) -> Decimal | None:
         row = self.book.row(exchange, symbol)
@@ -306,6 +316,7 @@ class MarketFeed:
 
     async def load(self) -> Sequence[str]:
         """Read the instruments; returns our symbols that this exchange lists."""
+        asked = self.clock.monotonic()
         listed = await self._read("get_instruments", self.adapter.get_instruments)
         held = self.held()
         wanted = {*self.symbols, *held}
@@ -317,6 +328,9 @@ class MarketFeed:
             if self._missing[symbol] >= MISSES:
                 self.markets.unlist(self.exchange, symbol)
         self._missing = {s: count for s, count in self._missing.items() if s not in found and count < MISSES}
+        self.markets.missing = {key for key in self.markets.missing if key[0] != self.exchange}
+        self.markets.missing |= {(self.exchange, symbol) for symbol in self._missing}
+        self.markets.listed_at[self.exchange] = asked
         if any(changed):
             self.version += 1
             self.news.set()

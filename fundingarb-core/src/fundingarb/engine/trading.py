@@ -205,6 +205,7 @@ class TradingLoop:
             ask=book.ask if book else None,
             mark=self.markets.fresh_mark(exchange, symbol),
             reachable=exchange not in self.state.down and (exchange, symbol) not in self.markets.gone,
+            traded=not self.markets.perhaps_halted(exchange, symbol),
             unread_for=None if account is None else account.unread_for(self.clock.monotonic()),
             shared=odd and self.state.shared(hedge, state),
         )
