@@ -460,3 +460,23 @@ def test_an_error_in_the_corner_stays_until_it_is_dismissed(desk: OpenDesk, worl
         }""")
         expect(page.locator(".toast.bad")).to_contain_text("read me")
         expect(page.locator(".toast")).to_have_count(4)
+
+
+# notices
+
+
+def test_errors_that_stand_do_not_hide_the_answer_to_what_was_just_done(desk: OpenDesk) -> None:
+    with desk() as page:
+        show = """async ([text, kind]) => {
+            const {toast} = await import("/static/js/toasts.js");
+            toast(text, kind);
+        }"""
+        for number in range(5):
+            page.evaluate(show, [f"error {number}", "bad"])
+        page.evaluate(show, ["it is in force", "good"])
+        expect(page.locator(".toast")).to_have_text(
+            [f"!error {number}×" for number in (2, 3, 4)] + ["✓it is in force×"]
+        )
+        page.evaluate(show, ["and this", "info"])
+        texts = [f"!error {number}×" for number in (2, 3, 4)] + ["iand this×"]
+        expect(page.locator(".toast")).to_have_text(texts)

@@ -20,7 +20,9 @@ export function toast(text, kind = "info") {
     h("span", { class: "toast-text" }, text),
     h("button", { type: "button", class: "icon-button", "aria-label": "Dismiss", on: { click: dismiss } }, "×"),
   );
+  const others = [...box.children];
   box.append(item);
-  while (box.children.length > MOST) (box.querySelector(".toast.info, .toast.good") ?? box.firstChild).remove();
+  // the answer to what was just done is never the one that goes
+  if (others.length >= MOST) (others.find((each) => each.matches(".info, .good")) ?? others[0]).remove();
   if (kind !== "bad" && kind !== "warn") setTimeout(dismiss, STAYS);
 }
