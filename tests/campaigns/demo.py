@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 WANTED = ("okx", "dydx")
 
@@ -26,7 +27,9 @@ def main() -> int:
         command = [sys.executable, "-m", "fundingarb", "demo", "--headless", "--report", str(path)]
         command += ["--cycles", str(asked.cycles), "--seed", str(asked.seed)]
         status = subprocess.run(command, stdout=sys.stderr, check=False).returncode
-        report = json.loads(path.read_text()) if path.exists() else {"reconciled": False, "hedges": []}
+        report: dict[str, Any] = {"reconciled": False, "hedges": []}
+        if path.exists():
+            report = json.loads(path.read_text())
     closed = [hedge for hedge in report["hedges"] if hedge["status"] == "CLOSED"]
     pairs = [sorted({leg["account"] for leg in hedge["legs"]}) for hedge in closed]
     lacking = [name for name in WANTED if not any(name in pair for pair in pairs)]
