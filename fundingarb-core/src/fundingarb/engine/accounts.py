@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -196,8 +197,9 @@ class AccountReader:
             symbols[leg.plan.instrument.symbol] = Seen(ZERO if position is None else position.quantity)
         for difference in self.comparison.differences:
             if difference.about is Subject.POSITION and difference.symbol in symbols:
-                position_then = symbols[difference.symbol].position
-                symbols[difference.symbol] = Seen(position_then, difference.quantity)
+                symbols[difference.symbol] = replace(
+                    symbols[difference.symbol], difference=difference.quantity
+                )
             else:
                 symbols.pop(difference.symbol, None)
         taken = await self._ledger.take_over_unseen(symbols)

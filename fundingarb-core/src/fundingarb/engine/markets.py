@@ -42,7 +42,8 @@ class Markets:
     """Rates, order books, instruments and settled-rate medians of every exchange; the sink of every public stream.
 
     ``gone`` are instruments that were listed, or are held, and are not traded any more: halted, or delisted.
-    ``missing`` were in the lists before the last one, and ``listed_at`` is when that was asked for (monotonic).
+    ``missing`` counts the readings in a row that lacked one which is not gone yet, ``listed_at`` is when the last one
+    was asked for (monotonic).
     ``stale_after`` is real seconds: what is older is not traded on and is polled by REST instead.
     """
 
@@ -53,7 +54,7 @@ class Markets:
     book: RateBook = field(default_factory=RateBook)
     instruments: dict[tuple[str, str], Instrument] = field(default_factory=dict)
     gone: set[tuple[str, str]] = field(default_factory=set)
-    missing: set[tuple[str, str]] = field(default_factory=set)
+    missing: dict[tuple[str, str], int] = field(default_factory=dict)
     listed_at: dict[str, float] = field(default_factory=dict)
     streams: dict[str, bool] = field(default_factory=dict)
     quarantine: deque[tuple[str, bytes, str]] = field(default_factory=lambda: deque(maxlen=QUARANTINE))
@@ -118,6 +119,18 @@ class Markets:
         self.instruments.pop((exchange, symbol), None)
         self.gone.add((exchange, symbol))
         self.book.forget(exchange, symbol)
+
+    def note_missing(self, exchange: str, symbols: Collection[str], asked: float) -> None:
+        """The list of ``exchange``, asked for then, lacks these: gone is what ``MISSES`` readings in a row lacked."""
+        before = self.missing
+        self.missing = {key: count for key, count in before.items() if key[0] != exchange}
+        self.listed_at[exchange] = asked
+        for symbol in symbols:
+            count = before.get((exchange, symbol), 0) + 1
+            if count < MISSES:
+                self.missing[exchange, symbol] = count
+            else:
+                self.unlist(exchange, symbol)
 
     def doubt(self, exchange: str) -> None:
         """It refused a reduction: its steps may have changed, so its instruments are read again soon."""
@@ -304,7 +317,6 @@ class MarketFeed:
     history_pause: float = 600.0
     version: int = 0
     news: anyio.Event = field(default_factory=anyio.Event)
-    _missing: dict[str, int] = field(default_factory=dict)
     _asked: anyio.Event = field(default_factory=anyio.Event)
     _begun: set[str] = field(default_factory=set)
     _running: list[anyio.CancelScope] = field(default_factory=list)
@@ -323,14 +335,7 @@ class MarketFeed:
         found = {instrument.symbol for instrument in listed if instrument.symbol in wanted}
         changed = [self.markets.list_instrument(each) for each in listed if each.symbol in wanted]
         known = {symbol for exchange, symbol in self.markets.instruments if exchange == self.exchange}
-        for symbol in known.union(held) - found:
-            self._missing[symbol] = self._missing.get(symbol, 0) + 1
-            if self._missing[symbol] >= MISSES:
-                self.markets.unlist(self.exchange, symbol)
-        self._missing = {s: count for s, count in self._missing.items() if s not in found and count < MISSES}
-        self.markets.missing = {key for key in self.markets.missing if key[0] != self.exchange}
-        self.markets.missing |= {(self.exchange, symbol) for symbol in self._missing}
-        self.markets.listed_at[self.exchange] = asked
+        self.markets.note_missing(self.exchange, known.union(held) - found, asked)
         if any(changed):
             self.version += 1
             self.news.set()
@@ -400,9 +405,8 @@ class MarketFeed:
         when one is in doubt."""
         while True:
             await anyio.sleep(RELIST_REST)
-            if not self._missing and not any(
-                (self.exchange, each) in self.markets.gone for each in self.held()
-            ):
+            gone = any((self.exchange, symbol) in self.markets.gone for symbol in self.held())
+            if not gone and all(exchange != self.exchange for exchange, _ in self.markets.missing):
                 with anyio.move_on_after(max(RELIST / self.clock.speed - RELIST_REST, 0.0)):
                     await self.markets.doubted(self.exchange).wait()
             self.markets.believe(self.exchange)
