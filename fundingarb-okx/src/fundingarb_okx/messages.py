@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -56,8 +56,8 @@ from fundingarb_okx.schema import (
 EXCHANGE = "okx"
 SETTLE = "USDT"
 DEFAULT_INTERVAL = timedelta(hours=8)
-_LIVE, _HALTED = ("live",), ("suspend", "rebase", "post_only")
-"""``state`` of a contract that is traded, and that was and is not, or not by orders like ours."""
+_LIVE, _AHEAD = "live", ("preopen", "test")
+"""``state`` of a contract that is traded, and of one that nobody has traded yet; every other one was traded once."""
 
 _STATES = {
     "live": OrderState.OPEN,
@@ -108,18 +108,22 @@ def contracts(
     rejected: Callable[[str, bytes], None] | None = None,
 ) -> list[Listed]:
     """The USDT swaps that can be traded. ``rejected`` hears of entries that cannot be understood."""
-    return each(rows, lambda body: _listed(body, intervals, _LIVE), rejected)
+    return each(rows, lambda body: _listed(body, intervals, live=True), rejected)
 
 
 def halted(rows: Iterable[msgspec.Raw], intervals: Mapping[str, timedelta]) -> list[Listed]:
     """The USDT swaps that were traded and are not for now: what is held of them counts in their contracts."""
-    return each(rows, lambda body: _listed(body, intervals, _HALTED))
+    return each(rows, lambda body: _listed(body, intervals, live=False))
 
 
-def _listed(body: bytes, intervals: Mapping[str, timedelta], states: Collection[str]) -> Listed | None:
+def _listed(body: bytes, intervals: Mapping[str, timedelta], *, live: bool) -> Listed | None:
     row = decode(Contract, body, "okx instruments entry")
     base, _, quote = row.instFamily.partition("-")
-    if row.state not in states or (row.ctType, row.ruleType or "normal") != ("linear", "normal"):
+    if (
+        row.state in _AHEAD
+        or (row.state == _LIVE) is not live
+        or (row.ctType, row.ruleType or "normal") != ("linear", "normal")
+    ):
         return None
     if (row.settleCcy, quote, row.ctValCcy) != (SETTLE, SETTLE, base):
         return None
