@@ -505,16 +505,23 @@ async def test_a_bot_that_ends_while_a_kill_is_noted_leaves_it_to_the_next_start
         await anyio.sleep(1)
         return await submit(command)
 
+    said: list[str] = []
+
+    async def pause() -> None:
+        with pytest.raises(ConfigError) as refused:
+            await bot.pause("me")
+        said.append(str(refused.value))
+
     async with anyio.create_task_group() as tasks:
         async with made.running() as bot:
             await opened(made)
             made.strategy.plans.clear()  # type: ignore[attr-defined]
             made.store.submit_command = slow  # type: ignore[method-assign]
             tasks.start_soon(bot.kill, "me")
+            tasks.start_soon(pause)
             await made.until(lambda: latched(made))
         await anyio.sleep(2)
-        with pytest.raises(ConfigError, match="the bot is starting"):
-            await bot.pause("me")
+        assert said == ["the bot has stopped meanwhile; look at what it did when it runs again"]
     made.store.submit_command = submit  # type: ignore[method-assign]
     async with made.running():
         await flat(made)

@@ -83,7 +83,10 @@ def visit(browser: Browser) -> OpenDesk:
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         complaints: list[str] = []
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on(
+            "console",
+            lambda said: complaints.append(f"{said.text} {said.location}") if said.type == "error" else None,
+        )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
